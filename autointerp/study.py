@@ -1,0 +1,388 @@
+"""The study: one TOML file, frozen; unknown keys are refused with the nearest valid one."""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from autointerp.errors import BadInput, nearest
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class Subject(_Section):
+    """The language model under study."""
+
+    model: str = "builtin"
+    """`builtin` (the offline model), hub id, local folder, or GGUF file."""
+    hooks: tuple[str, ...] = ("layers.5.mlp.neurons",)
+    """Short names (`layers.N.mlp.neurons`, `layers.N.mlp.out`, `layers.N.resid`) or `module.path:in` / `:out`."""
+    revision: str | None = None
+    """Commit or tag of a hub model."""
+    device: str = "auto"
+    """`auto`, `cpu`, `cuda`, `cuda:1`..."""
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    batch: int = Field(default=16, ge=1)
+    """Contexts per forward pass; fixed by the plan, so that a resumed run repeats the same sums."""
+
+
+class Corpus(_Section):
+    """The text, and how it is split."""
+
+    source: str = "builtin"
+    """`builtin`, a .txt/.md, .jsonl or .parquet path (or a folder of them), or a hub data set id."""
+    tokens: int = Field(default=300_000, ge=1)
+    """Tokens in all four splits together; reading stops there."""
+    context: int = Field(default=64, ge=8)
+    """Tokens per context, the start token not counted."""
+    max_per_document: int = Field(default=2, ge=1)
+    """Contexts taken from one document at most."""
+    train: float = Field(default=0.40, ge=0, le=1)
+    """Share of the tokens that trains the SAE."""
+    evidence: float = Field(default=0.36, gt=0, le=1)
+    """Share shown to the explainer, also used for densities, thresholds and the ranking of candidates."""
+    calibration: float = Field(default=0.0, ge=0, le=1)
+    """Share that fits a simulator's scale (only metrics of absolute value need it)."""
+    held_out: float = Field(default=0.24, gt=0, le=1)
+    """Share that scores."""
+    near_duplicate: float = Field(default=0.7, gt=0, le=1)
+    """Estimated Jaccard similarity of word 5-grams above which a document is a copy and is dropped."""
+    text_field: str = "text"
+    """Column or key of JSONL, Parquet and hub documents that holds the text."""
+    source_field: str | None = None
+    """Column or key that names a document's source file; without it each document is its own source."""
+    config: str | None = None
+    """Configuration name of a hub data set."""
+    hub_split: str = "train"
+    """Split of a hub data set."""
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        total = self.train + self.evidence + self.calibration + self.held_out
+        if abs(total - 1) > 1e-6:
+            raise ValueError(f"the four fractions sum to {total:g}, they must sum to 1")
+        return self
+
+
+class SaeTraining(_Section):
+    """How to train an SAE."""
+
+    architecture: Literal["batchtopk", "topk"] = "batchtopk"
+    width: int = Field(default=4096, ge=2)
+    """Latents."""
+    k: int = Field(default=32, ge=1)
+    """Active latents per vector (BatchTopK: on average)."""
+    passes: int = Field(default=4, ge=1)
+    """Passes over the training split."""
+    batch: int = Field(default=2048, ge=2)
+    """Vectors per step."""
+    lr: float = Field(default=1e-3, gt=0)
+
+
+class Sae(_Section):
+    """One sparse autoencoder: a checkpoint to load, or a recipe to train."""
+
+    name: str = "sae"
+    hook: str = "layers.5.mlp.neurons"
+    checkpoint: str | None = None
+    """Local folder or hub id in SAELens' layout."""
+    train: SaeTraining | None = None
+
+    @model_validator(mode="after")
+    def _one_of(self) -> Self:
+        if (self.checkpoint is None) == (self.train is None):
+            raise ValueError("an SAE needs either checkpoint = ... or train = {...}, not both")
+        return self
+
+    @field_validator("name")
+    @classmethod
+    def _plain(cls, name: str) -> str:
+        if not re.fullmatch(r"[A-Za-z0-9_.-]+", name):
+            raise ValueError(f"SAE name '{name}' may hold letters, digits, '_', '.' and '-' only")
+        return name
+
+
+class Units(_Section):
+    """How many units of each arm."""
+
+    features: int = Field(default=64, ge=0)
+    """Per SAE."""
+    neurons: int = Field(default=64, ge=0)
+    """Per hook."""
+    directions: int = Field(default=64, ge=0)
+    """Random directions per hook, when the control `direction` is on."""
+    controls: tuple[Literal["direction", "neuron-sparse", "direction-sparse"], ...] = (
+        "direction", "neuron-sparse", "direction-sparse",
+    )  # fmt: skip
+    min_contexts: int = Field(default=10, ge=2)
+    """Evidence contexts that a unit must be active in to be sampled; the rest are excluded and counted."""
+
+
+class Evidence(_Section):
+    """How many contexts each unit gets, and of which kind."""
+
+    top: int = Field(default=24, ge=2)
+    """Top evidence contexts: every other one is shown to the explainer, the rest rank its candidates."""
+    quantiles: int = Field(default=4, ge=0)
+    """Bands of the non-zero context maxima."""
+    per_quantile: int = Field(default=2, ge=1)
+    """Contexts drawn from each band."""
+    random: int = Field(default=12, ge=1)
+    """Evidence contexts drawn blindly."""
+    held_out_top: int = Field(default=5, ge=1)
+    """Top held-out contexts in the slice top-and-random."""
+    held_out_random: int = Field(default=5, ge=1)
+    """Random held-out contexts in the slice top-and-random."""
+    random_only: int = Field(default=20, ge=1)
+    """Random held-out contexts in the slice random-only (the first ones are those of top-and-random)."""
+
+    @model_validator(mode="after")
+    def _nested(self) -> Self:
+        if self.random_only < self.held_out_random:
+            raise ValueError(f"random_only = {self.random_only} is less than held_out_random = {self.held_out_random}")
+        return self
+
+
+class Llm(_Section):
+    """A language model to ask."""
+
+    provider: Literal["local", "openai"] = "local"
+    model: str = "builtin"
+    """`local`: builtin, hub id, folder or GGUF file; `openai`: the name the endpoint knows."""
+    base_url: str | None = None
+    """Endpoint of the `openai` provider; none means the SDK's default."""
+    api_key_env: str | None = None
+    """NAME of the environment variable that holds the key; the key itself is never stored."""
+    concurrency: int = Field(default=8, ge=1)
+    """Requests in flight (`openai`)."""
+    batch: int = Field(default=32, ge=1)
+    """Requests per forward pass (`local`)."""
+    timeout: float = Field(default=60.0, gt=0)
+    """Seconds."""
+    attempts: int = Field(default=6, ge=1)
+    """Tries per request, the first included."""
+    temperature: float = Field(default=0.7, ge=0)
+    max_tokens: int = Field(default=64, ge=1)
+    input_usd: float | None = Field(default=None, ge=0)
+    """Dollars per million prompt tokens; unknown stays unknown."""
+    output_usd: float | None = Field(default=None, ge=0)
+    """Dollars per million answer tokens."""
+
+
+class Explain(_Section):
+    """How explanations are proposed and chosen."""
+
+    method: str = "best-of-n"
+    """An explainer, or `best-of-n`: several explainers' candidates, ranked by the simulator on evidence."""
+    methods: tuple[str, ...] = ("exemplars", "phrase")
+    """The explainers that best-of-n asks."""
+    candidates: int = Field(default=12, ge=1)
+    """Candidates of every unit of every arm in all, over both orientations of a neuron."""
+    model_share: float = Field(default=1 / 3, ge=0, le=1)
+    """Best-of-n: the share of candidates that a language model writes."""
+    prompts: dict[str, str] = {}
+    """Prompt per explainer, for example {highlight = "highlight/v1"}; none means the explainer's own default."""
+    llm: str = "explainer"
+
+
+class Simulate(_Section):
+    """How activations are predicted from an explanation."""
+
+    method: str = "lift"
+    lookup: bool = True
+    """Also report the token table from evidence, which uses no explanation and no language model."""
+    bank: int = Field(default=64, ge=2)
+    """Unrelated word lists that `lift` subtracts."""
+    llm: str = "simulator"
+
+
+class Judge(_Section):
+    """Judges beside the correlation; none is built in yet."""
+
+    methods: tuple[str, ...] = ()
+    llm: str = "explainer"
+
+    @field_validator("methods")
+    @classmethod
+    def _none_yet(cls, methods: tuple[str, ...]) -> tuple[str, ...]:
+        if methods:
+            raise ValueError(f"judge '{methods[0]}' is not available in this version: leave judge.methods empty")
+        return methods
+
+
+class Score(_Section):
+    """What is computed per unit."""
+
+    metrics: tuple[Literal["pearson", "spearman"], ...] = ("pearson", "spearman")
+    slices: tuple[Literal["top-and-random", "random-only"], ...] = ("top-and-random", "random-only")
+
+
+class Compare(_Section):
+    """How arms are compared."""
+
+    baseline: str = "neuron"
+    """The arm that the features are held against."""
+    replicates: Literal[1] = 1
+    """Fresh draws of corpus and evidence; more than one comes in a later version."""
+    resamples: int = Field(default=10_000, ge=1000)
+    """Bootstrap resamples and permutations."""
+    derangements: int = Field(default=16, ge=16)
+    """Seeded pairings of each unit with another unit's explanation."""
+    confidence: float = Field(default=0.95, gt=0.5, lt=1)
+
+
+class Study(_Section):
+    """Everything a run depends on."""
+
+    seed: int = Field(default=0, ge=0)
+    threads: int = Field(default=0, ge=0)
+    """CPU threads of torch; 0: as many as there are cores. Recorded, since sums depend on it."""
+    prompts_folder: str | None = None
+    """A folder whose prompts take the place of the built-in ones."""
+    subject: Subject = Subject()
+    corpus: Corpus = Corpus()
+    sae: tuple[Sae, ...] = (Sae(train=SaeTraining()),)
+    units: Units = Units()
+    evidence: Evidence = Evidence()
+    llm: dict[str, Llm] = {"explainer": Llm(), "simulator": Llm()}
+    explain: Explain = Explain()
+    simulate: Simulate = Simulate()
+    judge: Judge = Judge()
+    score: Score = Score()
+    compare: Compare = Compare()
+
+    @model_validator(mode="after")
+    def _names_agree(self) -> Self:
+        names = [s.name for s in self.sae]
+        if len(set(names)) < len(names):
+            raise ValueError(f"two SAEs share a name ({', '.join(names)}): give each [[sae]] its own name")
+        for sae in self.sae:
+            if sae.hook not in self.subject.hooks:
+                raise ValueError(
+                    f"sae.hook '{sae.hook}' is not in subject.hooks: {nearest(sae.hook, self.subject.hooks)}"
+                )
+        for section, name in (("explain", self.explain.llm), ("simulate", self.simulate.llm)):
+            if name not in self.llm:
+                raise ValueError(f"{section}.llm '{name}' is not configured: {nearest(name, self.llm)}")
+        return self
+
+
+def load_study(path: Path, overrides: Sequence[str] = ()) -> Study:
+    """Read a study file and apply `section.key=value` overrides.
+
+    Raises BadInput for a missing file, bad TOML, unknown keys and values out of range.
+    """
+    try:
+        raw = tomllib.loads(path.read_text("utf8"))
+    except FileNotFoundError as error:
+        raise BadInput(f"no study file {path}", "see examples/ for one to start from") from error
+    except (tomllib.TOMLDecodeError, UnicodeError, OSError) as error:
+        raise BadInput(
+            f"{path} is not readable TOML ({error})", "correct it, or start from one in examples/"
+        ) from error
+    return parse_study(raw, overrides)
+
+
+def parse_study(raw: Mapping[str, Any], overrides: Sequence[str] = ()) -> Study:
+    """Make a Study out of nested mappings and overrides; BadInput when it can't be."""
+    data = json.loads(json.dumps(raw))
+    for text in overrides:
+        _override(data, text)
+    try:
+        return Study.model_validate_json(json.dumps(data))
+    except ValidationError as error:
+        raise _explain(error) from error
+
+
+def _override(data: dict[str, Any], text: str) -> None:
+    path, separator, value = text.partition("=")
+    keys = path.strip().split(".")
+    if not separator or not all(keys):
+        raise BadInput(f"--set {text}", "write it as --set section.key=value")
+    try:
+        parsed = tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        parsed = value.strip()
+    place: Any = data
+    for key in keys[:-1]:
+        if isinstance(place, list):
+            place = place[_item(place, key, text)]
+        else:
+            place = place.setdefault(key, {})
+        if not isinstance(place, dict | list):
+            raise BadInput(f"--set {text}: '{key}' is a value, not a section", "write it as --set section.key=value")
+    if isinstance(place, list):
+        place[_item(place, keys[-1], text)] = parsed
+    else:
+        place[keys[-1]] = parsed
+
+
+def _item(place: list[Any], key: str, text: str) -> int:
+    if key.isdigit() and int(key) < len(place):
+        return int(key)
+    raise BadInput(f"--set {text}: the list has {len(place)} items", "name one by number, from 0: sae.0.hook=...")
+
+
+def _explain(error: ValidationError) -> BadInput:
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"]) or "study"
+    if first["type"] == "extra_forbidden":
+        return BadInput(f"unknown key '{where}' in the study", nearest(str(first["loc"][-1]), _siblings(first["loc"])))
+    message = first["msg"].removeprefix("Value error, ")
+    value = first["input"]
+    shown = "" if isinstance(value, dict | list) else f" = {value!r}"
+    return BadInput(f"study: {where}{shown}", message)
+
+
+def _siblings(location: tuple[int | str, ...]) -> list[str]:
+    model: Any = Study
+    for part in location[:-1]:
+        model = _child(model, part)
+    return list(model.model_fields) if isinstance(model, type) and issubclass(model, BaseModel) else []
+
+
+def _child(model: Any, part: int | str) -> Any:
+    if isinstance(model, type) and issubclass(model, BaseModel) and part in model.model_fields:
+        annotation: Any = model.model_fields[str(part)].annotation
+        nested = [a for a in (annotation, *getattr(annotation, "__args__", ())) if isinstance(a, type)]
+        return next((a for a in nested if issubclass(a, BaseModel)), model)
+    return model
+
+
+def dump_study(study: Study) -> str:
+    """The study as TOML with every default written out; reading it back gives an equal study."""
+    data = study.model_dump(mode="json", exclude_none=True)
+    scalars = {k: v for k, v in data.items() if not isinstance(v, dict) and k != "sae"}
+    lines = [f"{k} = {_toml(v)}" for k, v in scalars.items()]
+    for name, section in data.items():
+        if name == "sae":
+            for entry in section:
+                lines += ["", "[[sae]]", *(f"{k} = {_toml(v)}" for k, v in entry.items())]
+            if not section:
+                lines.insert(len(scalars), "sae = []")
+        elif name == "llm":
+            for key, entry in section.items():
+                lines += ["", f"[llm.{_key(key)}]", *(f"{k} = {_toml(v)}" for k, v in entry.items())]
+        elif isinstance(section, dict):
+            lines += ["", f"[{name}]", *(f"{k} = {_toml(v)}" for k, v in section.items())]
+    return "\n".join(lines) + "\n"
+
+
+def _key(text: str) -> str:
+    return text if re.fullmatch(r"[A-Za-z0-9_-]+", text) else json.dumps(text)
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{_key(k)} = {_toml(v)}" for k, v in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(_toml(v) for v in value) + "]"
+    return json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,1 @@
+"""Train and load sparse autoencoders; imports nothing of autointerp."""
