@@ -7,7 +7,7 @@ import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -65,7 +65,7 @@ class Corpus(_Section):
     """Split of a hub data set."""
 
     @model_validator(mode="after")
-    def _whole(self) -> Self:
+    def _whole(self) -> Corpus:
         total = self.train + self.evidence + self.calibration + self.held_out
         if abs(total - 1) > 1e-6:
             raise ValueError(f"the four fractions sum to {total:g}, they must sum to 1")
@@ -97,7 +97,7 @@ class Sae(_Section):
     train: SaeTraining | None = None
 
     @model_validator(mode="after")
-    def _one_of(self) -> Self:
+    def _one_of(self) -> Sae:
         if (self.checkpoint is None) == (self.train is None):
             raise ValueError("an SAE needs either checkpoint = ... or train = {...}, not both")
         return self
@@ -135,8 +135,8 @@ class Evidence(_Section):
     """Bands of the non-zero context maxima."""
     per_quantile: int = Field(default=2, ge=1)
     """Contexts drawn from each band."""
-    random: int = Field(default=12, ge=1)
-    """Evidence contexts drawn blindly."""
+    random: int = Field(default=24, ge=2)
+    """Evidence contexts drawn blindly: shared out between explainer and ranking like the top ones."""
     held_out_top: int = Field(default=5, ge=1)
     """Top held-out contexts in the slice top-and-random."""
     held_out_random: int = Field(default=5, ge=1)
@@ -145,7 +145,7 @@ class Evidence(_Section):
     """Random held-out contexts in the slice random-only (the first ones are those of top-and-random)."""
 
     @model_validator(mode="after")
-    def _nested(self) -> Self:
+    def _nested(self) -> Evidence:
         if self.random_only < self.held_out_random:
             raise ValueError(f"random_only = {self.random_only} is less than held_out_random = {self.held_out_random}")
         return self
@@ -260,7 +260,7 @@ class Study(_Section):
     compare: Compare = Compare()
 
     @model_validator(mode="after")
-    def _names_agree(self) -> Self:
+    def _names_agree(self) -> Study:
         names = [s.name for s in self.sae]
         if len(set(names)) < len(names):
             raise ValueError(f"two SAEs share a name ({', '.join(names)}): give each [[sae]] its own name")

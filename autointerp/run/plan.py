@@ -1,0 +1,69 @@
+"""Stages that resume: one runs only when what it depends on has changed, and lands whole or not at all."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from autointerp.artifacts import hash_value
+from autointerp.errors import BadInput
+from autointerp.progress import say
+from autointerp.run.manifest import Entry, hash_outputs, read_manifest, versions, write_manifest
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One step from files to files."""
+
+    name: str
+    reads: tuple[str, ...]
+    """Outputs of earlier stages, by path in the run folder."""
+    settings: Any
+    """The part of the study that it depends on, JSON-like."""
+    writes: tuple[str, ...]
+    bulk: tuple[str, ...]
+    """Those of `writes` that only a continued run needs."""
+    work: Callable[[], None]
+
+
+def input_hash(stage: Stage, hashes: dict[str, str]) -> str:
+    """Hash of everything the stage depends on; BadInput when a parent is missing."""
+    missing = [path for path in stage.reads if path not in hashes]
+    if missing:
+        raise BadInput(f"stage '{stage.name}' needs {missing[0]}", "run the stages before it: autointerp run STUDY")
+    return hash_value([stage.name, stage.settings, {path: hashes[path] for path in stage.reads}])
+
+
+def execute(run: Path, stages: Sequence[Stage], facts: dict[str, Any]) -> list[str]:
+    """Run the stages that are not up to date, in order; return the names of those that ran.
+
+    The manifest is written after each stage, so an interrupted run continues with the stage it was in.
+    """
+    entries = read_manifest(run)
+    hashes: dict[str, str] = {}
+    ran = []
+    for stage in stages:
+        inputs = input_hash(stage, hashes)
+        entry = entries.get(stage.name)
+        if entry is None or entry.inputs != inputs or not _present(run, stage.writes):
+            say(f"{stage.name} ...")
+            start = time.monotonic()
+            stage.work()
+            seconds = round(time.monotonic() - start, 1)
+            when = datetime.now(UTC).isoformat(timespec="seconds")
+            recorded = {**facts, "seconds": seconds, "finished": when, "versions": versions()}
+            entry = Entry(inputs, hash_outputs(run, stage.writes), stage.bulk, recorded)
+            entries[stage.name] = entry
+            write_manifest(run, entries)
+            say(f"{stage.name} done in {seconds:g} s")
+            ran.append(stage.name)
+        hashes |= entry.outputs
+    return ran
+
+
+def _present(run: Path, paths: Iterable[str]) -> bool:
+    return all((run / path).exists() for path in paths)

@@ -1,0 +1,1 @@
+"""Simulators: predict a unit's activations from an explanation alone."""

@@ -1,0 +1,33 @@
+"""What every simulator is: explanation and contexts in, predicted activations or a reason out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+from autointerp.progress import Bar
+from autointerp.records import Context, Scale, Simulation, Unscored
+
+
+@dataclass(frozen=True)
+class Task:
+    """One explanation, to be tried on some contexts. The true activations are not in here."""
+
+    explanation: str
+    contexts: tuple[Context, ...]
+
+
+@runtime_checkable
+class Simulator(Protocol):
+    """Predicts activations from an explanation. One file and one registration each."""
+
+    name: str
+    scale: Scale
+
+    def simulate(self, tasks: Sequence[Task], progress: Bar) -> Iterator[tuple[int, Simulation | Unscored]]:
+        """Yield (position of the task, result) for every task, in any order; advance `progress` per task.
+
+        Batches depend on `tasks` alone, so that the same tasks give the same numbers, bit for bit.
+        """
+        ...

@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from autointerp.errors import BadInput
+from autointerp.study import Study, dump_study, load_study, parse_study
+
+
+def test_every_default_is_written_out_and_read_back() -> None:
+    study = parse_study({"llm": {"explainer": {"model": 'a "b"\n'}, "simulator": {}}, "seed": 3})
+    again = parse_study(tomllib.loads(dump_study(study)))
+    assert again == study
+    assert "derangements = 16" in dump_study(study)
+
+
+def test_no_sae_survives_the_round_trip() -> None:
+    study = parse_study({"sae": [], "units": {"features": 0, "controls": ["direction"]}})
+    assert parse_study(tomllib.loads(dump_study(study))) == study
+
+
+@pytest.mark.parametrize(
+    ("override", "line"),
+    [
+        ("corpus.token=5", "unknown key 'corpus.token' in the study: did you mean 'tokens'?"),
+        ("corpsu.tokens=5", "unknown key 'corpsu' in the study: did you mean 'corpus'?"),
+        ("llm.explainer.modle=x", "unknown key 'llm.explainer.modle' in the study: did you mean 'model'?"),
+        ("corpus.tokens=-1", "study: corpus.tokens = -1: Input should be greater than or equal to 1"),
+        ("corpus.train=0.9", "they must sum to 1"),
+        ("evidence.random_only=1", "random_only = 1 is less than held_out_random = 5"),
+        ("explain.llm=nobody", "explain.llm 'nobody' is not configured: valid: explainer, simulator"),
+        ("sae.0.hook=layers.5.mlp.neuron", "is not in subject.hooks: did you mean 'layers.5.mlp.neurons'?"),
+        ("sae.4.hook=a", "the list has 1 items"),
+        ("sae.0.train.kk=3", "unknown key 'sae.0.train.kk' in the study: did you mean 'k'?"),
+        ("judge.methods=['detection']", "judge 'detection' is not available in this version"),
+        ("compare.derangements=3", "greater than or equal to 16"),
+        ("nonsense", "write it as --set section.key=value"),
+    ],
+)
+def test_a_wrong_key_or_value_is_one_line_with_the_remedy(override: str, line: str) -> None:
+    raw = tomllib.loads(dump_study(Study()))
+    with pytest.raises(BadInput) as caught:
+        parse_study(raw, [override])
+    assert line in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_overrides_reach_lists_sections_and_text() -> None:
+    raw = tomllib.loads(dump_study(Study()))
+    study = parse_study(raw, ["sae.0.train.k=8", "corpus.source=my file.txt", "seed=9", "units.controls=['direction']"])
+    assert study.sae[0].train is not None
+    assert (study.sae[0].train.k, study.corpus.source, study.seed) == (8, "my file.txt", 9)
+    assert study.units.controls == ("direction",)
+
+
+def test_a_study_is_frozen() -> None:
+    with pytest.raises(ValidationError):
+        Study().seed = 1  # type: ignore[misc]
+
+
+def test_missing_and_broken_files(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="no study file"):
+        load_study(tmp_path / "none.toml")
+    (tmp_path / "bad.toml").write_text("seed = = 3")
+    with pytest.raises(BadInput, match="is not readable TOML"):
+        load_study(tmp_path / "bad.toml")
