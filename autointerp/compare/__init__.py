@@ -1,0 +1,1 @@
+"""Compare: arms against each other and against chance, with the unit as the sample."""

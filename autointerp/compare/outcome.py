@@ -1,0 +1,87 @@
+"""A finished run as the figures and the report read it: tables in, typed answers out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import pandas as pd
+
+from autointerp.compare.arms import is_feature, ordered
+from autointerp.compare.rows import ALL, NO_BASELINE, Cell, Row
+from autointerp.errors import BadInput
+from autointerp.records import Pairing
+from autointerp.score.predictions import LOOKUP
+from autointerp.score.slices import RANDOM_ONLY, TOP_AND_RANDOM
+from autointerp.study import Study, load_study
+from autointerp.tables import read_arrow, read_table
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The tables that say what a run found."""
+
+    run_dir: Path
+    study: Study
+    units: pd.DataFrame
+    scores: pd.DataFrame
+    rows: tuple[Row, ...]
+    """The comparison table."""
+
+    @property
+    def arms(self) -> list[str]:
+        """Arms with a sampled unit, features first."""
+        return ordered(self.scores["arm"])
+
+    @property
+    def feature_arms(self) -> list[str]:
+        """The arms of SAE features: none, one, or one per SAE."""
+        return [arm for arm in self.arms if is_feature(arm)]
+
+    @property
+    def baseline(self) -> str | None:
+        """The arm that features are held against; None when the run has none of that name."""
+        return self.study.compare.baseline if self.study.compare.baseline in self.arms else None
+
+    @property
+    def slices(self) -> tuple[str, ...]:
+        """The slices that were scored, the headline's first."""
+        return tuple(s for s in (TOP_AND_RANDOM, RANDOM_ONLY) if s in self.study.score.slices)
+
+    @property
+    def headline(self) -> Cell:
+        """The cell of the question that was asked in advance: Pearson on top-and-random contexts, all units."""
+        metrics = self.study.score.metrics
+        metric = "pearson" if "pearson" in metrics else metrics[0]
+        return Cell(self.study.simulate.method, metric, self.slices[0], ALL)
+
+    @property
+    def has_lookup(self) -> bool:
+        """Whether the token table was scored beside the explanations' simulator."""
+        return self.study.simulate.lookup and self.study.simulate.method != LOOKUP
+
+    @cached_property
+    def _index(self) -> dict[tuple[Cell, str, str, str], Row]:
+        return {(row.cell, row.arm, row.baseline, row.pairing): row for row in self.rows}
+
+    def row(self, cell: Cell, arm: str, baseline: str = NO_BASELINE, pairing: Pairing = Pairing.OWN) -> Row | None:
+        """A row of the comparison; None when the run has none."""
+        return self._index.get((cell, arm, baseline, pairing.value))
+
+    def contrasts(self, cell: Cell) -> Iterator[Row]:
+        """The rows of a cell that compare an arm with a baseline, in the table's order."""
+        return (row for row in self.rows if row.cell == cell and row.baseline != NO_BASELINE)
+
+
+def read_outcome(run_dir: Path) -> Outcome:
+    """Read a run's study and its tables units, scores and comparison; BadInput when one is missing or empty."""
+    study = load_study(run_dir / "study.toml")
+    scores = read_table(run_dir / "scores.parquet")
+    if scores.empty:
+        raise BadInput(f"{run_dir / 'scores.parquet'} has no rows", "sample at least one unit (units.features...)")
+    if not study.score.metrics or not study.score.slices:
+        raise BadInput("the study scores no metric or no slice", "name some in score.metrics and score.slices")
+    rows = tuple(Row(**row) for row in read_arrow(run_dir / "comparison.parquet").to_pylist())
+    return Outcome(run_dir, study, read_table(run_dir / "units.parquet"), scores, rows)

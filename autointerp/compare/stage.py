@@ -1,0 +1,165 @@
+"""The stage: scores of units in, arms with their intervals and differences out."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+
+from autointerp.artifacts import rng_of
+from autointerp.compare.arms import contrasts, ordered
+from autointerp.compare.rows import ALL, NO_BASELINE, OWN_SHUFFLED, STRATA, Cell, Row, stratum_of
+from autointerp.compare.stats import NONE, Contrast, Plan, contrast, holm, interval, paired_contrast
+from autointerp.progress import bar
+from autointerp.records import Pairing, Status
+from autointerp.study import Study
+from autointerp.tables import read_table, write_table
+
+_CELL = ["scorer", "metric", "slice"]
+_UNIT = ["unit", "replicate"]
+
+
+def compare(study: Study, run_dir: Path) -> None:
+    """Write `comparison.parquet` from the run's `units` and `scores` tables.
+
+    Per scorer, metric, slice and stratum: every arm in both pairings; every feature arm against every other arm; every
+    arm against its own shuffled pairing. Holm's adjustment is over all of them. Raises BadInput when a table is
+    missing.
+    """
+    units = read_table(run_dir / "units.parquet", [*_UNIT, "arm", "single_token", "status"])
+    scores = read_table(run_dir / "scores.parquet")
+    strata = {
+        (unit, replicate): stratum_of(share)
+        for unit, replicate, share in zip(units["unit"], units["replicate"], units["single_token"], strict=True)
+    }
+    scores["stratum"] = [strata.get(key) for key in zip(scores["unit"], scores["replicate"], strict=True)]
+    excluded = Counter[str](units.loc[units["status"] == Status.EXCLUDED.value, "arm"])
+    arms = ordered(units["arm"])
+    rows: list[Row] = []
+    groups = scores.groupby(_CELL, sort=False)
+    with bar("compare", len(groups) * len(STRATA), "tables") as progress:
+        for (scorer, metric, slice_name), of_slice in groups:
+            for stratum in STRATA:
+                chosen = of_slice if stratum == ALL else of_slice[of_slice["stratum"] == stratum]
+                cell = Cell(str(scorer), str(metric), str(slice_name), stratum)
+                chance = float(of_slice["chance"].iloc[0])
+                rows += _Comparison(study, cell, chance, chosen, excluded, arms).rows()
+                progress.advance()
+    adjusted = holm([row.p for row in rows])
+    final = [replace(row, p_holm=p) for row, p in zip(rows, adjusted, strict=True)]
+    write_table("comparison", run_dir / "comparison.parquet", final)
+
+
+class _Comparison:
+    """All rows of one cell."""
+
+    def __init__(
+        self, study: Study, cell: Cell, chance: float, scores: pd.DataFrame, excluded: Counter[str], arms: list[str]
+    ) -> None:
+        self._study, self._cell, self._chance = study, cell, chance
+        self._excluded, self._arms = excluded, arms
+        self._plan = Plan(study.compare.resamples, study.compare.confidence)
+        self._scores = {
+            (str(arm), str(pairing)): rows for (arm, pairing), rows in scores.groupby(["arm", "pairing"], sort=False)
+        }
+        self._nothing = scores.iloc[:0]
+        self._pairings = [p for p in Pairing if any(pairing == p.value for _, pairing in self._scores)]
+
+    def rows(self) -> Iterator[Row]:
+        described = {(arm, p): self._describe(arm, p) for p in self._pairings for arm in self._arms}
+        yield from described.values()
+        if Pairing.OWN in self._pairings:
+            for arm, baseline in contrasts(self._arms, self._study.compare.baseline):
+                yield self._against(described[arm, Pairing.OWN], baseline)
+        if Pairing.SHUFFLED in self._pairings:
+            for arm in self._arms:
+                yield self._against_shuffled(described[arm, Pairing.OWN])
+
+    def _of(self, arm: str, pairing: Pairing) -> pd.DataFrame:
+        return self._scores.get((arm, pairing.value), self._nothing)
+
+    def _rng(self, *parts: str) -> np.random.Generator:
+        cell = self._cell
+        return rng_of(self._study.seed, "compare", cell.scorer, cell.metric, cell.slice, cell.stratum, *parts)
+
+    def _describe(self, arm: str, pairing: Pairing) -> Row:
+        rows = self._of(arm, pairing)
+        values = _scored(rows)
+        failed = rows[rows["status"] != Status.OK.value]
+        sampled = len(rows)
+        mean = interval(values, "mean", self._plan, self._rng("mean", arm, pairing))
+        median = interval(values, "median", self._plan, self._rng("median", arm, pairing))
+        at_chance = (float(values.sum()) + len(failed) * self._chance) / sampled if sampled else None
+        return Row(
+            scorer=self._cell.scorer,
+            metric=self._cell.metric,
+            slice=self._cell.slice,
+            stratum=self._cell.stratum,
+            pairing=pairing.value,
+            arm=arm,
+            baseline=NO_BASELINE,
+            n=values.size,
+            n_baseline=None,
+            unscored=len(failed),
+            excluded=self._excluded[arm] if self._cell.stratum == ALL else None,
+            coverage=values.size / sampled if sampled else None,
+            reasons=_tally(Counter[str](failed["reason"])),
+            mean=mean.value,
+            low=mean.low,
+            high=mean.high,
+            median=median.value,
+            median_low=median.low,
+            median_high=median.high,
+            mean_unscored_at_chance=at_chance,
+            chance=self._chance,
+            note=_join(("mean", mean.note), ("median", median.note)),
+        )
+
+    def _against(self, arm: Row, baseline: str) -> Row:
+        first = _scored(self._of(arm.arm, Pairing.OWN))
+        second = _scored(self._of(baseline, Pairing.OWN))
+        found = contrast(first, second, self._plan, self._rng("contrast", arm.arm, baseline))
+        return _with(arm, baseline, first.size, second.size, found)
+
+    def _against_shuffled(self, arm: Row) -> Row:
+        own = self._of(arm.arm, Pairing.OWN).set_index(_UNIT)["value"].dropna()
+        other = self._of(arm.arm, Pairing.SHUFFLED).set_index(_UNIT)["value"].dropna()
+        both = pd.concat([own, other], axis=1, join="inner", keys=["own", "other"])
+        first, second = both["own"].to_numpy(dtype=np.float64), both["other"].to_numpy(dtype=np.float64)
+        found = paired_contrast(first, second, self._plan, self._rng("shuffled", arm.arm))
+        return _with(arm, OWN_SHUFFLED, first.size, second.size, found)
+
+
+def _scored(rows: pd.DataFrame) -> Float[np.ndarray, " unit"]:
+    return rows.loc[rows["status"] == Status.OK.value, "value"].to_numpy(dtype=np.float64)
+
+
+def _with(arm: Row, baseline: str, n: int, n_baseline: int, found: Contrast) -> Row:
+    return replace(
+        arm,
+        baseline=baseline,
+        n=n,
+        n_baseline=n_baseline,
+        difference=found.difference.value,
+        difference_low=found.difference.low,
+        difference_high=found.difference.high,
+        superiority=found.superiority,
+        p=found.p,
+        note=found.difference.note,
+    )
+
+
+def _tally(reasons: Counter[str]) -> str:
+    return "; ".join(f"{reason}: {reasons[reason]}" for reason in sorted(reasons, key=lambda r: (-reasons[r], r)))
+
+
+def _join(*notes: tuple[str, str]) -> str:
+    distinct = {note for _, note in notes if note}
+    if len(distinct) == 1 and (all(note for _, note in notes) or distinct == {NONE}):
+        return distinct.pop()
+    return "; ".join(f"{name}: {note}" for name, note in notes if note)

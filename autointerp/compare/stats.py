@@ -1,0 +1,210 @@
+"""Intervals and tests over units: the unit is the sample, its contexts are not.
+
+One observation has no standard error, and values that are all equal have no spread to resample: both give no
+interval, with a note, and never one of width 0.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from jaxtyping import Float
+from scipy.stats import DegenerateDataWarning, bootstrap
+
+Sample = Float[np.ndarray, " unit"]
+Other = Float[np.ndarray, " other_unit"]
+Samples = tuple[Float[np.ndarray, " _"], ...]
+
+ONE = "one observation has no standard error"
+NONE = "no scored unit"
+EQUAL = "all values are equal: no interval"
+PERCENTILE = "percentile interval (BCa is undefined here)"
+FEW = 10
+"""Under this many units a bootstrap interval is known to be too narrow, and the note says so."""
+
+_BLOCK = 2_000_000  # numbers in memory at once, so that resampling thousands of units stays small
+_TIE = 1 - 1e-12  # the observed arrangement must tie with itself whatever the order of its sums
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How intervals and p-values are made."""
+
+    resamples: int
+    """Bootstrap resamples, and permutations."""
+    confidence: float
+    """Of the intervals, for example 0.95."""
+
+
+@dataclass(frozen=True)
+class Interval:
+    """An estimate with a confidence interval; None where there is none, with the reason in the note."""
+
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """A difference of means with its interval and test."""
+
+    difference: Interval
+    superiority: float | None = None
+    """Probability that a random unit of the first sample scores above one of the second, ties counted half."""
+    p: float | None = None
+    """Two-sided."""
+
+
+def _mean(values: Float[np.ndarray, "*batch unit"], axis: int = -1) -> Any:
+    return values.mean(axis=axis)
+
+
+def _median(values: Float[np.ndarray, "*batch unit"], axis: int = -1) -> Any:
+    return np.median(values, axis=axis)
+
+
+def _difference(
+    first: Float[np.ndarray, "*batch unit"], second: Float[np.ndarray, "*batch2 unit2"], axis: int = -1
+) -> Any:
+    return first.mean(axis=axis) - second.mean(axis=axis)
+
+
+STATISTICS: Mapping[str, Callable[..., Any]] = {"mean": _mean, "median": _median}
+
+
+def interval(values: Sample, statistic: str, plan: Plan, rng: np.random.Generator) -> Interval:
+    """BCa bootstrap interval of the `mean` or `median` over units (Efron 1987)."""
+    if not values.size:
+        return Interval(None, note=NONE)
+    return _bootstrap((values,), STATISTICS[statistic], plan, rng)
+
+
+def contrast(first: Sample, second: Other, plan: Plan, rng: np.random.Generator) -> Contrast:
+    """Mean of `first` minus mean of `second`, two independent samples of units.
+
+    BCa interval; the p-value is a permutation test of Welch's t (Janssen 1997): permuting the plain difference tests
+    equal distributions, this one tests equal means also when the spreads differ.
+    """
+    if not first.size or not second.size:
+        return Contrast(Interval(None, note=NONE))
+    difference = _bootstrap((first, second), _difference, plan, rng)
+    p = _permuted_p(first, second, plan, rng) if min(first.size, second.size) > 1 else None
+    return Contrast(difference, superiority(first, second), p)
+
+
+def paired_contrast(first: Sample, second: Sample, plan: Plan, rng: np.random.Generator) -> Contrast:
+    """Mean of `first` minus `second`, unit by unit: entry i of both belongs to the same unit.
+
+    BCa interval over units. The p-value flips the sign of each unit's difference at random; since the sum of squares
+    does not change with the signs, |t| rises with |mean|, so the studentised test is the plain one.
+    """
+    if not first.size:
+        return Contrast(Interval(None, note=NONE))
+    each = first - second
+    difference = _bootstrap((each,), _mean, plan, rng)
+    above = float((each > 0).mean() + 0.5 * (each == 0).mean())
+    return Contrast(difference, above, _flipped_p(each, plan, rng) if each.size > 1 else None)
+
+
+def superiority(first: Sample, second: Other) -> float:
+    """Probability that a unit of `first` is above one of `second`, ties counted half (Mann and Whitney's U / nm)."""
+    ordered = np.sort(second)
+    below = np.searchsorted(ordered, first, side="left")
+    not_above = np.searchsorted(ordered, first, side="right")
+    return float((below + not_above).mean() / (2 * second.size))
+
+
+def holm(p_values: Sequence[float | None]) -> list[float | None]:
+    """Holm's step-down adjustment over all that are not None; the rest stay None (Holm 1979)."""
+    known = sorted((p, place) for place, p in enumerate(p_values) if p is not None)
+    adjusted: list[float | None] = [None] * len(p_values)
+    running = 0.0
+    for rank, (p, place) in enumerate(known):
+        running = max(running, (len(known) - rank) * p)
+        adjusted[place] = min(running, 1.0)
+    return adjusted
+
+
+def _bootstrap(samples: Samples, statistic: Callable[..., Any], plan: Plan, rng: np.random.Generator) -> Interval:
+    value = float(statistic(*samples))
+    if min(s.size for s in samples) == 1:
+        return Interval(value, note=ONE)
+    if all(s.max() == s.min() for s in samples):
+        return Interval(value, note=EQUAL)
+    result = _resample(samples, statistic, plan, rng, "BCa", None)
+    note = _few(samples)
+    if not np.isfinite(result.confidence_interval).all():
+        # The same resamples give the simpler interval; a median with many ties has no usable jackknife.
+        result = _resample(samples, statistic, plan, rng, "percentile", result)
+        note = "; ".join(n for n in (PERCENTILE, note) if n)
+    low, high = result.confidence_interval
+    return Interval(value, float(low), float(high), note)
+
+
+def _few(samples: Samples) -> str:
+    fewest = min(s.size for s in samples)
+    return f"only {fewest} units: the interval is too narrow" if fewest < FEW else ""
+
+
+def _resample(
+    samples: Samples,
+    statistic: Callable[..., Any],
+    plan: Plan,
+    rng: np.random.Generator,
+    method: Literal["BCa", "percentile"],
+    earlier: Any,
+) -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DegenerateDataWarning)  # answered by the percentile interval and its note
+        warnings.simplefilter("ignore", RuntimeWarning)  # 0/0 in the acceleration: the same case
+        return bootstrap(
+            samples,
+            statistic,
+            n_resamples=0 if earlier is not None else plan.resamples,
+            batch=max(1, _BLOCK // max(s.size for s in samples)),
+            vectorized=True,
+            confidence_level=plan.confidence,
+            method=method,
+            bootstrap_result=earlier,
+            rng=rng,
+        )
+
+
+def _welch(
+    first: Float[np.ndarray, "permutation n"], second: Float[np.ndarray, "permutation m"]
+) -> Float[np.ndarray, " permutation"]:
+    """|t| of Welch per row; 0 when nothing differs, infinite when only the means do."""
+    difference = np.abs(first.mean(axis=1) - second.mean(axis=1))
+    error = np.sqrt(first.var(axis=1, ddof=1) / first.shape[1] + second.var(axis=1, ddof=1) / second.shape[1])
+    spread = np.where(error > 0, error, 1.0)
+    return np.where(error > 0, difference / spread, np.where(difference > 0, np.inf, 0.0))
+
+
+def _permuted_p(first: Sample, second: Other, plan: Plan, rng: np.random.Generator) -> float:
+    pooled = np.concatenate([first, second])
+    observed = _welch(first[None, :], second[None, :])[0] * _TIE
+    extreme = 0
+    for rows in _blocks(plan.resamples, pooled.size):
+        permuted = rng.permuted(np.broadcast_to(pooled, (rows, pooled.size)), axis=1)
+        extreme += int((_welch(permuted[:, : first.size], permuted[:, first.size :]) >= observed).sum())
+    return (extreme + 1) / (plan.resamples + 1)
+
+
+def _flipped_p(each: Sample, plan: Plan, rng: np.random.Generator) -> float:
+    observed = abs(float(each.mean())) * _TIE
+    extreme = 0
+    for rows in _blocks(plan.resamples, each.size):
+        signs = rng.integers(0, 2, size=(rows, each.size), dtype=np.int8) * 2.0 - 1.0
+        extreme += int((np.abs(signs @ each) / each.size >= observed).sum())
+    return (extreme + 1) / (plan.resamples + 1)
+
+
+def _blocks(total: int, width: int) -> list[int]:
+    block = max(1, _BLOCK // width)
+    return [min(block, total - start) for start in range(0, total, block)]

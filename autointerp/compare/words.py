@@ -1,0 +1,23 @@
+"""Numbers in words, the same in figures, report and terminal."""
+
+from __future__ import annotations
+
+
+def number(value: float | None) -> str:
+    """A score to two digits with a true minus sign, `?` when unknown; never `-0.00`."""
+    if value is None:
+        return "?"
+    text = f"{value:.2f}"
+    return ("0.00" if float(text) == 0 else text).replace("-", "\u2212")
+
+
+def with_interval(value: float | None, low: float | None, high: float | None) -> str:
+    """`0.37 [0.28, 0.46]`, or the bare number when there is no interval."""
+    return number(value) if low is None or high is None else f"{number(value)} [{number(low)}, {number(high)}]"
+
+
+def p_text(p: float | None) -> str:
+    """`p = 0.013`, `p < 0.001`, or nothing when there is no p."""
+    if p is None:
+        return ""
+    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"

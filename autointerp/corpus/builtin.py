@@ -1,0 +1,161 @@
+"""The `builtin` corpus: text that every installation has, half of it Wikipedia where that is installed."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from email.parser import Parser
+from itertools import chain, cycle
+
+import numpy as np
+
+from autointerp.artifacts import rng_of
+from autointerp.corpus import installed, python_parts
+from autointerp.corpus.document import BLOCK_CHARACTERS, Document, blocks
+from autointerp.corpus.installed import InstalledFile
+from autointerp.corpus.wikipedia import PACKAGE, wikipedia_documents, wikipedia_files
+from autointerp.progress import say
+
+SHORTEST = 150
+"""Characters that a document needs."""
+LETTERS = 0.55
+"""Share of letters that a document needs, so that tables, dumps and rulers are left out."""
+_LONGEST = 2 * BLOCK_CHARACTERS
+_HEADERS = (".h", ".hpp", ".hxx", ".cuh", ".c", ".cc", ".cpp", ".pyx", ".pxd")
+_MARKUP = (
+    ".html",
+    ".css",
+    ".xml",
+    ".json",
+    ".toml",
+    ".yaml",
+    ".yml",
+    ".cfg",
+    ".ini",
+    ".cmake",
+    ".jinja",
+    ".tex",
+    ".in",
+)
+_PROSE = (".md", ".rst")
+_TOPICS = "pydoc_data/topics.py"
+_MIX = (
+    "docstrings", "python docstrings", "prose", "docstrings", "functions", "headers",
+    "docstrings", "python docstrings", "prose", "topics", "markup", "licences",
+)  # fmt: skip
+"""The kinds in turn; prose-like ones come more often."""
+
+
+def builtin_documents(seed: int) -> Iterator[Document]:
+    """Documents of every kind in turn, each kind in a seeded order, until all are used up.
+
+    With the Wikipedia package every other document is a summary of an article. Files are read as they are needed, a
+    few documents out of each, so a small corpus does not touch most of the installation. The same seed gives the same
+    documents on one installation; another installation has other packages, and gives others.
+    """
+    streams = _streams(seed)
+    streams["wikipedia"] = _wikipedia(seed)
+    if not wikipedia_files():
+        say(f"  corpus: package {PACKAGE} is not installed, so the text is mostly technical")
+    for name in cycle(chain.from_iterable(("wikipedia", kind) for kind in _MIX)):
+        if name in streams:
+            document = next(streams[name], None)
+            if document is not None:
+                yield document
+                continue
+            del streams[name]
+        if not streams:
+            return
+
+
+def _streams(seed: int) -> dict[str, Iterator[Document]]:
+    files, python = installed.package_files(), installed.standard_library_files()
+    topics = [f for f in python if f.source.endswith(_TOPICS)]
+    python = [f for f in python if not f.source.endswith(_TOPICS)]
+    headers = [*installed.by_suffix(files, _HEADERS), *installed.python_headers()]
+    prose = [*installed.by_suffix(files, _PROSE), *(f for f in files if _is_description(f))]
+    recipes: dict[str, tuple[Iterable[InstalledFile], Callable[[str], Iterable[str]], int]] = {
+        "docstrings": (installed.by_suffix(files, (".py",)), python_parts.docstrings, 4),
+        "python docstrings": (python, python_parts.docstrings, 4),
+        "functions": ([*installed.by_suffix(files, (".py",)), *python], python_parts.functions, 2),
+        "topics": (topics, _topics, 24),
+        "headers": (headers, _blocks, 2),
+        "prose": (prose, _prose, 4),
+        "markup": (installed.by_suffix(files, _MARKUP), _blocks, 2),
+        "licences": ((f for f in files if _is_licence(f)), _head, 1),
+    }
+    return {
+        name: _sample(list(chosen), parts, most, rng_of(seed, "builtin", name))
+        for name, (chosen, parts, most) in recipes.items()
+    }
+
+
+def _sample(
+    files: list[InstalledFile], parts: Callable[[str], Iterable[str]], most: int, rng: np.random.Generator
+) -> Iterator[Document]:
+    """Up to `most` parts of each file, the packages in turn, so that no large package or file outweighs the rest."""
+    for file in _packages_in_turn(files, rng):
+        found = [part for part in map(tidy, parts(file.read() or "")) if worth_reading(part)]
+        for number in sorted(rng.choice(len(found), size=min(most, len(found)), replace=False)):
+            yield Document(file.source, found[number], file.licence)
+
+
+def _packages_in_turn(files: list[InstalledFile], rng: np.random.Generator) -> list[InstalledFile]:
+    shuffled = [files[number] for number in rng.permutation(len(files))]
+    taken, turns = Counter[str](), list[int]()
+    for file in shuffled:
+        turns.append(taken[file.package])
+        taken[file.package] += 1
+    return [shuffled[i] for i in sorted(range(len(shuffled)), key=turns.__getitem__)]
+
+
+def _wikipedia(seed: int) -> Iterator[Document]:
+    for document in wikipedia_documents(seed):
+        text = tidy(document.text)
+        if worth_reading(text):
+            yield replace(document, text=text)
+
+
+def tidy(text: str) -> str:
+    """The text without trailing spaces, with long runs of spaces, of blank lines and of one mark shortened."""
+    text = re.sub(r"[ \t]+$", "", text, flags=re.MULTILINE)
+    text = re.sub(r"[ \t]{5,}", "    ", text)
+    text = re.sub(r"([^\w\s])\1{4,}", r"\1\1\1", text)
+    return re.sub(r"\n{3,}", "\n\n", text).strip()
+
+
+def worth_reading(text: str) -> bool:
+    """Whether a text is long enough and made of letters, mostly."""
+    return len(text) >= SHORTEST and sum(map(str.isalpha, text)) >= LETTERS * len(text)
+
+
+def _blocks(text: str) -> Iterator[str]:
+    return blocks(text.splitlines())
+
+
+def _head(text: str) -> list[str]:
+    """The head of a text as one document: copies of one licence begin alike, and are found as near-duplicates."""
+    return [text[:_LONGEST]]
+
+
+def _prose(text: str) -> Iterator[str]:
+    """A page, or the description in a package's metadata (which are headers like those of a message)."""
+    if text.startswith("Metadata-Version:"):
+        message = Parser().parsestr(text)
+        text = str(message.get_payload() or message["Description"] or "")
+    return _blocks(text)
+
+
+def _topics(text: str) -> Iterator[str]:
+    """Blocks of Python's documentation topics: the long strings in the module that holds them."""
+    return chain.from_iterable(map(_blocks, python_parts.long_strings(text, SHORTEST)))
+
+
+def _is_licence(file: InstalledFile) -> bool:
+    return installed.in_metadata(file) and bool(re.search(r"(?i)/(licen[cs]e|copying|notice)[^/]*$", file.source))
+
+
+def _is_description(file: InstalledFile) -> bool:
+    return installed.in_metadata(file) and file.source.endswith(("/METADATA", "/PKG-INFO"))

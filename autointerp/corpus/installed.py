@@ -1,0 +1,115 @@
+"""Files that every installation has: the standard library, its C headers, and what the installed packages ship."""
+
+from __future__ import annotations
+
+import json
+import re
+import sysconfig
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import Distribution, distributions
+from pathlib import Path
+
+_OURS = "autointerp"
+_SKIPPED_FOLDERS = {"test", "tests", "testing", "idle_test", "__pycache__", "site-packages", "dist-packages"}
+_LARGEST = 400_000
+PYTHON_LICENCE = "PSF-2.0"
+"""Licence of the standard library, its headers and its documentation."""
+
+
+@dataclass(frozen=True)
+class InstalledFile:
+    """A text file that came with Python or with a package."""
+
+    root: str
+    """The folder that `source` is in."""
+    source: str
+    """Its path inside the installation: `numpy/linalg/_linalg.py`."""
+    package: str
+    licence: str
+    """'' when the package does not say."""
+
+    def read(self) -> str | None:
+        """Its text; None when it is gone, very large or not UTF-8: it is one of a sample, so another is read."""
+        path = Path(self.root, self.source)
+        try:
+            if path.stat().st_size > _LARGEST:
+                return None
+            return path.read_text("utf8")
+        except (OSError, UnicodeDecodeError):
+            return None
+
+
+def package_files() -> list[InstalledFile]:
+    """What the packages in site-packages list as theirs, in a fixed order, tests left out.
+
+    Left out too: this project itself, so that the corpus does not change with our code; editable installations, which
+    are somebody's private work; and packages under the GPL family, so that contexts can be passed on.
+    """
+    folders = sorted({sysconfig.get_path("purelib"), sysconfig.get_path("platlib")})
+    found: dict[str, InstalledFile] = {}
+    packages = {_name(d): d for d in distributions(path=folders)}
+    for package, distribution in sorted(packages.items()):
+        licence = licence_of(distribution)
+        if package == _OURS or _is_editable(distribution) or "GPL" in licence.upper():
+            continue
+        root = str(distribution.locate_file(""))
+        for file in sorted(distribution.files or [], key=str):
+            if file.is_absolute() or not _SKIPPED_FOLDERS.isdisjoint(file.parts) or ".." in file.parts:
+                continue
+            found.setdefault(str(file), InstalledFile(root, str(file), package, licence))
+    return list(found.values())
+
+
+def standard_library_files() -> list[InstalledFile]:
+    """Modules of the standard library, in a fixed order, tests and installed packages left out."""
+    return _tree(Path(sysconfig.get_path("stdlib")), "*.py")
+
+
+def python_headers() -> list[InstalledFile]:
+    """C headers of Python, in a fixed order; none where the development files are not installed."""
+    return _tree(Path(sysconfig.get_path("include")), "*.h")
+
+
+def _tree(root: Path, pattern: str) -> list[InstalledFile]:
+    found = []
+    for path in sorted(root.rglob(pattern)):
+        inside = path.relative_to(root)
+        if _SKIPPED_FOLDERS.isdisjoint(inside.parts) and path.is_file():
+            source = f"{root.name}/{inside.as_posix()}"
+            found.append(InstalledFile(str(root.parent), source, root.name, PYTHON_LICENCE))
+    return found
+
+
+def licence_of(distribution: Distribution) -> str:
+    """The licence that a package's metadata names, '' when they name none.
+
+    In this order: the licence expression, a one-line licence field, the licence classifiers.
+    """
+    metadata = distribution.metadata
+    for key in ("License-Expression", "License"):
+        text = (metadata[key] or "").strip() if key in metadata else ""
+        if text and "\n" not in text and len(text) <= 200 and text.upper() != "UNKNOWN":
+            return text
+    classifiers = metadata.get_all("Classifier") or []
+    names = [c.rpartition("::")[2].strip() for c in classifiers if c.startswith("License ::")]
+    return " OR ".join(dict.fromkeys(names))
+
+
+def _name(distribution: Distribution) -> str:
+    return re.sub(r"[-_.]+", "-", distribution.metadata["Name"] or "").lower()
+
+
+def _is_editable(distribution: Distribution) -> bool:
+    record = json.loads(distribution.read_text("direct_url.json") or "{}")
+    return bool(record.get("dir_info", {}).get("editable"))
+
+
+def by_suffix(files: list[InstalledFile], suffixes: tuple[str, ...]) -> Iterator[InstalledFile]:
+    """The files outside the packages' own metadata whose names end in one of `suffixes`."""
+    return (f for f in files if f.source.lower().endswith(suffixes) and not in_metadata(f))
+
+
+def in_metadata(file: InstalledFile) -> bool:
+    """Whether the file describes its package (licence, description) rather than being part of it."""
+    return ".dist-info/" in file.source or ".egg-info/" in file.source

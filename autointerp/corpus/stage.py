@@ -1,0 +1,167 @@
+"""The stage: documents in, three tables of disjoint documents and contexts out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+
+from transformers import PreTrainedTokenizerBase
+
+from autointerp.corpus.builtin import builtin_documents
+from autointerp.corpus.contexts import Tokenised, Window, require_offsets, tokenise, window, window_starts
+from autointerp.corpus.disjoint import assert_disjoint
+from autointerp.corpus.document import Document, shortened, text_hash
+from autointerp.corpus.duplicates import NearDuplicates
+from autointerp.corpus.files import SUFFIXES, file_documents
+from autointerp.corpus.hub import hub_documents
+from autointerp.corpus.passages import Passages
+from autointerp.corpus.split import Splitter, quotas
+from autointerp.errors import BadInput
+from autointerp.progress import Bar, bar, say
+from autointerp.records import Context, Split
+from autointerp.study import Corpus, Study
+from autointerp.tables import TableWriter, read_table, table_writer
+
+DOCUMENTS, SHOWN, TRAINING = "documents.parquet", "contexts.parquet", "work/train.parquet"
+"""The files of this stage, inside the run folder."""
+_BATCH = 64
+_CHARACTERS_PER_TOKEN = 32
+_SHORTEST_CUT = 4096
+
+
+def build_corpus(study: Study, tokenizer: PreTrainedTokenizerBase, out: Path) -> None:
+    """Write `documents.parquet`, `contexts.parquet` and `work/train.parquet` in folder `out`.
+
+    Documents are read as a stream until every split has its share of `corpus.tokens`, or the input ends. What is kept
+    in memory is a batch of documents, a few kB per kept document to find copies of it, and some hashes per context.
+    Of a long document only the head is used, 32 characters for each token that can be taken. The three files appear
+    only once the splits have been found disjoint. The same study, tokenizer and text give the same bytes.
+
+    Raises BadInput for a source that can't be read and for a split without a context, CheckFailed if two splits share
+    a document, a source or a text.
+    """
+    require_offsets(tokenizer)
+    corpus = study.corpus
+    quota = quotas(corpus)
+    documents = open_documents(corpus, study.seed)
+    with ExitStack() as files:
+        shown = files.enter_context(table_writer("contexts", out / SHOWN))
+        training = files.enter_context(table_writer("contexts", out / TRAINING))
+        with (
+            table_writer("documents", out / DOCUMENTS) as kept,
+            bar("corpus", sum(quota.values()) * corpus.context, "tokens") as progress,
+        ):
+            writers = {split: training if split is Split.TRAIN else shown for split in Split}
+            filling = _Filling(study, Splitter(quota, study.seed), kept, writers, progress)
+            filling.fill(documents, tokenizer)
+            _require_contexts(corpus, filling)
+        assert_disjoint(read_table(out / DOCUMENTS))
+    say(filling.summary)
+
+
+def open_documents(corpus: Corpus, seed: int) -> Iterator[Document]:
+    """The documents of `corpus.source`, as a stream; BadInput when there is no such source."""
+    if corpus.source == "builtin":
+        return builtin_documents(seed)
+    path = Path(corpus.source).expanduser()
+    if path.exists():
+        return file_documents(path, corpus, seed)
+    if path.suffix.lower() in SUFFIXES or path.is_absolute() or corpus.source.startswith((".", "~")):
+        raise BadInput(f"no corpus file or folder {path}", "correct corpus.source, or use 'builtin'")
+    return hub_documents(corpus)
+
+
+@dataclass
+class _Filling:
+    """The splits while they fill."""
+
+    study: Study
+    splitter: Splitter
+    documents: TableWriter
+    contexts: Mapping[Split, TableWriter]
+    progress: Bar
+    read: int = 0
+    short: int = 0
+    copies: int = 0
+    written: int = 0
+    passages: Passages = field(default_factory=Passages)
+
+    def fill(self, documents: Iterator[Document], tokenizer: PreTrainedTokenizerBase) -> None:
+        """Take documents until every split is full, or there are no more."""
+        corpus = self.study.corpus
+        seen = NearDuplicates(corpus.near_duplicate, self.study.seed)
+        longest = max(_CHARACTERS_PER_TOKEN * corpus.context * corpus.max_per_document, _SHORTEST_CUT)
+        while not self.splitter.full and (batch := [shortened(d, longest) for d in islice(documents, _BATCH)]):
+            for document, tokenised in zip(batch, tokenise(tokenizer, [d.text for d in batch]), strict=True):
+                self._take(document, tokenised, seen)
+            self.progress.note(f"{self.documents.rows:,} documents")
+
+    def _take(self, document: Document, tokenised: Tokenised, seen: NearDuplicates) -> None:
+        self.read += 1
+        if len(tokenised.tokens) < self.study.corpus.context:
+            self.short += 1
+            return
+        split = self.splitter.split_of(document.source)
+        room = self.splitter.room(split) if split else 0
+        if split is None or room <= 0:
+            return
+        windows = self._new_windows(document, tokenised)[:room]
+        if not windows or not seen.add_if_new(document.text):
+            self.copies += 1
+            return
+        self._write(document, tokenised, split, windows)
+
+    def _new_windows(self, document: Document, tokenised: Tokenised) -> list[Window]:
+        """Windows whose text does not stand in earlier contexts."""
+        corpus = self.study.corpus
+        key = (self.study.seed, text_hash(document.text))
+        starts = window_starts(len(tokenised.tokens), corpus.context, corpus.max_per_document, key)
+        found = [window(document.text, tokenised, start, corpus.context) for start in starts]
+        return [w for w in found if not self.passages.seen("".join(w.pieces))]
+
+    def _write(self, document: Document, tokenised: Tokenised, split: Split, windows: Iterable[Window]) -> None:
+        number, count = self.documents.rows, 0
+        for w in windows:
+            row = Context(self.written, split, number, document.source, w.start, w.tokens, w.pieces)
+            self.contexts[split].add(row)
+            self.passages.add(row.text)
+            self.written, count = self.written + 1, count + 1
+        self.documents.add(
+            {
+                "document": number,
+                "source": document.source,
+                "split": split,
+                "licence": document.licence,
+                "characters": len(document.text),
+                "tokens": len(tokenised.tokens),
+                "contexts": count,
+                "text_hash": text_hash(document.text),
+            }
+        )
+        self.splitter.take(split, count)
+        self.progress.advance(count * self.study.corpus.context)
+
+    @property
+    def summary(self) -> str:
+        """What was taken and what was left, in one line."""
+        shares = ", ".join(f"{split} {n:,}" for split, n in self.splitter.taken.items())
+        return (
+            f"  corpus: {self.documents.rows:,} documents of {self.read:,} read, {self.written:,} contexts ({shares}); "
+            f"left out {self.copies:,} near-duplicates and {self.short:,} shorter than a context"
+        )
+
+
+def _require_contexts(corpus: Corpus, filling: _Filling) -> None:
+    if not filling.read:
+        raise BadInput(f"corpus '{corpus.source}' is empty", "give one that holds text")
+    taken = filling.splitter.taken
+    for split, n in taken.items():
+        if n == 0:
+            raise BadInput(
+                f"too few contexts: corpus '{corpus.source}' has {sum(taken.values())} of {corpus.context} tokens in"
+                f" all ({filling.read} documents, {filling.short} of them shorter), none in split '{split}'",
+                "give more text from more sources, or lower corpus.context",
+            )

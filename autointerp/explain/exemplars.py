@@ -1,0 +1,53 @@
+"""`exemplars`: "words such as w1, ..., wn". No language model is asked."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+
+from autointerp.explain.base import Proposal, Settings, Shown, ShownContext
+from autointerp.explain.words import top_words
+from autointerp.records import Candidate, Kind, Unscored
+
+COUNTS = (3, 6, 12)
+"""How many words a candidate names."""
+SHARES = (1.0, 2 / 3, 1 / 3)
+"""Over which share of the top contexts, the strongest first."""
+_DRAWS_PER_CANDIDATE = 50
+
+
+class Exemplars:
+    """Names the top tokens over all, two thirds and one third of the top contexts, then over random ones of them."""
+
+    name = "exemplars"
+    needs_model = False
+
+    def __init__(self, settings: Settings) -> None:
+        del settings  # asks no model, has no prompt
+
+    def propose(self, shown: Shown, n: int, rng: np.random.Generator) -> list[Proposal]:
+        """At most `n` candidates, all different; Unscored when no active token has a printable word."""
+        contexts = shown.of_kind(Kind.TOP)
+        texts: dict[str, None] = {}
+        for words in _lists(contexts, n, rng):
+            if words and len(texts) < n:
+                texts.setdefault("words such as " + ", ".join(words))
+            if len(texts) == n:
+                break
+        if not texts:
+            return [Unscored("no word among its top tokens")]
+        return [Candidate(text, self.name) for text in texts]
+
+
+def _lists(contexts: tuple[ShownContext, ...], n: int, rng: np.random.Generator) -> Iterator[list[str]]:
+    for share in SHARES:
+        for count in COUNTS:
+            yield top_words(contexts[: math.ceil(share * len(contexts))], count)
+    if not contexts:
+        return
+    for _ in range(n * _DRAWS_PER_CANDIDATE):
+        size = int(rng.integers(1, len(contexts) + 1))
+        drawn = rng.choice(len(contexts), size=size, replace=False)
+        yield top_words([contexts[int(i)] for i in drawn], int(rng.choice(COUNTS)))

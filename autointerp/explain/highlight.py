@@ -1,0 +1,86 @@
+"""`highlight`: the language model reads contexts with the active tokens marked, and explains.
+
+After the default explainer of Delphi (Paulo et al. 2024); the prompt and the code are our own.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from itertools import groupby
+from math import floor
+
+import numpy as np
+
+from autointerp.explain.answers import checked
+from autointerp.explain.base import PromptedCandidate, Proposal, Settings, Shown, ShownContext
+from autointerp.llm.request import Request
+from autointerp.prompting import load_prompt
+from autointerp.records import Kind, Unscored
+
+OPEN, CLOSE = "«", "»"
+"""Around active tokens."""
+_STAND_INS = str.maketrans({OPEN: "‹", CLOSE: "›"})
+_ACTIVE_SHARE = 0.3
+_LABEL = re.compile(r"\[?explanation\]?\s*:", re.I)
+
+
+class Highlight:
+    """Shows top and quantile contexts, strongest first, and asks `n` times."""
+
+    name = "highlight"
+    needs_model = True
+
+    def __init__(self, settings: Settings) -> None:
+        """Raises BadInput when the prompt can't be loaded."""
+        self._prompt = load_prompt(settings.prompt or "highlight/v1", settings.prompts_folder)
+        self._llm = settings.llm
+
+    def propose(self, shown: Shown, n: int, rng: np.random.Generator) -> list[Proposal]:
+        """`n` draws of one request; Unscored when the unit is silent in all contexts that may be shown."""
+        contexts = [c for c in (*shown.of_kind(Kind.TOP), *shown.of_kind(Kind.QUANTILE)) if c.peak > 0]
+        if not contexts:
+            return [Unscored("no active context to show")]
+        contexts.sort(key=lambda c: -c.peak)
+        examples = [{"strength": strength(c.peak, shown.max_activation), "text": marked(c)} for c in contexts]
+        messages = self._prompt.render(examples=examples)
+        seed = int(rng.integers(2**31))
+        requests = [
+            Request(messages, self._llm.model, self._llm.max_tokens, self._llm.temperature, seed, sample=sample)
+            for sample in range(n)
+        ]
+        return [PromptedCandidate(r, self.name, self._prompt.identity, parse_explanation) for r in requests]
+
+
+def strength(peak: float, maximum: float) -> int:
+    """Peak of a context on a scale of 1 to 9, where 9 is the unit's maximum over the evidence."""
+    return max(1, min(9, floor(10 * peak / maximum))) if maximum > 0 else 1
+
+
+def marked(context: ShownContext) -> str:
+    """The context as one quoted line, runs of tokens at 30% or more of its own peak between « and ».
+
+    Marks in the text itself become ‹ and ›; quotes, line breaks and all that can't be seen are escaped as in JSON:
+    no text can forge a mark, or end its line.
+    """
+    threshold = _ACTIVE_SHARE * context.peak
+    tokens = zip(context.pieces, context.activations.tolist(), strict=True)
+    parts = []
+    for active, run in groupby(tokens, key=lambda t: t[1] > 0 and t[1] >= threshold):
+        text = "".join(piece for piece, _ in run).translate(_STAND_INS)
+        parts.append(_between_marks(text) if active and text else text)
+    quoted = json.dumps("".join(parts), ensure_ascii=False)
+    return "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in quoted)
+
+
+def _between_marks(text: str) -> str:
+    """Mark a run; the blank before its first word stays outside, unless there is nothing else."""
+    word = text.lstrip(" ") or text
+    return f"{text[: len(text) - len(word)]}{OPEN}{word}{CLOSE}"
+
+
+def parse_explanation(text: str) -> str | Unscored:
+    """What follows the last `[EXPLANATION]:`, to the end of its paragraph; without one, the first paragraph."""
+    labels = list(_LABEL.finditer(text))
+    rest = text[labels[-1].end() :] if labels else text
+    return checked(rest.strip().split("\n\n")[0])

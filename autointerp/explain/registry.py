@@ -1,0 +1,62 @@
+"""Explainers by name: the built-in ones, and those that other packages register."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import cast
+
+from autointerp.errors import BadInput, nearest
+from autointerp.explain.base import Explainer, Settings
+from autointerp.explain.exemplars import Exemplars
+from autointerp.explain.highlight import Highlight
+from autointerp.explain.phrase import Phrase
+from autointerp.study import Study
+
+GROUP = "autointerp.explainers"
+"""The entry-point group in which other packages register theirs: anything that makes an Explainer of Settings."""
+BEST_OF_N = "best-of-n"
+"""The method that asks several explainers."""
+
+BUILT_IN: Mapping[str, Callable[[Settings], Explainer]] = {
+    Exemplars.name: Exemplars,
+    Phrase.name: Phrase,
+    Highlight.name: Highlight,
+}
+"""Name in the study -> what makes it. No package can take the place of these."""
+
+
+def open_explainer(name: str, settings: Settings) -> Explainer:
+    """Make the explainer of that name; BadInput when there is none, or when it can't be imported."""
+    if name in BUILT_IN:
+        return BUILT_IN[name](settings)
+    registered = {entry.name: entry for entry in entry_points(group=GROUP)}
+    if name not in registered:
+        raise BadInput(f"no explainer '{name}'", nearest(name, [*BUILT_IN, *registered]))
+    try:
+        make = cast(Callable[[Settings], Explainer], registered[name].load())
+    except (ImportError, AttributeError) as error:
+        raise BadInput(f"explainer '{name}' can't be imported ({error})", "mend or remove the package") from error
+    return make(settings)
+
+
+def method_names(study: Study) -> Sequence[str]:
+    """The explainers that the study's method asks, in order; BadInput when best-of-n has none, or one twice."""
+    if study.explain.method != BEST_OF_N:
+        return (study.explain.method,)
+    methods = study.explain.methods
+    if not methods or len(set(methods)) < len(methods):
+        raise BadInput(f"explain.methods = {list(methods)}", "name at least one explainer, and none twice")
+    return methods
+
+
+def open_explainers(study: Study) -> dict[str, Explainer]:
+    """The study's explainers by name, each with its prompt and the model `explain.llm`."""
+    names = method_names(study)
+    for name in study.explain.prompts:
+        if name not in names:
+            raise BadInput(f"explain.prompts has a prompt for '{name}', which is not asked", nearest(name, names))
+    folder = Path(study.prompts_folder) if study.prompts_folder is not None else None
+    llm = study.llm[study.explain.llm]
+    return {name: open_explainer(name, Settings(llm, study.explain.prompts.get(name), folder)) for name in names}

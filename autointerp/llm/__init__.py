@@ -1,0 +1,1 @@
+"""Language models behind one method: requests, answers, the ledger, small wrappers and the providers."""

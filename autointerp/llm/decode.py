@@ -1,0 +1,104 @@
+"""Continue a batch of prompts, token by token."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from autointerp.llm.prefix import Batch
+from autointerp.llm.request import Answer, Failure, Request, Response
+
+
+@dataclass
+class _Row:
+    """One request under way."""
+
+    request: Request
+    input_tokens: int
+    rng: np.random.Generator
+    """Its own: an answer does not depend on its neighbours' draws."""
+    tokens: list[int] = field(default_factory=list)
+    answer: Answer | None = None
+
+
+@torch.inference_mode()
+def generate(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    prompts: Sequence[Sequence[int]],
+    requests: Sequence[Request],
+) -> list[Answer]:
+    """Answer each request by continuing its prompt (token ids).
+
+    An answer ends at a special token or before a stop text; one that reaches `max_tokens` is a Failure. Each request
+    is sampled at its own temperature with its own generator.
+    """
+    ends = _ending_tokens(model, tokenizer)
+    rows = [
+        _Row(request, len(prompt), np.random.default_rng(request.draw_seed))
+        for request, prompt in zip(requests, prompts, strict=True)
+    ]
+    batch, alive = Batch(model, prompts, max(r.max_tokens for r in requests)), list(rows)
+    while True:
+        temperatures = [row.request.temperature for row in alive]
+        tokens = pick(batch.logits.cpu(), temperatures, [row.rng.random() for row in alive])
+        for row, token in zip(alive, tokens.tolist(), strict=True):
+            _extend(row, token, ends, tokenizer)
+        kept = [place for place, row in enumerate(alive) if row.answer is None]
+        if not kept:
+            return [row.answer for row in rows if row.answer is not None]
+        if len(kept) < len(alive):
+            alive = [alive[place] for place in kept]
+            batch.keep(kept)
+        batch.append(tokens[kept])
+
+
+def pick(
+    logits: Float[Tensor, "prompt vocabulary"], temperatures: Sequence[float], draws: Sequence[float]
+) -> Int[Tensor, " prompt"]:
+    """One token per row: the most likely one at temperature 0, else the quantile `draws` (uniform in [0, 1))."""
+    chosen = logits.argmax(dim=1)
+    warm = [place for place, temperature in enumerate(temperatures) if temperature > 0]
+    if warm:
+        scale = torch.tensor([temperatures[place] for place in warm], dtype=torch.float64)
+        cumulated = torch.softmax(logits[warm].double() / scale[:, None], dim=1).cumsum(dim=1)
+        targets = torch.tensor([draws[place] for place in warm], dtype=torch.float64)[:, None] * cumulated[:, -1:]
+        places = torch.searchsorted(cumulated, targets, right=True)[:, 0]
+        chosen[warm] = places.clamp_max(logits.shape[1] - 1)
+    return chosen
+
+
+def _ending_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
+    """Every special token: the end, but also the start of another turn or document."""
+    ends = set(tokenizer.all_special_ids)
+    configured = model.generation_config.eos_token_id if model.generation_config is not None else None
+    if isinstance(configured, int):
+        ends.add(configured)
+    elif configured is not None:
+        ends.update(int(i) for i in configured)
+    return frozenset(ends)
+
+
+def _extend(row: _Row, token: int, ends: frozenset[int], tokenizer: PreTrainedTokenizerBase) -> None:
+    """Append a token to a row's answer, and close the answer if that ends it."""
+    counts = (row.input_tokens, len(row.tokens) + 1)
+    if token in ends:
+        row.answer = Response(_text(row.tokens, tokenizer), *counts)
+        return
+    row.tokens.append(token)
+    text = _text(row.tokens, tokenizer)
+    stops = [place for stop in row.request.stop if (place := text.find(stop)) >= 0]
+    if stops:
+        row.answer = Response(text[: min(stops)], *counts)
+    elif len(row.tokens) >= row.request.max_tokens:
+        row.answer = Failure("the answer was cut at max_tokens", "length", text, *counts)
+
+
+def _text(tokens: Sequence[int], tokenizer: PreTrainedTokenizerBase) -> str:
+    return str(tokenizer.decode(list(tokens), skip_special_tokens=True, clean_up_tokenization_spaces=False))

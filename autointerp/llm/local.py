@@ -1,0 +1,118 @@
+"""A language model in this process: answers, and the log-probabilities that simulators need."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from autointerp.errors import BadInput
+from autointerp.llm.blocks import BlockReader
+from autointerp.llm.decode import generate
+from autointerp.llm.encode import encode, encode_text
+from autointerp.llm.ledger import Ledger
+from autointerp.llm.prefix import Batch
+from autointerp.llm.request import Answer, Failure, Request
+from autointerp.models import LoadedModel
+from autointerp.progress import Bar
+
+
+class LocalModel:
+    """A loaded model that can be asked. What the prompts of a batch share at their beginning runs once."""
+
+    def __init__(self, loaded: LoadedModel, batch: int) -> None:
+        """`batch`: prompts per forward pass."""
+        self.tokenizer = loaded.tokenizer
+        """The model's own."""
+        self.identity = f"local {loaded.identity}"
+        """Names provider and weights."""
+        self.batch = batch
+        """Prompts per forward pass."""
+        self._model = loaded.model
+        self._blocks: BlockReader | None = None
+        self._room: int | None = getattr(loaded.model.config.get_text_config(), "max_position_embeddings", None)
+
+    def generate(self, requests: Sequence[Request]) -> list[Answer]:
+        """Answer one batch of requests, in order; one that does not fit into the model's context is a Failure."""
+        prompts = [encode(request, self.tokenizer) for request in requests]
+        answers: list[Answer] = [
+            Failure("the prompt does not fit into the model's context", "too-long", input_tokens=len(prompt))
+            for prompt in prompts
+        ]
+        fit = [i for i, p in enumerate(prompts) if self._fits(len(p) + requests[i].max_tokens)]
+        if fit:
+            written = generate(self._model, self.tokenizer, [prompts[i] for i in fit], [requests[i] for i in fit])
+            for place, answer in zip(fit, written, strict=True):
+                answers[place] = answer
+        return answers
+
+    def _fits(self, tokens: int) -> bool:
+        return self._room is None or tokens <= self._room
+
+    def _check(self, tokens: int) -> None:
+        if not self._fits(tokens):
+            raise BadInput(
+                f"a prompt of {tokens} tokens, the model reads {self._room} at most",
+                "use a model with a longer context, or shorter contexts (corpus.context)",
+            )
+
+    def next_token_logprobs(self, texts: Sequence[str]) -> Iterator[Float[Tensor, "prompt vocabulary"]]:
+        """Log-probabilities (nats) of the token after each text: `batch` texts at a time, in their order.
+
+        Raises BadInput for a text that is empty or does not fit into the model's context.
+        """
+        for start in range(0, len(texts), self.batch):
+            prompts = [encode_text(text, self.tokenizer) for text in texts[start : start + self.batch]]
+            self._check(max(len(p) for p in prompts))
+            with torch.inference_mode():
+                rows = torch.log_softmax(Batch(self._model, prompts).logits, dim=1)
+            yield rows
+
+    def logprobs_at(
+        self, prompt: Sequence[int], positions: Sequence[int], tokens: Sequence[int]
+    ) -> Float[Tensor, "position token"]:
+        """Log-probability (nats) of each of `tokens` as the one that follows each position of `prompt` (token ids).
+
+        Positions ascend. Prompts that begin alike should follow one another: what a prompt shares with the last one
+        is not computed again. Raises BadInput for a prompt that does not fit into the model's context.
+        """
+        self._check(len(prompt))
+        if self._blocks is None:
+            self._blocks = BlockReader(self._model)
+        logits = self._blocks.logits_at(prompt, positions)
+        with torch.inference_mode():
+            return torch.log_softmax(logits, dim=1)[:, torch.tensor(list(tokens), device=logits.device)]
+
+
+class LocalAsker:
+    """Asks a LocalModel, batch by batch.
+
+    Batches are the requests in their given order, cut every `batch`. A batch that the ledger holds whole is served;
+    any other runs whole, so that no sum depends on what an interrupted run had left to do.
+    """
+
+    def __init__(self, model: LocalModel, ledger: Ledger) -> None:
+        self.identity = model.identity
+        """The model's."""
+        self._model, self._ledger = model, ledger
+
+    def ask_all(self, requests: Sequence[Request], progress: Bar) -> list[Answer]:
+        """Answers in the order of the requests; each batch is stored before the next one runs."""
+        answers: list[Answer] = []
+        for start in range(0, len(requests), self._model.batch):
+            chunk = requests[start : start + self._model.batch]
+            answers += self._batch(chunk)
+            progress.advance(len(chunk))
+        return answers
+
+    def _batch(self, requests: Sequence[Request]) -> list[Answer]:
+        stored = [self._ledger.get(request, self.identity) for request in requests]
+        held = [answer for answer in stored if answer is not None]
+        if len(held) == len(requests):
+            return held
+        written = self._model.generate(requests)
+        return [
+            self._ledger.put(request, self.identity, answer) for request, answer in zip(requests, written, strict=True)
+        ]

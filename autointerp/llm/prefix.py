@@ -1,0 +1,133 @@
+"""A batch of prompts in a local model: the tokens that all share run once and are stored once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from transformers import PreTrainedModel
+from transformers.cache_utils import Cache, DynamicCache, DynamicLayer, DynamicSlidingWindowLayer
+
+from autointerp.errors import BadInput
+from autointerp.llm.encode import common_prefix
+
+
+class SharedPrefixLayer(DynamicLayer):  # type: ignore[no-untyped-call]  # transformers leaves it untyped
+    """Keys and values of one layer: a prefix stored once for all rows, then what each row has of its own.
+
+    `keys` and `values` (row, head, token, dimension) hold the rows' own part; the two parts are joined only while
+    the layer works, so memory grows by one prefix and not by one per row.
+    """
+
+    def __init__(self, prefix: DynamicLayer) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._prefix = prefix if prefix.get_seq_length() else None
+
+    def update(
+        self, key_states: Tensor, value_states: Tensor, *args: object, **kwargs: object
+    ) -> tuple[Tensor, Tensor]:
+        """Append to the rows' own part; return prefix and own part of every row."""
+        keys, values = super().update(key_states, value_states)
+        if self._prefix is None:
+            return keys, values
+        shape = (len(keys), -1, -1, -1)
+        prefix_keys, prefix_values = self._prefix.keys, self._prefix.values
+        assert prefix_keys is not None
+        assert prefix_values is not None
+        return (
+            torch.cat([prefix_keys.expand(*shape), keys], dim=-2),
+            torch.cat([prefix_values.expand(*shape), values], dim=-2),
+        )
+
+    def get_seq_length(self) -> int:
+        """Tokens in prefix and own part."""
+        return super().get_seq_length() + (self._prefix.get_seq_length() if self._prefix else 0)
+
+
+def empty_cache(model: PreTrainedModel) -> Cache:
+    """A cache that keeps every token in every layer (a sliding window is the mask's business).
+
+    Raises BadInput for a model with recurrent layers: their state can't be shared or cut.
+    """
+    layers = DynamicCache(config=model.config).layers
+    if any(type(layer) not in (DynamicLayer, DynamicSlidingWindowLayer) for layer in layers):
+        raise BadInput(
+            f"a model of type '{model.config.model_type}' keeps a state that prompts can't share",
+            "serve it, and ask it through provider 'openai'",
+        )
+    return Cache(layers=[DynamicLayer() for _ in layers])  # type: ignore[no-untyped-call]
+
+
+def _window_may_end(model: PreTrainedModel, tokens: int) -> bool:
+    """Whether a sliding-window layer looks back on fewer than `tokens` tokens."""
+    layers = DynamicCache(config=model.config).layers
+    return any(isinstance(layer, DynamicSlidingWindowLayer) and layer.sliding_window < tokens for layer in layers)
+
+
+class Batch:
+    """Prompts being continued, one row each. Rows are padded on the left, between shared prefix and own part."""
+
+    def __init__(self, model: PreTrainedModel, prompts: Sequence[Sequence[int]], room: int = 0) -> None:
+        """Read the prompts (token ids, at least one each); at most `room` tokens will be appended to each.
+
+        A sliding window counts places, padding included. So where one may end inside the text, nothing is shared and
+        the padding stands before the whole prompt, out of every window's way.
+        """
+        self._model = model
+        shared = min(common_prefix(prompts), min(len(p) for p in prompts) - 1)
+        if _window_may_end(model, max(len(p) for p in prompts) + room):
+            shared = 0
+        prefix = empty_cache(model)
+        if shared:
+            self._forward(torch.tensor([prompts[0][:shared]]), prefix, torch.arange(shared)[None], None)
+        self._cache = Cache(
+            layers=[SharedPrefixLayer(layer) for layer in prefix.layers if isinstance(layer, DynamicLayer)]
+        )
+        longest = max(len(p) for p in prompts)
+        tokens = torch.zeros(len(prompts), longest - shared, dtype=torch.long)
+        mask = torch.ones(len(prompts), longest, dtype=torch.long)
+        for row, prompt in enumerate(prompts):
+            padding = longest - len(prompt)
+            tokens[row, padding:] = torch.tensor(prompt[shared:])
+            mask[row, shared : shared + padding] = 0
+        self._mask = mask
+        self._lengths = mask.sum(dim=1)
+        positions = (mask.cumsum(dim=1) - 1).clamp_min(0)[:, shared:]
+        self.logits: Float[Tensor, "prompt vocabulary"] = self._forward(tokens, self._cache, positions, mask)
+        """Of the token after each prompt and what was appended to it."""
+
+    def _forward(
+        self,
+        tokens: Int[Tensor, "row token"],
+        cache: Cache,
+        positions: Int[Tensor, "row token"],
+        mask: Int[Tensor, "row all"] | None,
+    ) -> Float[Tensor, "row vocabulary"]:
+        device = self._model.device
+        output = self._model(
+            input_ids=tokens.to(device),
+            past_key_values=cache,
+            position_ids=positions.to(device),
+            attention_mask=None if mask is None else mask.to(device),
+            use_cache=True,
+            logits_to_keep=1,
+        )
+        logits: Tensor = output.logits
+        return logits[:, -1].float()
+
+    def keep(self, rows: Sequence[int]) -> None:
+        """Go on with these rows alone."""
+        index = torch.tensor(rows, dtype=torch.long)
+        self._mask, self._lengths = self._mask[index], self._lengths[index]
+        self.logits = self.logits[index.to(self.logits.device)]
+        for layer in self._cache.layers:
+            assert isinstance(layer, SharedPrefixLayer)
+            layer.batch_select_indices(index.to(self._model.device))
+
+    def append(self, tokens: Int[Tensor, " prompt"]) -> None:
+        """Append one token to each row, and compute the logits after it."""
+        self._mask = torch.cat([self._mask, torch.ones(len(tokens), 1, dtype=torch.long)], dim=1)
+        self.logits = self._forward(tokens[:, None], self._cache, self._lengths[:, None], self._mask)
+        self._lengths = self._lengths + 1

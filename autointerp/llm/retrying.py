@@ -1,0 +1,72 @@
+"""Tries again what another try may mend; the only place that does (the SDKs' own retries are off)."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from email.utils import parsedate_to_datetime
+
+from tenacity import AsyncRetrying, RetryCallState, RetryError, retry_if_exception_type, stop_after_attempt
+from tenacity.wait import wait_random_exponential
+
+from autointerp.llm.client import Client, Transient
+from autointerp.llm.request import Answer, Failure, Request
+
+_LONGEST_WAIT = 600.0
+_BACK_OFF = wait_random_exponential(multiplier=0.5, max=30)
+
+
+class Retrying:
+    """Waits as long as the endpoint asks, or else backs off with jitter; after the last try, a Failure.
+
+    Only Transient is tried again: a wrong key, a bad request and a refusal are not.
+    """
+
+    def __init__(self, inner: Client, attempts: int, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
+        self._inner, self._attempts, self._sleep = inner, attempts, sleep
+
+    async def complete(self, request: Request) -> Answer:
+        """Ask up to `attempts` times."""
+        retrying = AsyncRetrying(
+            retry=retry_if_exception_type(Transient),
+            stop=stop_after_attempt(self._attempts),
+            wait=_wait,
+            sleep=self._sleep,
+        )
+        try:
+            return await retrying(self._inner.complete, request)
+        except RetryError as error:
+            last = error.last_attempt.exception()
+            reason = last.reason if isinstance(last, Transient) else "unknown fault"
+            return Failure(f"{reason} ({self._attempts} tries)")
+
+
+def _wait(state: RetryCallState) -> float:
+    fault = state.outcome.exception() if state.outcome else None
+    if isinstance(fault, Transient) and fault.retry_after is not None:
+        return min(fault.retry_after, _LONGEST_WAIT)
+    return _BACK_OFF(state)
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds to wait by `retry-after-ms`, or by `retry-after` in seconds or as a date; None without either."""
+    milliseconds = _number(headers.get("retry-after-ms"))
+    if milliseconds is not None:
+        return milliseconds / 1000
+    given = headers.get("retry-after")
+    seconds = _number(given)
+    if seconds is not None or given is None:
+        return seconds
+    try:
+        return max(0.0, parsedate_to_datetime(given).timestamp() - time.time())
+    except (ValueError, TypeError):
+        return None
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        value = float(text or "")
+    except ValueError:
+        return None
+    return value if 0 <= value < float("inf") else None

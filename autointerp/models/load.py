@@ -1,0 +1,96 @@
+"""Load a causal language model and its tokenizer, once per process."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+
+from autointerp.errors import BadInput, nearest
+from autointerp.models.locate import OFFLINE, Source, locate
+from autointerp.models.quiet import UNREADABLE, first_line, quiet
+
+_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model ready to run: in evaluation mode, on its device, its parameters without gradients."""
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    identity: str
+    """Names the weights on every machine: hub id and commit, or the hash of the files. Never a path."""
+    device: torch.device
+
+
+def load_model(model: str, *, revision: str | None = None, device: str = "auto", dtype: str = "float32") -> LoadedModel:
+    """Load a model; the same arguments give the same object again, whoever asks.
+
+    `model` is `builtin`, a local folder, a GGUF file or a hub id; `revision` a commit, tag or branch of a hub model;
+    `device` is `auto` (cuda if there is one, else cpu) or a name that torch knows; `dtype` float32, bfloat16 or
+    float16. Code that comes with a model is never run.
+
+    Raises BadInput when the model, a part of its weights, its tokenizer or the device can't be had.
+    """
+    if dtype not in _DTYPES:
+        raise BadInput(f"dtype '{dtype}' is unknown", nearest(dtype, _DTYPES))
+    return _load(model, revision, _device(device), dtype)
+
+
+@cache
+def _load(name: str, revision: str | None, device: torch.device, dtype: str) -> LoadedModel:
+    source = locate(name, revision)
+    with quiet():
+        model = _model(source, name, _DTYPES[dtype])
+        tokenizer = _tokenizer(source, name)
+    return LoadedModel(model.to(device).eval().requires_grad_(False), tokenizer, source.identity, device)
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device).cpu()
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise BadInput(f"device '{name}' can't be used ({first_line(error)})", "give auto, cpu or cuda") from error
+    return device
+
+
+def _model(source: Source, name: str, dtype: torch.dtype) -> Any:
+    try:
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
+            source.place,
+            revision=source.commit or "main",
+            dtype=dtype,
+            trust_remote_code=False,
+            output_loading_info=True,
+        )
+    except UNREADABLE as error:
+        raise BadInput(f"model '{name}' can't be loaded ({first_line(error)})", _remedy(source, "weights")) from error
+    model, report = loaded
+    # What the files lack, transformers fills with random numbers: every result would be about those.
+    if missing := sorted(report["missing_keys"]):
+        what = f"the files of '{name}' lack {len(missing)} tensors of the model ({missing[0]}, ...)"
+        raise BadInput(what, "give the whole checkpoint of a causal language model")
+    return model
+
+
+def _tokenizer(source: Source, name: str) -> PreTrainedTokenizerBase:
+    try:
+        loaded: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
+            source.place, revision=source.commit or "main", trust_remote_code=False
+        )
+    except UNREADABLE as error:
+        what = f"the tokenizer of '{name}' can't be loaded ({first_line(error)})"
+        raise BadInput(what, _remedy(source, "tokenizer")) from error
+    return loaded
+
+
+def _remedy(source: Source, part: str) -> str:
+    need = f"it must hold a causal language model that transformers knows, with its {part}"
+    return f"{need}; {OFFLINE}" if source.commit else need

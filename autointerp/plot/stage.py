@@ -1,0 +1,37 @@
+"""The stage: every figure of a run again, from its tables alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from autointerp.compare.outcome import read_outcome
+from autointerp.plot.distribution import distribution
+from autointerp.plot.forest import forest
+from autointerp.plot.strips import StripReader, strips
+from autointerp.plot.style import house_style, save
+
+
+def plot(run_dir: Path) -> list[Path]:
+    """Write the figures of a run to `figures/`, each as SVG and PNG; the same tables give the same bytes.
+
+    `distribution` always; `forest` when the run has features and something to hold them against; `strips-ARM` for
+    every feature arm and the baseline, when they have a scored unit. Raises BadInput when a table is missing.
+    """
+    outcome = read_outcome(run_dir)
+    folder = run_dir / "figures"
+    written: list[Path] = []
+    with house_style():
+        written += save(distribution(outcome), folder, "distribution")
+        if outcome.feature_arms and any(outcome.contrasts(outcome.headline)):
+            written += save(forest(outcome), folder, "forest")
+        reader = StripReader(outcome)
+        for arm in [*outcome.feature_arms, *([outcome.baseline] if outcome.baseline else [])]:
+            shown = reader.shown(arm)
+            if shown:
+                written += save(strips(shown, arm), folder, strips_name(arm))
+    return written
+
+
+def strips_name(arm: str) -> str:
+    """File name, without suffix, of an arm's strips."""
+    return "strips-" + arm.replace(":", "-")

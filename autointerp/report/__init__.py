@@ -1,0 +1,1 @@
+"""Report: what a run found, in words, from its tables alone."""

@@ -1,0 +1,149 @@
+"""The answer to the question of the run, in a few plain lines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from enum import Enum
+
+from autointerp.compare.arms import is_feature, plain
+from autointerp.compare.outcome import Outcome
+from autointerp.compare.rows import Cell, Row
+from autointerp.compare.words import number, p_text, with_interval
+from autointerp.records import Pairing
+from autointerp.report.markdown import capital
+from autointerp.score.predictions import LOOKUP
+from autointerp.score.slices import PLAIN, RANDOM_ONLY
+
+
+class Verdict(Enum):
+    """What a difference of two arms allows to say."""
+
+    MORE = "more"
+    LESS = "less"
+    NO_DIFFERENCE = "no difference shown"
+    BORDERLINE = "borderline"
+    """The interval and the test disagree."""
+    UNKNOWN = "unknown"
+    """There is no interval or no test."""
+
+
+def verdict_of(row: Row, confidence: float) -> Verdict:
+    """Both the interval and the test must speak: neither alone is called a difference."""
+    low, high, p = row.difference_low, row.difference_high, row.p
+    if low is None or high is None or p is None:
+        return Verdict.UNKNOWN
+    outside, significant = low > 0 or high < 0, p < 1 - confidence
+    if outside != significant:
+        return Verdict.BORDERLINE
+    if not outside:
+        return Verdict.NO_DIFFERENCE
+    return Verdict.MORE if low > 0 else Verdict.LESS
+
+
+def answer(outcome: Outcome) -> list[str]:
+    """The answer and what it must be read beside: plain sentences, most important first."""
+    lines = list(_comparisons(outcome))
+    lines += _chance(outcome)
+    lines += _directions(outcome)
+    if len(outcome.slices) > 1 and RANDOM_ONLY in outcome.slices[1:]:
+        lines += _random_only(outcome)
+    lines += _ceiling(outcome)
+    return lines
+
+
+def mean_of(row: Row | None) -> str:
+    """The mean of an arm with its interval, or why there is none."""
+    if row is None or row.mean is None:
+        return "nothing (no unit could be scored)"
+    return with_interval(row.mean, row.low, row.high)
+
+
+def difference_of(row: Row) -> str:
+    """A difference with its interval and p."""
+    shown = with_interval(row.difference, row.difference_low, row.difference_high)
+    return shown if row.p is None else f"{shown}, {p_text(row.p)}"
+
+
+def conclusion(row: Row, confidence: float) -> str:
+    """What a difference means, for the end of a sentence."""
+    arm, other = plain(row.arm), plain(row.baseline)
+    return {
+        Verdict.MORE: f"{arm} are more interpretable than {other}, by this measure",
+        Verdict.LESS: f"{arm} are less interpretable than {other}, by this measure",
+        Verdict.NO_DIFFERENCE: "no difference shown",
+        Verdict.BORDERLINE: "no clear difference (the interval and the test disagree)",
+        Verdict.UNKNOWN: "too few scored units to say",
+    }[verdict_of(row, confidence)]
+
+
+def _scored(row: Row | None) -> str:
+    return "" if row is None else f" ({row.n} of {row.n + row.unscored} units)"
+
+
+def _comparisons(outcome: Outcome) -> Iterator[str]:
+    cell, baseline = outcome.headline, outcome.baseline
+    if not outcome.feature_arms:
+        yield "This run has no SAE features, so it compares none with neurons."
+        for arm in outcome.arms:
+            yield f"{capital(plain(arm))} score {mean_of(outcome.row(cell, arm))}{_scored(outcome.row(cell, arm))}."
+        return
+    for arm in outcome.feature_arms:
+        if arm == baseline:
+            continue
+        own = outcome.row(cell, arm)
+        line = f"{capital(plain(arm))} score {mean_of(own)}{_scored(own)}"
+        difference = outcome.row(cell, arm, baseline) if baseline else None
+        if baseline is None or difference is None:
+            wanted = plain(outcome.study.compare.baseline)
+            yield f"{line}; this run has no {wanted} to hold them against."
+            continue
+        other = outcome.row(cell, baseline)
+        yield f"{line}, {plain(baseline)} {mean_of(other)}{_scored(other)}; {_against(outcome, difference)}."
+
+
+def _against(outcome: Outcome, row: Row) -> str:
+    if row.difference is None:
+        return f"no difference can be given ({row.note})"
+    shown = f"{plain(row.arm)} minus {plain(row.baseline)} {difference_of(row)}"
+    return f"{shown}: {conclusion(row, outcome.study.compare.confidence)}"
+
+
+def _main_arms(outcome: Outcome) -> list[str]:
+    named = [*outcome.feature_arms, *([outcome.baseline] if outcome.baseline else [])]
+    return list(dict.fromkeys(named)) or outcome.arms
+
+
+def _listed(outcome: Outcome, cell: Cell, pairing: Pairing = Pairing.OWN) -> str:
+    rows = [outcome.row(cell, arm, pairing=pairing) for arm in _main_arms(outcome)]
+    return ", ".join(f"{plain(r.arm)} {mean_of(r)}" for r in rows if r is not None and r.mean is not None)
+
+
+def _chance(outcome: Outcome) -> Iterator[str]:
+    shuffled = _listed(outcome, outcome.headline, Pairing.SHUFFLED)
+    if shuffled:
+        chance = next(row.chance for row in outcome.rows if row.cell == outcome.headline)
+        yield f"With another unit's explanation instead: {shuffled} (chance is {number(chance)})."
+
+
+def _directions(outcome: Outcome) -> Iterator[str]:
+    controls = [arm for arm in outcome.arms if not is_feature(arm) and arm != outcome.baseline]
+    rows = [outcome.row(outcome.headline, arm) for arm in controls]
+    shown = [f"{plain(row.arm)} {mean_of(row)}" for row in rows if row is not None and row.mean is not None]
+    if outcome.feature_arms and shown:
+        yield f"Controls, each with its own explanation: {', '.join(shown)}."
+
+
+def _random_only(outcome: Outcome) -> Iterator[str]:
+    cell = replace(outcome.headline, slice=RANDOM_ONLY)
+    for arm in outcome.feature_arms:
+        row = outcome.row(cell, arm, outcome.baseline) if outcome.baseline else None
+        if row is not None:
+            yield f"On {PLAIN[RANDOM_ONLY]}: {_against(outcome, row)}."
+
+
+def _ceiling(outcome: Outcome) -> Iterator[str]:
+    if outcome.has_lookup:
+        shown = _listed(outcome, replace(outcome.headline, scorer=LOOKUP))
+        if shown:
+            yield f"A table of mean activation per token, which uses no explanation, reaches: {shown}."

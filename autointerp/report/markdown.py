@@ -1,0 +1,37 @@
+"""Markdown out of data: hostile text escaped, tables laid out."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Sequence
+
+_SPECIAL = re.compile(r"([\\`*_\[\]<>|~$&@]|:(?=//))")
+_IN_PROSE = re.compile(r"([\\`*_~$|]|<(?=[A-Za-z/!?]))")
+_LONGEST = 240
+
+
+def escape(text: str, longest: int = _LONGEST) -> str:
+    """`text` as it reads, on one line: no markup, link, HTML, mathematics, table cell or hidden character of its "
+    "own."""
+    shown = "".join(c if unicodedata.category(c)[0] != "C" or c in "\n\r\t" else "\ufffd" for c in text)
+    line = " ".join(shown.split())
+    if len(line) > longest:
+        line = line[: longest - 1].rstrip() + "\u2026"
+    return _SPECIAL.sub(r"\\\1", line).replace("www.", "www\\.")
+
+
+def prose(text: str) -> str:
+    """A sentence of our own, in which only names (of SAEs, stages...) might hold markup."""
+    return _IN_PROSE.sub(r"\\\1", text)
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]], left: int = 1) -> str:
+    """A Markdown table; the first `left` columns are aligned left, the rest right. Cells are escaped by the caller."""
+    marks = ["---" if place < left else "---:" for place in range(len(head))]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in (head, marks, *rows))
+
+
+def capital(text: str) -> str:
+    """`text` with its first letter as a capital."""
+    return text[:1].upper() + text[1:]

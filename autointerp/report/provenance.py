@@ -1,0 +1,84 @@
+"""Where the numbers come from: models, text, versions, time and money."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from autointerp.artifacts import read_json
+from autointerp.compare.outcome import Outcome
+from autointerp.report.markdown import escape, table
+from autointerp.tables import read_table
+
+
+def cost(outcome: Outcome) -> str:
+    """Requests and tokens per stage and model; an unknown price stays unknown."""
+    path = outcome.run_dir / "usage.parquet"
+    usage = read_table(path) if path.is_file() else pd.DataFrame()
+    if usage.empty:
+        return "## What it cost\n\nNo request to a language model is recorded."
+    rows = [
+        [
+            escape(str(row["stage"])), escape(str(row["model"])), *(f"{int(row[c]):,}" for c in _COUNTS),
+            "unknown" if pd.isna(row["cost_usd"]) else f"{row['cost_usd']:.4f}",
+        ]
+        for _, row in usage.iterrows()
+    ]  # fmt: skip
+    head = ["stage", "model", "requests", "of them from the ledger", "tokens in", "tokens out", "dollars"]
+    return f"## What it cost\n\n{table(head, rows, left=2)}"
+
+
+_COUNTS = ("requests", "cached", "input_tokens", "output_tokens")
+
+
+def provenance(outcome: Outcome) -> str:
+    """Models, hooks, text and seed from the study; versions and wall times from the manifest when it has them."""
+    study = outcome.study
+    lines = [
+        f"Subject: `{_code(study.subject.model)}`, hooks {', '.join(f'`{_code(h)}`' for h in study.subject.hooks)}."
+    ]
+    lines += [_sae(sae.name, sae.checkpoint, sae.hook) for sae in study.sae if outcome.feature_arms]
+    explain = f"{study.explain.method} ({', '.join(study.explain.methods)})"
+    lines.append(
+        f"Explainer: {escape(explain)}, model `{_code(study.llm[study.explain.llm].model)}`; simulator: "
+        f"{escape(study.simulate.method)}, model `{_code(study.llm[study.simulate.llm].model)}`."
+    )
+    lines.append(
+        f"Text: `{_code(Path(study.corpus.source).name)}`, {study.corpus.tokens:,} tokens at most. Seed {study.seed}."
+    )
+    lines += _from_manifest(outcome.run_dir / "manifest.json")
+    listed = "\n".join(f"- {line}" for line in lines)
+    closing = "Everything here comes from the tables of this folder; `study.toml` repeats the run."
+    return f"## Provenance\n\n{listed}\n\n{closing}"
+
+
+def _sae(name: str, checkpoint: str | None, hook: str) -> str:
+    origin = f"loaded from `{_code(Path(checkpoint).name)}`" if checkpoint else "trained in this run"
+    return f"SAE `{_code(name)}` on `{_code(hook)}`, {origin}."
+
+
+def _code(text: str) -> str:
+    return " ".join(text.replace("`", "'").split())
+
+
+def _from_manifest(path: Path) -> Iterator[str]:
+    if not path.is_file():
+        return
+    manifest = read_json(path)
+    if not isinstance(manifest, Mapping):
+        return
+    versions = _mapping(manifest.get("versions"))
+    if versions:
+        yield "Versions: " + ", ".join(f"{escape(str(k))} {escape(str(v))}" for k, v in sorted(versions.items())) + "."
+    stages = _mapping(manifest.get("stages"))
+    seconds = {name: _mapping(stage).get("seconds") for name, stage in stages.items()}
+    timed = [f"{escape(str(name))} {value:.0f} s" for name, value in seconds.items() if isinstance(value, int | float)]
+    if timed:
+        yield f"Wall time: {', '.join(timed)}."
+
+
+def _mapping(value: Any) -> Mapping[Any, Any]:
+    return value if isinstance(value, Mapping) else {}

@@ -1,0 +1,214 @@
+"""The tables of the report: each function gives one section as Markdown, or '' when the run has nothing for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+import pandas as pd
+
+from autointerp.compare.arms import is_feature, plain
+from autointerp.compare.outcome import Outcome
+from autointerp.compare.rows import NOT_SINGLE_TOKEN, OWN_SHUFFLED, SINGLE_TOKEN, SINGLE_TOKEN_SHARE, STRATA, Cell, Row
+from autointerp.compare.words import number, p_text, with_interval
+from autointerp.records import Pairing, Status
+from autointerp.report.markdown import capital, escape, table
+from autointerp.score.predictions import LOOKUP
+from autointerp.score.slices import PLAIN
+from autointerp.tables import read_table
+
+_STRATA = {SINGLE_TOKEN: "single-token", NOT_SINGLE_TOKEN: "the others"}
+_UNKNOWN = "\u2013"
+
+
+def scores(outcome: Outcome) -> str:
+    """Per slice, every arm with its interval, its coverage and the reasons of what is missing."""
+    parts = []
+    for slice_name in outcome.slices:
+        cell = replace(outcome.headline, slice=slice_name)
+        rows = [row for arm in outcome.arms if (row := outcome.row(cell, arm)) is not None]
+        parts.append(f"### On {PLAIN[slice_name]}\n\n{_arms_table(rows)}")
+    confidence = f"{outcome.study.compare.confidence:.0%}"
+    head = (
+        f"{capital(outcome.headline.metric)} correlation of predicted with true activations over a unit's pooled "
+        "held-out "
+        f"tokens, with {confidence} intervals over units (BCa bootstrap). Excluded units (dead, too few contexts) were "
+        "left out before sampling. The last column is the mean if every unscored unit had scored what chance gives."
+    )
+    return "\n\n".join(["## Scores", head, *parts])
+
+
+def _arms_table(rows: Iterable[Row]) -> str:
+    head = ["arm", "why unscored", "mean", "median", "scored", "unscored", "excluded", "coverage", "unscored at chance"]
+    return table(head, [[
+        escape(plain(row.arm)), escape(row.reasons) or _UNKNOWN, with_interval(row.mean, row.low, row.high),
+        with_interval(row.median, row.median_low, row.median_high), str(row.n), str(row.unscored),
+        _UNKNOWN if row.excluded is None else str(row.excluded),
+        _UNKNOWN if row.coverage is None else f"{row.coverage:.0%}", number(row.mean_unscored_at_chance),
+    ] for row in rows], left=2)  # fmt: skip
+
+
+def chance(outcome: Outcome) -> str:
+    """What each arm scores with other units' explanations, and by how much its own are better."""
+    rows = []
+    for arm in outcome.arms:
+        null = outcome.row(outcome.headline, arm, pairing=Pairing.SHUFFLED)
+        over = outcome.row(outcome.headline, arm, OWN_SHUFFLED)
+        if null is not None and over is not None:
+            rows.append([
+                escape(plain(arm)), with_interval(null.mean, null.low, null.high),
+                with_interval(over.difference, over.difference_low, over.difference_high), *_tests(over), str(over.n),
+            ])  # fmt: skip
+    if not rows:
+        return ""
+    words = (
+        f"Each unit was also scored with other units' explanations of its arm (mean over "
+        f"{outcome.study.compare.derangements} seeded derangements). A simulator that scores the text and not the "
+        "explanation would do well here."
+    )
+    head = ["arm", "another unit's explanation", "own minus another's, per unit", "p", "Holm p", "units"]
+    return f"## What chance gives\n\n{words}\n\n{table(head, rows)}"
+
+
+def _tests(row: Row) -> list[str]:
+    return [_p(row.p), _p(row.p_holm)]
+
+
+def _p(p: float | None) -> str:
+    return p_text(p).removeprefix("p = ").removeprefix("p ") or _UNKNOWN
+
+
+def differences(outcome: Outcome) -> str:
+    """Features minus every other arm, per slice, with both p-values."""
+    rows = []
+    for slice_name in outcome.slices:
+        for row in outcome.contrasts(replace(outcome.headline, slice=slice_name)):
+            if row.baseline != OWN_SHUFFLED:
+                rows.append([PLAIN[slice_name], f"{plain(row.arm)} minus {plain(row.baseline)}", *_difference(row)])
+    if not rows:
+        return ""
+    tested = sum(row.p is not None for row in outcome.rows)
+    words = (
+        "Differences of means (two independent samples of units; BCa interval; studentised permutation test, "
+        "two-sided). "
+        f"Holm p is adjusted over all {tested} comparisons of this run; the comparison with "
+        f"{plain(outcome.study.compare.baseline)} on the first slice is the one question asked in advance. The last "
+        "column is the "
+        "probability that a random unit of the first arm scores above one of the second (0.5: neither)."
+    )
+    head = ["contexts", "difference of", "difference", "p", "Holm p", "units", "superiority"]
+    return f"## Differences\n\n{words}\n\n{table(head, rows, left=2)}"
+
+
+def _difference(row: Row) -> list[str]:
+    shown = with_interval(row.difference, row.difference_low, row.difference_high)
+    return [shown, *_tests(row), f"{row.n} v {row.n_baseline}", number(row.superiority)]
+
+
+def strata(outcome: Outcome) -> str:
+    """Features minus the baseline among single-token units and among the others."""
+    rows = []
+    for slice_name in outcome.slices:
+        for stratum in STRATA[1:]:
+            cell = replace(outcome.headline, slice=slice_name, stratum=stratum)
+            for arm in outcome.feature_arms:
+                row = outcome.row(cell, arm, outcome.baseline) if outcome.baseline else None
+                if row is not None:
+                    rows.append([PLAIN[slice_name], _STRATA[stratum], f"{plain(row.arm)} minus {plain(row.baseline)}",
+                                 *_difference(row)])  # fmt: skip
+    if not rows:
+        return ""
+    words = (
+        f"A unit is single-token when at least {SINGLE_TOKEN_SHARE:.0%} of its top evidence contexts peak on one "
+        "and the same "
+        "token. Naming the token explains it, and a model with random weights has many such units."
+    )
+    head = ["contexts", "units that are", "difference of", "difference", "p", "Holm p", "units", "superiority"]
+    return f"## Single-token units and the others\n\n{words}\n\n{table(head, rows, left=3)}"
+
+
+def ceiling(outcome: Outcome) -> str:
+    """What a table of tokens reaches without explanation or language model."""
+    if not outcome.has_lookup:
+        return ""
+    rows = []
+    for arm in outcome.arms:
+        shown = [_mean(outcome, replace(outcome.headline, slice=s, scorer=LOOKUP), arm) for s in outcome.slices]
+        rows.append([escape(plain(arm)), *shown])
+    words = (
+        "Mean activation per token in the evidence, looked up for every held-out token: no explanation and no language "
+        "model. It is what an explanation could reach that named every token with its strength, and nothing more."
+    )
+    head = ["arm", *(PLAIN[s] for s in outcome.slices)]
+    return f"## The ceiling for explanations that name tokens\n\n{words}\n\n{table(head, rows)}"
+
+
+def _mean(outcome: Outcome, cell: Cell, arm: str) -> str:
+    row = outcome.row(cell, arm)
+    return _UNKNOWN if row is None else with_interval(row.mean, row.low, row.high)
+
+
+def other_metrics(outcome: Outcome) -> str:
+    """The same arms by the metrics that are not the headline's."""
+    parts = []
+    for metric in outcome.study.score.metrics:
+        if metric == outcome.headline.metric:
+            continue
+        cells = [replace(outcome.headline, metric=metric, slice=s) for s in outcome.slices]
+        rows = [[escape(plain(arm)), *(_mean(outcome, cell, arm) for cell in cells)] for arm in outcome.arms]
+        for arm in outcome.feature_arms:
+            found = [outcome.row(cell, arm, outcome.baseline) if outcome.baseline else None for cell in cells]
+            if any(found):
+                name = f"{plain(arm)} minus {plain(outcome.baseline or '')}"
+                rows.append([name, *(_UNKNOWN if row is None else _difference(row)[0] for row in found)])
+        head = ["arm", *(PLAIN[s] for s in outcome.slices)]
+        parts.append(f"## The same by {capital(metric)} correlation\n\n{table(head, rows)}")
+    return "\n\n".join(parts)
+
+
+def units(outcome: Outcome) -> str:
+    """Density, peak share and number of candidate explanations per arm, and the orientation of signed units."""
+    sampled = outcome.units[outcome.units["status"] != Status.EXCLUDED.value]
+    explained = read_table(outcome.run_dir / "explanations.parquet", ["arm", "candidates"])
+    rows = []
+    for arm in outcome.arms:
+        of_arm = sampled[sampled["arm"] == arm]
+        up, down = int((of_arm["sign"] > 0).sum()), int((of_arm["sign"] < 0).sum())
+        candidates = explained.loc[explained["arm"] == arm, "candidates"].dropna()
+        rows.append([
+            escape(plain(arm)), f"{up} up, {down} down" if down else _UNKNOWN, str(len(of_arm)), _span(candidates),
+            f"{of_arm['density'].median():.2%}", f"{of_arm['single_token'].median():.0%}",
+        ])  # fmt: skip
+    words = [
+        "Density is the share of evidence tokens on which a unit is active; the peak share is the share of its top "
+        "evidence contexts that peak on their commonest peak token (medians over units)."
+    ]
+    if any(arm.startswith("neuron") for arm in outcome.arms):
+        words.append("A neuron is signed: both orientations were candidates, and one was chosen on evidence.")
+    head = ["arm", "orientation", "sampled", "candidate explanations", "density", "peak share"]
+    return f"## The units\n\n{' '.join(words)}\n\n{table(head, rows, left=2)}"
+
+
+def _span(counts: pd.Series) -> str:
+    if counts.empty:
+        return _UNKNOWN
+    low, high = int(counts.min()), int(counts.max())
+    return str(low) if low == high else f"{low} to {high}"
+
+
+def how_to_read(outcome: Outcome) -> str:
+    """What a score is, and is not."""
+    first = plain(next((a for a in outcome.arms if is_feature(a)), outcome.arms[0]))
+    return (
+        "## How to read it\n\n"
+        f"An explainer saw some of a unit's activations on *evidence* text and wrote an explanation. A simulator "
+        f"(`{escape(outcome.headline.scorer)}`) read only the explanation and predicted the unit's activation on "
+        "*held-out* "
+        f"text. The score is the correlation of prediction and truth: 1 is perfect, 0 is what an explanation of "
+        "something "
+        f"else gets, below 0 is worse than that. It measures explainer and simulator together: a low score of "
+        f"{first} can "
+        "mean an unclear unit, a poor explanation or a simulator that doesn't understand it. Compare scores within "
+        "one run "
+        "only. A unit that can't be scored is counted, never set to 0 and never left out silently."
+    )

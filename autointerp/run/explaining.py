@@ -1,0 +1,211 @@
+"""The explain stage: propose for all units, ask together, rank on evidence by the simulator, choose.
+
+It opens the evidence split alone. A neuron's two orientations share its candidates equally; the orientation of the
+best candidate is the neuron's from here on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from autointerp.artifacts import hash_file, rng_of
+from autointerp.collect.reading import load_contexts
+from autointerp.evidence import UnitEvidence, read_exemplars, share_out
+from autointerp.explain.ask import requests_in, settle
+from autointerp.explain.base import Explainer, Proposal, Shown, shown_of
+from autointerp.explain.best_of_n import Choice, Plan, choose, plan
+from autointerp.explain.registry import open_explainers
+from autointerp.llm.open import open_asker
+from autointerp.progress import Bar, bar
+from autointerp.records import Candidate, Context, Status, Unit, Unscored
+from autointerp.run.asking import InOrder
+from autointerp.run.bench import Bench
+from autointerp.run.ranking import Ranked, Ranker
+from autointerp.study import Study
+from autointerp.tables import read_arrow, write_table
+from autointerp.units import SPARSE, group_by_base
+
+CANDIDATES, EVIDENCE = "work/candidates.parquet", "work/evidence.parquet"
+
+
+@dataclass(frozen=True)
+class _Material:
+    """What proposing and ranking may use, all of it of the evidence split."""
+
+    shares: Mapping[str, UnitEvidence]
+    shown: Mapping[str, Shown]
+    contexts: Mapping[int, Context]
+
+
+def check_explain(study: Study) -> None:
+    """Raise BadInput, before anything runs, for an unknown explainer, a missing prompt or shares that don't fit."""
+    _plan(study, open_explainers(study), signed=study.units.neurons > 0)
+
+
+def explain(bench: Bench, run: Path) -> None:
+    """Write `explanations.parquet` and `units.parquet` from the candidate units and their evidence."""
+    rows = [_unit(row) for row in read_arrow(run / CANDIDATES).to_pylist()]
+    groups = list(group_by_base([unit for unit in rows if unit.status == Status.OK]).values())
+    units = [unit for group in groups for unit in group]
+    material = _material(run, units)
+    explainers = open_explainers(bench.study)
+    counts = _counts(bench.study, explainers, groups)
+    candidates = _ask(bench, _propose(bench.study, explainers, units, counts, material.shown))
+    for place, unit in enumerate(units):
+        wanted = sum(counts[unit.unit].values())
+        spare = _spare(bench.study, explainers, unit, wanted, material.shown[unit.unit])
+        candidates[place] = filled_up(candidates[place], spare, wanted)
+    ranker = Ranker(bench.simulator, run / "work" / "ranking", _basis(bench, run))
+    ranked = [
+        Ranked(unit.unit, _twin(unit.unit), found, material.shares[unit.unit].ranking)
+        for unit, found in zip(units, candidates, strict=True)
+    ]
+    scores = ranker.rank(ranked, material.contexts)
+    _write(run, groups, dict(zip((u.unit for u in units), zip(candidates, scores, strict=True), strict=True)), rows)
+
+
+def _unit(row: Mapping[str, Any]) -> Unit:
+    return Unit(**{**row, "status": Status(row["status"])})
+
+
+def _twin(unit: str) -> str:
+    """A unit and its density-matched twin draw alike, so that equal questions are asked once."""
+    return unit.replace(SPARSE, "", 1)
+
+
+def _material(run: Path, units: Sequence[Unit]) -> _Material:
+    exemplars = read_exemplars(run / EVIDENCE)
+    shares = {u.unit: share_out(u.unit, exemplars.get(u.unit, [])) for u in units}
+    wanted = {e.context for share in shares.values() for e in (*share.shown, *share.ranking)}
+    contexts = load_contexts(run / "contexts.parquet", wanted)
+    shown = {}
+    for unit in units:
+        shown_of(unit, shares[unit.unit].ranking, contexts)  # ranks candidates: evidence only, too
+        shown[unit.unit] = shown_of(unit, shares[unit.unit].shown, contexts)
+    return _Material(shares, shown, contexts)
+
+
+def _plan(study: Study, explainers: Mapping[str, Explainer], signed: bool) -> Plan:
+    asks = {name: explainer.needs_model for name, explainer in explainers.items()}
+    return plan(asks, study.explain.candidates, study.explain.model_share, signed)
+
+
+def _counts(
+    study: Study, explainers: Mapping[str, Explainer], groups: Sequence[Sequence[Unit]]
+) -> dict[str, dict[str, int]]:
+    """Candidates per explainer for every oriented unit; the sum over a unit's orientations is always the same."""
+    shared = _plan(study, explainers, signed=any(len(group) > 1 for group in groups))
+    return {unit.unit: shared.counts(len(group)) for group in groups for unit in group}
+
+
+def _propose(
+    study: Study,
+    explainers: Mapping[str, Explainer],
+    units: Sequence[Unit],
+    counts: Mapping[str, Mapping[str, int]],
+    shown: Mapping[str, Shown],
+) -> list[list[Proposal]]:
+    return [
+        [
+            proposal
+            for name, count in counts[unit.unit].items()
+            for proposal in explainers[name].propose(
+                shown[unit.unit], count, rng_of(study.seed, "explain", name, _twin(unit.unit))
+            )
+        ]
+        for unit in units
+    ]
+
+
+def _ask(bench: Bench, proposals: Sequence[Sequence[Proposal]]) -> list[list[Candidate | Unscored]]:
+    """Ask for all units together; the language model is opened only when there is something to ask."""
+    total = requests_in(proposals)
+    if not total:
+        return settle(proposals, None, Bar())
+    llm = bench.study.llm[bench.study.explain.llm]
+    with (
+        open_asker(llm, bench.ledger, bench.usage, "explain") as asker,
+        bar("ask the explainer", total, "requests") as progress,
+    ):
+        return settle(proposals, InOrder(asker), progress)
+
+
+def _spare(study: Study, explainers: Mapping[str, Explainer], unit: Unit, wanted: int, shown: Shown) -> list[Candidate]:
+    """Further candidates that need no language model, to stand in for those that failed."""
+    found: list[Candidate] = []
+    for name, explainer in explainers.items():
+        if not explainer.needs_model:
+            rng = rng_of(study.seed, "spare", name, _twin(unit.unit))
+            found += [p for p in explainer.propose(shown, 2 * wanted, rng) if isinstance(p, Candidate)]
+    return found
+
+
+def filled_up(
+    candidates: Sequence[Candidate | Unscored], spare: Sequence[Candidate], wanted: int
+) -> list[Candidate | Unscored]:
+    """`candidates` with failures replaced by unused spare ones, until `wanted` are good: the same for every unit.
+
+    Failures stay in the list, so that their reasons are counted, when nothing is left to stand in for them.
+    """
+    good: list[Candidate | Unscored] = [c for c in candidates if isinstance(c, Candidate)]
+    failed = [c for c in candidates if isinstance(c, Unscored)]
+    texts = {c.text for c in candidates if isinstance(c, Candidate)}
+    for candidate in spare:
+        if len(good) >= wanted:
+            break
+        if candidate.text not in texts:
+            texts.add(candidate.text)
+            good.append(candidate)
+    return [*good, *failed[: max(wanted - len(good), 0)]]
+
+
+def _basis(bench: Bench, run: Path) -> Any:
+    study = bench.study
+    return {
+        "simulate": study.simulate.model_dump(mode="json"),
+        "model": study.llm[study.simulate.llm].model_dump(mode="json", include={"provider", "model", "batch"}),
+        "evidence": hash_file(run / EVIDENCE),
+        "contexts": hash_file(run / "contexts.parquet"),
+        "seed": study.seed,
+    }
+
+
+def _write(
+    run: Path,
+    groups: Sequence[Sequence[Unit]],
+    found: Mapping[str, tuple[Sequence[Candidate | Unscored], Sequence[float | Unscored]]],
+    rows: Sequence[Unit],
+) -> None:
+    """One row per unit, in the orientation of its best candidate (without one: of its larger peak)."""
+    chosen: list[Unit] = []
+    explanations: list[dict[str, Any]] = []
+    for group in groups:
+        pairs = [(unit, c, s) for unit in group for c, s in zip(*found[unit.unit], strict=True)]
+        choice = choose([c for _, c, _ in pairs], [s for _, _, s in pairs])
+        unit = pairs[choice.place][0] if isinstance(choice, Choice) else max(group, key=lambda u: u.max_activation)
+        chosen.append(unit)
+        explanations.append(_explanation(unit, choice, sum(isinstance(c, Candidate) for _, c, _ in pairs)))
+    excluded = [unit for unit in rows if unit.status == Status.EXCLUDED]
+    write_table("explanations", run / "explanations.parquet", explanations)
+    write_table("units", run / "units.parquet", [*chosen, *excluded])
+
+
+def _explanation(unit: Unit, choice: Choice | Unscored, candidates: int) -> dict[str, Any]:
+    row: dict[str, Any] = {"unit": unit.unit, "arm": unit.arm, "replicate": unit.replicate, "candidates": candidates}
+    if isinstance(choice, Unscored):
+        empty = {"explainer": "", "text": "", "evidence_score": None, "prompt": "", "request": ""}
+        return {**row, **empty, "status": Status.UNSCORED, "reason": choice.reason}
+    told = choice.candidate
+    return {
+        **row,
+        "explainer": told.explainer,
+        "text": told.text,
+        "evidence_score": choice.score,
+        "prompt": told.prompt,
+        "request": told.request,
+        "status": Status.OK,
+        "reason": "",
+    }

@@ -1,0 +1,195 @@
+"""The simulate stage: each unit's own explanation, and other units', on its held-out contexts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from autointerp.artifacts import rng_of
+from autointerp.collect.reading import load_contexts
+from autointerp.collect.token_table import read_token_tables
+from autointerp.progress import bar
+from autointerp.records import Context, Simulation, Status, Unscored
+from autointerp.score.derangement import derangements
+from autointerp.score.metrics import correlate
+from autointerp.score.predictions import LOOKUP
+from autointerp.score.slices import Held, read_slices
+from autointerp.simulate.base import Simulator, Task
+from autointerp.simulate.lookup import Lookup
+from autointerp.study import Study
+from autointerp.tables import TableWriter, read_table, table_writer
+
+
+@dataclass(frozen=True)
+class Sampled:
+    """A unit to be simulated."""
+
+    unit: str
+    arm: str
+    explanation: str | Unscored
+    slices: Mapping[str, Held]
+    contexts: tuple[int, ...]
+    """Held-out contexts of all its slices, each once."""
+
+
+@dataclass(frozen=True)
+class _Pair:
+    """One unit on another unit's explanation (or its own: derangement -1)."""
+
+    unit: Sampled
+    explanation_of: str
+    derangement: int
+
+
+def simulate(study: Study, simulator: Simulator, run: Path) -> None:
+    """Write `simulations.parquet` (own pairing) and `shuffled.parquet` (scores with other units' explanations).
+
+    A unit without an explanation is unscored with the reason; a pairing that meets one is unscored too, never
+    skipped. The token table's predictions (`lookup`) go beside the simulator's.
+    """
+    units = _sampled(study, run)
+    contexts = load_contexts(run / "contexts.parquet", (c for u in units for c in u.contexts))
+    pairs = [*_own(units), *_shuffled(study, units)]
+    with (
+        table_writer("simulations", run / "simulations.parquet") as simulations,
+        table_writer("shuffled", run / "shuffled.parquet") as shuffled,
+    ):
+        own, others = _ask(study, simulator, pairs, units, contexts)
+        for row in own:
+            simulations.add(row)
+        for row in others:
+            shuffled.add(row)
+        if study.simulate.lookup:
+            _look_up(run, units, contexts, simulations)
+
+
+def _sampled(study: Study, run: Path) -> list[Sampled]:
+    units = read_table(run / "units.parquet", ["unit", "arm", "status"])
+    texts = read_table(run / "explanations.parquet", ["unit", "text", "status", "reason"]).set_index("unit")
+    slices = read_slices(run, study.evidence)
+    rows = []
+    for unit, arm in units.loc[units["status"] != str(Status.EXCLUDED), ["unit", "arm"]].itertuples(index=False):
+        told = texts.loc[unit]
+        text = str(told["text"]) if told["status"] == str(Status.OK) else Unscored(f"no explanation: {told['reason']}")
+        held = slices.get((unit, 0), {})
+        contexts = tuple(dict.fromkeys(int(c) for h in held.values() for c in h.contexts))
+        rows.append(Sampled(unit, arm, text, held, contexts))
+    return rows
+
+
+def _own(units: Sequence[Sampled]) -> list[_Pair]:
+    return [_Pair(unit, unit.unit, -1) for unit in units]
+
+
+def _shuffled(study: Study, units: Sequence[Sampled]) -> list[_Pair]:
+    """Seeded derangements inside each arm; an arm of one unit has none (the score stage says why)."""
+    pairs = []
+    for arm in dict.fromkeys(u.arm for u in units):
+        members = [u for u in units if u.arm == arm]
+        if len(members) < 2:
+            continue
+        drawn = derangements(len(members), study.compare.derangements, rng_of(study.seed, "derangements", arm))
+        for number, row in enumerate(drawn):
+            pairs += [_Pair(members[i], members[int(j)].unit, number) for i, j in enumerate(row)]
+    return pairs
+
+
+def _ask(
+    study: Study,
+    simulator: Simulator,
+    pairs: Sequence[_Pair],
+    units: Sequence[Sampled],
+    contexts: Mapping[int, Context],
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Simulate every pair; rows of `simulations` and of `shuffled`, in the order of the pairs."""
+    texts = {u.unit: u.explanation for u in units}
+    rows: dict[int, list[dict[str, Any]]] = {}
+    asked: list[int] = []
+    tasks: list[Task] = []
+    for number, pair in enumerate(pairs):
+        text = texts[pair.explanation_of]
+        if isinstance(text, Unscored):
+            rows[number] = list(_rows(study, pair, simulator.name, text))
+        elif pair.unit.contexts:
+            asked.append(number)
+            tasks.append(Task(text, tuple(contexts[c] for c in pair.unit.contexts)))
+    with bar("simulate", len(tasks), "pairings") as progress:
+        for place, result in simulator.simulate(tasks, progress):
+            rows[asked[place]] = list(_rows(study, pairs[asked[place]], simulator.name, result))
+    own = [row for n, pair in enumerate(pairs) if pair.derangement < 0 for row in rows.get(n, ())]
+    others = [row for n, pair in enumerate(pairs) if pair.derangement >= 0 for row in rows.get(n, ())]
+    return own, others
+
+
+def _rows(study: Study, pair: _Pair, simulator: str, result: Simulation | Unscored) -> Iterator[dict[str, Any]]:
+    return _predictions(pair, simulator, result) if pair.derangement < 0 else _scored(study, pair, simulator, result)
+
+
+def _state(result: object) -> dict[str, str]:
+    if isinstance(result, Unscored):
+        return {"status": str(Status.UNSCORED), "reason": result.reason}
+    return {"status": str(Status.OK), "reason": ""}
+
+
+def _predictions(pair: _Pair, simulator: str, result: Simulation | Unscored) -> Iterator[dict[str, Any]]:
+    for place, context in enumerate(pair.unit.contexts):
+        predicted = None if isinstance(result, Unscored) else result.predicted[place]
+        scale = None if isinstance(result, Unscored) else str(result.scale)
+        yield {
+            "unit": pair.unit.unit,
+            "simulator": simulator,
+            "replicate": 0,
+            "context": context,
+            "predicted": predicted,
+            "scale": scale,
+            **_state(result),
+        }
+
+
+def _scored(study: Study, pair: _Pair, simulator: str, result: Simulation | Unscored) -> Iterator[dict[str, Any]]:
+    places = {context: place for place, context in enumerate(pair.unit.contexts)}
+    for slice_name in study.score.slices:
+        held = pair.unit.slices.get(slice_name)
+        for metric in study.score.metrics:
+            value = result if isinstance(result, Unscored) else _value(metric, held, places, result.predicted)
+            yield {
+                "unit": pair.unit.unit,
+                "explanation_of": pair.explanation_of,
+                "simulator": simulator,
+                "replicate": 0,
+                "derangement": pair.derangement,
+                "metric": metric,
+                "slice": slice_name,
+                "value": None if isinstance(value, Unscored) else value,
+                **_state(value),
+            }
+
+
+def _value(
+    metric: str, held: Held | None, places: Mapping[int, int], predicted: Float[np.ndarray, "context token"]
+) -> float | Unscored:
+    if held is None or not len(held):
+        return Unscored("no held-out context in this slice")
+    rows = predicted[[places[int(c)] for c in held.contexts]]
+    return correlate(metric, held.truth.ravel(), rows.ravel())
+
+
+def _look_up(run: Path, units: Sequence[Sampled], contexts: Mapping[int, Context], simulations: TableWriter) -> None:
+    """The token table's predictions for every unit."""
+    candidates = read_table(run / "work" / "candidates.parquet", ["unit", "arm", "status"])
+    candidates = candidates[candidates["status"] == str(Status.OK)]
+    tables = read_token_tables(run / "work" / "token_tables.safetensors")
+    place_of: dict[str, int] = {}
+    for _, members in candidates.groupby("arm", sort=False):
+        place_of |= {str(unit): place for place, unit in enumerate(members["unit"])}
+    lookups = {arm: Lookup(table) for arm, table in tables.items()}
+    for unit in units:
+        if unit.contexts:
+            simulation = lookups[unit.arm].predict(place_of[unit.unit], [contexts[c] for c in unit.contexts])
+            for row in _predictions(_Pair(unit, unit.unit, -1), LOOKUP, simulation):
+                simulations.add(row)

@@ -1,0 +1,161 @@
+"""The stage: tables of truths and predictions in, one row per unit, scorer, metric, slice and pairing out."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from autointerp.progress import bar
+from autointerp.records import Pairing, Status, Unscored
+from autointerp.score.metrics import correlate, metric_named
+from autointerp.score.predictions import LOOKUP, Explanations, Predictions
+from autointerp.score.shuffled import ALONE, Shuffled
+from autointerp.score.slices import Held, UnitKey, read_slices
+from autointerp.study import Study
+from autointerp.tables import read_arrow, table_writer
+
+NO_CONTEXTS = Unscored("no held-out context in this slice")
+_NOTHING_HELD = Held(np.empty(0, dtype=np.int64), np.empty((0, 0), dtype=np.float32))
+
+
+@dataclass(frozen=True)
+class Sampled:
+    """A sampled unit, as far as scoring needs to know it."""
+
+    key: UnitKey
+    arm: str
+    failure: Unscored | None
+    """Why the unit can't be scored whatever is predicted."""
+    alone: bool
+    """Whether it is the only sampled unit of its arm."""
+
+
+@dataclass(frozen=True)
+class Score:
+    """A row of the `scores` table."""
+
+    unit: str
+    arm: str
+    pairing: str
+    explainer: str
+    scorer: str
+    metric: str
+    slice: str
+    replicate: int
+    value: float | None
+    chance: float
+    n_tokens: int
+    n_contexts: int
+    status: str
+    reason: str
+
+
+def scorers_of(study: Study) -> tuple[str, ...]:
+    """The simulators whose predictions are scored, the one of the headline first."""
+    extra = (LOOKUP,) if study.simulate.lookup and study.simulate.method != LOOKUP else ()
+    return (study.simulate.method, *extra)
+
+
+def score(study: Study, run_dir: Path) -> None:
+    """Write `scores.parquet` from the run's tables.
+
+    Every unit that was sampled (status other than excluded) gets a row for every scorer, metric, slice and pairing,
+    scored or with the reason why not. The lookup simulator has no shuffled pairing: it uses no explanation.
+    Raises BadInput when a table is missing.
+    """
+    units = _sampled(run_dir)
+    scorer = _Scorer(study, run_dir)
+    with table_writer("scores", run_dir / "scores.parquet") as table, bar("score", len(units), "units") as progress:
+        for unit in units:
+            for row in scorer.rows(unit):
+                table.add(row)
+            progress.advance()
+
+
+def _sampled(run_dir: Path) -> list[Sampled]:
+    columns = ["unit", "replicate", "arm", "status", "reason"]
+    rows = [
+        row
+        for row in read_arrow(run_dir / "units.parquet", columns).to_pylist()
+        if row["status"] != Status.EXCLUDED.value
+    ]
+    sizes = Counter((row["arm"], row["replicate"]) for row in rows)
+    return [
+        Sampled(
+            key=(str(row["unit"]), int(row["replicate"])),
+            arm=str(row["arm"]),
+            failure=None if row["status"] == Status.OK.value else Unscored(str(row["reason"])),
+            alone=sizes[row["arm"], row["replicate"]] == 1,
+        )
+        for row in rows
+    ]
+
+
+class _Scorer:
+    def __init__(self, study: Study, run_dir: Path) -> None:
+        self._study = study
+        self._slices = read_slices(run_dir, study.evidence)
+        self._explanations = Explanations(run_dir)
+        self._predictions = Predictions(run_dir)
+        self._shuffled = Shuffled(run_dir)
+
+    def rows(self, unit: Sampled) -> Iterator[Score]:
+        for scorer in scorers_of(self._study):
+            for slice_name in self._study.score.slices:
+                held = self._slices.get(unit.key, {}).get(slice_name, _NOTHING_HELD)
+                for metric in self._study.score.metrics:
+                    own = self._own(unit, scorer, metric, held)
+                    yield self._row(unit, Pairing.OWN, scorer, metric, slice_name, held, own)
+                    if scorer != LOOKUP:
+                        other = self._other(unit, scorer, metric, slice_name, held)
+                        yield self._row(unit, Pairing.SHUFFLED, scorer, metric, slice_name, held, other)
+
+    def _own(self, unit: Sampled, scorer: str, metric: str, held: Held) -> float | Unscored:
+        failure = unit.failure or (None if len(held) else NO_CONTEXTS)
+        if failure is None and scorer != LOOKUP:
+            failure = self._explanations.failure(unit.key)
+        if failure is not None:
+            return failure
+        predicted = self._predictions.on(unit.key, scorer, held)
+        if isinstance(predicted, Unscored):
+            return predicted
+        return correlate(metric, held.truth.ravel(), predicted.ravel())
+
+    def _other(self, unit: Sampled, scorer: str, metric: str, slice_name: str, held: Held) -> float | Unscored:
+        if unit.failure is not None:
+            return unit.failure
+        if not len(held):
+            return NO_CONTEXTS
+        return ALONE if unit.alone else self._shuffled.mean(unit.key, scorer, metric, slice_name)
+
+    def _row(
+        self,
+        unit: Sampled,
+        pairing: Pairing,
+        scorer: str,
+        metric: str,
+        slice_name: str,
+        held: Held,
+        answer: float | Unscored,
+    ) -> Score:
+        failed = isinstance(answer, Unscored)
+        return Score(
+            unit=unit.key[0],
+            arm=unit.arm,
+            pairing=pairing.value,
+            explainer="" if scorer == LOOKUP else self._explanations.explainer(unit.key),
+            scorer=scorer,
+            metric=metric,
+            slice=slice_name,
+            replicate=unit.key[1],
+            value=None if isinstance(answer, Unscored) else answer,
+            chance=metric_named(metric).chance,
+            n_tokens=int(held.truth.size),
+            n_contexts=len(held),
+            status=Status.UNSCORED.value if failed else Status.OK.value,
+            reason=answer.reason if isinstance(answer, Unscored) else "",
+        )

@@ -1,0 +1,1 @@
+"""The language model under study: names of hook points, and activations at them."""

@@ -1,0 +1,168 @@
+"""The whole stage on a subject whose activations are known, against plain loops over all contexts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from jaxtyping import Float, Int
+
+from autointerp.collect.reading import load_contexts, read_batches
+from autointerp.collect.stage import collect
+from autointerp.collect.token_table import read_token_tables
+from autointerp.errors import BadInput
+from autointerp.evidence import assert_evidence_only, read_exemplars, share_out
+from autointerp.records import Context, Split
+from autointerp.study import Study, parse_study
+from autointerp.tables import read_table, write_table
+
+WIDTH, LATENTS, LENGTH, VOCABULARY = 6, 9, 8, 40
+HOOK = "layers.5.mlp.neurons"
+
+
+class KnownSubject:
+    """Activations that depend on the token and the one before it."""
+
+    def __init__(self) -> None:
+        rng = np.random.default_rng(0)
+        self._now = rng.normal(size=(VOCABULARY, WIDTH)).astype(np.float32)
+        self._before = rng.normal(size=(VOCABULARY, WIDTH)).astype(np.float32) * 0.3
+        self.widths = {HOOK: WIDTH}
+        self.seen: list[int] = []
+
+    def activations(self, tokens: Int[np.ndarray, "context token"]) -> dict[str, Float[torch.Tensor, "c t w"]]:
+        self.seen.append(len(tokens))
+        values = self._now[tokens]
+        values[:, 1:] += self._before[tokens[:, :-1]]
+        return {HOOK: torch.from_numpy(values)}
+
+
+class Relu:
+    """An SAE with a dead latent (the last)."""
+
+    def __init__(self) -> None:
+        self.weight = torch.from_numpy(np.random.default_rng(1).normal(size=(WIDTH, LATENTS)).astype(np.float32))
+        self.bias = torch.tensor([-1.0] * (LATENTS - 1) + [-1e9])
+
+    def encode(self, x: Float[torch.Tensor, "vector d_in"]) -> Float[torch.Tensor, "vector latent"]:
+        return torch.relu(x @ self.weight + self.bias)
+
+
+def _study(**units: object) -> Study:
+    return parse_study(
+        {
+            "corpus": {"context": LENGTH},
+            "subject": {"batch": 7},
+            "units": {"features": 4, "neurons": 3, "directions": 3, "min_contexts": 3, **units},
+            "evidence": {"top": 4, "quantiles": 2, "per_quantile": 1, "random": 6, "random_only": 8},
+        }
+    )
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    rng = np.random.default_rng(2)
+    rows = []
+    for number in range(200):
+        split = Split.EVIDENCE if number % 3 else Split.HELD_OUT
+        tokens = rng.integers(0, VOCABULARY, size=LENGTH)
+        pieces = tuple(f" w{t}" for t in tokens)
+        rows.append(Context(number, split, number, f"s{number}", 0, tokens, pieces))
+    write_table("contexts", tmp_path / "contexts.parquet", rows)
+    return tmp_path
+
+
+def _all(run: Path, split: Split) -> tuple[np.ndarray, torch.Tensor]:
+    """Every context's id and activations, in one go."""
+    batch = next(iter(read_batches(run / "contexts.parquet", split, 10_000)))
+    return batch.contexts, KnownSubject().activations(batch.tokens)[HOOK]
+
+
+def test_every_arm_holds_what_plain_loops_find(run: Path) -> None:
+    sae, subject = Relu(), KnownSubject()
+    collect(_study(), subject, {"sae": (sae, LATENTS)}, run)
+    assert max(subject.seen) <= 7
+    units = read_table(run / "work" / "candidates.parquet")
+    drawn = units[units["status"] == "ok"]
+    assert {a: u["index"].nunique() for a, u in drawn.groupby("arm")} == {
+        "feature": 4, "neuron": 3, "neuron-sparse": 3, "direction": 3, "direction-sparse": 3,
+    }  # fmt: skip
+    dead = units[units["status"] == "excluded"]
+    assert dead["unit"].tolist() == [f"feature/{LATENTS - 1}"]
+    assert dead["reason"].tolist() == ["dead on the evidence"]
+
+    ids, activations = _all(run, Split.EVIDENCE)
+    held_ids, held_activations = _all(run, Split.HELD_OUT)
+    evidence, held_out = (read_exemplars(run / "work" / f"{n}.parquet") for n in ("evidence", "held-out"))
+    tables = read_token_tables(run / "work" / "token_tables.safetensors")
+    features = drawn[drawn["arm"] == "feature"]["density"].to_numpy()
+    for _, unit in drawn[~drawn["arm"].str.startswith("direction")].iterrows():
+        truth, held = (
+            (
+                sae.encode(a.reshape(-1, WIDTH)).reshape(*a.shape[:2], -1)
+                if unit["arm"] == "feature"
+                else a * unit["sign"]
+            )
+            .clamp_min(0)[..., unit["index"]]
+            .numpy()
+            for a in (activations, held_activations)
+        )
+        truth, held = (np.where(v > unit["threshold"], v, 0) for v in (truth, held))
+        assert unit["density"] == pytest.approx((truth > 0).mean())
+        assert unit["max_activation"] == pytest.approx(truth.max())
+        for rows, where, values in ((evidence, ids, truth), (held_out, held_ids, held)):
+            for row in rows[unit["unit"]]:
+                np.testing.assert_allclose(row.activations, values[list(where).index(row.context)], atol=1e-5)
+        tops = [r.context for r in held_out[unit["unit"]] if r.kind == "top"]
+        order = sorted(range(len(held_ids)), key=lambda c: (-held[c].max(), held_ids[c]))
+        assert tops == [int(held_ids[c]) for c in order[:5] if held[c].max() > 0]
+        if unit["arm"] == "neuron-sparse":
+            assert np.abs(features - unit["density"]).min() < 0.02
+            assert unit["threshold"] > 0
+    assert set(tables) == set(drawn["arm"])
+
+
+def test_sparse_twins_share_their_random_contexts_and_orientations_too(run: Path) -> None:
+    collect(_study(), KnownSubject(), {"sae": (Relu(), LATENTS)}, run)
+    rows = read_exemplars(run / "work" / "held-out.parquet")
+    number = next(name for name in rows if name.startswith("neuron/")).split("/")[1].rstrip("+-")
+    twins = [name for name in rows if name.startswith("neuron") and name.split("/")[1].rstrip("+-") == number]
+    assert len(twins) == 4
+    drawn = [[r.context for r in rows[name] if r.kind == "random"] for name in twins]
+    assert all(d == drawn[0] for d in drawn)
+
+
+def test_the_same_seed_gives_the_same_bytes_and_another_seed_other_units(run: Path) -> None:
+    def tables(seed: int) -> list[bytes]:
+        study = _study().model_copy(update={"seed": seed})
+        collect(study, KnownSubject(), {"sae": (Relu(), LATENTS)}, run)
+        return [(run / "work" / f"{n}.parquet").read_bytes() for n in ("candidates", "evidence", "held-out")]
+
+    first = tables(0)
+    assert tables(0) == first
+    assert tables(1) != first
+
+
+def test_shown_and_ranking_contexts_are_evidence_and_disjoint(run: Path) -> None:
+    collect(_study(), KnownSubject(), {"sae": (Relu(), LATENTS)}, run)
+    for name, rows in read_exemplars(run / "work" / "evidence.parquet").items():
+        shares = share_out(name, rows)
+        shown, ranking = ({e.context for e in part} for part in (shares.shown, shares.ranking))
+        assert shown
+        assert ranking
+        assert not shown & ranking
+        assert len(ranking) == len(shares.ranking)
+        contexts = load_contexts(run / "contexts.parquet", shown | ranking)
+        assert_evidence_only((*shares.shown, *shares.ranking), contexts)
+
+
+def test_too_many_units_is_one_line(run: Path) -> None:
+    with pytest.raises(BadInput, match="arm 'feature' has 8 units active in 3 evidence contexts, needs 9"):
+        collect(_study(features=9), KnownSubject(), {"sae": (Relu(), LATENTS)}, run)
+
+
+def test_a_sparse_control_without_features_is_one_line(run: Path) -> None:
+    with pytest.raises(BadInput, match="control 'neuron-sparse' has no features on hook"):
+        collect(_study(features=0), KnownSubject(), {"sae": (Relu(), LATENTS)}, run)

@@ -1,0 +1,280 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import groupby
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from autointerp.errors import BadInput, CheckFailed
+from autointerp.explain.ask import requests_in, settle
+from autointerp.explain.base import PromptedCandidate, Proposal, Shown, shown_of
+from autointerp.explain.exemplars import Exemplars
+from autointerp.explain.highlight import Highlight, marked, parse_explanation, strength
+from autointerp.explain.phrase import MOST_WORDS, Phrase, parse_phrase
+from autointerp.explain.registry import BUILT_IN, method_names, open_explainer, open_explainers
+from autointerp.explain.words import LONGEST_WORD, top_words, word_of
+from autointerp.llm.request import Failure, Response, key
+from autointerp.records import Candidate, Context, Exemplar, Split, Unit, Unscored
+from autointerp.study import parse_study
+from tests.explain.doubles import SETTINGS, colours, context, shown
+from tests.llm.doubles import Counter, EchoAsker
+
+
+def rng(seed: int = 0) -> np.random.Generator:
+    return np.random.default_rng(seed)
+
+
+def texts(proposals: Sequence[Proposal]) -> list[str]:
+    return [p.text for p in proposals if isinstance(p, Candidate)]
+
+
+def prompts(proposals: Sequence[Proposal]) -> list[PromptedCandidate]:
+    return [p for p in proposals if isinstance(p, PromptedCandidate)]
+
+
+def test_words_are_visible_stripped_and_short() -> None:
+    assert word_of("  red\n") == "red"
+    assert word_of("New\n\tYork") == "New York"
+    assert word_of("\x1b[31mred\u202e\u200b") == "[31mred"
+    assert word_of(" \n ") == word_of("\x00") == word_of("") == ""
+    assert len(word_of("x" * 900)) == LONGEST_WORD
+
+
+def test_top_words_sum_over_all_tokens_of_a_word() -> None:
+    contexts = [
+        context("top", (" red", 2.0), ("red", 1.5), (" Red", 3.0), (" silent", 0.0), ("\n", 9.0)),
+        context("top", (" blue", 3.25), (" red ", 0.25)),
+    ]
+    assert top_words(contexts, 9) == ["red", "blue", "Red"]
+    assert top_words(contexts, 2) == ["red", "blue"]
+
+
+def test_exemplars_name_the_top_words_over_all_two_thirds_and_a_third() -> None:
+    unit = colours()
+    tops = unit.contexts[:9]
+    candidates = texts(Exemplars(SETTINGS).propose(unit, 9, rng()))
+    expected = [
+        "words such as " + ", ".join(top_words(tops[:share], count)) for share in (9, 6, 3) for count in (3, 6, 12)
+    ]
+    assert candidates == list(dict.fromkeys(expected))[:9]
+    assert candidates[0] == "words such as " + ", ".join(top_words(tops, 3))
+    assert "crimson" not in " ".join(candidates)
+
+
+@given(n=st.integers(1, 30), seed=st.integers(0, 5))
+@settings(max_examples=20, deadline=None)
+def test_exemplars_are_distinct_seeded_and_as_many_as_can_be_had(n: int, seed: int) -> None:
+    candidates = texts(Exemplars(SETTINGS).propose(colours(), n, rng(seed)))
+    assert len(candidates) == len(set(candidates)) == n
+    assert candidates == texts(Exemplars(SETTINGS).propose(colours(), n, rng(seed)))
+
+
+def test_exemplars_give_fewer_when_there_are_no_more_and_a_reason_when_there_is_none() -> None:
+    one = shown(context("top", (" red", 1.0), (" cat", 0.0)))
+    assert texts(Exemplars(SETTINGS).propose(one, 12, rng())) == ["words such as red"]
+    for empty in (shown(), shown(context("top", ("\n", 1.0), (" a", 0.0))), shown(context("random", (" a", 1.0)))):
+        for explainer in (Exemplars(SETTINGS), Phrase(SETTINGS)):
+            assert explainer.propose(empty, 3, rng()) == [Unscored("no word among its top tokens")]
+    silent = shown(context("top", (" a", 0.0)), context("random", (" a", 1.0)))
+    assert Highlight(SETTINGS).propose(silent, 3, rng()) == [Unscored("no active context to show")]
+
+
+def test_phrase_asks_about_different_parts_of_the_top_contexts_after_a_shared_beginning() -> None:
+    proposals = prompts(Phrase(SETTINGS).propose(colours(), 8, rng()))
+    requests = [p.request for p in proposals]
+    lists = [r.messages[0][1].rpartition("List: ")[2].splitlines()[0] for r in requests]
+    shared = requests[0].messages[0][1].rpartition("List: ")[0]
+    assert all(r.messages[0][1].startswith(shared) and len(shared) > 1000 for r in requests)
+    assert lists[0] == ", ".join(top_words(colours().contexts[:9], 8))
+    assert len(set(lists)) > 4
+    assert [r.sample for r in requests] == list(range(8))
+    assert {(r.model, r.temperature, r.stop, r.max_tokens) for r in requests} == {("m", 0.5, ("\n",), 32)}
+    assert requests == [p.request for p in prompts(Phrase(SETTINGS).propose(colours(), 8, rng()))]
+    other = prompts(Phrase(SETTINGS).propose(colours(), 8, rng(1)))
+    assert {r.seed for r in requests} != {p.request.seed for p in other}
+
+
+@pytest.mark.parametrize(
+    ("answer", "phrase"),
+    [
+        (" names of colours\nList: a, b", "names of colours"),
+        (' "warm colours".', "warm colours"),
+        ("**colours**", "colours"),
+        ("\n\n  colours  \n", "colours"),
+        ("red and bright things", "red and bright things"),
+        ("", Unscored("empty answer")),
+        (" ...", Unscored("empty answer")),
+        ("red, green and Blue", Unscored("the answer only repeats the words it was shown")),
+        ("New York", Unscored("the answer only repeats the words it was shown")),
+        ("I'm sorry, I can't help", Unscored("the model declined")),
+        ("I’m sorry, but", Unscored("the model declined")),
+        (" ".join(["long"] * (MOST_WORDS + 1)), Unscored("the phrase is too long")),
+        (" ".join(["long"] * MOST_WORDS), " ".join(["long"] * MOST_WORDS)),
+        ("x" * 600, Unscored("the answer is too long for an explanation")),
+        ("col\x1b[0mours\u202e", "col[0mours"),
+    ],
+)
+def test_phrases_are_one_short_line_of_the_model_s_own(answer: str, phrase: str | Unscored) -> None:
+    assert parse_phrase(answer, ["red", "green", "blue", "New York"]) == phrase
+
+
+def test_highlight_shows_active_contexts_strongest_first() -> None:
+    (first, second) = prompts(Highlight(SETTINGS).propose(colours(), 2, rng()))
+    assert first.request == replace(second.request, sample=0)
+    assert (first.request.sample, second.request.sample) == (0, 1)
+    (system, _), (user, text) = first.request.messages
+    assert (system, user) == ("system", "user")
+    assert 'Excerpt 1, strength 9: " The «red» or «yellow» cat"' in text
+    assert 'strength 2: " a «crimson» dog"' in text
+    assert text.count("Excerpt ") == 11
+    assert "nothing here" not in text
+    strengths = [int(line.split("strength ")[1][0]) for line in text.splitlines() if line.startswith("Excerpt")]
+    assert strengths == sorted(strengths, reverse=True)
+
+
+def test_strength_is_a_share_of_the_maximum() -> None:
+    assert [strength(p, 2.0) for p in (0.01, 0.4, 1.0, 1.99, 2.0, 3.0)] == [1, 2, 5, 9, 9, 9]
+    assert strength(1.0, 0.0) == 1
+
+
+def test_runs_are_marked_together_from_thirty_per_cent_of_the_peak() -> None:
+    row = context("top", ("In", 0), (" New", 1.0), (" York", 0.3), (" and", 0.29), (" Rome", 0.5))
+    assert marked(row) == '"In «New York» and «Rome»"'
+    assert marked(context("top", ("a", 0), ("", 1.0), ("b", 0), ("  ", 1.0))) == '"ab«  »"'
+
+
+@given(st.lists(st.tuples(st.text(max_size=8), st.sampled_from([0.0, 1.0])), min_size=1, max_size=8))
+@settings(max_examples=200, deadline=None)
+def test_no_text_can_forge_a_mark_or_end_its_line(tokens: list[tuple[str, float]]) -> None:
+    line = marked(context("top", *tokens))
+    assert line.isprintable()
+    inside = json.loads(line)
+    runs = ["".join(piece for piece, _ in run) for active, run in groupby(tokens, key=lambda t: t[1]) if active]
+    assert inside.count("«") == inside.count("»") == sum(map(bool, runs))
+    plain = "".join(piece for piece, _ in tokens).replace("«", "‹").replace("»", "›")
+    assert inside.replace("«", "").replace("»", "") == plain
+
+
+@pytest.mark.parametrize(
+    ("answer", "explanation"),
+    [
+        ("[EXPLANATION]: names of colours", "names of colours"),
+        ("They are words.\n\n[EXPLANATION]: names of\ncolours\n\nHope this helps", "names of colours"),
+        ("[EXPLANATION]: first\n[EXPLANATION]: second", "second"),
+        ("Explanation: colours", "colours"),
+        ("Names of colours.\n\nMore about it", "Names of colours."),
+        ("[EXPLANATION]:  ", Unscored("empty answer")),
+        ("", Unscored("empty answer")),
+        ("[EXPLANATION]: I cannot tell", Unscored("the model declined")),
+    ],
+)
+def test_explanations_are_read_from_their_label(answer: str, explanation: str | Unscored) -> None:
+    assert parse_explanation(answer) == explanation
+
+
+def test_all_units_are_asked_together_and_every_answer_reaches_its_unit() -> None:
+    units = [colours(f"feature/{i}") for i in range(3)]
+    phrase, exemplars = Phrase(SETTINGS), Exemplars(SETTINGS)
+    proposals = [[*exemplars.propose(u, 2, rng(i)), *phrase.propose(u, 2, rng(i))] for i, u in enumerate(units)]
+    proposals.append(phrase.propose(shown(), 2, rng()))
+    calls: list[int] = []
+
+    def write(request: object) -> Response | Failure:
+        calls.append(len(calls))
+        if len(calls) == 3:
+            return Failure("the model refused", "refusal")
+        return Response(f" kind {len(calls)}", 1, 1)
+
+    asker, bar = EchoAsker(write), Counter()
+    settled = settle(proposals, asker, bar)
+    assert requests_in(proposals) == bar.done == len(asker.seen) == 6
+    assert [[c.text if isinstance(c, Candidate) else c.reason for c in unit][2:] for unit in settled[:3]] == [
+        ["kind 1", "kind 2"], ["the model refused", "kind 4"], ["kind 5", "kind 6"],
+    ]  # fmt: skip
+    assert settled[3] == [Unscored("no word among its top tokens")]
+    first = settled[0][2]
+    assert isinstance(first, Candidate)
+    assert first.request == key(asker.seen[0], "echo")
+    assert first.prompt.startswith("phrase/v1@")
+    assert [c.request for c in settled[0][:2] if isinstance(c, Candidate)] == ["", ""]
+
+
+def test_without_a_model_only_what_asks_none_is_settled() -> None:
+    proposals = [Exemplars(SETTINGS).propose(colours(), 2, rng())]
+    assert settle(proposals, None, Counter()) == proposals
+    with pytest.raises(ValueError, match="2 proposals hold a request"):
+        settle([Phrase(SETTINGS).propose(colours(), 2, rng())], None, Counter())
+
+
+def _corpus() -> tuple[Unit, list[Exemplar], dict[int, Context]]:
+    contexts = {
+        i: Context(i, split, i, "s", 0, np.arange(2), (f" secret{i}", f" word{i}"))
+        for i, split in enumerate([Split.EVIDENCE, Split.EVIDENCE, Split.HELD_OUT, Split.CALIBRATION, Split.TRAIN])
+    }
+    rows = [Exemplar("feature/1", 0, i, "top", 1.0, np.array([2.0 - i / 4, 0.5], dtype=np.float32)) for i in contexts]
+    return Unit("feature/1", 0, "feature", "h", "sae", 1, 1, 0.0, 0.1, 2.0, 0.5), rows, contexts
+
+
+@pytest.mark.parametrize("place", [2, 3, 4])
+def test_a_context_that_is_not_evidence_reaches_no_explainer(place: int) -> None:
+    unit, rows, contexts = _corpus()
+    with pytest.raises(CheckFailed, match=f"feature/1: context {place} is of split"):
+        shown_of(unit, [*rows[:2], rows[place]], contexts)
+
+
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_what_is_proposed_and_asked_holds_evidence_alone(name: str) -> None:
+    unit, rows, contexts = _corpus()
+    seen: Shown = shown_of(unit, rows[:2], contexts)
+    assert seen.max_activation == 2.0
+    proposals = open_explainer(name, SETTINGS).propose(seen, 4, rng())
+    asker = EchoAsker(lambda r: Response("[EXPLANATION]: a kind of word", 1, 1))
+    settled = settle([proposals], asker, Counter())
+    everything = " ".join([*texts(settled[0]), *(content for r in asker.seen for _, content in r.messages)])
+    assert "secret0" in everything
+    assert "secret1" in everything
+    for held_out in (2, 3, 4):
+        assert f"secret{held_out}" not in everything
+        assert f"word{held_out}" not in everything
+
+
+def test_explainers_by_name() -> None:
+    study = parse_study({"explain": {"prompts": {"phrase": "phrase/v1"}}})
+    assert list(open_explainers(study)) == ["exemplars", "phrase"]
+    assert {name: e.needs_model for name, e in open_explainers(study).items()} == {"exemplars": False, "phrase": True}
+    assert method_names(parse_study({"explain": {"method": "highlight"}})) == ("highlight",)
+    with pytest.raises(BadInput, match=r"no explainer 'exemplar': did you mean 'exemplars'"):
+        open_explainer("exemplar", SETTINGS)
+    with pytest.raises(BadInput, match=r"no prompt 'phrase/v9': did you mean 'phrase/v1'"):
+        open_explainer("phrase", replace(SETTINGS, prompt="phrase/v9"))
+    with pytest.raises(BadInput, match="prompt for 'highlight', which is not asked"):
+        open_explainers(parse_study({"explain": {"prompts": {"highlight": "highlight/v1"}}}))
+    with pytest.raises(BadInput, match="none twice"):
+        method_names(parse_study({"explain": {"methods": ["phrase", "phrase"]}}))
+
+
+class _Entry:
+    def __init__(self, name: str, made: object) -> None:
+        self.name, self._made = name, made
+
+    def load(self) -> object:
+        if isinstance(self._made, Exception):
+            raise self._made
+        return self._made
+
+
+def test_other_packages_register_theirs(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Theirs(Exemplars):
+        name = "theirs"
+
+    entries = [_Entry("theirs", Theirs), _Entry("broken", ImportError("no module")), _Entry("phrase", Theirs)]
+    monkeypatch.setattr("autointerp.explain.registry.entry_points", lambda group: entries)
+    assert isinstance(open_explainer("theirs", SETTINGS), Theirs)
+    assert isinstance(open_explainer("phrase", SETTINGS), Phrase)
+    with pytest.raises(BadInput, match=r"'broken' can't be imported \(no module\)"):
+        open_explainer("broken", SETTINGS)

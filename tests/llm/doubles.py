@@ -1,0 +1,143 @@
+"""Doubles: a client and an asker that show what they saw, and a real HTTP server that misbehaves."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from autointerp.llm.request import Answer, Request, Response
+from autointerp.progress import Bar
+
+
+class Counter(Bar):
+    """A progress bar that only counts."""
+
+    def __init__(self) -> None:
+        self.done = 0
+
+    def advance(self, n: int = 1) -> None:
+        self.done += n
+
+
+def request(text: str = "Say yes", **more: Any) -> Request:
+    settings: dict[str, Any] = {"model": "m", "max_tokens": 8, "temperature": 0.0, "seed": 0}
+    return Request(messages=(("user", text),), **{**settings, **more})
+
+
+def completion(text: str, **more: Any) -> Request:
+    settings: dict[str, Any] = {"model": "m", "max_tokens": 8, "temperature": 0.0, "seed": 0}
+    return Request(messages=(("", text),), **{**settings, **more})
+
+
+@dataclass
+class ScriptedClient:
+    """Answers, or raises, what the script holds, in order; raises AssertionError when it runs out."""
+
+    script: list[Answer | Exception]
+    seen: list[Request] = field(default_factory=list)
+
+    async def complete(self, request: Request) -> Answer:
+        self.seen.append(request)
+        assert self.script, "the script has run out"
+        step = self.script.pop(0)
+        if isinstance(step, Exception):
+            raise step
+        return step
+
+
+@dataclass
+class EchoAsker:
+    """Answers every request with what `write` makes of it."""
+
+    write: Callable[[Request], Answer]
+    identity: str = "echo"
+    seen: list[Request] = field(default_factory=list)
+
+    def ask_all(self, requests: Sequence[Request], progress: Bar) -> list[Answer]:
+        self.seen += requests
+        progress.advance(len(requests))
+        return [self.write(r) for r in requests]
+
+
+@dataclass
+class Reply:
+    """One HTTP answer."""
+
+    status: int = 200
+    body: bytes = b""
+    headers: dict[str, str] = field(default_factory=dict)
+    claims: int | None = None
+    """Content-Length to claim when it is not the truth."""
+    hang: bool = False
+    """Send nothing until the server goes down."""
+
+
+def chat(text: str | None, finish: str = "stop", **message: Any) -> Reply:
+    choice = {"index": 0, "finish_reason": finish, "message": {"role": "assistant", "content": text, **message}}
+    usage = {"prompt_tokens": 11, "completion_tokens": 3, "total_tokens": 14}
+    return Reply(
+        body=json.dumps({"id": "c", "object": "chat.completion", "choices": [choice], "usage": usage}).encode()
+    )
+
+
+def error(status: int, message: str = "no", code: str | None = None, **headers: str) -> Reply:
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return Reply(status, json.dumps({"error": {"message": message, "code": code}}).encode(), named)
+
+
+@dataclass
+class Server:
+    """What was asked, and what is still to be answered."""
+
+    url: str
+    script: list[Reply]
+    seen: list[dict[str, Any]] = field(default_factory=list)
+    """Bodies, with `path` and `authorization` added."""
+
+
+@contextmanager
+def serve(*script: Reply) -> Iterator[Server]:
+    """A real server on loopback that answers what the script holds, in order; status 599 when it runs out."""
+    over = threading.Event()
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def log_message(self, format: str, *args: Any) -> None:
+            pass
+
+        def do_POST(self) -> None:
+            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            server.seen.append({**body, "path": self.path, "authorization": self.headers.get("Authorization")})
+            reply = server.script.pop(0) if server.script else Reply(599, b"the script has run out")
+            if reply.hang:
+                over.wait()
+                self.close_connection = True
+                return
+            self.send_response(reply.status)
+            headers = {"Content-Type": "application/json", "Content-Length": str(reply.claims or len(reply.body))}
+            for name, value in {**headers, **reply.headers}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(reply.body)
+            self.close_connection = reply.claims is not None
+
+    http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = Server(f"http://127.0.0.1:{http.server_port}/v1", list(script))
+    thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield server
+    finally:
+        over.set()
+        http.shutdown()
+        thread.join()
+        http.server_close()
+
+
+YES = Response("yes", 11, 3)

@@ -1,0 +1,171 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from pathlib import Path
+
+import pytest
+
+from autointerp.errors import BadInput
+from autointerp.llm.asking import AsyncAsker
+from autointerp.llm.client import Transient
+from autointerp.llm.ledger import open_ledger
+from autointerp.llm.limited import Limited
+from autointerp.llm.recorded import Recorded
+from autointerp.llm.request import Answer, Failure, Request, Response
+from autointerp.llm.retrying import Retrying, retry_after
+from tests.llm.doubles import YES, Counter, ScriptedClient, request
+
+
+class Slow:
+    """Takes its time, and remembers how many it had at once."""
+
+    def __init__(self) -> None:
+        self.now = self.most = self.calls = 0
+
+    async def complete(self, request: Request) -> Answer:
+        self.now, self.calls = self.now + 1, self.calls + 1
+        self.most = max(self.most, self.now)
+        await asyncio.sleep(0.01)
+        self.now -= 1
+        return Response(request.messages[0][1], 1, 1)
+
+
+def _retry(script: Sequence[Answer | Exception], attempts: int) -> tuple[Answer, list[float], ScriptedClient]:
+    waits: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        waits.append(seconds)
+
+    client = ScriptedClient(list(script))
+    return asyncio.run(Retrying(client, attempts, sleep).complete(request())), waits, client
+
+
+def test_faults_are_tried_again_after_the_wait_that_was_asked_for() -> None:
+    answer, waits, client = _retry([Transient("429", 1.5), Transient("down"), Transient("slow", 0.0), YES], 6)
+    assert answer == YES
+    assert len(client.seen) == 4
+    assert waits[0] == 1.5
+    assert 0 <= waits[1] <= 30
+    assert waits[2] == 0
+
+
+def test_the_wait_grows_and_has_a_limit() -> None:
+    draws = [_retry([Transient("down")] * 12, 12)[1] for _ in range(20)]
+    assert max(w[0] for w in draws) <= 0.5 < max(w[5] for w in draws) <= 16
+    assert max(map(max, draws)) <= 30
+    assert len({w[5] for w in draws}) > 1
+    assert _retry([Transient("later", 1e9), YES], 2)[1] == [600.0]
+
+
+def test_after_the_last_try_it_is_a_failure_that_is_not_kept() -> None:
+    answer, waits, client = _retry([Transient("the endpoint answered 503", 0.0)] * 3, 3)
+    assert answer == Failure("the endpoint answered 503 (3 tries)")
+    assert len(waits) == 2
+    assert len(client.seen) == 3
+
+
+def test_a_bad_request_and_a_refusal_are_not_tried_again() -> None:
+    with pytest.raises(BadInput, match="wrong key"):
+        _retry([BadInput("wrong key", "set it"), YES], 6)
+    refusal = Failure("the model refused", "refusal")
+    answer, waits, _ = _retry([refusal, YES], 6)
+    assert answer == refusal
+    assert waits == []
+
+
+def test_retry_after_in_every_form() -> None:
+    soon = format_datetime(datetime.now(UTC) + timedelta(seconds=30), usegmt=True)
+    past = format_datetime(datetime.now(UTC) - timedelta(seconds=30), usegmt=True)
+    assert retry_after({}) is None
+    assert retry_after({"retry-after": "7"}) == 7
+    assert retry_after({"retry-after-ms": "250", "retry-after": "7"}) == 0.25
+    assert 25 < (retry_after({"retry-after": soon}) or 0) <= 30
+    assert retry_after({"retry-after": past}) == 0
+    for nonsense in ("soon", "-1", "nan", "inf", ""):
+        assert retry_after({"retry-after": nonsense}) is None
+
+
+def test_no_more_in_flight_than_slots_and_a_waiting_request_holds_none() -> None:
+    slow = Slow()
+
+    async def all_at_once() -> None:
+        limited = Limited(slow, 3)
+        await asyncio.gather(*(limited.complete(request(str(i))) for i in range(12)))
+
+    asyncio.run(all_at_once())
+    assert slow.most == 3
+
+    order: list[str] = []
+
+    class FirstFails:
+        async def complete(self, request: Request) -> Answer:
+            order.append(request.messages[0][1])
+            if order == ["a"]:
+                raise Transient("once", 0.05)
+            return YES
+
+    async def two() -> None:
+        client = Retrying(Limited(FirstFails(), 1), 3)
+        await asyncio.gather(client.complete(request("a")), client.complete(request("b")))
+
+    asyncio.run(two())
+    assert order == ["a", "b", "a"]
+
+
+def test_what_the_ledger_holds_is_not_asked_and_identical_requests_share_a_flight(tmp_path: Path) -> None:
+    slow = Slow()
+
+    async def ask(texts: Sequence[str]) -> list[Answer]:
+        client = Recorded(slow, ledger, "e")
+        return await asyncio.gather(*(client.complete(request(t)) for t in texts))
+
+    with open_ledger(tmp_path / "ledger.sqlite") as ledger:
+        answers = asyncio.run(ask(["a", "b", "a", "a"]))
+        assert slow.calls == 2
+        assert [a.cached for a in answers] == [False, False, True, True]
+        again = asyncio.run(ask(["b", "a"]))
+        assert slow.calls == 2
+        assert again == [Response("b", 1, 1, cached=True), Response("a", 1, 1, cached=True)]
+
+
+def test_a_failed_flight_is_not_kept_and_the_next_one_asks(tmp_path: Path) -> None:
+    client = ScriptedClient([Failure("down (2 tries)"), YES])
+    with open_ledger(tmp_path / "ledger.sqlite") as ledger:
+        recorded = Recorded(client, ledger, "e")
+        assert asyncio.run(recorded.complete(request())) == Failure("down (2 tries)")
+        assert asyncio.run(recorded.complete(request())) == YES
+
+
+def test_asking_keeps_the_order_and_also_works_inside_a_running_loop() -> None:
+    asker, bar = AsyncAsker(Slow(), "e", workers=5), Counter()
+    requests = [request(str(i)) for i in range(23)]
+
+    async def notebook() -> list[Answer]:
+        return asker.ask_all(requests, bar)
+
+    try:
+        assert [a.text for a in asyncio.run(notebook()) if isinstance(a, Response)] == [str(i) for i in range(23)]
+        assert bar.done == 23
+        assert asker.ask_all([], bar) == []
+    finally:
+        asker.close()
+
+
+def test_the_first_bad_input_stops_the_rest() -> None:
+    class Refuses(Slow):
+        async def complete(self, request: Request) -> Answer:
+            if request.messages[0][1] == "2":
+                raise BadInput("wrong key", "set it")
+            return await super().complete(request)
+
+    client = Refuses()
+    asker = AsyncAsker(client, "e", workers=4)
+    try:
+        with pytest.raises(BadInput, match="wrong key"):
+            asker.ask_all([request(str(i)) for i in range(400)], Counter())
+    finally:
+        asker.close()
+    assert client.calls < 20
