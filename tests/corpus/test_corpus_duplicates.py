@@ -73,7 +73,7 @@ def test_scripts_without_spaces_are_compared_by_character() -> None:
 def test_a_passage_is_found_wherever_it_begins() -> None:
     rng = np.random.default_rng(2)
     licence = _text(rng, 200).split()
-    passages = Passages()
+    passages = Passages(64)
     passages.add(" ".join(licence[10:90]))
     assert passages.seen(" ".join(licence[30:80]))
     assert passages.seen(" ".join(licence[0:80]))
@@ -82,7 +82,7 @@ def test_a_passage_is_found_wherever_it_begins() -> None:
 
 
 def test_a_text_of_few_words_is_compared_too() -> None:
-    passages = Passages()
+    passages = Passages(128)
     for n in range(20):
         assert not passages.seen(f"number {n}")
         passages.add(f"number {n}")

@@ -75,7 +75,9 @@ def test_the_tables(prose: Path, tmp_path: Path, capsys: pytest.CaptureFixture[s
 def test_contexts_are_the_documents_own_tokens_and_text(prose: Path, tmp_path: Path) -> None:
     _, contexts = _build(_study(prose), tmp_path / "run")
     tokenizer = tiny_tokenizer()
-    texts = {line["text"]: f"prose.jsonl#{n}" for n, line in enumerate(map(json.loads, prose.open()), start=1)}
+    texts = {
+        line["text"]: f"prose.jsonl#{n}" for n, line in enumerate(map(json.loads, prose.read_text().splitlines()), 1)
+    }
     by_source = {source: text for text, source in texts.items()}
     for row in contexts.head(60).itertuples():
         text = by_source[row.source]

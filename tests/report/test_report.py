@@ -1,4 +1,3 @@
-import json
 import re
 import warnings
 from collections.abc import Callable
@@ -16,6 +15,7 @@ from autointerp.plot.stage import plot
 from autointerp.report.answer import Verdict, answer, verdict_of
 from autointerp.report.caveats import caveats
 from autointerp.report.stage import headline, report
+from autointerp.run.manifest import Entry, write_manifest
 from autointerp.tables import read_table, write_table
 from tests.fake_run import Plan, finished
 
@@ -183,10 +183,12 @@ def test_explanations_of_models_stay_text(tmp_path: Path) -> None:
 def test_the_manifest_adds_versions_and_times(tmp_path: Path) -> None:
     finished(tmp_path, Plan(quality={"feature": 0.9}, units=2, settings=LESS))
     assert "Versions" not in report(tmp_path).read_text("utf8")
-    manifest = {"versions": {"torch": "2.13.0"}, "stages": {"explain": {"seconds": 12.3}, "odd": {"seconds": None}}}
-    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
+    first = {"versions": {"torch": "2.13.0"}, "seconds": 12.3, "threads": 2, "device": "cpu"}
+    second = {"versions": {"torch": "2.14.0"}, "threads": 2}
+    write_manifest(tmp_path, {"explain": Entry("", {}, facts=first), "score": Entry("", {}, facts=second)})
     text = report(tmp_path).read_text("utf8")
-    assert "Versions: torch 2.13.0." in text
+    assert "Versions: torch 2.13.0 then 2.14.0." in text
+    assert "Ran on: device cpu, threads 2." in text
     assert "Wall time: explain 12 s." in text
 
 

@@ -18,8 +18,9 @@ def positions_by_sorting(flat: torch.Tensor, count: int) -> list[int]:
 
 @pytest.mark.parametrize("count", [1, 7, 60, 1999, 2000])
 @pytest.mark.parametrize("shift", [-3.0, 0.0, 3.0])
-def test_largest_equal_sorting(count: int, shift: float) -> None:
-    flat = torch.randn(2000, generator=torch.Generator().manual_seed(count)) + shift
+@pytest.mark.parametrize("length", [2000, 2003])
+def test_largest_equal_sorting(count: int, shift: float, length: int) -> None:
+    flat = torch.randn(length, generator=torch.Generator().manual_seed(count)) + shift
     assert positions_of_largest(flat, count).tolist() == positions_by_sorting(flat, count)
 
 

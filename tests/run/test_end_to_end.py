@@ -1,0 +1,207 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import autointerp
+from autointerp import progress
+from autointerp.errors import BadInput
+from autointerp.llm.local import LocalModel
+from autointerp.records import Split
+from autointerp.run.folder import Run
+from autointerp.study import Study
+from autointerp.tables import read_table
+from autointerp.verify import verify
+from tests.small import TABLES, small_study
+
+
+def _bytes(run: Path) -> dict[str, bytes]:
+    return {name: (run / f"{name}.parquet").read_bytes() for name in TABLES}
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
+    return small_study(tmp_path_factory.mktemp("input"))
+
+
+@pytest.fixture(scope="module")
+def finished(study: Study, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return autointerp.run(study, tmp_path_factory.mktemp("out") / "run")
+
+
+def test_every_table_figure_and_the_report_are_there(finished: Run) -> None:
+    assert all(len(finished.table(name)) for name in (*TABLES, "usage"))
+    assert {p.suffix for p in (finished.folder / "figures").iterdir()} == {".svg", ".png"}
+    first = (finished.folder / "report.md").read_text("utf8").splitlines()[:4]
+    assert any("neurons" in line for line in first)
+    assert "minus neurons" in finished.headline()
+
+
+def test_verify_passes_and_names_what_was_tampered_with(finished: Run, tmp_path: Path) -> None:
+    assert all(check.ok for check in verify(finished.folder))
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    for path in finished.folder.iterdir():
+        if path.suffix in (".parquet", ".json", ".toml"):
+            (copy / path.name).write_bytes(path.read_bytes())
+    assert all(check.ok for check in verify(copy)), "bulk files may be left out"
+    (copy / "scores.parquet").write_bytes((copy / "scores.parquet").read_bytes() + b" ")
+    wrong = [check.name for check in verify(copy) if not check.ok]
+    assert wrong[0] == "hash of scores.parquet"
+
+
+def test_every_unit_has_as_many_candidates_and_a_neuron_is_one_row(finished: Run) -> None:
+    explanations, units = finished.table("explanations"), finished.table("units")
+    assert set(explanations["candidates"]) == {6}
+    sampled = units[units["status"] != "excluded"]
+    assert sampled.groupby("arm").size().to_dict() == {
+        "feature": 5, "neuron": 4, "neuron-sparse": 4, "direction": 3, "direction-sparse": 3,
+    }  # fmt: skip
+    assert not sampled.duplicated(["arm", "index"]).any()
+    neurons = sampled[sampled["arm"] == "neuron"]
+    assert all(u.endswith("+" if s > 0 else "-") for u, s in zip(neurons["unit"], neurons["sign"], strict=True))
+
+
+def test_a_second_call_runs_nothing_and_a_changed_key_only_what_follows(
+    finished: Run, study: Study, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = _bytes(finished.folder)
+    capsys.readouterr()
+    autointerp.run(study, finished.folder)
+    assert "..." not in capsys.readouterr().err
+    changed = study.model_copy(update={"compare": study.compare.model_copy(update={"resamples": 1001})})
+    autointerp.run(changed, finished.folder)
+    said = capsys.readouterr().err
+    assert "compare ..." in said
+    assert "score ..." not in said
+    autointerp.run(study, finished.folder)
+    assert _bytes(finished.folder) == before
+
+
+def test_another_folder_gives_the_same_bytes_another_seed_does_not(finished: Run, study: Study, tmp_path: Path) -> None:
+    again = autointerp.run(study, tmp_path / "again")
+    assert _bytes(again.folder) == _bytes(finished.folder)
+    other = autointerp.run(study.model_copy(update={"seed": 1}), tmp_path / "other")
+    assert _bytes(other.folder)["scores"] != _bytes(finished.folder)["scores"]
+
+
+def test_interrupted_anywhere_and_continued_gives_the_same_bytes(
+    finished: Run, study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C at ever later moments, until a run gets through; every stage with a bar is hit."""
+    advance: Callable[..., None] = progress._Plain.advance
+    left, interrupted = 0, set[str]()
+
+    def counting(self: progress._Plain, n: int = 1) -> None:
+        nonlocal left
+        left -= 1
+        if left == 0:
+            interrupted.add(self._label)
+            raise KeyboardInterrupt
+        advance(self, n)
+
+    monkeypatch.setattr(progress._Plain, "advance", counting)
+    for attempt in range(200):
+        left = 2 + 3 * attempt
+        try:
+            autointerp.run(study, tmp_path / "run")
+        except KeyboardInterrupt:
+            continue
+        break
+    assert _bytes(tmp_path / "run") == _bytes(finished.folder)
+    assert {"corpus", "activations for training", "survey units", "rank candidates", "simulate"} <= interrupted
+
+
+def test_the_explainer_and_the_ranking_never_meet_a_held_out_context(
+    study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Everything that a language model reads until the explanations are settled, against the held-out text."""
+    seen: list[str] = []
+    generate, logprobs = LocalModel.generate, LocalModel.next_token_logprobs
+
+    def watch(self: LocalModel, requests):  # type: ignore[no-untyped-def]
+        seen.extend(content for request in requests for _, content in request.messages)
+        return generate(self, requests)
+
+    def watch_logprobs(self: LocalModel, texts):  # type: ignore[no-untyped-def]
+        seen.extend(texts)
+        return logprobs(self, texts)
+
+    monkeypatch.setattr(LocalModel, "generate", watch)
+    monkeypatch.setattr(LocalModel, "next_token_logprobs", watch_logprobs)
+    highlighting = study.model_copy(
+        update={"explain": study.explain.model_copy(update={"methods": ("exemplars", "highlight", "phrase")})}
+    )
+    run = autointerp.run(highlighting, tmp_path / "run", until="explain")
+    contexts = run.table("contexts")
+    held_out = {"".join(p) for p in contexts.loc[contexts["split"] == str(Split.HELD_OUT), "pieces"]}
+    assert seen
+    assert any("«" in text for text in seen), "the highlighted contexts were watched"
+    assert not any(text.strip() in prompt for prompt in seen for text in held_out)
+    rows = read_table(run.folder / "evidence.parquet", ["context"])
+    assert len(rows)
+
+
+@pytest.mark.parametrize(
+    ("override", "line"),
+    [
+        ("subject.hooks=['layers.1.mlp.neuron']", "sae.hook 'layers.1.mlp.neurons' is not in subject.hooks"),
+        ("subject.model='no/such/model'", "no file or folder 'no/such/model'"),
+        ("corpus.source='nothing.jsonl'", "nothing.jsonl"),
+        ("corpus.tokens=64", "too few contexts"),
+        ("explain.method='exemplar'", "no explainer 'exemplar': did you mean 'exemplars'?"),
+        ("simulate.method='lifts'", "no simulator 'lifts': did you mean 'lift'?"),
+        ("simulate.method='lookup'", "simulator 'lookup' reads no explanation"),
+        ("explain.candidates=5", "can't be shared equally by the two orientations"),
+        ("units.features=500", "arm 'feature' has"),
+        (
+            "llm.explainer={provider='openai', model='m', api_key_env='AUTOINTERP_NO_SUCH_KEY'}",
+            "AUTOINTERP_NO_SUCH_KEY",
+        ),
+        ("llm.simulator={provider='openai', model='m', base_url='http://127.0.0.1:1/v1'}", "needs log-probabilities"),
+        ("prompts_folder='nowhere'", "nowhere"),
+    ],
+)
+def test_bad_input_is_one_line_and_leaves_nothing_half_written(override: str, line: str, tmp_path: Path) -> None:
+    inputs = tmp_path / "in"
+    inputs.mkdir()
+    with pytest.raises(BadInput) as caught:
+        autointerp.run(small_study(inputs, override), tmp_path / "out")
+    assert line in str(caught.value)
+    assert "\n" not in str(caught.value)
+    left = [p for p in (tmp_path / "out").rglob("*") if p.is_file()] if (tmp_path / "out").exists() else []
+    assert not [p for p in left if p.name.endswith(".part")]
+
+
+def test_a_wrong_hook_lists_the_valid_ones_before_anything_is_written(tmp_path: Path) -> None:
+    study = small_study(tmp_path, "subject.hooks=['layers.9.mlp.neurons']", "sae=[]", "units.features=0",
+                        "units.controls=[]")  # fmt: skip
+    with pytest.raises(BadInput, match=r"layers\.9") as caught:
+        autointerp.run(study, tmp_path / "out")
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "out").exists()
+
+
+def test_without_saes_and_controls_neurons_alone_are_reported(tmp_path: Path) -> None:
+    study = small_study(tmp_path, "sae=[]", "units.features=0", "units.controls=[]")
+    run = autointerp.run(study, tmp_path / "out")
+    assert set(run.table("scores")["arm"]) == {"neuron"}
+    assert "neurons" in run.headline()
+
+
+def test_digits_runs_through_the_same_pipeline(tmp_path: Path) -> None:
+    study = small_study(
+        tmp_path,
+        "simulate.method='digits'",
+        "explain.method='exemplars'",
+        "explain.candidates=2",
+        "units.features=2",
+        "units.neurons=2",
+        "units.controls=[]",
+        "evidence.random_only=3",
+    )
+    run = autointerp.run(study, tmp_path / "out")
+    simulations = run.table("simulations")
+    assert set(simulations.loc[simulations["simulator"] == "digits", "scale"]) == {"0-9"}
