@@ -110,9 +110,11 @@ def plot(run: RunFolder) -> None:
 @app.command()
 def report(run: RunFolder) -> None:
     """report.md again, from the tables alone."""
+    from autointerp.report.sources import write_sources
     from autointerp.report.stage import report as write
 
     typer.echo(write(run))
+    typer.echo(write_sources(run))
 
 
 @app.command()

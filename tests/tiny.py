@@ -29,7 +29,7 @@ from transformers.models.auto.modeling_auto import AutoModelForCausalLM
 
 VOCABULARY = 384
 """Ids of the tiny tokenizer (0 is the start token, 1 the end token), and rows of the tiny embeddings."""
-LAYERS, WIDTH, NEURONS, HEADS, POSITIONS = 3, 16, 24, 2, 256
+LAYERS, WIDTH, NEURONS, HEADS, POSITIONS = 3, 16, 24, 2, 2048
 START, END = 0, 1
 
 _TEXT = (

@@ -9,10 +9,6 @@ from autointerp.errors import BadInput
 from autointerp.records import Split
 from autointerp.study import Corpus
 
-_SLACK = 8
-"""Contexts a split may run ahead of its share. Without it the splits would be served in turn, in step with an input
-whose kinds of text alternate."""
-
 
 def quotas(corpus: Corpus) -> dict[Split, int]:
     """How many contexts each split with a share gets; BadInput when a split would get none."""
@@ -73,7 +69,7 @@ class Splitter:
         empty = [split for split, n in self.taken.items() if n == 0]
         if empty:
             return max(empty, key=self._quota.__getitem__)
-        ahead = (sum(self.taken.values()) + _SLACK) / sum(self._quota.values())
+        ahead = (sum(self.taken.values()) + 1) / sum(self._quota.values())
         lacks = {s: max(q * ahead - self.taken[s], 0.0) if self.room(s) else 0.0 for s, q in self._quota.items()}
         point = seed_of(self._seed, "split", source) / 2**63 * sum(lacks.values())
         for split, lack in lacks.items():

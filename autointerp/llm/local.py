@@ -38,7 +38,7 @@ class LocalModel:
         """Answer one batch of requests, in order; one that does not fit into the model's context is a Failure."""
         prompts = [encode(request, self.tokenizer) for request in requests]
         answers: list[Answer] = [
-            Failure("the prompt does not fit into the model's context", "too-long", input_tokens=len(prompt))
+            Failure("the prompt does not fit into the model's context", "too-long", "", len(prompt), 0)
             for prompt in prompts
         ]
         fit = [i for i, p in enumerate(prompts) if self._fits(len(p) + requests[i].max_tokens)]

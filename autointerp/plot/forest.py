@@ -30,9 +30,12 @@ def forest(outcome: Outcome) -> Figure:
     panels = {s: _lines(outcome, s) for s in outcome.slices}
     tallest = max(len(lines) for lines in panels.values())
     figure = Figure(figsize=(12.5, 1.5 + 0.225 * max(tallest, 3)), layout="constrained")
-    axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+    axes = figure.subplots(1, len(panels), sharex=True, sharey=True, squeeze=False)[0]
     for panel, (slice_name, lines) in zip(axes, panels.items(), strict=True):
         _panel(panel, slice_name, lines)
+    bounds = [b for lines in panels.values() for line in lines if line.row for b in _bounds(line.row)]
+    low, high = min([-0.05, *bounds]), max([0.15, *bounds])
+    axes[0].set_xlim(low - 0.04 * (high - low), high + 0.04 * (high - low))
     labelled = next(iter(panels.values()))
     axes[0].set_yticks(range(len(labelled)), [line.text for line in labelled])
     for tick, line in zip(axes[0].get_yticklabels(), labelled, strict=True):
@@ -66,9 +69,6 @@ def _heading(row: Row, several: bool) -> str:
 
 
 def _panel(panel: Axes, slice_name: str, lines: list[_Line]) -> None:
-    bounds = [b for line in lines if line.row for b in _bounds(line.row)]
-    low, high = min([-0.05, *bounds]), max([0.15, *bounds])
-    margin = 0.04 * (high - low)
     for place, line in enumerate(lines):
         row = line.row
         if row is None:
@@ -77,7 +77,6 @@ def _panel(panel: Axes, slice_name: str, lines: list[_Line]) -> None:
         _difference(panel, row, place)
         panel.text(1.02, place, _numbers(row), transform=panel.get_yaxis_transform(), va="center", fontsize=7.3)
     panel.axvline(0, color=QUIET, linewidth=1.0, zorder=1)
-    panel.set_xlim(low - margin, high + margin)
     panel.set_title(PLAIN[slice_name], loc="left", fontweight="bold")
     panel.set_xlabel("difference (right of 0: features score higher)")
     panel.tick_params(axis="y", length=0)

@@ -22,13 +22,17 @@ def cost(outcome: Outcome) -> str:
         return "## What it cost\n\nNo request to a language model is recorded."
     rows = [
         [
-            escape(str(row["stage"])), escape(str(row["model"])), *(f"{int(row[c]):,}" for c in _COUNTS),
+            escape(str(row["stage"])), escape(str(row["model"])), *(_count(row[c]) for c in _COUNTS),
             "unknown" if pd.isna(row["cost_usd"]) else f"{row['cost_usd']:.4f}",
         ]
         for _, row in usage.iterrows()
     ]  # fmt: skip
     head = ["stage", "model", "requests", "of them from the ledger", "tokens in", "tokens out", "dollars"]
     return f"## What it cost\n\n{table(head, rows, left=2)}"
+
+
+def _count(number: float) -> str:
+    return "unknown" if pd.isna(number) else f"{int(number):,}"
 
 
 _COUNTS = ("requests", "cached", "input_tokens", "output_tokens")

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pandas as pd
-
 from autointerp.artifacts import write_text
 from autointerp.report.markdown import escape, table
 from autointerp.tables import read_table
@@ -29,8 +27,10 @@ def write_sources(run: Path) -> Path:
         documents=("source", "size"), contexts=("contexts", "sum")
     )
     counts = counts.sort_values(["contexts", "from"], ascending=[False, True])
-    rows = [[escape(r["from"]), escape(_licence(r["licence"])), str(r["documents"]), str(r["contexts"])]
-            for r in counts.to_dict("records")]  # fmt: skip
+    rows = [
+        [escape(str(row["from"])), escape(_licence(row["licence"])), str(row["documents"]), str(row["contexts"])]
+        for row in counts.to_dict("records")
+    ]
     path = run / "sources.md"
     write_text(path, f"{_HEAD}\n{table(['from', 'licence', 'documents', 'contexts'], rows)}\n")
     return path
@@ -44,4 +44,4 @@ def _origin(source: str) -> str:
 
 
 def _licence(licence: object) -> str:
-    return str(licence) if licence and not pd.isna(licence) else "not stated"
+    return str(licence) if licence else "not stated"

@@ -21,6 +21,7 @@ def run(study: Study, out: str | Path = "results/run", until: str | None = None)
     """
     from autointerp.llm.open import check_llm
     from autointerp.plot.stage import plot
+    from autointerp.report.sources import write_sources
     from autointerp.report.stage import report
     from autointerp.run.bench import Bench, note_threads
     from autointerp.run.explaining import check_explain
@@ -50,4 +51,5 @@ def run(study: Study, out: str | Path = "results/run", until: str | None = None)
     if until is None:
         plot(folder)
         report(folder)
+        write_sources(folder)
     return Run(folder, study)

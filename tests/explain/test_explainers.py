@@ -193,9 +193,8 @@ def test_all_units_are_asked_together_and_every_answer_reaches_its_unit() -> Non
     asker, bar = EchoAsker(write), Counter()
     settled = settle(proposals, asker, bar)
     assert requests_in(proposals) == bar.done == len(asker.seen) == 6
-    assert [[c.text if isinstance(c, Candidate) else c.reason for c in unit][2:] for unit in settled[:3]] == [
-        ["kind 1", "kind 2"], ["the model refused", "kind 4"], ["kind 5", "kind 6"],
-    ]  # fmt: skip
+    assert [texts(unit)[2:] for unit in settled[:3]] == [["kind 1", "kind 2"], ["kind 4"], ["kind 5", "kind 6"]]
+    assert settled[1][2] == Unscored("the model refused")
     assert settled[3] == [Unscored("no word among its top tokens")]
     first = settled[0][2]
     assert isinstance(first, Candidate)

@@ -182,7 +182,7 @@ def test_an_unknown_family_asks_for_a_module_path() -> None:
 def test_contexts_longer_than_the_model() -> None:
     subject = _subject(tiny_model("gpt2"), "layers.0.resid")
     subject.activations(np.full((1, POSITIONS - 1), 5))
-    with pytest.raises(BadInput, match=f"256 tokens are too long .* corpus.context to {POSITIONS - 1} or less"):
+    with pytest.raises(BadInput, match=f"{POSITIONS} tokens are too long .* corpus.context to {POSITIONS - 1} or less"):
         subject.activations(np.full((1, POSITIONS), 5))
 
 
