@@ -186,7 +186,7 @@ class Explain(_Section):
     """The explainers that best-of-n asks."""
     candidates: int = Field(default=12, ge=1)
     """Candidates of every unit of every arm in all, over both orientations of a neuron."""
-    model_share: float = Field(default=1 / 3, ge=0, le=1)
+    model_share: float = Field(default=1 / 6, ge=0, le=1)
     """Best-of-n: the share of candidates that a language model writes."""
     prompts: dict[str, str] = {}
     """Prompt per explainer, for example {highlight = "highlight/v1"}; none means the explainer's own default."""

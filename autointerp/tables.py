@@ -92,7 +92,12 @@ class TableWriter:
 
     def __init__(self, name: str, path: Path, chunk: int = 2048) -> None:
         self._name, self._chunk, self._pending = name, chunk, list[Any]()
-        self._writer = pq.ParquetWriter(path, SCHEMAS[name], compression="zstd", compression_level=12)
+        schema = SCHEMAS[name]
+        # A dictionary only costs room where values hardly repeat.
+        repeating = [f.name for f in schema if f.type not in (_VECTOR, _REAL)]
+        self._writer = pq.ParquetWriter(
+            path, schema, compression="zstd", compression_level=12, use_dictionary=repeating
+        )
         self.rows = 0
         """Rows written so far."""
 

@@ -32,6 +32,12 @@ class Encoder(Protocol):
         """Activations of every latent, never below 0."""
         ...
 
+    def encode_latents(
+        self, x: Float[Tensor, "vector d_in"], latents: Int[Tensor, " chosen"]
+    ) -> Float[Tensor, "vector chosen"]:
+        """Activations of the chosen latents alone: those columns of `encode`, up to rounding."""
+        ...
+
 
 @runtime_checkable
 class Readout(Protocol):
@@ -68,17 +74,21 @@ class FeatureReadout:
     sae: str
     indices: Int[np.ndarray, " unit"]
     encoder: Encoder
+    all_latents: bool
+    """Whether `indices` are all of the SAE's latents, in order."""
 
     def __post_init__(self) -> None:
         self.signs = np.ones(len(self.indices), dtype=np.int64)
         self.thresholds = np.zeros(len(self.indices))
 
     def read(self, activations: Float[Tensor, "context token width"]) -> Float[Tensor, "context token unit"]:
-        """Encode every vector and keep the latents of this arm."""
+        """Encode every vector, for the latents of this arm."""
         contexts, tokens, width = activations.shape
-        codes = self.encoder.encode(activations.reshape(-1, width))
-        if len(self.indices) != codes.shape[1]:
-            codes = codes[:, torch.as_tensor(self.indices, device=codes.device)]
+        vectors = activations.reshape(-1, width)
+        if self.all_latents:
+            codes = self.encoder.encode(vectors)
+        else:
+            codes = self.encoder.encode_latents(vectors, torch.as_tensor(self.indices, device=vectors.device))
         return codes.reshape(contexts, tokens, -1)
 
 

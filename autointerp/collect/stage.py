@@ -86,9 +86,8 @@ def _arms(study: Study, subject: Reader, encoders: Mapping[str, tuple[Encoder, i
     if study.units.features:
         for sae in study.sae:
             encoder, width = encoders[sae.name]
-            readout = FeatureReadout(
-                arm_name("feature", sae.name, len(study.sae) > 1), sae.hook, sae.name, np.arange(width), encoder
-            )
+            arm = arm_name("feature", sae.name, len(study.sae) > 1)
+            readout = FeatureReadout(arm, sae.hook, sae.name, np.arange(width), encoder, all_latents=True)
             arms.append(_Arm(readout, Surveyor(width), study.units.features))
     several = len(study.subject.hooks) > 1
     sparse = {f"{kind}{SPARSE}" for kind in ("neuron", "direction")} & set(study.units.controls)
@@ -159,7 +158,7 @@ def _narrow(readout: Readout, units: Sequence[Unit], encoders: Mapping[str, tupl
     """The same readout for the sampled units alone."""
     indices = np.array([u.index for u in units])
     if isinstance(readout, FeatureReadout):
-        return FeatureReadout(readout.arm, readout.hook, readout.sae, indices, encoders[readout.sae][0])
+        return FeatureReadout(readout.arm, readout.hook, readout.sae, indices, encoders[readout.sae][0], False)
     if isinstance(readout, DirectionReadout):
         rows = readout.vectors[torch.as_tensor(indices)]
         return DirectionReadout(readout.arm, readout.hook, indices, rows, readout.centre, np.zeros(len(units)))

@@ -79,7 +79,7 @@ class Surveyor:
         self._top.add(peaks, contexts, tokens.gather(1, where))
         self._tokens += tokens.numel()
         if self._histogram is not None:
-            self._histogram += _buckets(values.reshape(-1, values.shape[-1]))
+            _count_buckets(self._histogram, values.reshape(-1, values.shape[-1]))
 
     def finish(self) -> Survey:
         """The statistics so far."""
@@ -105,9 +105,10 @@ class Surveyor:
         return np.asarray(np.nextafter(edges[best].astype(np.float32), np.float32(0)), dtype=np.float64)
 
 
-def _buckets(values: Float[Tensor, "n unit"]) -> Int[Tensor, "unit bucket"]:
-    """Counts of positive values per unit and bucket: the top bits of a float order it and are its bucket."""
-    units = values.shape[1]
-    place = ((values.contiguous().view(torch.int32) >> _SHIFT) - _FLOOR).clamp_(0, _BUCKETS - 1).to(torch.int64)
-    flat = (place + torch.arange(units) * _BUCKETS)[values > 0]
-    return torch.bincount(flat, minlength=units * _BUCKETS).reshape(units, _BUCKETS).to(torch.int32)
+def _count_buckets(histogram: Int[Tensor, "unit bucket"], values: Float[Tensor, "n unit"]) -> None:
+    """Count positive values per unit and bucket, in place: the top bits of a float order it and are its bucket."""
+    units, buckets = histogram.shape
+    rows = torch.arange(units, dtype=torch.int32) * buckets - _FLOOR
+    place = (values.contiguous().view(torch.int32) >> _SHIFT).clamp_(_FLOOR, _FLOOR + buckets - 1).add_(rows)
+    found = place[values > 0]
+    histogram.view(-1).index_add_(0, found, torch.ones_like(found))

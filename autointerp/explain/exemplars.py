@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from itertools import chain
 
 import numpy as np
 
 from autointerp.explain.base import Proposal, Settings, Shown, ShownContext
-from autointerp.explain.words import top_words
+from autointerp.explain.words import top_words, word_of
 from autointerp.records import Candidate, Kind, Unscored
 
 COUNTS = (3, 6, 12)
@@ -19,7 +20,11 @@ _DRAWS_PER_CANDIDATE = 50
 
 
 class Exemplars:
-    """Names the top tokens over all, two thirds and one third of the top contexts, then over random ones of them."""
+    """Names the top tokens over all, two thirds and one third of the top contexts, then over random ones of them.
+
+    A unit with one or two words has few such lists. It then gets lists of its words beside a few stray ones of its
+    random contexts, so that every unit has as many candidates as any other.
+    """
 
     name = "exemplars"
     needs_model = False
@@ -28,10 +33,10 @@ class Exemplars:
         del settings  # asks no model, has no prompt
 
     def propose(self, shown: Shown, n: int, rng: np.random.Generator) -> list[Proposal]:
-        """At most `n` candidates, all different; Unscored when no active token has a printable word."""
+        """`n` different candidates, or as many as can be had; Unscored when no active token has a printable word."""
         contexts = shown.of_kind(Kind.TOP)
         texts: dict[str, None] = {}
-        for words in _lists(contexts, n, rng):
+        for words in chain(_lists(contexts, n, rng), _with_strays(shown, n, rng)):
             if words and len(texts) < n:
                 texts.setdefault("words such as " + ", ".join(words))
             if len(texts) == n:
@@ -51,3 +56,15 @@ def _lists(contexts: tuple[ShownContext, ...], n: int, rng: np.random.Generator)
         size = int(rng.integers(1, len(contexts) + 1))
         drawn = rng.choice(len(contexts), size=size, replace=False)
         yield top_words([contexts[int(i)] for i in drawn], int(rng.choice(COUNTS)))
+
+
+def _with_strays(shown: Shown, n: int, rng: np.random.Generator) -> Iterator[list[str]]:
+    own = top_words(shown.of_kind(Kind.TOP) + shown.of_kind(Kind.QUANTILE), COUNTS[-1])
+    met = {word_of(piece) for context in shown.of_kind(Kind.RANDOM) for piece in context.pieces}
+    strays = sorted(met - set(own) - {""})
+    if not own or not strays:
+        return
+    for _ in range(n * _DRAWS_PER_CANDIDATE):
+        kept = own[: int(rng.integers(1, len(own) + 1))]
+        added = rng.choice(len(strays), size=min(int(rng.integers(1, COUNTS[0] + 1)), len(strays)), replace=False)
+        yield [*kept, *(strays[int(i)] for i in added)]

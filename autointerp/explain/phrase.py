@@ -18,7 +18,7 @@ WORDS_SHOWN = 8
 """Words in the list that the model reads."""
 MOST_WORDS = 12
 """Words that a phrase may have."""
-_MAX_TOKENS = 32
+_MAX_TOKENS = 20
 
 
 class Phrase:

@@ -31,7 +31,7 @@ def cost(outcome: Outcome) -> str:
     return f"## What it cost\n\n{table(head, rows, left=2)}"
 
 
-def _count(number: float) -> str:
+def _count(number: float | int) -> str:
     return "unknown" if pd.isna(number) else f"{int(number):,}"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from autointerp.simulate.registry import Parts, builder
 from autointerp.simulate.vocabulary import same_vocabulary
 from autointerp.study import Study
 from autointerp.subject.forward import Subject, open_subject
-from autointerp.tables import write_table
+from autointerp.tables import read_arrow, write_table
 from autointerp.units import Encoder
 from sae.checkpoint import load
 from sae.errors import SaeError
@@ -93,12 +94,28 @@ class Bench:
         return random_word_lists([loaded[int(c)] for c in chosen], self.study.simulate.bank, rng)
 
     def close(self) -> None:
-        """Write what was spent, and close the ledger."""
+        """Add what was spent to what earlier calls on this folder spent, and close the ledger."""
         rows = self.usage.rows()
         if rows:
-            write_table("usage", self.run / "usage.parquet", rows)
+            path = self.run / "usage.parquet"
+            before = read_arrow(path).to_pylist() if path.is_file() else []
+            write_table("usage", path, added_up([*before, *rows]))
         if "ledger" in self.__dict__:
             self.ledger.close()
+
+
+def added_up(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Rows of table `usage` with one row per stage and model; a sum with an unknown in it is unknown."""
+    sums: dict[tuple[str, str], dict[str, Any]] = {}
+    for row in rows:
+        total = sums.get((row["stage"], row["model"]))
+        if total is None:
+            sums[row["stage"], row["model"]] = dict(row)
+            continue
+        for name in ("requests", "cached", "input_tokens", "output_tokens", "cost_usd"):
+            known = total[name] is not None and row[name] is not None
+            total[name] = total[name] + row[name] if known else None
+    return list(sums.values())
 
 
 def note_threads(study: Study) -> int:

@@ -15,7 +15,7 @@ from autointerp.progress import bar, say
 from autointerp.records import Split
 from autointerp.study import Sae, SaeTraining, Study
 from sae.base import SparseAutoencoder
-from sae.checkpoint import load, save
+from sae.checkpoint import load, read_metadata, save
 from sae.errors import SaeError
 from sae.shards import ShardReader, ShardWriter
 from sae.train import TrainState, train
@@ -41,8 +41,7 @@ def make_saes(study: Study, subject: Reader, identity: str, run: Path) -> None:
         for sae in study.sae:
             _make(study, subject, sae, run)
     except SaeError as error:
-        what, _, remedy = str(error).rpartition(": ")
-        raise BadInput(what or str(error), remedy) from error
+        raise BadInput(error.what, error.remedy) from error
     if (run / _SHARDS).is_dir():
         shutil.rmtree(run / _SHARDS)
 
@@ -82,7 +81,7 @@ def _make(study: Study, subject: Reader, sae: Sae, run: Path) -> None:
                 f"SAE '{sae.name}' reads vectors of {made.d_in}, hook '{sae.hook}' gives {subject.widths[sae.hook]}",
                 "name the hook that it was trained on",
             )
-        save(made, folder, {"hook_name": sae.hook, "source": str(sae.checkpoint)})
+        save(made, folder, read_metadata(str(sae.checkpoint)))
         return
     hooks = sorted({s.hook for s in study.sae if s.train is not None})
     vectors = ShardReader(run / _SHARDS / str(hooks.index(sae.hook)))

@@ -84,6 +84,15 @@ def test_exemplars_give_fewer_when_there_are_no_more_and_a_reason_when_there_is_
     assert Highlight(SETTINGS).propose(silent, 3, rng()) == [Unscored("no active context to show")]
 
 
+def test_a_unit_with_one_word_gets_as_many_lists_as_any_other_by_stray_words() -> None:
+    strays = [(f" stray{i}", 0.0) for i in range(6)]
+    one = shown(context("top", (" red", 1.0), (" cat", 0.0)), context("random", *strays))
+    candidates = texts(Exemplars(SETTINGS).propose(one, 12, rng()))
+    assert len(set(candidates)) == 12
+    assert candidates[0] == "words such as red"
+    assert all(c.startswith("words such as red, stray") for c in candidates[1:])
+
+
 def test_phrase_asks_about_different_parts_of_the_top_contexts_after_a_shared_beginning() -> None:
     proposals = prompts(Phrase(SETTINGS).propose(colours(), 8, rng()))
     requests = [p.request for p in proposals]
@@ -93,7 +102,7 @@ def test_phrase_asks_about_different_parts_of_the_top_contexts_after_a_shared_be
     assert lists[0] == ", ".join(top_words(colours().contexts[:9], 8))
     assert len(set(lists)) > 4
     assert [r.sample for r in requests] == list(range(8))
-    assert {(r.model, r.temperature, r.stop, r.max_tokens) for r in requests} == {("m", 0.5, ("\n",), 32)}
+    assert {(r.model, r.temperature, r.stop, r.max_tokens) for r in requests} == {("m", 0.5, ("\n",), 20)}
     assert requests == [p.request for p in prompts(Phrase(SETTINGS).propose(colours(), 8, rng()))]
     other = prompts(Phrase(SETTINGS).propose(colours(), 8, rng(1)))
     assert {r.seed for r in requests} != {p.request.seed for p in other}

@@ -87,31 +87,32 @@ def test_another_folder_gives_the_same_bytes_another_seed_does_not(finished: Run
     assert _bytes(other.folder)["scores"] != _bytes(finished.folder)["scores"]
 
 
-def test_interrupted_anywhere_and_continued_gives_the_same_bytes(
+BARS = ("corpus", "activations for training", "train SAE 'sae'", "survey units", "gather evidence", "gather held-out",
+        "ask the explainer", "rank candidates", "simulate", "score")  # fmt: skip
+
+
+def test_interrupted_in_every_stage_and_continued_gives_the_same_bytes(
     finished: Run, study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Ctrl-C at ever later moments, until a run gets through; every stage with a bar is hit."""
+    """Ctrl-C in the middle of one bar after the other, each time going on where the last call stopped."""
     advance: Callable[..., None] = progress._Plain.advance
-    left, interrupted = 0, set[str]()
+    target, seen = "", 0
 
-    def counting(self: progress._Plain, n: int = 1) -> None:
-        nonlocal left
-        left -= 1
-        if left == 0:
-            interrupted.add(self._label)
+    def watching(self: progress._Plain, n: int = 1) -> None:
+        nonlocal seen
+        seen += self._label == target
+        if seen == 2:
             raise KeyboardInterrupt
         advance(self, n)
 
-    monkeypatch.setattr(progress._Plain, "advance", counting)
-    for attempt in range(200):
-        left = 2 + 3 * attempt
-        try:
+    monkeypatch.setattr(progress._Plain, "advance", watching)
+    for target in BARS:  # noqa: B007
+        seen = 0
+        with pytest.raises(KeyboardInterrupt):
             autointerp.run(study, tmp_path / "run")
-        except KeyboardInterrupt:
-            continue
-        break
+    target = ""
+    autointerp.run(study, tmp_path / "run")
     assert _bytes(tmp_path / "run") == _bytes(finished.folder)
-    assert {"corpus", "activations for training", "survey units", "rank candidates", "simulate"} <= interrupted
 
 
 def test_the_explainer_and_the_ranking_never_meet_a_held_out_context(
@@ -132,7 +133,11 @@ def test_the_explainer_and_the_ranking_never_meet_a_held_out_context(
     monkeypatch.setattr(LocalModel, "generate", watch)
     monkeypatch.setattr(LocalModel, "next_token_logprobs", watch_logprobs)
     highlighting = study.model_copy(
-        update={"explain": study.explain.model_copy(update={"methods": ("exemplars", "highlight", "phrase")})}
+        update={
+            "explain": study.explain.model_copy(
+                update={"methods": ("exemplars", "highlight", "phrase"), "candidates": 12, "model_share": 0.5}
+            )
+        }
     )
     run = autointerp.run(highlighting, tmp_path / "run", until="explain")
     contexts = run.table("contexts")
@@ -150,7 +155,7 @@ def test_the_explainer_and_the_ranking_never_meet_a_held_out_context(
         ("subject.hooks=['layers.1.mlp.neuron']", "sae.hook 'layers.1.mlp.neurons' is not in subject.hooks"),
         ("subject.model='no/such/model'", "no file or folder 'no/such/model'"),
         ("corpus.source='nothing.jsonl'", "nothing.jsonl"),
-        ("corpus.tokens=64", "too few contexts"),
+        ("corpus.tokens=32", "too few contexts"),
         ("explain.method='exemplar'", "no explainer 'exemplar': did you mean 'exemplars'?"),
         ("simulate.method='lifts'", "no simulator 'lifts': did you mean 'lift'?"),
         ("simulate.method='lookup'", "simulator 'lookup' reads no explanation"),

@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from autointerp.errors import BadInput
+from autointerp.llm.request import Response
+from autointerp.progress import Bar
+from autointerp.records import Candidate, Context, Exemplar, Scale, Simulation, Split, Unscored
+from autointerp.run.asking import InOrder
+from autointerp.run.bench import added_up
+from autointerp.run.explaining import filled_up
+from autointerp.run.manifest import read_manifest
+from autointerp.run.plan import Stage, execute
+from autointerp.run.ranking import Ranked, Ranker
+from autointerp.simulate.base import Task
+from autointerp.units import base_id, unit_id
+from tests.llm.doubles import EchoAsker, completion
+
+
+def _candidate(text: str) -> Candidate:
+    return Candidate(text, "exemplars")
+
+
+def test_failures_are_replaced_by_unused_spares_until_the_number_is_the_same() -> None:
+    failed = Unscored("the phrase is too long")
+    got = filled_up(
+        [_candidate("a"), failed, failed], [_candidate("a"), _candidate("b"), _candidate("c"), _candidate("d")], 3
+    )
+    assert got == [_candidate("a"), _candidate("b"), _candidate("c")]
+    assert filled_up([_candidate("a"), failed], [_candidate("a")], 2) == [_candidate("a"), failed]
+    assert filled_up([failed], [], 1) == [failed]
+
+
+def test_usage_adds_up_and_unknown_stays_unknown() -> None:
+    row = {"stage": "explain", "model": "m", "requests": 2, "cached": 1, "input_tokens": 5, "output_tokens": 1}
+    first, second = {**row, "cost_usd": 0.5}, {**row, "cost_usd": None}
+    (total,) = added_up([first, second])
+    assert (total["requests"], total["cached"], total["input_tokens"], total["cost_usd"]) == (4, 2, 10, None)
+    assert len(added_up([first, {**first, "model": "n"}])) == 2
+
+
+def test_equal_requests_are_asked_once_shortest_first() -> None:
+    asker = EchoAsker(lambda r: Response(r.messages[0][1].upper(), 1, 1))
+    texts = ["long text", "b", "a", "b"]
+    answers = InOrder(asker).ask_all([completion(t) for t in texts], Bar())
+    assert [a.text for a in answers if isinstance(a, Response)] == [t.upper() for t in texts]
+    assert [r.messages[0][1] for r in asker.seen] == ["a", "b", "long text"]
+
+
+class Knows:
+    """A simulator that predicts 1 on every token whose piece is named in the explanation."""
+
+    name, scale = "knows", Scale.OWN
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def simulate(self, tasks: Sequence[Task], progress: Bar) -> Iterator[tuple[int, Simulation | Unscored]]:
+        for place in reversed(range(len(tasks))):
+            self.asked += 1
+            progress.advance()
+            if tasks[place].explanation == "broken":
+                yield place, Unscored("no answer")
+                continue
+            rows = [[float(p in tasks[place].explanation) for p in c.pieces] for c in tasks[place].contexts]
+            yield place, Simulation(np.array(rows, dtype=np.float32), self.scale)
+
+
+def test_ranking_scores_each_candidate_on_its_own_evidence_and_keeps_finished_chunks(tmp_path: Path) -> None:
+    contexts = {
+        n: Context(n, Split.EVIDENCE, n, "s", 0, np.arange(3), pieces)
+        for n, pieces in enumerate([("cat", "dog", "the"), ("sun", "cat", "sea")])
+    }
+    truth = [np.array(v, dtype=np.float32) for v in ([3, 0, 0], [0, 2, 0])]
+    rows = [Exemplar("u", 0, n, "top", 1.0, v) for n, v in enumerate(truth)]
+    ranked = [
+        Ranked(
+            "feature/1",
+            "feature/1",
+            [_candidate("cat"), _candidate("dog"), Unscored("cut"), _candidate("broken")],
+            rows,
+        ),
+        Ranked("feature/2", "feature/2", [_candidate("cat")], []),
+    ]
+    simulator = Knows()
+    ranker = Ranker(simulator, tmp_path, "basis")
+    scores = ranker.rank(ranked, contexts)
+    pooled = np.concatenate(truth)
+    assert scores[0][0] == pytest.approx(np.corrcoef(pooled, [1, 0, 0, 0, 1, 0])[0, 1])
+    assert scores[0][1] == pytest.approx(np.corrcoef(pooled, [0, 1, 0, 0, 0, 0])[0, 1])
+    assert scores[0][2:] == [Unscored("cut"), Unscored("no answer")]
+    assert scores[1] == [Unscored("no evidence to rank it on")]
+    asked = simulator.asked
+    assert ranker.rank(ranked, contexts) == scores
+    assert simulator.asked == asked
+    Ranker(simulator, tmp_path, "another basis").rank(ranked, contexts)
+    assert simulator.asked == 2 * asked
+
+
+def test_stages_run_once_and_again_when_their_inputs_change(tmp_path: Path) -> None:
+    ran: list[str] = []
+
+    def stage(name: str, reads: tuple[str, ...], text: str, settings: int) -> Stage:
+        def work() -> None:
+            ran.append(name)
+            (tmp_path / name).write_text(text)
+
+        return Stage(name, reads, settings, (name,), (), work)
+
+    def plan(first: str, settings: int = 0) -> list[Stage]:
+        return [stage("a", (), first, settings), stage("b", ("a",), "b", 0), stage("c", ("b",), "c", 0)]
+
+    assert execute(tmp_path, plan("1"), {}) == ["a", "b", "c"]
+    assert execute(tmp_path, plan("1"), {}) == []
+    assert execute(tmp_path, plan("2", settings=1), {}) == ["a", "b"], "c reads b, whose bytes are the same"
+    (tmp_path / "b").unlink()
+    assert execute(tmp_path, plan("2", settings=1), {}) == ["b"]
+    assert set(read_manifest(tmp_path)) == {"a", "b", "c"}
+    with pytest.raises(BadInput, match="stage 'c' needs b"):
+        execute(tmp_path, plan("2")[2:], {})
+
+
+def test_unit_ids() -> None:
+    assert unit_id("feature", 1234, 1) == "feature/1234"
+    assert unit_id("neuron", 17, -1) == "neuron/17-"
+    assert unit_id("neuron-sparse", 17, 1) == "neuron-sparse/17+"
+    assert unit_id("direction", 3, 1) == "direction/3"
+    assert base_id("neuron/17-") == base_id("neuron/17+") == "neuron/17"
