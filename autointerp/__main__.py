@@ -3,32 +3,29 @@
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
 
-import click
+if TYPE_CHECKING:
+    from autointerp.errors import AutointerpError
 
 
 def main() -> None:
     """Run the command line; never returns."""
     from autointerp.cli import app
-    from autointerp.errors import AutointerpError
+    from autointerp.errors import AutointerpError, Interrupted
 
     try:
-        app(standalone_mode=False)
+        app()
     except AutointerpError as error:
-        sys.exit(_fail(str(error), error.exit_code))
-    except click.exceptions.Exit as finished:
-        sys.exit(finished.exit_code)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
-    except (KeyboardInterrupt, click.Abort):
-        sys.exit(_fail("interrupted; the same command continues where this one stopped", 130))
+        sys.exit(_fail(error))
+    except KeyboardInterrupt:
+        sys.exit(_fail(Interrupted()))
     sys.exit(0)
 
 
-def _fail(line: str, code: int) -> int:
-    print(f"autointerp: {line}", file=sys.stderr)
-    return code
+def _fail(error: AutointerpError) -> int:
+    print(f"autointerp: {error}", file=sys.stderr)
+    return error.exit_code
 
 
 if __name__ == "__main__":

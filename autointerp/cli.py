@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from autointerp import __version__
-from autointerp.errors import CheckFailed
+from autointerp.errors import CheckFailed, Interrupted
 from autointerp.study import Study, load_study
 
 app = typer.Typer(
@@ -26,7 +26,7 @@ Out = Annotated[Path | None, typer.Option("--out", help="run folder; default res
 Overrides = Annotated[list[str] | None, typer.Option("--set", metavar="section.key=value", help="override a key")]
 
 
-def _version(asked: bool) -> None:
+def _version(asked: bool | None) -> None:
     if asked:
         typer.echo(f"autointerp {__version__}")
         raise typer.Exit
@@ -34,9 +34,7 @@ def _version(asked: bool) -> None:
 
 @app.callback()
 def root(
-    version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="print the version")
-    ] = False,
+    version: Annotated[bool | None, typer.Option("--version", callback=_version, is_eager=True)] = None,
 ) -> None:
     """How interpretable are the features of a sparse autoencoder, compared with raw neurons and with chance?"""
 
@@ -44,7 +42,10 @@ def root(
 def _go(study: Study, out: Path, until: str | None = None) -> None:
     from autointerp.run import run
 
-    finished = run(study, out, until=until)
+    try:
+        finished = run(study, out, until=until)
+    except KeyboardInterrupt as stopped:  # before the command line's own handler makes an exit of 1 of it
+        raise Interrupted from stopped
     if until is None:
         typer.echo(finished.headline())
         typer.echo("")

@@ -36,6 +36,15 @@ class BudgetReached(AutointerpError):
     exit_code = 3
 
 
+class Interrupted(AutointerpError):
+    """Ctrl-C; everything finished is kept (exit 130)."""
+
+    exit_code = 130
+
+    def __init__(self) -> None:
+        super().__init__("interrupted; the same command continues where this one stopped")
+
+
 def nearest(value: str, valid: Iterable[str]) -> str:
     """Say which valid name is nearest to `value`, or list them all."""
     names = sorted(valid)

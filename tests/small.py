@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from autointerp.study import Study, parse_study
-from tests.tiny import tiny_folder
+from tests.tiny import tiny_folder, tiny_tokenizer
 
 HOOK = "layers.1.mlp.neurons"
 TABLES = (
@@ -45,6 +45,9 @@ def write_corpus(path: Path, documents: int = 260, seed: int = 0) -> Path:
 def small_settings(folder: Path) -> dict[str, Any]:
     """The settings of a small study on files in `folder`."""
     model = str(tiny_folder(folder))
+    tokenizer = tiny_tokenizer()
+    tokenizer.chat_template = "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}assistant:"
+    tokenizer.save_pretrained(model)
     llm = {"model": model, "batch": 8, "max_tokens": 8}
     return {
         "subject": {"model": model, "hooks": [HOOK], "batch": 8},

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -99,16 +98,16 @@ def test_verify_fails_with_exit_1_and_names_what_is_wrong(
 
 def test_a_real_ctrl_c_ends_with_130_and_the_same_command_continues(tmp_path: Path) -> None:
     (tmp_path / "study.toml").write_text(dump_study(small_study(tmp_path)))
-    command = [sys.executable, "-m", "autointerp", "run", str(tmp_path / "study.toml"), "--out"]
-    process = subprocess.Popen([*command, str(tmp_path / "a")], stderr=subprocess.PIPE, text=True, env={**os.environ})
-    assert process.stderr is not None
-    for line in process.stderr:
-        if line.startswith("collect ..."):
-            time.sleep(0.3)
-            process.send_signal(signal.SIGINT)
-            break
-    rest = process.stderr.read()
-    assert process.wait() == 130
+    command = [sys.executable, "-m", "autointerp", "compare", str(tmp_path / "study.toml"), "--out"]
+    with subprocess.Popen([*command, str(tmp_path / "a")], stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if line.startswith("collect ..."):
+                time.sleep(0.3)
+                process.send_signal(signal.SIGINT)
+                break
+        rest = process.stderr.read()
+        assert process.wait() == 130
     assert rest.strip().splitlines()[-1] == "autointerp: interrupted; the same command continues where this one stopped"
     for name in ("a", "b"):
         subprocess.run([*command, str(tmp_path / name)], check=True, capture_output=True)

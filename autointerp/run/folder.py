@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from autointerp.study import Study
-from autointerp.tables import read_table
+
+if TYPE_CHECKING:  # the command line imports this module, and answers --help at once
+    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -18,11 +19,13 @@ class Run:
     folder: Path
     study: Study
 
-    def table(self, name: str) -> pd.DataFrame:
+    def table(self, name: str) -> "pd.DataFrame":
         """A table of the run by name: `units`, `scores`, `comparison`...
 
         Raises BadInput when the stage that writes it has not run.
         """
+        from autointerp.tables import read_table
+
         return read_table(self.folder / f"{name}.parquet")
 
     def headline(self) -> str:

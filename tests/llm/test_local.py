@@ -22,7 +22,7 @@ from autointerp.llm.prefix import empty_cache
 from autointerp.llm.request import Answer, Failure, Request, Response
 from autointerp.models import LoadedModel
 from tests.llm.doubles import Counter, completion, request
-from tests.tiny import END, tiny_model, tiny_tokenizer
+from tests.tiny import END, POSITIONS, tiny_model, tiny_tokenizer
 
 FAMILIES = ("llama", "gpt2", "gpt_neox", "opt", "qwen3", "gemma2", "gemma3", "phi")
 SHARED = "A river runs to the sea; the sea gives rain; the rain fills the river. " * 2
@@ -189,14 +189,15 @@ def test_the_shared_prefix_runs_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_prompt_that_does_not_fit_fails_alone() -> None:
     model = LocalModel(loaded("gpt2"), 4)
-    long, short = completion("é" * 260), completion("The sea", max_tokens=2)
+    text = "é" * POSITIONS
+    long, short = completion(text), completion("The sea", max_tokens=2)
     failed, answered = model.generate([long, short])
-    assert failed == Failure("the prompt does not fit into the model's context", "too-long", input_tokens=520)
+    assert failed == Failure("the prompt does not fit into the model's context", "too-long", "", 2 * POSITIONS, 0)
     assert answered == slow_answer(short, "gpt2")
-    with pytest.raises(BadInput, match="a prompt of 520 tokens, the model reads 256 at most"):
-        list(model.next_token_logprobs(["é" * 260]))
-    with pytest.raises(BadInput, match="reads 256 at most"):
-        model.logprobs_at([5] * 257, [1], [5])
+    with pytest.raises(BadInput, match=f"a prompt of {2 * POSITIONS} tokens, the model reads {POSITIONS} at most"):
+        list(model.next_token_logprobs([text]))
+    with pytest.raises(BadInput, match=f"reads {POSITIONS} at most"):
+        model.logprobs_at([5] * (POSITIONS + 1), [1], [5])
 
 
 def test_a_model_with_recurrent_layers_is_refused() -> None:

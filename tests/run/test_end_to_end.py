@@ -72,18 +72,18 @@ def test_a_second_call_runs_nothing_and_a_changed_key_only_what_follows(
     autointerp.run(study, finished.folder)
     assert "..." not in capsys.readouterr().err
     changed = study.model_copy(update={"compare": study.compare.model_copy(update={"resamples": 1001})})
-    autointerp.run(changed, finished.folder)
+    autointerp.run(changed, finished.folder, until="compare")
     said = capsys.readouterr().err
     assert "compare ..." in said
     assert "score ..." not in said
-    autointerp.run(study, finished.folder)
+    autointerp.run(study, finished.folder, until="compare")
     assert _bytes(finished.folder) == before
 
 
 def test_another_folder_gives_the_same_bytes_another_seed_does_not(finished: Run, study: Study, tmp_path: Path) -> None:
-    again = autointerp.run(study, tmp_path / "again")
+    again = autointerp.run(study, tmp_path / "again", until="compare")
     assert _bytes(again.folder) == _bytes(finished.folder)
-    other = autointerp.run(study.model_copy(update={"seed": 1}), tmp_path / "other")
+    other = autointerp.run(study.model_copy(update={"seed": 1}), tmp_path / "other", until="compare")
     assert _bytes(other.folder)["scores"] != _bytes(finished.folder)["scores"]
 
 
@@ -101,7 +101,7 @@ def test_interrupted_in_every_stage_and_continued_gives_the_same_bytes(
     def watching(self: progress._Plain, n: int = 1) -> None:
         nonlocal seen
         seen += self._label == target
-        if seen == 2:
+        if self._label == target and seen == 2:
             raise KeyboardInterrupt
         advance(self, n)
 
@@ -111,7 +111,7 @@ def test_interrupted_in_every_stage_and_continued_gives_the_same_bytes(
         with pytest.raises(KeyboardInterrupt):
             autointerp.run(study, tmp_path / "run")
     target = ""
-    autointerp.run(study, tmp_path / "run")
+    autointerp.run(study, tmp_path / "run", until="compare")
     assert _bytes(tmp_path / "run") == _bytes(finished.folder)
 
 
@@ -155,7 +155,7 @@ def test_the_explainer_and_the_ranking_never_meet_a_held_out_context(
         ("subject.hooks=['layers.1.mlp.neuron']", "sae.hook 'layers.1.mlp.neurons' is not in subject.hooks"),
         ("subject.model='no/such/model'", "no file or folder 'no/such/model'"),
         ("corpus.source='nothing.jsonl'", "nothing.jsonl"),
-        ("corpus.tokens=32", "too few contexts"),
+        ("corpus.tokens=32", "leaves split 'held-out' no context of 16 tokens"),
         ("explain.method='exemplar'", "no explainer 'exemplar': did you mean 'exemplars'?"),
         ("simulate.method='lifts'", "no simulator 'lifts': did you mean 'lift'?"),
         ("simulate.method='lookup'", "simulator 'lookup' reads no explanation"),
@@ -205,8 +205,12 @@ def test_digits_runs_through_the_same_pipeline(tmp_path: Path) -> None:
         "units.features=2",
         "units.neurons=2",
         "units.controls=[]",
-        "evidence.random_only=3",
+        "evidence.held_out_random=1",
+        "evidence.random_only=1",
+        "evidence.held_out_top=1",
+        "evidence.top=2",
+        "evidence.random=2",
     )
-    run = autointerp.run(study, tmp_path / "out")
+    run = autointerp.run(study, tmp_path / "out", until="compare")
     simulations = run.table("simulations")
     assert set(simulations.loc[simulations["simulator"] == "digits", "scale"]) == {"0-9"}
