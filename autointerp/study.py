@@ -39,15 +39,15 @@ class Corpus(_Section):
 
     source: str = "builtin"
     """`builtin`, a .txt/.md, .jsonl or .parquet path (or a folder of them), or a hub data set id."""
-    tokens: int = Field(default=300_000, ge=1)
+    tokens: int = Field(default=270_000, ge=1)
     """Tokens in all four splits together; reading stops there."""
     context: int = Field(default=64, ge=8)
     """Tokens per context, the start token not counted."""
     max_per_document: int = Field(default=2, ge=1)
     """Contexts taken from one document at most."""
-    train: float = Field(default=0.40, ge=0, le=1)
+    train: float = Field(default=0.42, ge=0, le=1)
     """Share of the tokens that trains the SAE."""
-    evidence: float = Field(default=0.36, gt=0, le=1)
+    evidence: float = Field(default=0.34, gt=0, le=1)
     """Share shown to the explainer, also used for densities, thresholds and the ranking of candidates."""
     calibration: float = Field(default=0.0, ge=0, le=1)
     """Share that fits a simulator's scale (only metrics of absolute value need it)."""
@@ -184,7 +184,7 @@ class Explain(_Section):
     """An explainer, or `best-of-n`: several explainers' candidates, ranked by the simulator on evidence."""
     methods: tuple[str, ...] = ("exemplars", "phrase")
     """The explainers that best-of-n asks."""
-    candidates: int = Field(default=12, ge=1)
+    candidates: int = Field(default=10, ge=1)
     """Candidates of every unit of every arm in all, over both orientations of a neuron."""
     model_share: float = Field(default=1 / 6, ge=0, le=1)
     """Best-of-n: the share of candidates that a language model writes."""
