@@ -259,6 +259,12 @@ class Study(_Section):
     score: Score = Score()
     compare: Compare = Compare()
 
+    @field_validator("llm", mode="before")
+    @classmethod
+    def _both_roles(cls, llm: Any) -> Any:
+        """A study that configures one role keeps the default of the other."""
+        return {"explainer": {}, "simulator": {}, **llm} if isinstance(llm, dict) else llm
+
     @model_validator(mode="after")
     def _names_agree(self) -> Study:
         names = [s.name for s in self.sae]
@@ -275,13 +281,13 @@ class Study(_Section):
         return self
 
 
-def load_study(path: Path, overrides: Sequence[str] = ()) -> Study:
+def load_study(path: str | Path, overrides: Sequence[str] = ()) -> Study:
     """Read a study file and apply `section.key=value` overrides.
 
     Raises BadInput for a missing file, bad TOML, unknown keys and values out of range.
     """
     try:
-        raw = tomllib.loads(path.read_text("utf8"))
+        raw = tomllib.loads(Path(path).read_text("utf8"))
     except FileNotFoundError as error:
         raise BadInput(f"no study file {path}", "see examples/ for one to start from") from error
     except (tomllib.TOMLDecodeError, UnicodeError, OSError) as error:

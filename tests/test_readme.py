@@ -14,6 +14,8 @@ from transformers import AutoModelForCausalLM, LlamaConfig
 import autointerp
 from autointerp.__main__ import main
 from autointerp.study import dump_study, load_study, parse_study
+from autointerp.tables import read_table
+from autointerp.verify import verify
 from sae.checkpoint import save
 from sae.train import train
 from sae.vectors import MemoryVectors
@@ -98,3 +100,31 @@ def test_python(code: str, desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     names: dict[str, object] = {}
     exec(compile(code, "README.md", "exec"), names)
     assert isinstance(names["run"], autointerp.Run)
+
+
+def test_the_numbers_are_those_of_the_committed_run() -> None:
+    """Every mean and difference of the run's own headline, as it prints them."""
+    shown = autointerp.Run(ROOT / "results" / "reference", autointerp.Study()).headline()
+    numbers = re.findall(r"−?\d\.\d\d \[−?\d\.\d\d, −?\d\.\d\d\]", shown)
+    assert len(numbers) >= 8
+    assert [n for n in numbers if n not in README] == []
+
+
+def test_the_committed_run_is_whole_small_and_what_was_asked_for() -> None:
+    folder = ROOT / "results" / "reference"
+    assert all(check.ok for check in verify(folder))
+    assert sum(p.stat().st_size for p in folder.rglob("*") if p.is_file() and "work" not in p.parts) < 5_000_000
+    assert "CC BY-SA" in (folder / "sources.md").read_text("utf8")
+    comparison = read_table(folder / "comparison.parquet")
+    rows = comparison[
+        (comparison["scorer"] == "lift") & (comparison["metric"] == "pearson") & (comparison["stratum"] == "all")
+        & (comparison["slice"] == "top-and-random")
+    ]  # fmt: skip
+    own = rows[(rows["pairing"] == "own") & (rows["baseline"] == "")].set_index("arm")
+    shuffled = rows[(rows["pairing"] == "shuffled") & (rows["baseline"] == "")].set_index("arm")
+    for arm in ("feature", "neuron", "direction"):
+        assert own.loc[arm, "n"] + own.loc[arm, "unscored"] >= 64
+        assert own.loc[arm, "coverage"] >= 0.95
+        assert abs(shuffled.loc[arm, "mean"]) < 0.03
+    null = rows[(rows["arm"] == "feature") & (rows["baseline"] == "shuffled")].iloc[0]
+    assert null["difference_low"] > 0

@@ -17,6 +17,12 @@ def test_every_default_is_written_out_and_read_back() -> None:
     assert "derangements = 16" in dump_study(study)
 
 
+def test_configuring_one_role_keeps_the_default_of_the_other() -> None:
+    study = parse_study({"llm": {"explainer": {"provider": "openai", "model": "m"}}})
+    assert study.llm["explainer"].provider == "openai"
+    assert study.llm["simulator"] == Study().llm["simulator"]
+
+
 def test_no_sae_survives_the_round_trip() -> None:
     study = parse_study({"sae": [], "units": {"features": 0, "controls": ["direction"]}})
     assert parse_study(tomllib.loads(dump_study(study))) == study
