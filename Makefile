@@ -31,7 +31,7 @@ lint: $(VENV)/installed-test
 	$(BIN)/lint-imports
 
 test: $(VENV)/installed-test lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist worksteal
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import autointerp
 from autointerp.__main__ import main
 from autointerp.demo import demo_study
 from autointerp.study import dump_study
@@ -85,7 +86,8 @@ def test_a_folder_that_cant_be_written_is_one_line(
 def test_verify_fails_with_exit_1_and_names_what_is_wrong(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    (tmp_path / "study.toml").write_text(dump_study(small_study(tmp_path)))
+    study = small_study(tmp_path, "sae=[]", "units.features=0", "units.controls=[]")
+    (tmp_path / "study.toml").write_text(dump_study(study))
     out = tmp_path / "run"
     assert _call(monkeypatch, "run", str(tmp_path / "study.toml"), "--out", str(out)) == 0
     assert "report" in capsys.readouterr().out
@@ -109,8 +111,8 @@ def test_a_real_ctrl_c_ends_with_130_and_the_same_command_continues(tmp_path: Pa
         rest = process.stderr.read()
         assert process.wait() == 130
     assert rest.strip().splitlines()[-1] == "autointerp: interrupted; the same command continues where this one stopped"
-    for name in ("a", "b"):
-        subprocess.run([*command, str(tmp_path / name)], check=True, capture_output=True)
+    subprocess.run([*command, str(tmp_path / "a")], check=True, capture_output=True)
+    autointerp.run(small_study(tmp_path), tmp_path / "b", until="compare")
     for table in TABLES:
         assert (tmp_path / "a" / f"{table}.parquet").read_bytes() == (tmp_path / "b" / f"{table}.parquet").read_bytes()
 

@@ -29,8 +29,9 @@ NEURONS = 80
 SMALL = [
     "subject.model='my-model'", "subject.hooks=['layers.1.mlp.neurons']", "sae.0.hook='layers.1.mlp.neurons'",
     "corpus.source='my-text.jsonl'", "corpus.tokens=6000", "corpus.context=16", "units.features=4",
-    "units.neurons=4", "units.directions=3", "units.min_contexts=3", "evidence.random_only=6",
-    "llm.simulator.model='my-model'", "simulate.bank=6", "compare.resamples=1000", "explain.candidates=6",
+    "units.neurons=4", "units.directions=3", "units.controls=['neuron-sparse']", "units.min_contexts=3",
+    "evidence.random_only=6", "llm.simulator.model='my-model'", "llm.explainer.model='my-model'", "simulate.bank=6",
+    "compare.resamples=1000", "explain.candidates=6",
 ]  # fmt: skip
 
 

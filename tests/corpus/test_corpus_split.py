@@ -74,7 +74,7 @@ def test_the_seed_decides() -> None:
 
 
 def test_quotas_follow_the_fractions() -> None:
-    assert quotas(Corpus(tokens=64_000)) == {Split.TRAIN: 400, Split.EVIDENCE: 360, Split.HELD_OUT: 240}
+    assert quotas(Corpus(tokens=64_000)) == {Split.TRAIN: 420, Split.EVIDENCE: 340, Split.HELD_OUT: 240}
     assert quotas(Corpus(tokens=6400, train=0, evidence=0.5, calibration=0.25, held_out=0.25)) == {
         Split.EVIDENCE: 50,
         Split.CALIBRATION: 25,

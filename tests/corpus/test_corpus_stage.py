@@ -17,9 +17,10 @@ from autointerp.corpus import disjoint, stage
 from autointerp.corpus.disjoint import assert_contexts_follow, assert_disjoint
 from autointerp.corpus.document import Document
 from autointerp.corpus.duplicates import shingles
+from autointerp.corpus.split import quotas
 from autointerp.corpus.stage import build_corpus
 from autointerp.errors import BadInput, CheckFailed
-from autointerp.study import Study
+from autointerp.study import Corpus, Study
 from autointerp.tables import SCHEMAS, read_arrow, read_table
 from tests.tiny import tiny_tokenizer
 
@@ -62,14 +63,14 @@ def test_the_tables(prose: Path, tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert sorted(contexts["context"]) == list(range(len(contexts)))
     assert set(read_table(tmp_path / "run" / "contexts.parquet")["split"]) == {"evidence", "held-out"}
     assert set(read_table(tmp_path / "run" / "work" / "train.parquet")["split"]) == {"train"}
-    assert contexts["split"].value_counts().to_dict() == {"train": 200, "evidence": 180, "held-out": 120}
+    assert contexts["split"].value_counts().to_dict() == {"train": 210, "evidence": 170, "held-out": 120}
     assert contexts["tokens"].map(len).eq(16).all()
     assert contexts["pieces"].map(len).eq(16).all()
     counts = contexts.groupby("document").size()
     assert documents.set_index("document")["contexts"].equals(counts.rename("contexts").astype("int32"))
     assert counts.max() == 2
     assert (tmp_path / "run").joinpath("work").exists()
-    assert "500 contexts (train 200, evidence 180, held-out 120)" in capsys.readouterr().err
+    assert "500 contexts (train 210, evidence 170, held-out 120)" in capsys.readouterr().err
 
 
 def test_contexts_are_the_documents_own_tokens_and_text(prose: Path, tmp_path: Path) -> None:
@@ -138,7 +139,7 @@ def test_planted_copies_never_cross_the_splits(tmp_path: Path) -> None:
 
 
 def test_sources_stay_together(prose: Path, tmp_path: Path) -> None:
-    documents, _ = _build(_study(prose, source_field="repo", calibration=0.1, train=0.3), tmp_path / "run")
+    documents, _ = _build(_study(prose, source_field="repo", calibration=0.1, train=0.32), tmp_path / "run")
     assert documents.groupby("source")["split"].nunique().eq(1).all()
     assert documents["source"].nunique() < len(documents)
     assert set(documents["split"]) == {"train", "evidence", "calibration", "held-out"}
@@ -182,7 +183,7 @@ def test_text_folders_and_the_built_in_corpus_end_to_end(tmp_path: Path) -> None
     documents, _ = _build(_study(folder, tokens=1600), tmp_path / "folder")
     assert set(documents["source"]) <= {f"{i}.txt" for i in range(12)}
     documents, contexts = _build(_study("builtin", tokens=2000), tmp_path / "builtin")
-    assert len(contexts) == 125
+    assert len(contexts) == sum(quotas(Corpus(tokens=2000, context=16)).values())
     assert (documents["licence"] != "").mean() > 0.8
 
 
