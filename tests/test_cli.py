@@ -83,6 +83,7 @@ def test_a_folder_that_cant_be_written_is_one_line(
     assert "can't write in" in capsys.readouterr().err
 
 
+@pytest.mark.pipeline
 def test_verify_fails_with_exit_1_and_names_what_is_wrong(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
@@ -98,6 +99,7 @@ def test_verify_fails_with_exit_1_and_names_what_is_wrong(
     assert "hash of units.parquet" in capsys.readouterr().err
 
 
+@pytest.mark.pipeline
 def test_a_real_ctrl_c_ends_with_130_and_the_same_command_continues(tmp_path: Path) -> None:
     (tmp_path / "study.toml").write_text(dump_study(small_study(tmp_path)))
     command = [sys.executable, "-m", "autointerp", "compare", str(tmp_path / "study.toml"), "--out"]

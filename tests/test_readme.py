@@ -23,6 +23,8 @@ from tests.llm.doubles import chat, serve
 from tests.small import write_corpus
 from tests.tiny import VOCABULARY, tiny_tokenizer
 
+pytestmark = pytest.mark.pipeline
+
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text("utf8")
 NEURONS = 80

@@ -16,6 +16,8 @@ from autointerp.tables import read_table
 from autointerp.verify import verify
 from tests.small import TABLES, small_study
 
+pytestmark = pytest.mark.pipeline
+
 
 def _bytes(run: Path) -> dict[str, bytes]:
     return {name: (run / f"{name}.parquet").read_bytes() for name in TABLES}
