@@ -8,9 +8,9 @@ from typing import Any
 from autointerp.study import Study, parse_study
 
 _QUICK: dict[str, Any] = {
-    "corpus": {"tokens": 60_000, "train": 0.4, "evidence": 0.35, "held_out": 0.25},
-    "sae": [{"hook": "layers.5.mlp.neurons", "train": {"width": 2048, "passes": 4, "batch": 1024}}],
-    "units": {"features": 16, "neurons": 16, "directions": 16},
+    "corpus": {"tokens": 32_000, "train": 0.4, "evidence": 0.35, "held_out": 0.25},
+    "sae": [{"hook": "layers.5.mlp.neurons", "train": {"width": 1024, "passes": 4, "batch": 512}}],
+    "units": {"features": 12, "neurons": 12, "directions": 12, "controls": ["direction", "neuron-sparse"]},
     "explain": {"candidates": 6},
 }
 
