@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
+
+from autointerp.study import Study
 
 _PLAIN = {
     "feature": "SAE features",
@@ -39,16 +41,37 @@ def ordered(arms: Iterable[str]) -> list[str]:
     return sorted(set(arms), key=place)
 
 
-def contrasts(arms: Iterable[str], baseline: str) -> list[tuple[str, str]]:
-    """(arm, baseline) pairs: every feature arm against every other arm, two feature arms once, `baseline` on the right.
+def feature_hooks(study: Study) -> dict[str, str]:
+    """The hook that the features of each feature arm are read from."""
+    several = len(study.sae) > 1
+    return {f"feature:{sae.name}" if several else "feature": sae.hook for sae in study.sae}
 
-    The pairs with the study's baseline come first.
+
+def baseline_of(arm: str, arms: Collection[str], baseline: str, hooks: Mapping[str, str]) -> str | None:
+    """The arm that `arm` is held against: `baseline`, or `baseline:HOOK` of its own hook when there are several hooks.
+
+    None when the run has no such arm.
+    """
+    named = (baseline, f"{baseline}:{hooks.get(arm, '')}")
+    return next((name for name in named if name in arms), None)
+
+
+def contrasts(arms: Iterable[str], baseline: str, hooks: Mapping[str, str]) -> list[tuple[str, str]]:
+    """(arm, baseline) pairs: every feature arm against every other arm of its hook, and two feature arms once.
+
+    A feature arm that is the baseline stands on the right. The pairs with the baseline come first.
     """
     names = ordered(arms)
     pairs = []
     for place, arm in enumerate(names):
         if not is_feature(arm):
             continue
-        others = [o for i, o in enumerate(names) if not is_feature(o) or i > place]
+        others = [o for i, o in enumerate(names) if (i > place if is_feature(o) else _same_hook(arm, o, hooks))]
         pairs += [(other, arm) if arm == baseline and is_feature(other) else (arm, other) for other in others]
-    return sorted(pairs, key=lambda pair: pair[1] != baseline)
+    return sorted(pairs, key=lambda pair: pair[1] != baseline_of(pair[0], names, baseline, hooks))
+
+
+def _same_hook(arm: str, other: str, hooks: Mapping[str, str]) -> bool:
+    """Whether a control is of the feature arm's hook; one without a hook in its name is of the only one."""
+    hook = other.partition(":")[2]
+    return not hook or hook == hooks.get(arm)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from autointerp.compare.arms import is_feature, ordered
+from autointerp.compare.arms import baseline_of, feature_hooks, is_feature, ordered
 from autointerp.compare.rows import ALL, NO_BASELINE, Cell, Row
 from autointerp.errors import BadInput
 from autointerp.records import Pairing
@@ -40,10 +40,22 @@ class Outcome:
         """The arms of SAE features: none, one, or one per SAE."""
         return [arm for arm in self.arms if is_feature(arm)]
 
+    def baseline_of(self, arm: str) -> str | None:
+        """The arm that a feature arm is held against, of its own hook; None when the run has none."""
+        return baseline_of(arm, self.arms, self.study.compare.baseline, feature_hooks(self.study))
+
     @property
-    def baseline(self) -> str | None:
-        """The arm that features are held against; None when the run has none of that name."""
-        return self.study.compare.baseline if self.study.compare.baseline in self.arms else None
+    def baselines(self) -> list[str]:
+        """The arms that the feature arms are held against, each once; without features, those that would be."""
+        if not self.feature_arms:
+            return [arm for arm in self.arms if arm.partition(":")[0] == self.study.compare.baseline]
+        found = [self.baseline_of(arm) for arm in self.feature_arms]
+        return list(dict.fromkeys(name for name in found if name is not None))
+
+    def against_baseline(self, cell: Cell, arm: str) -> Row | None:
+        """The row that holds a feature arm against its baseline."""
+        baseline = self.baseline_of(arm)
+        return None if baseline is None else self.row(cell, arm, baseline)
 
     @property
     def slices(self) -> tuple[str, ...]:

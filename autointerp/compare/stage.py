@@ -12,7 +12,7 @@ import pandas as pd
 from jaxtyping import Float
 
 from autointerp.artifacts import rng_of
-from autointerp.compare.arms import contrasts, ordered
+from autointerp.compare.arms import contrasts, feature_hooks, ordered
 from autointerp.compare.rows import ALL, NO_BASELINE, OWN_SHUFFLED, STRATA, Cell, Row, stratum_of
 from autointerp.compare.stats import NONE, Contrast, Plan, contrast, holm, interval, paired_contrast
 from autointerp.progress import bar
@@ -74,7 +74,7 @@ class _Comparison:
         described = {(arm, p): self._describe(arm, p) for p in self._pairings for arm in self._arms}
         yield from described.values()
         if Pairing.OWN in self._pairings:
-            for arm, baseline in contrasts(self._arms, self._study.compare.baseline):
+            for arm, baseline in contrasts(self._arms, self._study.compare.baseline, feature_hooks(self._study)):
                 yield self._against(described[arm, Pairing.OWN], baseline)
         if Pairing.SHUFFLED in self._pairings:
             for arm in self._arms:

@@ -25,7 +25,7 @@ def plot(run_dir: Path) -> list[Path]:
         if outcome.feature_arms and any(outcome.contrasts(outcome.headline)):
             written += save(forest(outcome), folder, "forest")
         reader = StripReader(outcome)
-        for arm in [*outcome.feature_arms, *([outcome.baseline] if outcome.baseline else [])]:
+        for arm in [*outcome.feature_arms, *(b for b in outcome.baselines if b not in outcome.feature_arms)]:
             shown = reader.shown(arm)
             if shown:
                 written += save(strips(shown, arm), folder, strips_name(arm))

@@ -82,18 +82,19 @@ def _scored(row: Row | None) -> str:
 
 
 def _comparisons(outcome: Outcome) -> Iterator[str]:
-    cell, baseline = outcome.headline, outcome.baseline
+    cell = outcome.headline
     if not outcome.feature_arms:
         yield "This run has no SAE features, so it compares none with neurons."
         for arm in outcome.arms:
             yield f"{capital(plain(arm))} score {mean_of(outcome.row(cell, arm))}{_scored(outcome.row(cell, arm))}."
         return
     for arm in outcome.feature_arms:
+        baseline = outcome.baseline_of(arm)
         if arm == baseline:
             continue
         own = outcome.row(cell, arm)
         line = f"{capital(plain(arm))} score {mean_of(own)}{_scored(own)}"
-        difference = outcome.row(cell, arm, baseline) if baseline else None
+        difference = outcome.against_baseline(cell, arm)
         if baseline is None or difference is None:
             wanted = plain(outcome.study.compare.baseline)
             yield f"{line}; this run has no {wanted} to hold them against."
@@ -110,7 +111,7 @@ def _against(outcome: Outcome, row: Row) -> str:
 
 
 def _main_arms(outcome: Outcome) -> list[str]:
-    named = [*outcome.feature_arms, *([outcome.baseline] if outcome.baseline else [])]
+    named = [*outcome.feature_arms, *outcome.baselines]
     return list(dict.fromkeys(named)) or outcome.arms
 
 
@@ -127,7 +128,7 @@ def _chance(outcome: Outcome) -> Iterator[str]:
 
 
 def _directions(outcome: Outcome) -> Iterator[str]:
-    controls = [arm for arm in outcome.arms if not is_feature(arm) and arm != outcome.baseline]
+    controls = [arm for arm in outcome.arms if not is_feature(arm) and arm not in outcome.baselines]
     rows = [outcome.row(outcome.headline, arm) for arm in controls]
     shown = [f"{plain(row.arm)} {mean_of(row)}" for row in rows if row is not None and row.mean is not None]
     if outcome.feature_arms and shown:
@@ -137,7 +138,7 @@ def _directions(outcome: Outcome) -> Iterator[str]:
 def _random_only(outcome: Outcome) -> Iterator[str]:
     cell = replace(outcome.headline, slice=RANDOM_ONLY)
     for arm in outcome.feature_arms:
-        row = outcome.row(cell, arm, outcome.baseline) if outcome.baseline else None
+        row = outcome.against_baseline(cell, arm)
         if row is not None:
             yield f"On {PLAIN[RANDOM_ONLY]}: {_against(outcome, row)}."
 

@@ -29,7 +29,7 @@ def caveats(outcome: Outcome) -> list[str]:
 def _differences(outcome: Outcome, slice_name: str) -> Iterator[Row]:
     cell = replace(outcome.headline, slice=slice_name)
     for arm in outcome.feature_arms:
-        row = outcome.row(cell, arm, outcome.baseline) if outcome.baseline else None
+        row = outcome.against_baseline(cell, arm)
         if row is not None:
             yield row
 

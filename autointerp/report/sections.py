@@ -112,7 +112,7 @@ def strata(outcome: Outcome) -> str:
         for stratum in STRATA[1:]:
             cell = replace(outcome.headline, slice=slice_name, stratum=stratum)
             for arm in outcome.feature_arms:
-                row = outcome.row(cell, arm, outcome.baseline) if outcome.baseline else None
+                row = outcome.against_baseline(cell, arm)
                 if row is not None:
                     rows.append([PLAIN[slice_name], _STRATA[stratum], f"{plain(row.arm)} minus {plain(row.baseline)}",
                                  *_difference(row)])  # fmt: skip
@@ -157,9 +157,9 @@ def other_metrics(outcome: Outcome) -> str:
         cells = [replace(outcome.headline, metric=metric, slice=s) for s in outcome.slices]
         rows = [[escape(plain(arm)), *(_mean(outcome, cell, arm) for cell in cells)] for arm in outcome.arms]
         for arm in outcome.feature_arms:
-            found = [outcome.row(cell, arm, outcome.baseline) if outcome.baseline else None for cell in cells]
+            found = [outcome.against_baseline(cell, arm) for cell in cells]
             if any(found):
-                name = f"{plain(arm)} minus {plain(outcome.baseline or '')}"
+                name = f"{plain(arm)} minus {plain(outcome.baseline_of(arm) or '')}"
                 rows.append([name, *(_UNKNOWN if row is None else _difference(row)[0] for row in found)])
         head = ["arm", *(PLAIN[s] for s in outcome.slices)]
         parts.append(f"## The same by {capital(metric)} correlation\n\n{table(head, rows)}")

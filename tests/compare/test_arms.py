@@ -1,4 +1,4 @@
-from autointerp.compare.arms import contrasts, is_feature, ordered, plain
+from autointerp.compare.arms import baseline_of, contrasts, is_feature, ordered, plain
 from autointerp.compare.rows import NOT_SINGLE_TOKEN, SINGLE_TOKEN, stratum_of
 from autointerp.compare.words import number, p_text, with_interval
 
@@ -9,14 +9,14 @@ def test_features_come_first_and_unknown_arms_last() -> None:
 
 
 def test_every_feature_arm_meets_every_other_arm_once() -> None:
-    found = contrasts(["neuron", "direction", "feature:a", "feature:b"], "neuron")
+    found = contrasts(["neuron", "direction", "feature:a", "feature:b"], "neuron", {})
     assert found[:2] == [("feature:a", "neuron"), ("feature:b", "neuron")]
     assert set(found[2:]) == {("feature:a", "feature:b"), ("feature:a", "direction"), ("feature:b", "direction")}
     assert len(found) == 5
 
 
 def test_a_feature_arm_can_be_the_baseline() -> None:
-    assert contrasts(["feature:a", "feature:b"], "feature:a") == [("feature:b", "feature:a")]
+    assert contrasts(["feature:a", "feature:b"], "feature:a", {}) == [("feature:b", "feature:a")]
 
 
 def test_names_are_plain() -> None:
@@ -42,3 +42,17 @@ def test_numbers_read_the_same_everywhere() -> None:
     assert p_text(0.0001) == "p < 0.001"
     assert p_text(0.0123) == "p = 0.012"
     assert p_text(None) == ""
+
+
+def test_features_are_held_against_the_controls_of_their_own_hook() -> None:
+    hooks = {"feature:a": "layers.0.resid", "feature:b": "layers.1.resid"}
+    arms = [*hooks, "neuron:layers.0.resid", "neuron:layers.1.resid", "direction:layers.1.resid"]
+    assert contrasts(arms, "neuron", hooks) == [
+        ("feature:a", "neuron:layers.0.resid"),
+        ("feature:b", "neuron:layers.1.resid"),
+        ("feature:a", "feature:b"),
+        ("feature:b", "direction:layers.1.resid"),
+    ]
+    assert baseline_of("feature:b", arms, "neuron", hooks) == "neuron:layers.1.resid"
+    assert baseline_of("feature:b", ["feature:b", "direction"], "neuron", hooks) is None
+    assert baseline_of("feature:b", ["neuron"], "neuron", hooks) == "neuron"

@@ -11,10 +11,10 @@ from autointerp.errors import BadInput
 from autointerp.llm.local import LocalModel
 from autointerp.records import Split
 from autointerp.run.folder import Run
-from autointerp.study import Study
+from autointerp.study import Study, parse_study
 from autointerp.tables import read_table
 from autointerp.verify import verify
-from tests.small import TABLES, small_study
+from tests.small import TABLES, small_settings, small_study
 
 pytestmark = pytest.mark.pipeline
 
@@ -216,3 +216,25 @@ def test_digits_runs_through_the_same_pipeline(tmp_path: Path) -> None:
     run = autointerp.run(study, tmp_path / "out", until="compare")
     simulations = run.table("simulations")
     assert set(simulations.loc[simulations["simulator"] == "digits", "scale"]) == {"0-9"}
+
+
+def test_two_saes_on_two_hooks_are_each_held_against_their_own_neurons(tmp_path: Path) -> None:
+    settings = small_settings(tmp_path)
+    first, second = "layers.0.mlp.neurons", "layers.1.resid"
+    recipe = {"width": 32, "k": 4, "batch": 128}
+    settings["subject"]["hooks"] = [first, second]
+    settings["sae"] = [
+        {"name": "a", "hook": first, "train": recipe},
+        {"name": "b", "hook": second, "train": {**recipe, "architecture": "topk"}},
+    ]
+    settings["units"]["controls"] = ["neuron-sparse"]
+    run = autointerp.run(parse_study(settings), tmp_path / "out", until="compare")
+    rows = run.table("comparison")
+    against = rows[rows["baseline"].str.startswith("neuron:")][["arm", "baseline"]].drop_duplicates()
+    assert set(against.itertuples(index=False, name=None)) == {
+        ("feature:a", f"neuron:{first}"),
+        ("feature:b", f"neuron:{second}"),
+    }
+    lines = run.headline().splitlines()
+    assert f"minus neurons ({first})" in lines[0]
+    assert f"minus neurons ({second})" in lines[1]
