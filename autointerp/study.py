@@ -299,9 +299,16 @@ def load_study(path: str | Path, overrides: Sequence[str] = ()) -> Study:
 
 def parse_study(raw: Mapping[str, Any], overrides: Sequence[str] = ()) -> Study:
     """Make a Study out of nested mappings and overrides; BadInput when it can't be."""
-    data = json.loads(json.dumps(raw))
+    study = _validated(raw)
+    if not overrides:
+        return study
+    data = tomllib.loads(dump_study(study))  # with every default, so that an override may reach into any of them
     for text in overrides:
         _override(data, text)
+    return _validated(data)
+
+
+def _validated(data: Mapping[str, Any]) -> Study:
     try:
         return Study.model_validate_json(json.dumps(data))
     except ValidationError as error:
@@ -339,13 +346,13 @@ def _item(place: list[Any], key: str, text: str) -> int:
 
 def _explain(error: ValidationError) -> BadInput:
     first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"]) or "study"
+    where = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
         return BadInput(f"unknown key '{where}' in the study", nearest(str(first["loc"][-1]), _siblings(first["loc"])))
     message = first["msg"].removeprefix("Value error, ")
     value = first["input"]
     shown = "" if isinstance(value, dict | list) else f" = {value!r}"
-    return BadInput(f"study: {where}{shown}", message)
+    return BadInput(f"study: {where}{shown}" if where else "study", message)
 
 
 def _siblings(location: tuple[int | str, ...]) -> list[str]:

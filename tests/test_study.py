@@ -62,6 +62,14 @@ def test_overrides_reach_lists_sections_and_text() -> None:
     assert study.units.controls == ("direction",)
 
 
+def test_overrides_reach_defaults_that_the_file_leaves_out() -> None:
+    hook = "layers.3.resid"
+    study = parse_study({}, [f"subject.hooks=['{hook}']", f"sae.0.hook={hook}", "sae.0.train.width=16"])
+    assert (study.sae[0].hook, study.subject.hooks) == (hook, (hook,))
+    with pytest.raises(BadInput, match=r"^study: sae\.hook 'layers\.5\.mlp\.neurons' is not in subject\.hooks"):
+        parse_study({}, [f"subject.hooks=['{hook}']"])
+
+
 def test_a_study_is_frozen() -> None:
     with pytest.raises(ValidationError):
         Study().seed = 1  # type: ignore[misc]
