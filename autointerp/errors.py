@@ -30,12 +30,6 @@ class CheckFailed(AutointerpError):
     exit_code = 1
 
 
-class BudgetReached(AutointerpError):
-    """A limit of dollars or tokens was reached; everything finished is kept (exit 3)."""
-
-    exit_code = 3
-
-
 class Interrupted(AutointerpError):
     """Ctrl-C; everything finished is kept (exit 130)."""
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from autointerp.errors import BadInput, CheckFailed
+from autointerp.errors import CheckFailed
 from autointerp.records import Context, Exemplar, Kind, Split
 from autointerp.tables import read_arrow
 
@@ -61,9 +61,3 @@ def assert_evidence_only(exemplars: Sequence[Exemplar], contexts: Mapping[int, C
         split = contexts[exemplar.context].split
         if split != Split.EVIDENCE:
             raise CheckFailed(f"{exemplar.unit}: context {exemplar.context} is of split '{split}', not evidence")
-
-
-def need_contexts(found: int, needed: int, split: Split, remedy: str) -> None:
-    """Raise BadInput when a split has fewer contexts than the study asks for."""
-    if found < needed:
-        raise BadInput(f"split '{split}' has {found} contexts, the study needs {needed}", remedy)

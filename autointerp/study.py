@@ -12,6 +12,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from autointerp.errors import BadInput, nearest
+from autointerp.toml_text import to_toml
 
 
 class _Section(BaseModel):
@@ -372,30 +373,4 @@ def _child(model: Any, part: int | str) -> Any:
 
 def dump_study(study: Study) -> str:
     """The study as TOML with every default written out; reading it back gives an equal study."""
-    data = study.model_dump(mode="json", exclude_none=True)
-    scalars = {k: v for k, v in data.items() if not isinstance(v, dict) and k != "sae"}
-    lines = [f"{k} = {_toml(v)}" for k, v in scalars.items()]
-    for name, section in data.items():
-        if name == "sae":
-            for entry in section:
-                lines += ["", "[[sae]]", *(f"{k} = {_toml(v)}" for k, v in entry.items())]
-            if not section:
-                lines.insert(len(scalars), "sae = []")
-        elif name == "llm":
-            for key, entry in section.items():
-                lines += ["", f"[llm.{_key(key)}]", *(f"{k} = {_toml(v)}" for k, v in entry.items())]
-        elif isinstance(section, dict):
-            lines += ["", f"[{name}]", *(f"{k} = {_toml(v)}" for k, v in section.items())]
-    return "\n".join(lines) + "\n"
-
-
-def _key(text: str) -> str:
-    return text if re.fullmatch(r"[A-Za-z0-9_-]+", text) else json.dumps(text)
-
-
-def _toml(value: Any) -> str:
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{_key(k)} = {_toml(v)}" for k, v in value.items()) + "}"
-    if isinstance(value, list):
-        return "[" + ", ".join(_toml(v) for v in value) + "]"
-    return json.dumps(value, ensure_ascii=False)
+    return to_toml(study.model_dump(mode="json", exclude_none=True))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, is_dataclass
+from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -151,8 +151,3 @@ def read_arrow(path: Path, columns: Sequence[str] | None = None, filters: Any = 
         raise BadInput(f"no table {path}", "run the stage that writes it: autointerp run STUDY") from error
     except (pa.ArrowInvalid, OSError) as error:
         raise BadInput(f"{path} is not a readable Parquet table ({error})", "remove it and run again") from error
-
-
-def rows_of(record: Any) -> dict[str, Any]:
-    """A flat dataclass as a row."""
-    return asdict(record)

@@ -23,12 +23,11 @@ from autointerp.progress import Bar, bar
 from autointerp.records import Candidate, Context, Status, Unit, Unscored
 from autointerp.run.asking import InOrder
 from autointerp.run.bench import Bench
+from autointerp.run.paths import CANDIDATES, EVIDENCE
 from autointerp.run.ranking import Ranked, Ranker
 from autointerp.study import Study
 from autointerp.tables import read_arrow, write_table
 from autointerp.units import SPARSE, group_by_base
-
-CANDIDATES, EVIDENCE = "work/candidates.parquet", "work/evidence.parquet"
 
 
 @dataclass(frozen=True)
@@ -56,6 +55,8 @@ def explain(bench: Bench, run: Path) -> None:
     candidates = _ask(bench, _propose(bench.study, explainers, units, counts, material.shown))
     for place, unit in enumerate(units):
         wanted = sum(counts[unit.unit].values())
+        if sum(isinstance(c, Candidate) for c in candidates[place]) == wanted:
+            continue
         spare = _spare(bench.study, explainers, unit, wanted, material.shown[unit.unit])
         candidates[place] = filled_up(candidates[place], spare, wanted)
     ranker = Ranker(bench.simulator, run / "work" / "ranking", _basis(bench, run))

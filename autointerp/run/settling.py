@@ -9,10 +9,8 @@ from pathlib import Path
 
 from autointerp.evidence import read_exemplars
 from autointerp.records import Status
+from autointerp.run.paths import EVIDENCE, HELD_OUT
 from autointerp.tables import read_table, table_writer
-
-EVIDENCE = "work/evidence.parquet"
-HELD_OUT = "work/held-out.parquet"
 
 
 def settle(run: Path) -> None:

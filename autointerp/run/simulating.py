@@ -15,6 +15,7 @@ from autointerp.collect.reading import load_contexts
 from autointerp.collect.token_table import read_token_tables
 from autointerp.progress import bar
 from autointerp.records import Context, Simulation, Status, Unscored
+from autointerp.run.paths import CANDIDATES, TABLES
 from autointerp.score.derangement import derangements
 from autointerp.score.metrics import correlate
 from autointerp.score.predictions import LOOKUP
@@ -181,9 +182,9 @@ def _value(
 
 def _look_up(run: Path, units: Sequence[Sampled], contexts: Mapping[int, Context], simulations: TableWriter) -> None:
     """The token table's predictions for every unit."""
-    candidates = read_table(run / "work" / "candidates.parquet", ["unit", "arm", "status"])
+    candidates = read_table(run / CANDIDATES, ["unit", "arm", "status"])
     candidates = candidates[candidates["status"] == str(Status.OK)]
-    tables = read_token_tables(run / "work" / "token_tables.safetensors")
+    tables = read_token_tables(run / TABLES)
     place_of: dict[str, int] = {}
     for _, members in candidates.groupby("arm", sort=False):
         place_of |= {str(unit): place for place, unit in enumerate(members["unit"])}

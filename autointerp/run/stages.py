@@ -8,12 +8,10 @@ from typing import Any
 from autointerp import study as config
 from autointerp.artifacts import hash_file
 from autointerp.run.bench import Bench
+from autointerp.run.paths import CANDIDATES, EVIDENCE, HELD_OUT, TABLES, TRAIN
 from autointerp.run.plan import Stage
 from autointerp.run.training import sae_folder
 from autointerp.study import Llm, Study
-
-CANDIDATES, EVIDENCE, HELD_OUT = "work/candidates.parquet", "work/evidence.parquet", "work/held-out.parquet"
-TRAIN, TABLES = "work/train.parquet", "work/token_tables.safetensors"
 
 
 def stages(study: Study, bench: Bench, run: Path) -> list[Stage]:

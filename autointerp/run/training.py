@@ -13,6 +13,7 @@ from autointerp.collect.stage import Reader
 from autointerp.errors import BadInput
 from autointerp.progress import bar, say
 from autointerp.records import Split
+from autointerp.run.paths import TRAIN
 from autointerp.study import Sae, SaeTraining, Study
 from sae.base import SparseAutoencoder
 from sae.checkpoint import load, read_metadata, save
@@ -20,7 +21,6 @@ from sae.errors import SaeError
 from sae.shards import ShardReader, ShardWriter
 from sae.train import TrainState, train
 
-TRAIN_TABLE = Path("work") / "train.parquet"
 _SHARDS = Path("work") / "vectors"
 
 
@@ -47,7 +47,7 @@ def make_saes(study: Study, subject: Reader, identity: str, run: Path) -> None:
 
 
 def _write_vectors(study: Study, subject: Reader, identity: str, run: Path, hooks: Sequence[str]) -> None:
-    table = run / TRAIN_TABLE
+    table = run / TRAIN
     size, context = study.subject.batch, study.corpus.context
     about = {"subject": identity, "contexts": hash_file(table), "batch": str(size), "dtype": study.subject.dtype}
     per_shard = max(1, 8192 // (size * context)) * size * context  # whole batches: a resumed run repeats the same sums
