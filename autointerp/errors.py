@@ -30,6 +30,12 @@ class CheckFailed(AutointerpError):
     exit_code = 1
 
 
+class BudgetReached(AutointerpError):
+    """The next request might cost more than the run may spend; everything finished is kept (exit 3)."""
+
+    exit_code = 3
+
+
 class Interrupted(AutointerpError):
     """Ctrl-C; everything finished is kept (exit 130)."""
 

@@ -155,27 +155,48 @@ class Evidence(_Section):
 class Llm(_Section):
     """A language model to ask."""
 
-    provider: Literal["local", "openai"] = "local"
+    provider: str = "local"
+    """`local` (in this process), `openai` (any OpenAI-compatible endpoint), `anthropic`, or a registered one."""
     model: str = "builtin"
-    """`local`: builtin, hub id, folder or GGUF file; `openai`: the name the endpoint knows."""
+    """`local`: builtin, hub id, folder or GGUF file; else the name the endpoint knows."""
     base_url: str | None = None
-    """Endpoint of the `openai` provider; none means the SDK's default."""
+    """Address of the endpoint; none means the SDK's default."""
     api_key_env: str | None = None
     """NAME of the environment variable that holds the key; the key itself is never stored."""
     concurrency: int = Field(default=8, ge=1)
-    """Requests in flight (`openai`)."""
+    """Requests in flight at most; fewer while an endpoint answers 429."""
     batch: int = Field(default=32, ge=1)
     """Requests per forward pass (`local`)."""
     timeout: float = Field(default=60.0, gt=0)
     """Seconds."""
-    attempts: int = Field(default=6, ge=1)
-    """Tries per request, the first included."""
+    attempts: int = Field(default=10, ge=1)
+    """Tries per request, the first included, where the endpoint is at fault."""
+    reasks: int = Field(default=2, ge=0)
+    """Further draws of an answer that can't be read."""
     temperature: float = Field(default=0.7, ge=0)
     max_tokens: int = Field(default=64, ge=1)
     input_usd: float | None = Field(default=None, ge=0)
     """Dollars per million prompt tokens; unknown stays unknown."""
+    cached_input_usd: float | None = Field(default=None, ge=0)
+    """Dollars per million prompt tokens that the endpoint has in its own cache; none means `input_usd`."""
     output_usd: float | None = Field(default=None, ge=0)
     """Dollars per million answer tokens."""
+    tokenizer: str | None = None
+    """Folder or hub id of the endpoint's tokenizer, for estimates; `local` models bring their own."""
+
+    @property
+    def priced(self) -> bool:
+        """Whether both prices are known."""
+        return self.input_usd is not None and self.output_usd is not None
+
+
+class Budget(_Section):
+    """What a run may spend at most, over all its models and calls, requests in flight included."""
+
+    limit_usd: float | None = Field(default=None, ge=0)
+    """Dollars; needs the prices of every endpoint that is asked."""
+    limit_tokens: int | None = Field(default=None, ge=0)
+    """Prompt and answer tokens sent to and got from endpoints; a model in the process is free."""
 
 
 class Explain(_Section):
@@ -235,8 +256,9 @@ class Compare(_Section):
     """Fresh draws of corpus and evidence; more than one comes in a later version."""
     resamples: int = Field(default=10_000, ge=1000)
     """Bootstrap resamples and permutations."""
-    derangements: int = Field(default=16, ge=16)
-    """Seeded pairings of each unit with another unit's explanation."""
+    derangements: int = Field(default=16, ge=1)
+    """Seeded pairings of each unit with another unit's explanation. Fewer than 16 save requests where an endpoint
+    simulates, and make the null wider; the report says so."""
     confidence: float = Field(default=0.95, gt=0.5, lt=1)
 
 
@@ -254,6 +276,7 @@ class Study(_Section):
     units: Units = Units()
     evidence: Evidence = Evidence()
     llm: dict[str, Llm] = {"explainer": Llm(), "simulator": Llm()}
+    budget: Budget = Budget()
     explain: Explain = Explain()
     simulate: Simulate = Simulate()
     judge: Judge = Judge()

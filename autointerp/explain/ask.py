@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from autointerp.explain.base import PromptedCandidate, Proposal
 from autointerp.llm.client import Asker
-from autointerp.llm.request import Failure, key
+from autointerp.llm.reading import read_each
+from autointerp.llm.request import Question, key
 from autointerp.progress import Bar
 from autointerp.records import Candidate, Unscored
 
@@ -28,12 +29,12 @@ def settle(
         raise ValueError(f"{len(prompted)} proposals hold a request, and there is no language model to ask")
     written: dict[int, Candidate | Unscored] = {}
     if asker is not None and prompted:
-        answers = asker.ask_all([p.request for p in prompted], progress)
-        for proposal, answer in zip(prompted, answers, strict=True):
-            text = Unscored(answer.reason) if isinstance(answer, Failure) else proposal.parse(answer.text)
+        questions = [Question(p.request, p.read) for p in prompted]
+        for place, text in read_each(asker, questions, progress):
+            told = prompted[place]
             if isinstance(text, str):
-                name = key(proposal.request, asker.identity)
-                written[id(proposal)] = Candidate(text, proposal.explainer, proposal.prompt, name)
+                name = key(told.request, asker.identity)
+                written[id(told)] = Candidate(text, told.explainer, told.prompt, name)
             else:
-                written[id(proposal)] = text
+                written[id(told)] = text
     return [[written[id(p)] if isinstance(p, PromptedCandidate) else p for p in unit] for unit in proposals]

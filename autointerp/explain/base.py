@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from autointerp.evidence import assert_evidence_only
-from autointerp.llm.request import Request
+from autointerp.llm.request import Request, Response, Unreadable
 from autointerp.records import Candidate, Context, Exemplar, Kind, Unit, Unscored
 from autointerp.study import Llm
 
@@ -70,8 +70,12 @@ class PromptedCandidate:
     explainer: str
     prompt: str
     """`name@hash` of the prompt."""
-    parse: Callable[[str], str | Unscored]
-    """From the answer's text to the explanation, or to why there is none."""
+    parse: Callable[[str], str | Unscored | Unreadable]
+    """From the answer's text to the explanation, or to why there is none; Unreadable: to be asked again."""
+
+    def read(self, response: Response) -> str | Unscored | Unreadable:
+        """What the answer comes to."""
+        return self.parse(response.text)
 
 
 Proposal = Candidate | PromptedCandidate | Unscored

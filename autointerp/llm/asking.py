@@ -1,68 +1,107 @@
-"""From asynchronous clients to stages that just ask: an event loop in a thread, and a bounded crew of workers."""
+"""From asynchronous clients to stages that just ask: an event loop in a thread, and a bounded window of requests."""
 
 from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
+from concurrent.futures import Future
+from queue import SimpleQueue
 from typing import TypeVar
 
+from autointerp.errors import BudgetReached
 from autointerp.llm.client import Client
 from autointerp.llm.request import Answer, Request
-from autointerp.progress import Bar
 
 _T = TypeVar("_T")
+_Result = tuple[int, Answer | BaseException]
 
 
 class AsyncAsker:
-    """Asks a Client for many requests at once, in the order given, at most `workers` under way.
+    """Asks a Client for many requests at once, taken in the order given, at most `window` under way.
 
-    The loop runs in a thread of its own, so that it also works where a loop is running already (a notebook).
+    The loop runs in a thread of its own, so that it also works where a loop is running already (a notebook), and
+    requests are made and answers read in the caller's thread, so that a slow reader never holds up the connections.
     """
 
     def __init__(
-        self, client: Client, identity: str, workers: int, aclose: Callable[[], Awaitable[None]] | None = None
+        self,
+        client: Client,
+        identity: str,
+        window: int,
+        reasks: int,
+        aclose: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self.identity = identity
         """Names the endpoint."""
-        self._client, self._workers, self._aclose = client, workers, aclose
+        self.reasks = reasks
+        """Further draws of an answer that can't be read."""
+        self._client, self._window, self._aclose = client, window, aclose
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="autointerp-llm", daemon=True)
         self._thread.start()
+        self._tasks: set[asyncio.Task[None]] = set()
 
-    def ask_all(self, requests: Sequence[Request], progress: Bar) -> list[Answer]:
-        """Answers in the order of the requests.
+    def stream(self, requests: Iterable[Request]) -> Iterator[tuple[int, Answer]]:
+        """Yield (position, answer) as answers come in.
 
-        Raises the first BadInput; then, and on Ctrl-C, what is under way is cancelled. What was finished is in the
-        ledger.
+        At BadInput, at Ctrl-C and when the caller stops reading, what is under way is cancelled. At BudgetReached
+        no more is sent, what is under way is yielded, and then it is raised.
         """
-        return self._run(self._ask_all(requests, progress))
-
-    async def _ask_all(self, requests: Sequence[Request], progress: Bar) -> list[Answer]:
-        answers: dict[int, Answer] = {}
-        waiting = iter(enumerate(requests))
-
-        async def work() -> None:
-            for place, request in waiting:
-                answers[place] = await self._client.complete(request)
-                progress.advance()
-
-        crew = [asyncio.create_task(work()) for _ in range(min(self._workers, len(requests)))]
+        results: SimpleQueue[_Result] = SimpleQueue()
+        waiting, under_way = iter(enumerate(requests)), 0
+        stopped: BudgetReached | None = None
         try:
-            await asyncio.gather(*crew)
+            while True:
+                while under_way < self._window and stopped is None and (item := next(waiting, None)) is not None:
+                    self._loop.call_soon_threadsafe(self._begin, *item, results)
+                    under_way += 1
+                if not under_way:
+                    break
+                place, result = results.get()
+                under_way -= 1
+                if isinstance(result, BudgetReached):
+                    stopped = result
+                elif isinstance(result, BaseException):
+                    raise result
+                else:
+                    yield place, result
         finally:
-            for task in crew:
-                task.cancel()
-            await asyncio.gather(*crew, return_exceptions=True)
-        return [answers[place] for place in range(len(requests))]
+            if under_way:
+                self._run(self._cancel_all())
+        if stopped is not None:
+            raise stopped
+
+    def _begin(self, place: int, request: Request, results: SimpleQueue[_Result]) -> None:
+        task = self._loop.create_task(self._ask(place, request, results))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _ask(self, place: int, request: Request, results: SimpleQueue[_Result]) -> None:
+        try:
+            results.put((place, await self._client.complete(request)))
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:  # noqa: BLE001  handed over to the thread that asked
+            results.put((place, error))
+
+    def run(self, work: Callable[[], Coroutine[None, None, _T]]) -> _T:
+        """Run one coroutine on the loop, and wait for it."""
+        return self._run(work())
 
     def _run(self, work: Coroutine[None, None, _T]) -> _T:
-        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        future: Future[_T] = asyncio.run_coroutine_threadsafe(work, self._loop)
         try:
             return future.result()
         except BaseException:
             future.cancel()
             raise
+
+    async def _cancel_all(self) -> None:
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     def close(self) -> None:
         """Cancel what is under way, close the connections, stop the thread."""
@@ -72,9 +111,6 @@ class AsyncAsker:
         self._loop.close()
 
     async def _wind_down(self) -> None:
-        others = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in others:
-            task.cancel()
-        await asyncio.gather(*others, return_exceptions=True)
+        await self._cancel_all()
         if self._aclose is not None:
             await self._aclose()

@@ -1,12 +1,12 @@
-"""The two interfaces: `Client` asks one thing, `Asker` asks many; and the fault that is worth another try."""
+"""The interfaces: `Client` asks one thing, `Provider` is the client at the bottom, `Asker` asks many."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
 from typing import Protocol, runtime_checkable
 
+from autointerp.llm.capabilities import Capabilities
 from autointerp.llm.request import Answer, Request
-from autointerp.progress import Bar
 
 
 @runtime_checkable
@@ -16,8 +16,25 @@ class Client(Protocol):
     async def complete(self, request: Request) -> Answer:
         """Ask once.
 
-        Raises BadInput for what no later try would mend (a wrong key, a request that the endpoint refuses).
+        Raises BadInput for what no later try would mend (a wrong key, a request that the endpoint refuses), and
+        Transient for what another try may mend.
         """
+        ...
+
+
+@runtime_checkable
+class Provider(Client, Protocol):
+    """A client that talks to an endpoint itself: one attempt, no retries, no ledger."""
+
+    identity: str
+    """Names provider and endpoint, without secrets; part of every ledger key."""
+
+    async def probe(self) -> Capabilities:
+        """Find out what the endpoint can do by one or two small real calls. Raises what `complete` raises."""
+        ...
+
+    async def aclose(self) -> None:
+        """Close the connections."""
         ...
 
 
@@ -27,18 +44,31 @@ class Asker(Protocol):
 
     identity: str
     """Stable text that names provider and endpoint, or provider and weights; part of every ledger key."""
+    reasks: int
+    """How often an answer that can't be read may be asked for again."""
 
-    def ask_all(self, requests: Sequence[Request], progress: Bar) -> list[Answer]:
-        """Answers in the order of the requests; `progress` advances by one per request."""
+    def stream(self, requests: Iterable[Request]) -> Iterator[tuple[int, Answer]]:
+        """Yield (position of the request, answer) for every request, as answers come in.
+
+        Requests are taken from the iterable as they are needed, so that memory does not grow with their number.
+        Raises BadInput at the first one that an endpoint raises, and BudgetReached once what was under way has been
+        yielded.
+        """
         ...
 
 
 class Transient(Exception):
     """A fault that another try may mend: a rate limit, an endpoint that is down, a broken body."""
 
-    def __init__(self, reason: str, retry_after: float | None = None) -> None:
+    def __init__(
+        self, reason: str, retry_after: float | None = None, *, billed: bool = True, crowded: bool = False
+    ) -> None:
         super().__init__(reason)
         self.reason = reason
         """In words that group well."""
         self.retry_after = retry_after
         """Seconds that the endpoint asked to wait; None when it did not say."""
+        self.billed = billed
+        """Whether the attempt may have been billed: False only where it surely was not (no connection, 429)."""
+        self.crowded = crowded
+        """The endpoint has too much to do (429, 503 with Retry-After): fewer requests at a time would help."""

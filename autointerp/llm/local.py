@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 
 import torch
 from jaxtyping import Float
@@ -16,7 +17,6 @@ from autointerp.llm.ledger import Ledger
 from autointerp.llm.prefix import Batch
 from autointerp.llm.request import Answer, Failure, Request
 from autointerp.models import LoadedModel
-from autointerp.progress import Bar
 
 
 class LocalModel:
@@ -93,19 +93,20 @@ class LocalAsker:
     any other runs whole, so that no sum depends on what an interrupted run had left to do.
     """
 
-    def __init__(self, model: LocalModel, ledger: Ledger) -> None:
+    def __init__(self, model: LocalModel, ledger: Ledger, reasks: int) -> None:
         self.identity = model.identity
         """The model's."""
+        self.reasks = reasks
+        """Further draws of an answer that can't be read."""
         self._model, self._ledger = model, ledger
 
-    def ask_all(self, requests: Sequence[Request], progress: Bar) -> list[Answer]:
+    def stream(self, requests: Iterable[Request]) -> Iterator[tuple[int, Answer]]:
         """Answers in the order of the requests; each batch is stored before the next one runs."""
-        answers: list[Answer] = []
-        for start in range(0, len(requests), self._model.batch):
-            chunk = requests[start : start + self._model.batch]
-            answers += self._batch(chunk)
-            progress.advance(len(chunk))
-        return answers
+        waiting = iter(requests)
+        start = 0
+        while chunk := list(islice(waiting, self._model.batch)):
+            yield from enumerate(self._batch(chunk), start)
+            start += len(chunk)
 
     def _batch(self, requests: Sequence[Request]) -> list[Answer]:
         stored = [self._ledger.get(request, self.identity) for request in requests]

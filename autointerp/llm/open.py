@@ -26,7 +26,7 @@ def _open_openai(llm: Llm, ledger: Ledger) -> Iterator[Asker]:
 
     provider = OpenAIProvider(llm)
     client = Recorded(Retrying(Limited(provider, llm.concurrency), llm.attempts), ledger, provider.identity)
-    asker = AsyncAsker(client, provider.identity, llm.concurrency * _WORKERS_PER_SLOT, provider.aclose)
+    asker = AsyncAsker(client, provider.identity, llm.concurrency * _WORKERS_PER_SLOT, llm.reasks, provider.aclose)
     try:
         yield asker
     finally:
@@ -38,7 +38,7 @@ def _open_local(llm: Llm, ledger: Ledger) -> Iterator[Asker]:
     from autointerp.llm.local import LocalAsker, LocalModel
     from autointerp.models import load_model
 
-    yield LocalAsker(LocalModel(load_model(llm.model), llm.batch), ledger)
+    yield LocalAsker(LocalModel(load_model(llm.model), llm.batch), ledger, llm.reasks)
 
 
 PROVIDERS: Mapping[str, Callable[[Llm, Ledger], AbstractContextManager[Asker]]] = {

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any, Generic, TypeVar
 
 from autointerp.artifacts import hash_value, seed_of
+from autointerp.records import Unscored
 
 COMPLETION = ""
 """The role of the one message of a completion: a text to be continued."""
+_WARM = 0.3
+"""Least temperature of a re-ask: the most likely answer has just been seen to be unreadable."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """One thing to ask. Two requests with equal fields are the same request, and are answered once."""
+    """One thing to ask. Two requests with equal fields are the same request, and are answered once.
+
+    Of a chat, everything before the last message is meant to be shared by many requests (instructions, worked
+    examples): providers may cache it.
+    """
 
     messages: tuple[tuple[str, str], ...]
     """(role, content) pairs of a chat, or one pair whose role is '': a text to be continued."""
@@ -29,6 +36,14 @@ class Request:
     """The answer ends before the first of these."""
     sample: int = 0
     """Tells repeated draws of the same prompt apart."""
+    top_logprobs: int = 0
+    """For each token of the answer, the log-probabilities of this many most likely tokens; 0: none are needed."""
+    prompt_logprobs: int = 0
+    """The same for each token of the prompt (completions only); 0: none are needed."""
+    json_object: bool = False
+    """The answer is meant to be a JSON object; an endpoint with a JSON mode is asked to enforce it."""
+    reask: int = 0
+    """Number of the re-ask, after answers that could not be read; 0: the first draw."""
 
     @property
     def is_completion(self) -> bool:
@@ -37,8 +52,23 @@ class Request:
 
     @property
     def draw_seed(self) -> int:
-        """63-bit seed of this draw alone: `seed` and `sample` together."""
-        return seed_of(self.seed, self.sample)
+        """63-bit seed of this draw alone: `seed`, `sample` and `reask` together."""
+        return seed_of(self.seed, self.sample, *([self.reask] if self.reask else []))
+
+    def again(self) -> Request:
+        """The re-ask: the same question, another draw, at a temperature of at least 0.3."""
+        return replace(self, reask=self.reask + 1, temperature=max(self.temperature, _WARM))
+
+
+@dataclass(frozen=True)
+class TokenLogprob:
+    """One token of an answer or of a prompt, and what the model thought of its place."""
+
+    text: str
+    logprob: float | None
+    """In nats; None for the first token of a prompt, which nothing comes before."""
+    top: tuple[tuple[str, float], ...] = ()
+    """The most likely tokens at this place, likeliest first, as (text, log-probability)."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +82,12 @@ class Response:
     output_tokens: int | None
     cached: bool = False
     """Served by the ledger; nothing was asked."""
+    cached_input_tokens: int | None = None
+    """Those of `input_tokens` that the endpoint took from its own cache; None when it did not say."""
+    logprobs: tuple[TokenLogprob, ...] = ()
+    """One per token of the answer, when the request asked for them."""
+    prompt_logprobs: tuple[TokenLogprob, ...] = ()
+    """One per token of the prompt, when the request asked for them."""
 
 
 @dataclass(frozen=True)
@@ -61,22 +97,61 @@ class Failure:
     reason: str
     """In words that group well: no ids, no texts."""
     finish: str = ""
-    """`length` (cut at max_tokens), `refusal`, `too-long` (the prompt): the model's last word on this request, kept in
-    the ledger. '': nothing came back (an endpoint that is down); it is not kept, and a later run asks again."""
+    """The model's last word on this request, kept in the ledger: `length` (cut at max_tokens), `refusal`, `too-long`
+    (the prompt), `no-logprobs` (promised, and not there). '': nothing came back (an endpoint that is down); it is not
+    kept, and a later run asks again."""
     partial: str = ""
     """What came back, for the record only."""
     input_tokens: int | None = None
     output_tokens: int | None = None
     cached: bool = False
+    cached_input_tokens: int | None = None
+
+    @property
+    def unanswered(self) -> bool:
+        """Nothing came back: a later run should ask again."""
+        return not self.finish
 
 
 Answer = Response | Failure
 """What a request comes to."""
 
 
+@dataclass(frozen=True)
+class Unreadable:
+    """An answer in a form that can't be read; another draw may be better."""
+
+    reason: str
+    """In words that group well."""
+
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Question(Generic[T]):
+    """A request, and how its answer is read."""
+
+    request: Request
+    read: Callable[[Response], T | Unscored | Unreadable]
+    """The value; Unscored for an answer that is what the model has to say, and no good; Unreadable for one to be
+    asked again."""
+
+
+_FIRST = frozenset({"messages", "model", "max_tokens", "temperature", "seed", "stop", "sample"})
+"""Fields that are always part of the key; later ones only where they differ from their default, so that a new field
+does not make every stored answer unknown."""
+_LATER = {f.name: f.default for f in fields(Request) if f.name not in _FIRST}
+
+
 def canonical(request: Request) -> Mapping[str, Any]:
     """The request as JSON-like data: everything that its answer depends on, and no secret."""
-    return asdict(request)
+    data: dict[str, Any] = {name: getattr(request, name) for name in _FIRST}
+    for name, default in _LATER.items():
+        value = getattr(request, name)
+        if value != default:
+            data[name] = value
+    return data
 
 
 def key(request: Request, endpoint: str) -> str:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from autointerp.llm.client import Asker
 from autointerp.llm.request import Answer, Request
-from autointerp.progress import Bar
 from autointerp.study import Llm
 
 _MILLION = 1e6
@@ -74,10 +73,12 @@ class Counted:
     def __init__(self, inner: Asker, usage: Usage, stage: str, llm: Llm) -> None:
         self.identity = inner.identity
         """The inner asker's."""
+        self.reasks = inner.reasks
+        """The inner asker's."""
         self._inner, self._usage, self._stage, self._llm = inner, usage, stage, llm
 
-    def ask_all(self, requests: Sequence[Request], progress: Bar) -> list[Answer]:
+    def stream(self, requests: Iterable[Request]) -> Iterator[tuple[int, Answer]]:
         """Ask, and count the answers."""
-        answers = self._inner.ask_all(requests, progress)
-        self._usage.add(self._stage, self._llm, answers)
-        return answers
+        for place, answer in self._inner.stream(requests):
+            self._usage.add(self._stage, self._llm, [answer])
+            yield place, answer

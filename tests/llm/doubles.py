@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -58,10 +58,12 @@ class EchoAsker:
     identity: str = "echo"
     seen: list[Request] = field(default_factory=list)
 
-    def ask_all(self, requests: Sequence[Request], progress: Bar) -> list[Answer]:
-        self.seen += requests
-        progress.advance(len(requests))
-        return [self.write(r) for r in requests]
+    reasks: int = 0
+
+    def stream(self, requests: Iterable[Request]) -> Iterator[tuple[int, Answer]]:
+        for place, request in enumerate(requests):
+            self.seen.append(request)
+            yield place, self.write(request)
 
 
 @dataclass

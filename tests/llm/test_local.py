@@ -19,6 +19,7 @@ from autointerp.llm.encode import common_prefix, defuse, encode
 from autointerp.llm.ledger import open_ledger
 from autointerp.llm.local import LocalAsker, LocalModel
 from autointerp.llm.prefix import empty_cache
+from autointerp.llm.reading import ask_all
 from autointerp.llm.request import Answer, Failure, Request, Response
 from autointerp.models import LoadedModel
 from tests.llm.doubles import Counter, completion, request
@@ -238,10 +239,10 @@ class Counting(LocalModel):
 def test_batches_are_the_plan_s_and_survive_an_interruption(tmp_path: Path) -> None:
     requests = [completion(f"{SHARED}{i}", max_tokens=6, temperature=1.0, stop=("e",)) for i in range(10)]
     with open_ledger(tmp_path / "whole.sqlite") as ledger:
-        whole = LocalAsker(model := Counting(), ledger).ask_all(requests, bar := Counter())
+        whole = ask_all(LocalAsker(model := Counting(), ledger, 0), requests, bar := Counter())
         assert [len(a) for a in model.asked] == [4, 4, 2]
         assert bar.done == 10
-        again = LocalAsker(model, ledger).ask_all(requests, Counter())
+        again = ask_all(LocalAsker(model, ledger, 0), requests, Counter())
         assert len(model.asked) == 3
         assert [replace(a, cached=False) for a in again] == whole
         assert all(a.cached for a in again)
@@ -250,7 +251,7 @@ def test_batches_are_the_plan_s_and_survive_an_interruption(tmp_path: Path) -> N
         model = Counting()
         for place in (1, 4, 5, 6, 7):
             ledger.put(requests[place], model.identity, whole[place])
-        resumed = LocalAsker(model, ledger).ask_all(requests, Counter())
+        resumed = ask_all(LocalAsker(model, ledger, 0), requests, Counter())
         assert model.asked == [requests[:4], requests[8:]]
         assert [replace(a, cached=False) for a in resumed] == whole
         assert [a.cached for a in resumed] == [False, True, False, False, True, True, True, True, False, False]

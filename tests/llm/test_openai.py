@@ -10,6 +10,7 @@ import pytest
 from autointerp.errors import BadInput
 from autointerp.llm.ledger import open_ledger
 from autointerp.llm.open import check_llm, open_asker
+from autointerp.llm.reading import ask_all
 from autointerp.llm.request import Answer, Failure, Request, Response
 from autointerp.llm.usage import Usage
 from autointerp.study import Llm
@@ -24,7 +25,7 @@ def _ask(
     settings = {"provider": "openai", "model": "m", "base_url": server.url, "attempts": 3, "timeout": 5.0, **more}
     llm, counts = Llm.model_validate(settings), usage or Usage()
     with open_ledger(path / "ledger.sqlite") as ledger, open_asker(llm, ledger, counts, "explain") as asker:
-        return asker.ask_all(requests, Counter())
+        return ask_all(asker, requests, Counter())
 
 
 def test_a_chat(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

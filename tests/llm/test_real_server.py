@@ -9,6 +9,7 @@ import pytest
 from autointerp.llm.ledger import open_ledger
 from autointerp.llm.local import LocalModel
 from autointerp.llm.open import open_asker
+from autointerp.llm.reading import ask_all
 from autointerp.llm.request import Failure, Response
 from autointerp.llm.usage import Usage
 from autointerp.models import load_model
@@ -32,7 +33,7 @@ def test_the_server_and_the_process_write_the_same_text_at_temperature_zero(tmp_
     ]
     llm = Llm(provider="openai", model="m", base_url=f"{server.listening_address}/v1")
     with open_ledger(tmp_path / "ledger.sqlite") as ledger, open_asker(llm, ledger, Usage(), "explain") as asker:
-        served = asker.ask_all(requests, Counter())
+        served = ask_all(asker, requests, Counter())
     model = LocalModel(load_model("builtin"), 4)
     assert served == [answer for r in requests for answer in model.generate([r])]
     chat, cut, continued = served

@@ -13,6 +13,7 @@ from autointerp.llm.asking import AsyncAsker
 from autointerp.llm.client import Transient
 from autointerp.llm.ledger import open_ledger
 from autointerp.llm.limited import Limited
+from autointerp.llm.reading import ask_all
 from autointerp.llm.recorded import Recorded
 from autointerp.llm.request import Answer, Failure, Request, Response
 from autointerp.llm.retrying import Retrying, retry_after
@@ -140,16 +141,16 @@ def test_a_failed_flight_is_not_kept_and_the_next_one_asks(tmp_path: Path) -> No
 
 
 def test_asking_keeps_the_order_and_also_works_inside_a_running_loop() -> None:
-    asker, bar = AsyncAsker(Slow(), "e", workers=5), Counter()
+    asker, bar = AsyncAsker(Slow(), "e", window=5, reasks=0), Counter()
     requests = [request(str(i)) for i in range(23)]
 
     async def notebook() -> list[Answer]:
-        return asker.ask_all(requests, bar)
+        return ask_all(asker, requests, bar)
 
     try:
         assert [a.text for a in asyncio.run(notebook()) if isinstance(a, Response)] == [str(i) for i in range(23)]
         assert bar.done == 23
-        assert asker.ask_all([], bar) == []
+        assert ask_all(asker, [], bar) == []
     finally:
         asker.close()
 
@@ -162,10 +163,10 @@ def test_the_first_bad_input_stops_the_rest() -> None:
             return await super().complete(request)
 
     client = Refuses()
-    asker = AsyncAsker(client, "e", workers=4)
+    asker = AsyncAsker(client, "e", window=4, reasks=0)
     try:
         with pytest.raises(BadInput, match="wrong key"):
-            asker.ask_all([request(str(i)) for i in range(400)], Counter())
+            ask_all(asker, [request(str(i)) for i in range(400)], Counter())
     finally:
         asker.close()
     assert client.calls < 20

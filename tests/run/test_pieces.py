@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from autointerp.errors import BadInput
+from autointerp.llm.reading import ask_all
 from autointerp.llm.request import Response
 from autointerp.progress import Bar
 from autointerp.records import Candidate, Context, Exemplar, Scale, Simulation, Split, Unscored
@@ -46,7 +47,7 @@ def test_usage_adds_up_and_unknown_stays_unknown() -> None:
 def test_equal_requests_are_asked_once_shortest_first() -> None:
     asker = EchoAsker(lambda r: Response(r.messages[0][1].upper(), 1, 1))
     texts = ["long text", "b", "a", "b"]
-    answers = InOrder(asker).ask_all([completion(t) for t in texts], Bar())
+    answers = ask_all(InOrder(asker), [completion(t) for t in texts], Bar())
     assert [a.text for a in answers if isinstance(a, Response)] == [t.upper() for t in texts]
     assert [r.messages[0][1] for r in asker.seen] == ["a", "b", "long text"]
 

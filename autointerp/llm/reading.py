@@ -1,0 +1,77 @@
+"""From questions to what their answers say: unreadable ones are asked again, what stays unreadable is unscored."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TypeVar
+
+from autointerp.llm.client import Asker
+from autointerp.llm.request import Answer, Failure, Question, Request, Unreadable
+from autointerp.progress import Bar
+from autointerp.records import Unscored
+
+T = TypeVar("T")
+_AGAIN = frozenset({"length", "no-logprobs"})
+"""Failures that another draw may mend. A refusal is final, and so is a prompt that does not fit."""
+
+
+def ask_all(asker: Asker, requests: Sequence[Request], progress: Bar) -> list[Answer]:
+    """Raw answers, in the order of the requests; `progress` advances by one per request."""
+    answers: dict[int, Answer] = {}
+    for place, answer in asker.stream(requests):
+        answers[place] = answer
+        progress.advance()
+    return [answers[place] for place in range(len(requests))]
+
+
+def read_each(asker: Asker, questions: Iterable[Question[T]], progress: Bar) -> Iterator[tuple[int, T | Unscored]]:
+    """Yield (position of the question, what its answer says) for every question, as answers come in.
+
+    Answers that can't be read are asked for again, in rounds: first every question, then all that were unreadable,
+    at most `asker.reasks` times. After that they are Unscored with the reason. Questions are taken as they are
+    needed, and forgotten once settled. `progress` advances by one per question.
+    """
+    waiting: dict[int, Question[T]] = {}
+
+    def first() -> Iterator[Request]:
+        for place, question in enumerate(questions):
+            waiting[place] = question
+            yield question.request
+
+    again: list[int] = []
+    for place, answer in asker.stream(first()):
+        settled = _read(waiting[place], answer)
+        if isinstance(settled, Unreadable) and asker.reasks:
+            again.append(place)
+        else:
+            del waiting[place]
+            progress.advance()
+            yield place, _final(settled)
+    for draw in range(1, asker.reasks + 1):
+        again.sort()
+        asked, again = again, []
+        for number, answer in asker.stream([_redrawn(waiting[place].request, draw) for place in asked]):
+            place = asked[number]
+            settled = _read(waiting[place], answer)
+            if isinstance(settled, Unreadable) and draw < asker.reasks:
+                again.append(place)
+            else:
+                del waiting[place]
+                progress.advance()
+                yield place, _final(settled)
+
+
+def _redrawn(request: Request, draw: int) -> Request:
+    for _ in range(draw):
+        request = request.again()
+    return request
+
+
+def _read(question: Question[T], answer: Answer) -> T | Unscored | Unreadable:
+    if isinstance(answer, Failure):
+        return Unreadable(answer.reason) if answer.finish in _AGAIN else Unscored(answer.reason)
+    return question.read(answer)
+
+
+def _final(settled: T | Unscored | Unreadable) -> T | Unscored:
+    return Unscored(settled.reason) if isinstance(settled, Unreadable) else settled
