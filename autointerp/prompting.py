@@ -19,7 +19,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from jinja2 import StrictUndefined, TemplateError
+from jinja2 import StrictUndefined, Template, TemplateError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from autointerp.artifacts import hash_value
@@ -49,9 +49,15 @@ class Prompt:
     def render(self, **values: Any) -> tuple[tuple[str, str], ...]:
         """Fill in the values; BadInput when the template asks for a value that is not given."""
         try:
-            return tuple((role, _ENVIRONMENT.from_string(text).render(**values)) for role, text in self.messages)
+            return tuple((role, _template(text).render(**values)) for role, text in self.messages)
         except TemplateError as error:
             raise BadInput(f"prompt '{self.name}' can't be rendered ({error})", "correct the prompt file") from error
+
+
+@cache
+def _template(text: str) -> Template:
+    """A message's template, parsed once: thousands of requests are made of it."""
+    return _ENVIRONMENT.from_string(text)
 
 
 def built_in_folder() -> Path:

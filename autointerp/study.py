@@ -227,17 +227,17 @@ class Simulate(_Section):
 
 
 class Judge(_Section):
-    """Judges beside the correlation; none is built in yet."""
+    """Judges beside the correlation: a language model decides on whole held-out contexts."""
 
     methods: tuple[str, ...] = ()
+    """`detection`, or registered ones; none: no judge is asked."""
     llm: str = "explainer"
-
-    @field_validator("methods")
-    @classmethod
-    def _none_yet(cls, methods: tuple[str, ...]) -> tuple[str, ...]:
-        if methods:
-            raise ValueError(f"judge '{methods[0]}' is not available in this version: leave judge.methods empty")
-        return methods
+    examples: int = Field(default=10, ge=4)
+    """Held-out contexts per unit and judge at most, half of them active and half checked to be inactive."""
+    derangements: int = Field(default=1, ge=1)
+    """Seeded pairings of each unit with another unit's explanation, which measure what chance gives."""
+    prompts: dict[str, str] = {}
+    """Prompt per judge, for example {detection = "detection/v1"}; none means the judge's own default."""
 
 
 class Score(_Section):

@@ -54,6 +54,11 @@ SCHEMAS: Mapping[str, pa.Schema] = {
         ("unit", _TEXT), ("explanation_of", _TEXT), ("simulator", _TEXT), ("replicate", _INT),
         ("derangement", _INT), ("metric", _TEXT), ("slice", _TEXT), ("value", _REAL), *_STATE,
     ),
+    "judgements": _schema(
+        ("unit", _TEXT), ("explanation_of", _TEXT), ("derangement", _INT), ("judge", _TEXT), ("prompt", _TEXT),
+        ("replicate", _INT), ("context", _INT), ("shown", _INT), ("truth", pa.bool_()), ("probability", _REAL),
+        *_STATE,
+    ),
     "scores": _schema(
         ("unit", _TEXT), ("arm", _TEXT), ("pairing", _TEXT), ("explainer", _TEXT), ("scorer", _TEXT),
         ("metric", _TEXT), ("slice", _TEXT), ("replicate", _INT), ("value", _REAL), ("chance", _REAL),
@@ -68,8 +73,10 @@ SCHEMAS: Mapping[str, pa.Schema] = {
         ("difference_high", _REAL), ("superiority", _REAL), ("p", _REAL), ("p_holm", _REAL), ("note", _TEXT),
     ),
     "usage": _schema(
-        ("stage", _TEXT), ("model", _TEXT), ("requests", _INT), ("cached", _INT), ("input_tokens", pa.int64()),
-        ("output_tokens", pa.int64()), ("cost_usd", _REAL),
+        ("stage", _TEXT), ("model", _TEXT), ("requests", _INT), ("cached", _INT), ("attempts", _INT),
+        ("uncertain", _INT), ("input_tokens", pa.int64()), ("cached_input_tokens", pa.int64()),
+        ("output_tokens", pa.int64()), ("cost_usd", _REAL), ("saved_input_tokens", pa.int64()),
+        ("saved_output_tokens", pa.int64()), ("saved_usd", _REAL),
     ),
 }  # fmt: skip
 """Columns of every table. An unknown number is null, never 0."""

@@ -13,6 +13,7 @@ from autointerp.corpus.disjoint import assert_contexts_follow, assert_disjoint
 from autointerp.errors import BadInput, CheckFailed
 from autointerp.records import Split
 from autointerp.run.manifest import read_manifest
+from autointerp.score.slices import JUDGED, TOP_AND_RANDOM
 from autointerp.tables import SCHEMAS, read_arrow, read_table
 
 
@@ -100,6 +101,15 @@ def _shown(run: Path) -> Iterator[Check]:
         f"{len(simulated):,} simulated contexts" if leaked.empty else f"{leaked.iloc[0]['unit']} is scored elsewhere"
     )
     yield Check("scores come from held-out contexts alone", leaked.empty, detail)
+    if (run / "judgements.parquet").is_file():
+        yield _judged(run, splits)
+
+
+def _judged(run: Path, splits: pd.Series) -> Check:
+    judged = read_table(run / "judgements.parquet", ["unit", "context"]).dropna(subset="context")
+    leaked = judged[judged["context"].map(splits) != str(Split.HELD_OUT)]
+    detail = f"{len(judged):,} judged contexts" if leaked.empty else f"{leaked.iloc[0]['unit']} is judged elsewhere"
+    return Check("judges see held-out contexts alone", leaked.empty, detail)
 
 
 def _coverage(run: Path) -> Iterator[Check]:
@@ -116,8 +126,10 @@ def _coverage(run: Path) -> Iterator[Check]:
     yield Check("every unscored row has a reason", silent.empty, "yes" if silent.empty else str(silent.iloc[0]["unit"]))
     empty = scores[(scores["status"] == "ok") & scores["value"].isna()]
     yield Check("every scored row has a value", empty.empty, "yes" if empty.empty else str(empty.iloc[0]["unit"]))
-    own = scores[(scores["pairing"] == "own") & (scores["slice"] == "top-and-random")]
-    for (arm, scorer), rows in own[own["metric"] == "pearson"].groupby(["arm", "scorer"], sort=False):
+    main = (scores["slice"] == TOP_AND_RANDOM) & (scores["metric"] == "pearson")
+    judged = (scores["slice"] == JUDGED) & (scores["metric"] == "balanced_accuracy")
+    own = scores[(scores["pairing"] == "own") & (main | judged)]
+    for (arm, scorer), rows in own.groupby(["arm", "scorer"], sort=False):
         scored = int((rows["status"] == "ok").sum())
         yield Check(f"coverage of {arm} by {scorer}", True, f"{scored} of {len(rows)} scored{_reasons(rows)}")
 

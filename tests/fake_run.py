@@ -231,8 +231,10 @@ class FakeRun:
         }  # fmt: skip
 
     def _usage(self) -> list[dict[str, Any]]:
-        return [{"stage": "explain", "model": "builtin", "requests": 120, "cached": 20, "input_tokens": 36_000,
-                 "output_tokens": 1_500, "cost_usd": None}]  # fmt: skip
+        counts = {"requests": 120, "cached": 20, "attempts": 103, "uncertain": 1}
+        spent = {"input_tokens": 36_000, "cached_input_tokens": 9_000, "output_tokens": 1_500, "cost_usd": None}
+        saved = {"saved_input_tokens": 6_000, "saved_output_tokens": 300, "saved_usd": None}
+        return [{"stage": "explain", "model": "builtin", **counts, **spent, **saved}]
 
 
 def scores_by(folder: Path, **equal: str) -> dict[str, float]:

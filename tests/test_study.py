@@ -41,7 +41,7 @@ def test_no_sae_survives_the_round_trip() -> None:
         ("sae.0.hook=layers.5.mlp.neuron", "is not in subject.hooks: did you mean 'layers.5.mlp.neurons'?"),
         ("sae.4.hook=a", "the list has 1 items"),
         ("sae.0.train.kk=3", "unknown key 'sae.0.train.kk' in the study: did you mean 'k'?"),
-        ("judge.methods=['detection']", "judge 'detection' is not available in this version"),
+        ("judge.examples=3", "study: judge.examples = 3: Input should be greater than or equal to 4"),
         ("compare.derangements=0", "greater than or equal to 1"),
         ("nonsense", "write it as --set section.key=value"),
     ],

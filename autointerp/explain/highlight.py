@@ -5,7 +5,6 @@ After the default explainer of Delphi (Paulo et al. 2024); the prompt and the co
 
 from __future__ import annotations
 
-import json
 import re
 from itertools import groupby
 from math import floor
@@ -16,6 +15,7 @@ from autointerp.explain.answers import checked
 from autointerp.explain.base import PromptedCandidate, Proposal, Settings, Shown, ShownContext
 from autointerp.llm.request import Request
 from autointerp.prompting import load_prompt
+from autointerp.quoting import quoted
 from autointerp.records import Kind, Unscored
 
 OPEN, CLOSE = "«", "»"
@@ -60,8 +60,8 @@ def strength(peak: float, maximum: float) -> int:
 def marked(context: ShownContext) -> str:
     """The context as one quoted line, runs of tokens at 30% or more of its own peak between « and ».
 
-    Marks in the text itself become ‹ and ›; quotes, line breaks and all that can't be seen are escaped as in JSON:
-    no text can forge a mark, or end its line.
+    Marks in the text itself become ‹ and ›; quotes, line breaks, all that can't be seen and the marks of chat
+    templates are escaped as in JSON: no text can forge a mark, or end its line.
     """
     threshold = _ACTIVE_SHARE * context.peak
     tokens = zip(context.pieces, context.activations.tolist(), strict=True)
@@ -69,8 +69,7 @@ def marked(context: ShownContext) -> str:
     for active, run in groupby(tokens, key=lambda t: t[1] > 0 and t[1] >= threshold):
         text = "".join(piece for piece, _ in run).translate(_STAND_INS)
         parts.append(_between_marks(text) if active and text else text)
-    quoted = json.dumps("".join(parts), ensure_ascii=False)
-    return "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in quoted)
+    return quoted("".join(parts))
 
 
 def _between_marks(text: str) -> str:

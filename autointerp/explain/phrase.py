@@ -12,6 +12,7 @@ from autointerp.explain.base import PromptedCandidate, Proposal, Settings, Shown
 from autointerp.explain.words import top_words
 from autointerp.llm.request import Request
 from autointerp.prompting import load_prompt
+from autointerp.quoting import unmarked
 from autointerp.records import Kind, Unscored
 
 WORDS_SHOWN = 8
@@ -44,7 +45,7 @@ class Phrase:
             drawn = rng.choice(len(contexts), size=size, replace=False)
             words = top_words([contexts[int(i)] for i in drawn], WORDS_SHOWN) or top_words(contexts, WORDS_SHOWN)
             request = Request(
-                messages=self._prompt.render(words=", ".join(words)),
+                messages=self._prompt.render(words=", ".join(unmarked(word) for word in words)),
                 model=self._llm.model,
                 max_tokens=min(_MAX_TOKENS, self._llm.max_tokens),
                 temperature=self._llm.temperature,

@@ -2,9 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import platformdirs
+from pydantic import TypeAdapter, ValidationError
+
+from autointerp.artifacts import hash_value, write_json
+from autointerp.errors import BadInput
+from autointerp.llm.address import identity
+from autointerp.progress import say
+from autointerp.study import Llm
 
 UNKNOWN = "unknown"
+
+_LOCAL_ALTERNATIVES = 20
+"""A model in the process knows them all; more than this nobody asks for."""
 
 
 @dataclass(frozen=True)
@@ -31,3 +45,46 @@ class Capabilities:
     """Answer tokens, one request at a time."""
     whole_distribution: bool = False
     """Next-token log-probabilities of the whole vocabulary: a model in the process only."""
+
+
+def known(llm: Llm) -> Capabilities | None:
+    """What is known of a configured model without any call; None: nothing.
+
+    A model in the process has everything but an enforced JSON mode. Anthropic's API has no log-probabilities and no
+    seed. Any other endpoint has what the last probe found.
+    """
+    if llm.provider == "local":
+        many = _LOCAL_ALTERNATIVES
+        return Capabilities(
+            "local", llm.model, top_logprobs=many, prompt_logprobs=many, seed=True, whole_distribution=True
+        )
+    endpoint = identity(llm)
+    remembered = recall(endpoint, llm.model)
+    if remembered is None and llm.provider == "anthropic":
+        return Capabilities(endpoint, llm.model)
+    return remembered
+
+
+def remember(found: Capabilities) -> None:
+    """Keep what a probe found, in the user's cache folder or below AUTOINTERP_CACHE; it holds no secret."""
+    try:
+        write_json(_file(found.endpoint, found.model), asdict(found))
+    except (BadInput, OSError) as error:
+        say(f"what '{found.model}' can do is not remembered: {error}")
+
+
+def recall(endpoint: str, model: str) -> Capabilities | None:
+    """What the last probe of this endpoint and model found; None without one, and for a damaged file."""
+    try:
+        return _READER.validate_json(_file(endpoint, model).read_bytes())
+    except (OSError, ValidationError):
+        return None
+
+
+_READER = TypeAdapter(Capabilities)
+
+
+def _file(endpoint: str, model: str) -> Path:
+    """One file for each, so that two probes at a time don't lose each other's."""
+    cache = Path(os.environ.get("AUTOINTERP_CACHE") or platformdirs.user_cache_dir("autointerp"))
+    return cache / "endpoints" / f"{hash_value([endpoint, model])[:32]}.json"

@@ -11,6 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from autointerp.llm.logprobs import Scored, Spelling, written
 from autointerp.llm.prefix import Batch
 from autointerp.llm.request import Answer, Failure, Request, Response
 
@@ -24,6 +25,8 @@ class _Row:
     rng: np.random.Generator
     """Its own: an answer does not depend on its neighbours' draws."""
     tokens: list[int] = field(default_factory=list)
+    scores: list[Scored] = field(default_factory=list)
+    """One per token that was picked, the last one included, when the request asks for log-probabilities."""
     answer: Answer | None = None
 
 
@@ -36,20 +39,22 @@ def generate(
 ) -> list[Answer]:
     """Answer each request by continuing its prompt (token ids).
 
-    An answer ends at a special token or before a stop text; one that reaches `max_tokens` is a Failure. Each request
-    is sampled at its own temperature with its own generator.
+    An answer ends at a special token or before a stop text; one that reaches `max_tokens` is a Failure, unless the
+    request is about its prompt. Each request is sampled at its own temperature with its own generator.
+    Log-probabilities are those of temperature 1, whatever the request's own is.
     """
-    ends = _ending_tokens(model, tokenizer)
+    ends, spelling = _ending_tokens(model, tokenizer), Spelling(tokenizer)
     rows = [
         _Row(request, len(prompt), np.random.default_rng(request.draw_seed))
         for request, prompt in zip(requests, prompts, strict=True)
     ]
     batch, alive = Batch(model, prompts, max(r.max_tokens for r in requests)), list(rows)
     while True:
-        temperatures = [row.request.temperature for row in alive]
-        tokens = pick(batch.logits.cpu(), temperatures, [row.rng.random() for row in alive])
+        temperatures, logits = [row.request.temperature for row in alive], batch.logits.cpu()
+        tokens = pick(logits, temperatures, [row.rng.random() for row in alive])
+        _score(alive, logits, tokens, spelling)
         for row, token in zip(alive, tokens.tolist(), strict=True):
-            _extend(row, token, ends, tokenizer)
+            _extend(row, token, ends, tokenizer, spelling)
         kept = [place for place, row in enumerate(alive) if row.answer is None]
         if not kept:
             return [row.answer for row in rows if row.answer is not None]
@@ -85,19 +90,40 @@ def _ending_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -
     return frozenset(ends)
 
 
-def _extend(row: _Row, token: int, ends: frozenset[int], tokenizer: PreTrainedTokenizerBase) -> None:
+def _score(
+    rows: Sequence[_Row], logits: Float[Tensor, "row vocabulary"], tokens: Int[Tensor, " row"], spelling: Spelling
+) -> None:
+    """Note the log-probabilities at this place for the rows that ask for them."""
+    places = [place for place, row in enumerate(rows) if row.request.top_logprobs]
+    if places:
+        counts = [rows[place].request.top_logprobs for place in places]
+        for place, score in zip(places, spelling.score(logits[places], tokens[places], counts), strict=True):
+            rows[place].scores.append(score)
+
+
+def _extend(
+    row: _Row, token: int, ends: frozenset[int], tokenizer: PreTrainedTokenizerBase, spelling: Spelling
+) -> None:
     """Append a token to a row's answer, and close the answer if that ends it."""
     counts = (row.input_tokens, len(row.tokens) + 1)
     if token in ends:
-        row.answer = Response(_text(row.tokens, tokenizer), *counts)
+        row.answer = _response(row, _text(row.tokens, tokenizer), counts, spelling)
         return
     row.tokens.append(token)
     text = _text(row.tokens, tokenizer)
     stops = [place for stop in row.request.stop if (place := text.find(stop)) >= 0]
     if stops:
-        row.answer = Response(text[: min(stops)], *counts)
+        row.answer = _response(row, text[: min(stops)], counts, spelling)
+    elif len(row.tokens) >= row.request.max_tokens and row.request.prompt_logprobs:
+        row.answer = _response(row, text, counts, spelling)
     elif len(row.tokens) >= row.request.max_tokens:
         row.answer = Failure("the answer was cut at max_tokens", "length", text, *counts)
+
+
+def _response(row: _Row, text: str, counts: tuple[int, int], spelling: Spelling) -> Response:
+    scores = row.scores[: len(row.tokens)]  # the token that ended the answer is not part of it
+    entries = written(row.tokens, scores, len(text), spelling) if scores else []
+    return Response(text, *counts, logprobs=tuple(entries))
 
 
 def _text(tokens: Sequence[int], tokenizer: PreTrainedTokenizerBase) -> str:

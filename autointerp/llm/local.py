@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import islice
 
 import torch
@@ -14,8 +15,9 @@ from autointerp.llm.blocks import BlockReader
 from autointerp.llm.decode import generate
 from autointerp.llm.encode import encode, encode_text
 from autointerp.llm.ledger import Ledger
+from autointerp.llm.logprobs import Spelling, of_prompt
 from autointerp.llm.prefix import Batch
-from autointerp.llm.request import Answer, Failure, Request
+from autointerp.llm.request import Answer, Failure, Request, Response
 from autointerp.models import LoadedModel
 
 
@@ -35,7 +37,12 @@ class LocalModel:
         self._room: int | None = getattr(loaded.model.config.get_text_config(), "max_position_embeddings", None)
 
     def generate(self, requests: Sequence[Request]) -> list[Answer]:
-        """Answer one batch of requests, in order; one that does not fit into the model's context is a Failure."""
+        """Answer one batch of requests, in order; one that does not fit into the model's context is a Failure.
+
+        Raises BadInput for log-probabilities of a chat's prompt.
+        """
+        if any(request.prompt_logprobs and not request.is_completion for request in requests):
+            raise BadInput("log-probabilities of the prompt of a chat", "use a prompt of form completion")
         prompts = [encode(request, self.tokenizer) for request in requests]
         answers: list[Answer] = [
             Failure("the prompt does not fit into the model's context", "too-long", "", len(prompt), 0)
@@ -45,8 +52,20 @@ class LocalModel:
         if fit:
             written = generate(self._model, self.tokenizer, [prompts[i] for i in fit], [requests[i] for i in fit])
             for place, answer in zip(fit, written, strict=True):
-                answers[place] = answer
+                answers[place] = self._with_prompt(answer, requests[place], prompts[place])
         return answers
+
+    def _with_prompt(self, answer: Answer, request: Request, prompt: Sequence[int]) -> Answer:
+        """Add what the model thought of the prompt, if that was asked."""
+        if not request.prompt_logprobs or not isinstance(answer, Response):
+            return answer
+        entries = of_prompt(prompt, request.prompt_logprobs, self._reader(), Spelling(self.tokenizer))
+        return replace(answer, prompt_logprobs=tuple(entries))
+
+    def _reader(self) -> BlockReader:
+        if self._blocks is None:
+            self._blocks = BlockReader(self._model)
+        return self._blocks
 
     def _fits(self, tokens: int) -> bool:
         return self._room is None or tokens <= self._room
@@ -79,9 +98,7 @@ class LocalModel:
         is not computed again. Raises BadInput for a prompt that does not fit into the model's context.
         """
         self._check(len(prompt))
-        if self._blocks is None:
-            self._blocks = BlockReader(self._model)
-        logits = self._blocks.logits_at(prompt, positions)
+        logits = self._reader().logits_at(prompt, positions)
         with torch.inference_mode():
             return torch.log_softmax(logits, dim=1)[:, torch.tensor(list(tokens), device=logits.device)]
 

@@ -1,64 +1,134 @@
-"""From a study's `[llm.NAME]` to something that can be asked. A provider is one function and one line here."""
+"""From a study's `[llm.NAME]` to something that can be asked. A provider is one file and one line here."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import entry_points
 
 from autointerp.errors import BadInput, nearest
-from autointerp.llm.client import Asker
+from autointerp.llm.address import identity
+from autointerp.llm.client import Asker, Provider
 from autointerp.llm.ledger import Ledger
-from autointerp.llm.secrets import api_key
 from autointerp.llm.usage import Counted, Usage
 from autointerp.study import Llm
 
-_WORKERS_PER_SLOT = 4
-"""More workers than slots: a request that waits for its next try must not keep a slot empty."""
+LOCAL = "local"
+"""The provider that is no endpoint: a model in this process."""
+GROUP = "autointerp.providers"
+"""The entry-point group in which other packages register theirs: a function from Llm to Provider."""
+_WINDOW_PER_SLOT = 4
+"""More requests under way than slots: one that waits for its next try must not keep a slot empty."""
 
 
-@contextmanager
-def _open_openai(llm: Llm, ledger: Ledger) -> Iterator[Asker]:
-    from autointerp.llm.asking import AsyncAsker
-    from autointerp.llm.limited import Limited
+@dataclass(frozen=True)
+class Mode:
+    """How a run asks."""
+
+    replay: bool = False
+    """No provider at all: the ledger answers, or there is an error."""
+    batch: bool = False
+    """Through the provider's batch interface: half the price, within a day."""
+
+
+def _openai(llm: Llm) -> Provider:
     from autointerp.llm.openai_provider import OpenAIProvider
-    from autointerp.llm.recorded import Recorded
-    from autointerp.llm.retrying import Retrying
 
-    provider = OpenAIProvider(llm)
-    client = Recorded(Retrying(Limited(provider, llm.concurrency), llm.attempts), ledger, provider.identity)
-    asker = AsyncAsker(client, provider.identity, llm.concurrency * _WORKERS_PER_SLOT, llm.reasks, provider.aclose)
-    try:
-        yield asker
-    finally:
-        asker.close()
+    return OpenAIProvider(llm)
 
 
-@contextmanager
-def _open_local(llm: Llm, ledger: Ledger) -> Iterator[Asker]:
-    from autointerp.llm.local import LocalAsker, LocalModel
-    from autointerp.models import load_model
+def _anthropic(llm: Llm) -> Provider:
+    from autointerp.llm.anthropic_provider import AnthropicProvider
 
-    yield LocalAsker(LocalModel(load_model(llm.model), llm.batch), ledger, llm.reasks)
+    return AnthropicProvider(llm)
 
 
-PROVIDERS: Mapping[str, Callable[[Llm, Ledger], AbstractContextManager[Asker]]] = {
-    "local": _open_local,
-    "openai": _open_openai,
-}
+_ENDPOINTS: Mapping[str, Callable[[Llm], Provider]] = {"openai": _openai, "anthropic": _anthropic}
 """Name in the study -> how to open it. The SDKs are imported only by who asks for them."""
+
+
+def _maker(llm: Llm) -> Callable[[Llm], Provider]:
+    if llm.provider in _ENDPOINTS:
+        return _ENDPOINTS[llm.provider]
+    found = {point.name: point for point in entry_points(group=GROUP)}
+    if llm.provider not in found:
+        raise BadInput(f"no provider '{llm.provider}'", nearest(llm.provider, [LOCAL, *_ENDPOINTS, *found]))
+    try:
+        loaded: Callable[[Llm], Provider] = found[llm.provider].load()
+    except (ImportError, AttributeError) as error:
+        raise BadInput(
+            f"provider '{llm.provider}' can't be imported ({error})", "mend or remove the package"
+        ) from error
+    return loaded
 
 
 def check_llm(llm: Llm) -> None:
     """Raise BadInput for what can be known without a call: an unknown provider, a missing key."""
-    if llm.provider not in PROVIDERS:
-        raise BadInput(f"no provider '{llm.provider}'", nearest(llm.provider, PROVIDERS))
-    if llm.provider == "openai":
+    from autointerp.llm.secrets import api_key
+
+    if llm.provider != LOCAL:
+        _maker(llm)
+    if llm.provider in _ENDPOINTS:
         api_key(llm)
 
 
-@contextmanager
-def open_asker(llm: Llm, ledger: Ledger, usage: Usage, stage: str) -> Iterator[Asker]:
-    """Open the provider that `llm` names; its answers go through `ledger` and are counted for `stage`."""
+def open_provider(llm: Llm) -> Provider:
+    """The endpoint's client: one attempt per request, no wrapper. BadInput as in `check_llm`, and for `local`."""
+    if llm.provider == LOCAL:
+        raise BadInput("provider 'local' is no endpoint", f"use one of {', '.join(sorted(_ENDPOINTS))}")
     check_llm(llm)
-    with PROVIDERS[llm.provider](llm, ledger) as asker:
-        yield Counted(asker, usage, stage, llm)
+    return _maker(llm)(llm)
+
+
+def identity_of(llm: Llm) -> str:
+    """What the ledger calls the provider: no key is needed, no model is loaded, nothing is sent."""
+    if llm.provider == LOCAL:
+        from autointerp.models.locate import locate
+
+        return f"local {locate(llm.model, None).identity}"
+    if llm.provider in _ENDPOINTS:
+        return identity(llm)
+    return _maker(llm)(llm).identity
+
+
+@contextmanager
+def open_asker(llm: Llm, ledger: Ledger, usage: Usage, stage: str, mode: Mode = Mode()) -> Iterator[Counted]:
+    """Open the provider that `llm` names; its answers go through `ledger`, and are paid for and counted for `stage`."""
+    if mode.replay:
+        from autointerp.llm.replaying import ReplayAsker
+
+        yield Counted(ReplayAsker(ledger, identity_of(llm), llm.reasks), usage, stage, llm, charged=True)
+    elif llm.provider == LOCAL:
+        from autointerp.llm.local import LocalAsker, LocalModel
+        from autointerp.models import load_model
+
+        asker = LocalAsker(LocalModel(load_model(llm.model), llm.batch), ledger, llm.reasks)
+        yield Counted(asker, usage, stage, llm, charged=False)
+    else:
+        with _online(llm, ledger, usage, stage) as online:
+            yield Counted(online, usage, stage, llm, charged=True)
+
+
+@contextmanager
+def _online(llm: Llm, ledger: Ledger, usage: Usage, stage: str) -> Iterator[Asker]:
+    from autointerp.llm.asking import AsyncAsker
+    from autointerp.llm.budgeted import Budgeted, Purse
+    from autointerp.llm.limited import Limited
+    from autointerp.llm.recorded import Recorded
+    from autointerp.llm.retrying import Retrying
+
+    purse = Purse(usage, stage, llm)
+    provider = open_provider(llm)
+    paid = Budgeted(Limited(provider, llm.concurrency), purse)
+    client = Recorded(Retrying(paid, llm.attempts, provider.identity), ledger, provider.identity)
+
+    async def wind_down() -> None:
+        await client.aclose()
+        await provider.aclose()
+
+    asker = AsyncAsker(client, provider.identity, llm.concurrency * _WINDOW_PER_SLOT, llm.reasks, wind_down)
+    try:
+        yield asker
+    finally:
+        asker.close()

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any, Generic, TypeVar
 
-from autointerp.artifacts import hash_value, seed_of
+from autointerp.artifacts import canonical_json, seed_of
 from autointerp.records import Unscored
 
 COMPLETION = ""
@@ -39,7 +40,8 @@ class Request:
     top_logprobs: int = 0
     """For each token of the answer, the log-probabilities of this many most likely tokens; 0: none are needed."""
     prompt_logprobs: int = 0
-    """The same for each token of the prompt (completions only); 0: none are needed."""
+    """The same for each token of the prompt (completions only); 0: none are needed. Where they are, what is written
+    after the prompt does not matter, and an answer that is cut is whole."""
     json_object: bool = False
     """The answer is meant to be a JSON object; an endpoint with a JSON mode is asked to enforce it."""
     reask: int = 0
@@ -84,6 +86,8 @@ class Response:
     """Served by the ledger; nothing was asked."""
     cached_input_tokens: int | None = None
     """Those of `input_tokens` that the endpoint took from its own cache; None when it did not say."""
+    written_input_tokens: int = 0
+    """Those of `input_tokens` that the endpoint wrote to its own cache, where it charges for that."""
     logprobs: tuple[TokenLogprob, ...] = ()
     """One per token of the answer, when the request asked for them."""
     prompt_logprobs: tuple[TokenLogprob, ...] = ()
@@ -106,6 +110,7 @@ class Failure:
     output_tokens: int | None = None
     cached: bool = False
     cached_input_tokens: int | None = None
+    written_input_tokens: int = 0
 
     @property
     def unanswered(self) -> bool:
@@ -154,6 +159,17 @@ def canonical(request: Request) -> Mapping[str, Any]:
     return data
 
 
+def request_text(request: Request) -> str:
+    """The request as canonical JSON."""
+    return canonical_json(canonical(request))
+
+
+def key_of(text: str, endpoint: str) -> str:
+    """`key`, of a request that is canonical JSON already."""
+    whole = f'{{"endpoint":{canonical_json(endpoint)},"request":{text}}}'
+    return hashlib.sha256(whole.encode()).hexdigest()
+
+
 def key(request: Request, endpoint: str) -> str:
-    """The ledger's key: SHA-256 (hex) of the whole request and the endpoint's identity."""
-    return hash_value({"endpoint": endpoint, "request": canonical(request)})
+    """The ledger's key: SHA-256 (hex) of the whole request and the endpoint's identity, as canonical JSON."""
+    return key_of(request_text(request), endpoint)

@@ -10,39 +10,70 @@ from email.utils import parsedate_to_datetime
 from tenacity import AsyncRetrying, RetryCallState, RetryError, retry_if_exception_type, stop_after_attempt
 from tenacity.wait import wait_random_exponential
 
+from autointerp.errors import BadInput
 from autointerp.llm.client import Client, Transient
 from autointerp.llm.request import Answer, Failure, Request
+from autointerp.progress import say
 
 _LONGEST_WAIT = 600.0
 _BACK_OFF = wait_random_exponential(multiplier=0.5, max=30)
+_DOWN = 8
 
 
 class Retrying:
     """Waits as long as the endpoint asks, or else backs off with jitter; after the last try, a Failure.
 
-    Only Transient is tried again: a wrong key, a bad request and a refusal are not.
+    Only Transient is tried again: a wrong key, a bad request and a refusal are not. When eight requests in a row
+    fail on every try, the endpoint is taken to be down, and BadInput ends the run: it is no property of the units.
     """
 
-    def __init__(self, inner: Client, attempts: int, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
-        self._inner, self._attempts, self._sleep = inner, attempts, sleep
+    def __init__(
+        self,
+        inner: Client,
+        attempts: int,
+        endpoint: str = "the endpoint",
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._inner, self._attempts, self._endpoint, self._sleep = inner, attempts, endpoint, sleep
+        self._lost = 0
+        self._said: set[str] = set()
 
     async def complete(self, request: Request) -> Answer:
         """Ask up to `attempts` times."""
         retrying = AsyncRetrying(
             retry=retry_if_exception_type(Transient),
             stop=stop_after_attempt(self._attempts),
-            wait=_wait,
+            wait=wait,
             sleep=self._sleep,
+            before_sleep=self._announce,
         )
         try:
-            return await retrying(self._inner.complete, request)
+            answer: Answer = await retrying(self._inner.complete, request)
         except RetryError as error:
-            last = error.last_attempt.exception()
-            reason = last.reason if isinstance(last, Transient) else "unknown fault"
-            return Failure(f"{reason} ({self._attempts} tries)")
+            return self._give_up(error)
+        self._lost = 0
+        return answer
+
+    def _give_up(self, error: RetryError) -> Failure:
+        last = error.last_attempt.exception()
+        reason = f"{last.reason if isinstance(last, Transient) else 'unknown fault'} ({self._attempts} tries)"
+        self._lost += 1
+        if self._lost >= _DOWN:
+            raise BadInput(
+                f"{self._endpoint} gives no answers: {reason}, {self._lost} requests in a row",
+                "check it; what is finished is kept, and the same command continues",
+            ) from None
+        return Failure(reason)
+
+    def _announce(self, state: RetryCallState) -> None:
+        fault = state.outcome.exception() if state.outcome else None
+        if isinstance(fault, Transient) and fault.reason not in self._said:
+            self._said.add(fault.reason)
+            say(f"  {self._endpoint}: {fault.reason}; such requests are tried again (said once)")
 
 
-def _wait(state: RetryCallState) -> float:
+def wait(state: RetryCallState) -> float:
+    """Seconds until the next try: what the endpoint asked for (600 at most), else a growing random time."""
     fault = state.outcome.exception() if state.outcome else None
     if isinstance(fault, Transient) and fault.retry_after is not None:
         return min(fault.retry_after, _LONGEST_WAIT)

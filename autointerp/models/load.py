@@ -42,6 +42,14 @@ def load_model(model: str, *, revision: str | None = None, device: str = "auto",
 
 
 @cache
+def load_tokenizer(model: str, revision: str | None = None) -> PreTrainedTokenizerBase:
+    """A model's tokenizer alone, once per process; the weights are not read. BadInput as in `load_model`."""
+    source = locate(model, revision)
+    with quiet():
+        return _tokenizer(source, model)
+
+
+@cache
 def _load(name: str, revision: str | None, device: torch.device, dtype: str) -> LoadedModel:
     source = locate(name, revision)
     with quiet():

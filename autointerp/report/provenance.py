@@ -6,36 +6,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from autointerp.artifacts import read_json
 from autointerp.compare.outcome import Outcome
-from autointerp.report.markdown import escape, table
-from autointerp.tables import read_table
-
-
-def cost(outcome: Outcome) -> str:
-    """Requests and tokens per stage and model; an unknown price stays unknown."""
-    path = outcome.run_dir / "usage.parquet"
-    usage = read_table(path) if path.is_file() else pd.DataFrame()
-    if usage.empty:
-        return "## What it cost\n\nNo request to a language model is recorded."
-    rows = [
-        [
-            escape(str(row["stage"])), escape(str(row["model"])), *(_count(row[c]) for c in _COUNTS),
-            "unknown" if pd.isna(row["cost_usd"]) else f"{row['cost_usd']:.4f}",
-        ]
-        for _, row in usage.iterrows()
-    ]  # fmt: skip
-    head = ["stage", "model", "requests", "of them from the ledger", "tokens in", "tokens out", "dollars"]
-    return f"## What it cost\n\n{table(head, rows, left=2)}"
-
-
-def _count(number: float | int) -> str:
-    return "unknown" if pd.isna(number) else f"{int(number):,}"
-
-
-_COUNTS = ("requests", "cached", "input_tokens", "output_tokens")
+from autointerp.report.markdown import escape
 
 
 def provenance(outcome: Outcome) -> str:
@@ -50,6 +23,9 @@ def provenance(outcome: Outcome) -> str:
         f"Explainer: {escape(explain)}, model `{_code(study.llm[study.explain.llm].model)}`; simulator: "
         f"{escape(study.simulate.method)}, model `{_code(study.llm[study.simulate.llm].model)}`."
     )
+    if study.judge.methods:
+        judge = escape(", ".join(study.judge.methods))
+        lines.append(f"Judge: {judge}, model `{_code(study.llm[study.judge.llm].model)}`.")
     lines.append(
         f"Text: `{_code(Path(study.corpus.source).name)}`, {study.corpus.tokens:,} tokens at most. Seed {study.seed}."
     )

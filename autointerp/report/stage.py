@@ -15,8 +15,10 @@ from autointerp.records import Status
 from autointerp.report import sections
 from autointerp.report.answer import answer
 from autointerp.report.caveats import caveats
+from autointerp.report.cost import cost
+from autointerp.report.judges import judges
 from autointerp.report.markdown import capital, escape, prose, table
-from autointerp.report.provenance import cost, provenance
+from autointerp.report.provenance import provenance
 from autointerp.tables import read_arrow
 
 _NOT_EXPLAINED = "(none)"
@@ -52,6 +54,7 @@ def _parts(outcome: Outcome) -> Iterator[str]:
     yield sections.strata(outcome)
     yield sections.ceiling(outcome)
     yield sections.other_metrics(outcome)
+    yield judges(outcome)
     yield from _examples(outcome)
     yield sections.units(outcome)
     yield cost(outcome)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -10,19 +12,23 @@ from typing import Any
 from autointerp.artifacts import rng_of
 from autointerp.collect.reading import context_ids, load_contexts
 from autointerp.errors import BadInput
+from autointerp.llm.capabilities import Capabilities, known
 from autointerp.llm.ledger import Ledger
 from autointerp.llm.local import LocalModel
-from autointerp.llm.usage import Usage
-from autointerp.models import load_model
+from autointerp.llm.open import LOCAL, Mode, identity_of, open_asker
+from autointerp.llm.replaying import ReplayModel
+from autointerp.llm.usage import Counted, Usage
+from autointerp.models import load_model, load_tokenizer
 from autointerp.models.locate import locate
 from autointerp.records import Split
+from autointerp.run.paths import LEDGER, SPENDING
 from autointerp.run.training import sae_folder
 from autointerp.simulate.base import Simulator
-from autointerp.simulate.registry import Parts, builder
+from autointerp.simulate.registry import Parts, builder, needs_of
 from autointerp.simulate.vocabulary import same_vocabulary
-from autointerp.study import Study
+from autointerp.study import Llm, Study
 from autointerp.subject.forward import Subject, open_subject
-from autointerp.tables import read_arrow, write_table
+from autointerp.tables import write_table
 from autointerp.units import Encoder
 from sae.checkpoint import load
 from sae.errors import SaeError
@@ -34,9 +40,17 @@ _BANK_CONTEXTS = 512
 class Bench:
     """Opened things, shared by the stages of one run."""
 
-    def __init__(self, study: Study, run: Path) -> None:
-        self.study, self.run = study, run
-        self.usage = Usage()
+    def __init__(self, study: Study, run: Path, mode: Mode, ledger: Path | None = None) -> None:
+        """`ledger`: where the answers are kept, when not in the run folder."""
+        self.study, self.run, self.mode = study, run, mode
+        self.unanswered = 0
+        """Requests so far that nothing came back for."""
+        self._ledger_path = ledger or run / LEDGER
+
+    @cached_property
+    def usage(self) -> Usage:
+        """The run's account: what was spent, by this call and earlier ones."""
+        return Usage(self.run / SPENDING, self.study.budget)
 
     @cached_property
     def subject_identity(self) -> str:
@@ -50,8 +64,18 @@ class Bench:
 
     @cached_property
     def ledger(self) -> Ledger:
-        """The ledger of answers, in the run folder."""
-        return Ledger(self.run / "ledger.sqlite")
+        """The ledger of answers."""
+        return Ledger(self._ledger_path)
+
+    @contextmanager
+    def asker(self, name: str, stage: str, *, batch: bool = False) -> Iterator[Counted]:
+        """The study's model `name`, paid for by `stage`; through its batch interface where stage and user want it."""
+        mode = self.mode if batch else replace(self.mode, batch=False)
+        with open_asker(self.study.llm[name], self.ledger, self.usage, stage, mode) as asker:
+            try:
+                yield asker
+            finally:
+                self.unanswered += asker.unanswered
 
     @cached_property
     def prompts(self) -> Path | None:
@@ -74,14 +98,39 @@ class Bench:
             found[sae.name] = (loaded, loaded.width)
         return found
 
-    @cached_property
-    def simulator(self) -> Simulator:
-        """The study's simulator."""
-        llm = self.study.llm[self.study.simulate.llm]
+    @property
+    def simulator_asks(self) -> bool:
+        """Whether the study's simulator asks in words; else it reads log-probabilities of a model in this process."""
+        needs = needs_of(self.study.simulate.method)
+        inside = bool(needs.whole_distribution or needs.prompt_logprobs)
+        return not (inside and self.study.llm[self.study.simulate.llm].provider == LOCAL)
+
+    @contextmanager
+    def simulator(self, stage: str) -> Iterator[Simulator]:
+        """The study's simulator, its requests paid for by `stage`."""
+        name = self.study.simulate.llm
+        llm = self.study.llm[name]
         build = builder(self.study.simulate.method)
-        model: Any = LocalModel(load_model(llm.model, device=self.study.subject.device), llm.batch)
-        same = same_vocabulary(model.tokenizer, self.subject.tokenizer)
-        return build(Parts(model, self._bank(), llm.batch, same, self.prompts))
+        parts = Parts(
+            model=None, asker=None, llm=llm, capabilities=self.capabilities(name), bank=(), batch=llm.batch,
+            same=False, prompts=self.prompts, seed=self.study.seed, ledger=self.ledger,
+        )  # fmt: skip
+        if self.simulator_asks:
+            with self.asker(name, stage) as asker:
+                yield build(replace(parts, asker=asker))
+        else:
+            same = same_vocabulary(load_tokenizer(llm.model), self.subject.tokenizer)
+            yield build(replace(parts, model=self._local(llm), bank=self._bank(), same=same))
+
+    def _local(self, llm: Llm) -> Any:
+        if self.mode.replay:
+            return ReplayModel(load_tokenizer(llm.model), identity_of(llm))
+        return LocalModel(load_model(llm.model, device=self.study.subject.device), llm.batch)
+
+    def capabilities(self, name: str) -> Capabilities | None:
+        """What the study's model `name` can do, as its ledger remembers it, or this machine; None: not known."""
+        llm = self.study.llm[name]
+        return self.ledger.capabilities(identity_of(llm), llm.model) or known(llm)
 
     def _bank(self) -> list[str]:
         from autointerp.simulate.lift import random_word_lists
@@ -94,28 +143,14 @@ class Bench:
         return random_word_lists([loaded[int(c)] for c in chosen], self.study.simulate.bank, rng)
 
     def close(self) -> None:
-        """Add what was spent to what earlier calls on this folder spent, and close the ledger."""
-        rows = self.usage.rows()
-        if rows:
-            path = self.run / "usage.parquet"
-            before = read_arrow(path).to_pylist() if path.is_file() else []
-            write_table("usage", path, added_up([*before, *rows]))
+        """Write what was spent so far, by all calls on this folder, and close ledger and account."""
+        if "usage" in self.__dict__:
+            rows = self.usage.rows()
+            if rows:
+                write_table("usage", self.run / "usage.parquet", rows)
+            self.usage.close()
         if "ledger" in self.__dict__:
             self.ledger.close()
-
-
-def added_up(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Rows of table `usage` with one row per stage and model; a sum with an unknown in it is unknown."""
-    sums: dict[tuple[str, str], dict[str, Any]] = {}
-    for row in rows:
-        total = sums.get((row["stage"], row["model"]))
-        if total is None:
-            sums[row["stage"], row["model"]] = dict(row)
-            continue
-        for name in ("requests", "cached", "input_tokens", "output_tokens", "cost_usd"):
-            known = total[name] is not None and row[name] is not None
-            total[name] = total[name] + row[name] if known else None
-    return list(sums.values())
 
 
 def note_threads(study: Study) -> int:

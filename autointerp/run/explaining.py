@@ -11,20 +11,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from autointerp.artifacts import hash_file, rng_of
+from autointerp.artifacts import rng_of
 from autointerp.collect.reading import load_contexts
 from autointerp.evidence import UnitEvidence, read_exemplars, share_out
 from autointerp.explain.ask import requests_in, settle
 from autointerp.explain.base import Explainer, Proposal, Shown, shown_of
 from autointerp.explain.best_of_n import Choice, Plan, choose, plan
 from autointerp.explain.registry import open_explainers
-from autointerp.llm.open import open_asker
 from autointerp.progress import Bar, bar
 from autointerp.records import Candidate, Context, Status, Unit, Unscored
 from autointerp.run.asking import InOrder
 from autointerp.run.bench import Bench
 from autointerp.run.paths import CANDIDATES, EVIDENCE
-from autointerp.run.ranking import Ranked, Ranker
+from autointerp.run.ranking import Ranked, rank
 from autointerp.study import Study
 from autointerp.tables import read_arrow, write_table
 from autointerp.units import SPARSE, group_by_base
@@ -44,28 +43,57 @@ def check_explain(study: Study) -> None:
     _plan(study, open_explainers(study), signed=study.units.neurons > 0)
 
 
-def explain(bench: Bench, run: Path) -> None:
-    """Write `explanations.parquet` and `units.parquet` from the candidate units and their evidence."""
+@dataclass(frozen=True)
+class Planned:
+    """All that is known before the first request."""
+
+    rows: Sequence[Unit]
+    """Candidate units, excluded ones included."""
+    groups: Sequence[Sequence[Unit]]
+    """The orientations of each unit."""
+    units: Sequence[Unit]
+    """Every orientation."""
+    material: _Material
+    explainers: Mapping[str, Explainer]
+    counts: Mapping[str, Mapping[str, int]]
+    """Unit -> explainer -> candidates."""
+    proposals: Sequence[Sequence[Proposal]]
+    """Of each of `units`."""
+
+
+def planned(bench: Bench, run: Path) -> Planned:
+    """What the explain stage will do, from the candidate units and their evidence."""
     rows = [_unit(row) for row in read_arrow(run / CANDIDATES).to_pylist()]
     groups = list(group_by_base([unit for unit in rows if unit.status == Status.OK]).values())
     units = [unit for group in groups for unit in group]
     material = _material(run, units)
     explainers = open_explainers(bench.study)
     counts = _counts(bench.study, explainers, groups)
-    candidates = _ask(bench, _propose(bench.study, explainers, units, counts, material.shown))
-    for place, unit in enumerate(units):
-        wanted = sum(counts[unit.unit].values())
+    proposals = _propose(bench.study, explainers, units, counts, material.shown)
+    return Planned(rows, groups, units, material, explainers, counts, proposals)
+
+
+def explain(bench: Bench, run: Path) -> None:
+    """Write `explanations.parquet` and `units.parquet` from the candidate units and their evidence."""
+    plan = planned(bench, run)
+    candidates = _ask(bench, plan.proposals)
+    for place, unit in enumerate(plan.units):
+        wanted = sum(plan.counts[unit.unit].values())
         if sum(isinstance(c, Candidate) for c in candidates[place]) == wanted:
             continue
-        spare = _spare(bench.study, explainers, unit, wanted, material.shown[unit.unit])
+        spare = _spare(bench.study, plan.explainers, unit, wanted, plan.material.shown[unit.unit])
         candidates[place] = filled_up(candidates[place], spare, wanted)
-    ranker = Ranker(bench.simulator, run / "work" / "ranking", _basis(bench, run))
-    ranked = [
-        Ranked(unit.unit, _twin(unit.unit), found, material.shares[unit.unit].ranking)
-        for unit, found in zip(units, candidates, strict=True)
+    with bench.simulator("explain") as simulator:
+        scores = rank(simulator, to_rank(plan, candidates), plan.material.contexts)
+    write_choice(run, plan, candidates, scores)
+
+
+def to_rank(plan: Planned, candidates: Sequence[Sequence[Candidate | Unscored]]) -> list[Ranked]:
+    """Candidates of every orientation, with the contexts that rank them."""
+    return [
+        Ranked(unit.unit, found, plan.material.shares[unit.unit].ranking)
+        for unit, found in zip(plan.units, candidates, strict=True)
     ]
-    scores = ranker.rank(ranked, material.contexts)
-    _write(run, groups, dict(zip((u.unit for u in units), zip(candidates, scores, strict=True), strict=True)), rows)
 
 
 def _unit(row: Mapping[str, Any]) -> Unit:
@@ -126,9 +154,8 @@ def _ask(bench: Bench, proposals: Sequence[Sequence[Proposal]]) -> list[list[Can
     total = requests_in(proposals)
     if not total:
         return settle(proposals, None, Bar())
-    llm = bench.study.llm[bench.study.explain.llm]
     with (
-        open_asker(llm, bench.ledger, bench.usage, "explain") as asker,
+        bench.asker(bench.study.explain.llm, "explain", batch=True) as asker,
         bar("ask the explainer", total, "requests") as progress,
     ):
         return settle(proposals, InOrder(asker), progress)
@@ -163,33 +190,23 @@ def filled_up(
     return [*good, *failed[: max(wanted - len(good), 0)]]
 
 
-def _basis(bench: Bench, run: Path) -> Any:
-    study = bench.study
-    return {
-        "simulate": study.simulate.model_dump(mode="json"),
-        "model": study.llm[study.simulate.llm].model_dump(mode="json", include={"provider", "model", "batch"}),
-        "evidence": hash_file(run / EVIDENCE),
-        "contexts": hash_file(run / "contexts.parquet"),
-        "seed": study.seed,
-    }
-
-
-def _write(
+def write_choice(
     run: Path,
-    groups: Sequence[Sequence[Unit]],
-    found: Mapping[str, tuple[Sequence[Candidate | Unscored], Sequence[float | Unscored]]],
-    rows: Sequence[Unit],
+    plan: Planned,
+    candidates: Sequence[Sequence[Candidate | Unscored]],
+    scores: Sequence[Sequence[float | Unscored]],
 ) -> None:
     """One row per unit, in the orientation of its best candidate (without one: of its larger peak)."""
+    found = dict(zip((u.unit for u in plan.units), zip(candidates, scores, strict=True), strict=True))
     chosen: list[Unit] = []
     explanations: list[dict[str, Any]] = []
-    for group in groups:
+    for group in plan.groups:
         pairs = [(unit, c, s) for unit in group for c, s in zip(*found[unit.unit], strict=True)]
         choice = choose([c for _, c, _ in pairs], [s for _, _, s in pairs])
         unit = pairs[choice.place][0] if isinstance(choice, Choice) else max(group, key=lambda u: u.max_activation)
         chosen.append(unit)
         explanations.append(_explanation(unit, choice, sum(isinstance(c, Candidate) for _, c, _ in pairs)))
-    excluded = [unit for unit in rows if unit.status == Status.EXCLUDED]
+    excluded = [unit for unit in plan.rows if unit.status == Status.EXCLUDED]
     write_table("explanations", run / "explanations.parquet", explanations)
     write_table("units", run / "units.parquet", [*chosen, *excluded])
 

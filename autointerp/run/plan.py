@@ -38,10 +38,19 @@ def input_hash(stage: Stage, hashes: dict[str, str]) -> str:
     return hash_value([stage.name, stage.settings, {path: hashes[path] for path in stage.reads}])
 
 
-def execute(run: Path, stages: Sequence[Stage], facts: dict[str, Any]) -> list[str]:
+def execute(
+    run: Path,
+    stages: Sequence[Stage],
+    facts: dict[str, Any],
+    *,
+    again: frozenset[str] = frozenset(),
+    unanswered: Callable[[], int] = lambda: 0,
+) -> list[str]:
     """Run the stages that are not up to date, in order; return the names of those that ran.
 
-    The manifest is written after each stage, so an interrupted run continues with the stage it was in.
+    The manifest is written after each stage, so an interrupted run continues with the stage it was in. Stages named
+    in `again` run in any case. `unanswered` gives the number of requests so far that no answer came back for: a stage
+    that had some is done, and counted as not up to date, so that the next call asks those requests again.
     """
     entries = read_manifest(run)
     hashes: dict[str, str] = {}
@@ -49,13 +58,16 @@ def execute(run: Path, stages: Sequence[Stage], facts: dict[str, Any]) -> list[s
     for stage in stages:
         inputs = input_hash(stage, hashes)
         entry = entries.get(stage.name)
-        if entry is None or entry.inputs != inputs or not _present(run, stage.writes):
+        if stage.name in again or entry is None or _stale(entry, inputs) or not _present(run, stage.writes):
             say(f"{stage.name} ...")
-            start = time.monotonic()
+            start, before = time.monotonic(), unanswered()
             stage.work()
             seconds = round(time.monotonic() - start, 1)
             when = datetime.now(UTC).isoformat(timespec="seconds")
             recorded = {**facts, "seconds": seconds, "finished": when, "versions": versions()}
+            if lost := unanswered() - before:
+                recorded["unanswered"] = lost
+                say(f"{stage.name}: {lost} requests got no answer; the same command asks them again")
             entry = Entry(inputs, hash_outputs(run, stage.writes), stage.bulk, recorded)
             entries[stage.name] = entry
             write_manifest(run, entries)
@@ -63,6 +75,10 @@ def execute(run: Path, stages: Sequence[Stage], facts: dict[str, Any]) -> list[s
             ran.append(stage.name)
         hashes |= entry.outputs
     return ran
+
+
+def _stale(entry: Entry, inputs: str) -> bool:
+    return entry.inputs != inputs or bool(entry.facts.get("unanswered"))
 
 
 def _present(run: Path, paths: Iterable[str]) -> bool:

@@ -6,12 +6,17 @@ from pathlib import Path
 from typing import Any
 
 from autointerp import study as config
-from autointerp.artifacts import hash_file
-from autointerp.run.bench import Bench
+from autointerp.artifacts import hash_file, write_text
+from autointerp.llm.open import LOCAL
+from autointerp.llm.secrets import public_url
+from autointerp.run.bench import Bench, note_threads
 from autointerp.run.paths import CANDIDATES, EVIDENCE, HELD_OUT, TABLES, TRAIN
-from autointerp.run.plan import Stage
+from autointerp.run.plan import Stage, execute
 from autointerp.run.training import sae_folder
-from autointerp.study import Llm, Study
+from autointerp.study import Llm, Study, dump_study
+
+ASKING = ("explain", "simulate", "judge")
+"""Stages that ask language models."""
 
 
 def stages(study: Study, bench: Bench, run: Path) -> list[Stage]:
@@ -71,16 +76,66 @@ def stages(study: Study, bench: Bench, run: Path) -> list[Stage]:
             bulk=(),
             work=lambda: _simulate(bench, run),
         ),
-        *_judging(study, dump, run),
+        *_judging(study, dump, bench, run),
+        *_scoring(study, dump, run),
     ]
 
 
-def _judging(study: Study, dump: dict[str, Any], run: Path) -> list[Stage]:
-    tables = ("units.parquet", "evidence.parquet", "contexts.parquet", "explanations.parquet")
+def carry_out(bench: Bench, run: Path, until: str, again: frozenset[str] = frozenset()) -> None:
+    """Carry the study out in folder `run`, up to stage `until`; stages named in `again` in any case."""
+    study = bench.study
+    threads = note_threads(study)
+    plan = stages(study, bench, run)
+    _ = bench.subject.widths  # a wrong model or hook is said before anything is written
+    write_text(run / "study.toml", dump_study(_without_secrets(study)))
+    names = [stage.name for stage in plan]
+    facts = {"threads": threads, "seed": study.seed, "device": str(bench.subject.device)}
+    wanted = plan[: names.index(until) + 1]
+    execute(run, wanted, facts, again=again, unanswered=lambda: bench.unanswered)
+
+
+def _without_secrets(study: Study) -> Study:
+    """The study as it may be stored: addresses without user, password and query."""
+    llms = {
+        name: llm.model_copy(update={"base_url": public_url(llm.base_url)}) if llm.base_url else llm
+        for name, llm in study.llm.items()
+    }
+    return study.model_copy(update={"llm": llms})
+
+
+def asking_work(name: str, bench: Bench, run: Path) -> None:
+    """The work of one of the stages that ask, on tables that are there."""
+    {"explain": _explain, "simulate": _simulate, "judge": _judge}[name](bench, run)
+
+
+_TABLES = ("units.parquet", "evidence.parquet", "contexts.parquet", "explanations.parquet")
+_JUDGEMENTS = "judgements.parquet"
+
+
+def _judging(study: Study, dump: dict[str, Any], bench: Bench, run: Path) -> list[Stage]:
+    """The judge stage, when the study has judges."""
+    if not study.judge.methods:
+        return []
+    llm = study.llm[study.judge.llm]
+    settings = {"judge": dump["judge"], "llm": _llm(llm), "prompts": _prompts(bench), "seed": study.seed}
+    return [
+        Stage(
+            "judge",
+            reads=_TABLES,
+            settings={**settings, "evidence": dump["evidence"]},
+            writes=(_JUDGEMENTS,),
+            bulk=(),
+            work=lambda: _judge(bench, run),
+        )
+    ]
+
+
+def _scoring(study: Study, dump: dict[str, Any], run: Path) -> list[Stage]:
+    judged = (_JUDGEMENTS,) if study.judge.methods else ()
     return [
         Stage(
             "score",
-            reads=(*tables, "simulations.parquet", "shuffled.parquet"),
+            reads=(*_TABLES, "simulations.parquet", "shuffled.parquet", *judged),
             settings={"score": dump["score"], "evidence": dump["evidence"], "simulate": dump["simulate"]},
             writes=("scores.parquet",),
             bulk=(),
@@ -99,7 +154,10 @@ def _judging(study: Study, dump: dict[str, Any], run: Path) -> list[Stage]:
 
 def _llm(llm: Llm) -> dict[str, Any]:
     """What an answer depends on; how fast it is asked for is left out."""
-    return llm.model_dump(mode="json", include={"provider", "model", "base_url", "batch", "temperature", "max_tokens"})
+    shared = llm.model_dump(mode="json", include={"provider", "model", "temperature", "max_tokens", "reasks"})
+    if llm.provider == LOCAL:
+        return {**shared, "batch": llm.batch}
+    return {**shared, "base_url": public_url(llm.base_url) if llm.base_url else None}
 
 
 def _prompts(bench: Bench) -> str:
@@ -150,7 +208,16 @@ def _settle(run: Path) -> None:
 def _simulate(bench: Bench, run: Path) -> None:
     from autointerp.run.simulating import simulate
 
-    simulate(bench.study, bench.simulator, run)
+    with bench.simulator("simulate") as simulator:
+        simulate(bench.study, simulator, run)
+
+
+def _judge(bench: Bench, run: Path) -> None:
+    from autointerp.run.judging import judge
+
+    name = bench.study.judge.llm
+    with bench.asker(name, "judge", batch=True) as asker:
+        judge(bench.study, asker, bench.capabilities(name), run)
 
 
 def _score(study: Study, run: Path) -> None:

@@ -18,6 +18,8 @@ TOP_AND_RANDOM = "top-and-random"
 """Top held-out contexts and a few drawn blindly (Bills et al. 2023)."""
 RANDOM_ONLY = "random-only"
 """Contexts drawn blindly, alone: what a score is worth on ordinary text."""
+JUDGED = "judged"
+"""The contexts that a judge decides on: as many active ones as ones checked to be inactive."""
 
 PLAIN = {TOP_AND_RANDOM: "top and random contexts", RANDOM_ONLY: "random contexts alone"}
 """What to call a slice in a sentence."""

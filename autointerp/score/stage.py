@@ -11,10 +11,12 @@ import numpy as np
 
 from autointerp.progress import bar
 from autointerp.records import Pairing, Status, Unscored
+from autointerp.score.classification import CLASSIFICATIONS
+from autointerp.score.judged import Judged
 from autointerp.score.metrics import correlate, metric_named
 from autointerp.score.predictions import LOOKUP, Explanations, Predictions
 from autointerp.score.shuffled import ALONE, Shuffled
-from autointerp.score.slices import Held, UnitKey, read_slices
+from autointerp.score.slices import JUDGED, Held, UnitKey, read_slices
 from autointerp.study import Study
 from autointerp.tables import read_arrow, table_writer
 
@@ -48,7 +50,8 @@ class Score:
     replicate: int
     value: float | None
     chance: float
-    n_tokens: int
+    n_tokens: int | None
+    """Tokens that were correlated; None where whole contexts were judged."""
     n_contexts: int
     status: str
     reason: str
@@ -64,7 +67,8 @@ def score(study: Study, run_dir: Path) -> None:
     """Write `scores.parquet` from the run's tables.
 
     Every unit that was sampled (status other than excluded) gets a row for every scorer, metric, slice and pairing,
-    scored or with the reason why not. The lookup simulator has no shuffled pairing: it uses no explanation.
+    scored or with the reason why not. The lookup simulator has no shuffled pairing: it uses no explanation. The
+    study's judges are scorers too, with metrics and a slice of their own.
     Raises BadInput when a table is missing.
     """
     units = _sampled(run_dir)
@@ -95,6 +99,18 @@ def _sampled(run_dir: Path) -> list[Sampled]:
     ]
 
 
+@dataclass(frozen=True)
+class _Cell:
+    """What the rows of one unit for one scorer, metric and slice share."""
+
+    scorer: str
+    metric: str
+    slice: str
+    chance: float
+    n_tokens: int | None
+    n_contexts: int
+
+
 class _Scorer:
     def __init__(self, study: Study, run_dir: Path) -> None:
         self._study = study
@@ -102,17 +118,32 @@ class _Scorer:
         self._explanations = Explanations(run_dir)
         self._predictions = Predictions(run_dir)
         self._shuffled = Shuffled(run_dir)
+        self._judged = Judged(run_dir) if study.judge.methods else None
 
     def rows(self, unit: Sampled) -> Iterator[Score]:
         for scorer in scorers_of(self._study):
             for slice_name in self._study.score.slices:
                 held = self._slices.get(unit.key, {}).get(slice_name, _NOTHING_HELD)
                 for metric in self._study.score.metrics:
-                    own = self._own(unit, scorer, metric, held)
-                    yield self._row(unit, Pairing.OWN, scorer, metric, slice_name, held, own)
+                    chance = metric_named(metric).chance
+                    cell = _Cell(scorer, metric, slice_name, chance, int(held.truth.size), len(held))
+                    yield self._row(unit, Pairing.OWN, cell, self._own(unit, scorer, metric, held))
                     if scorer != LOOKUP:
                         other = self._other(unit, scorer, metric, slice_name, held)
-                        yield self._row(unit, Pairing.SHUFFLED, scorer, metric, slice_name, held, other)
+                        yield self._row(unit, Pairing.SHUFFLED, cell, other)
+        if self._judged is not None:
+            yield from self._judged_rows(unit, self._judged)
+
+    def _judged_rows(self, unit: Sampled, judged: Judged) -> Iterator[Score]:
+        alone = ALONE if unit.alone else None
+        for judge in self._study.judge.methods:
+            for metric in CLASSIFICATIONS:
+                chance = judged.chance(judge, metric)
+                cell = _Cell(judge, metric, JUDGED, chance, None, judged.contexts(unit.key, judge))
+                own = unit.failure or self._explanations.failure(unit.key) or judged.own(unit.key, judge, metric)
+                yield self._row(unit, Pairing.OWN, cell, own)
+                other = unit.failure or alone or judged.shuffled(unit.key, judge, metric)
+                yield self._row(unit, Pairing.SHUFFLED, cell, other)
 
     def _own(self, unit: Sampled, scorer: str, metric: str, held: Held) -> float | Unscored:
         failure = unit.failure or (None if len(held) else NO_CONTEXTS)
@@ -132,30 +163,21 @@ class _Scorer:
             return NO_CONTEXTS
         return ALONE if unit.alone else self._shuffled.mean(unit.key, scorer, metric, slice_name)
 
-    def _row(
-        self,
-        unit: Sampled,
-        pairing: Pairing,
-        scorer: str,
-        metric: str,
-        slice_name: str,
-        held: Held,
-        answer: float | Unscored,
-    ) -> Score:
+    def _row(self, unit: Sampled, pairing: Pairing, cell: _Cell, answer: float | Unscored) -> Score:
         failed = isinstance(answer, Unscored)
         return Score(
             unit=unit.key[0],
             arm=unit.arm,
             pairing=pairing.value,
-            explainer="" if scorer == LOOKUP else self._explanations.explainer(unit.key),
-            scorer=scorer,
-            metric=metric,
-            slice=slice_name,
+            explainer="" if cell.scorer == LOOKUP else self._explanations.explainer(unit.key),
+            scorer=cell.scorer,
+            metric=cell.metric,
+            slice=cell.slice,
             replicate=unit.key[1],
             value=None if isinstance(answer, Unscored) else answer,
-            chance=metric_named(metric).chance,
-            n_tokens=int(held.truth.size),
-            n_contexts=len(held),
+            chance=cell.chance,
+            n_tokens=cell.n_tokens,
+            n_contexts=cell.n_contexts,
             status=Status.UNSCORED.value if failed else Status.OK.value,
             reason=answer.reason if isinstance(answer, Unscored) else "",
         )

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
+import numpy as np
+
 from autointerp.progress import Bar
 from autointerp.records import Context, Scale, Simulation, Unscored
 
@@ -16,6 +18,19 @@ class Task:
 
     explanation: str
     contexts: tuple[Context, ...]
+
+
+@runtime_checkable
+class Numbers(Protocol):
+    """Where numbers are kept that a model in the process computed: the ledger."""
+
+    def numbers(self, name: str) -> np.ndarray | None:
+        """What was kept under a key; None when nothing was."""
+        ...
+
+    def keep_numbers(self, name: str, endpoint: str, values: np.ndarray) -> None:
+        """Keep numbers under a key that names all they depend on."""
+        ...
 
 
 @runtime_checkable

@@ -8,18 +8,20 @@ the current token and nothing else. Source: methods.md, section 5.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
+from autointerp.artifacts import hash_value
 from autointerp.progress import Bar
 from autointerp.prompting import Prompt
 from autointerp.records import Context, Scale, Simulation, Unscored
-from autointerp.simulate.base import Task
+from autointerp.simulate.base import Numbers, Task
 from autointerp.simulate.vocabulary import ContextReader, canonical_tokens, chunks, one_line
 
 NAME = "lift"
@@ -30,6 +32,7 @@ class NextWord(Protocol):
     """What `lift` needs of a language model: full next-token log-probabilities."""
 
     tokenizer: Any
+    identity: str
 
     def next_token_logprobs(self, texts: Sequence[str]) -> Iterator[Float[Tensor, "prompt vocabulary"]]:
         """Log-probabilities of the token after each text, in batches, in order."""
@@ -42,13 +45,24 @@ class Lift:
     name = NAME
     scale = Scale.NATS
 
-    def __init__(self, model: NextWord, prompt: Prompt, bank: Sequence[str], batch: int, same: bool) -> None:
-        """`bank` holds the unrelated explanations; `same`: subject and simulator share a vocabulary."""
+    def __init__(
+        self,
+        model: NextWord,
+        prompt: Prompt,
+        bank: Sequence[str],
+        batch: int,
+        same: bool,
+        ledger: Numbers | None = None,
+    ) -> None:
+        """`bank` holds the unrelated explanations; `same`: subject and simulator share a vocabulary.
+
+        `ledger` keeps what was computed, of the tokens that are used alone.
+        """
         self._model, self._prompt, self._batch = model, prompt, batch
         self._canonical = torch.from_numpy(canonical_tokens(model.tokenizer))
         self._reader = ContextReader(model.tokenizer, same)
         self._neutral: Tensor | None = None
-        self._bank = list(bank)
+        self._bank, self._ledger = list(bank), ledger
 
     def _prefix(self, explanation: str) -> str:
         ((_, text),) = self._prompt.render(explanation=one_line(explanation))
@@ -78,12 +92,37 @@ class Lift:
             by_text.setdefault(text, []).append(place)
         texts = sorted(by_text, key=lambda t: (len(t), t))
         for part in chunks(len(texts), self._batch):
-            values = self.lift(texts[part])
-            for text, row in zip(texts[part], values, strict=True):
+            chosen = texts[part]
+            used = [self._reader.tokens([c for place in by_text[t] for c in tasks[place].contexts]) for t in chosen]
+            for text, ids, values in zip(chosen, used, self._values(chosen, used), strict=True):
+                row = np.zeros(len(self._canonical), dtype=np.float32)
+                row[ids] = values
                 for place in by_text[text]:
                     predicted = np.stack([self._reader.lay(row, c) for c in tasks[place].contexts])
                     yield place, Simulation(predicted, self.scale)
                     progress.advance()
+
+    def _values(self, texts: Sequence[str], used: Sequence[Int[np.ndarray, " _"]]) -> list[Float[np.ndarray, " _"]]:
+        """The lift of the tokens that are used, per explanation of one batch: as many values as `used` has tokens.
+
+        What the ledger holds whole is served; any other batch runs whole, so that no sum depends on what an
+        interrupted run had left to do.
+        """
+        if self._ledger is None:
+            return [row[ids] for row, ids in zip(self.lift(texts), used, strict=True)]
+        names = [self._name(text, ids) for text, ids in zip(texts, used, strict=True)]
+        held = [self._ledger.numbers(name) for name in names]
+        found = [values for values in held if values is not None]
+        if len(found) == len(texts):
+            return found
+        rows = [row[ids] for row, ids in zip(self.lift(texts), used, strict=True)]
+        for name, row in zip(names, rows, strict=True):
+            self._ledger.keep_numbers(name, self._model.identity, row)
+        return rows
+
+    def _name(self, text: str, ids: Int[np.ndarray, " token"]) -> str:
+        digest = hashlib.sha256(ids.astype("<i8").tobytes()).hexdigest()
+        return hash_value([NAME, self._model.identity, self._prompt.identity, self._bank, text, digest])
 
 
 def random_word_lists(contexts: Sequence[Context], count: int, rng: np.random.Generator) -> list[str]:

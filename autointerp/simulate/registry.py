@@ -9,14 +9,30 @@ from pathlib import Path
 from typing import Any
 
 from autointerp.errors import BadInput, nearest
-from autointerp.prompting import load_prompt
-from autointerp.simulate.base import Simulator
-from autointerp.study import Study
+from autointerp.llm.capabilities import Capabilities, known
+from autointerp.llm.client import Asker
+from autointerp.prompting import Prompt, load_prompt
+from autointerp.simulate.base import Numbers, Simulator
+from autointerp.simulate.expected import LEAST
+from autointerp.study import Llm, Study
 
 GROUP = "autointerp.simulators"
-"""Entry points of this group name functions from Parts to a Simulator."""
+"""Entry points of this group name functions from Parts to a Simulator; one with an attribute `needs` (a Needs) is
+refused where its language model gives less."""
 LOOKUP = "lookup"
 """Reads no explanation: reported beside the others, from the token table alone."""
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a simulator needs of its language model, in the words of Capabilities."""
+
+    top_logprobs: int = 0
+    """Alternatives per token of a chat's answer."""
+    prompt_logprobs: int = 0
+    """Alternatives per token of a prompt."""
+    whole_distribution: bool = False
+    """Log-probabilities of the whole vocabulary: a model in this process."""
 
 
 @dataclass(frozen=True)
@@ -24,55 +40,141 @@ class Parts:
     """What a simulator may be built from."""
 
     model: Any
-    """The local model: its `tokenizer`, `next_token_logprobs` and `logprobs_at`."""
+    """The model in this process: its `tokenizer`, `next_token_logprobs` and `logprobs_at`; None for an endpoint."""
+    asker: Asker | None
+    """Asks the language model; None where nothing is asked in words (a simulator that needs `model`)."""
+    llm: Llm
+    """The study's section of the language model."""
+    capabilities: Capabilities | None
+    """What its endpoint can do; None when it was never found out."""
     bank: Sequence[str]
     """Unrelated explanations: random word lists from the evidence, the same for every unit."""
     batch: int
     """Prompts per forward pass."""
     same: bool
-    """Whether subject and simulator share a vocabulary."""
+    """Whether subject and simulator share a vocabulary; False for an endpoint."""
     prompts: Path | None
     """The user's prompt folder."""
+    seed: int
+    """Of the simulator's requests."""
+    ledger: Numbers | None = None
+    """Keeps what the model in this process computes; None: nothing is kept."""
 
 
 def _lift(parts: Parts) -> Simulator:
     from autointerp.simulate.lift import Lift
 
-    return Lift(parts.model, load_prompt("lift/v1", parts.prompts), parts.bank, parts.batch, parts.same)
+    prompt = _prompt("lift/v1", "completion", parts)
+    return Lift(parts.model, prompt, parts.bank, parts.batch, parts.same, parts.ledger)
 
 
 def _digits(parts: Parts) -> Simulator:
     from autointerp.simulate.digits import Digits
+    from autointerp.simulate.digits_served import DigitsServed
 
-    return Digits(parts.model, load_prompt("digits/v1", parts.prompts))
+    prompt = _prompt("digits/v1", "completion", parts)
+    if parts.model is not None:
+        return Digits(parts.model, prompt, parts.ledger)
+    return DigitsServed(_asker(parts), prompt, parts.llm.model, parts.seed)
 
 
-_BUILT_IN: Mapping[str, Callable[[Parts], Simulator]] = {"lift": _lift, "digits": _digits}
+def _digits_output(parts: Parts) -> Simulator:
+    from autointerp.simulate.digits_output import DigitsOutput
+
+    return DigitsOutput(_asker(parts), _prompt("digits-output/v1", "chat", parts), parts.llm.model, parts.seed)
+
+
+def _sparse_json(parts: Parts) -> Simulator:
+    from autointerp.simulate.sparse_json import SparseJson
+
+    return SparseJson(_asker(parts), _prompt("sparse-json/v1", "chat", parts), parts.llm.model, parts.seed)
+
+
+def _asker(parts: Parts) -> Asker:
+    if parts.asker is None:
+        raise ValueError("this simulator asks a language model, and Parts has no asker")
+    return parts.asker
+
+
+def _prompt(name: str, form: str, parts: Parts) -> Prompt:
+    prompt = load_prompt(name, parts.prompts)
+    if prompt.form != form:
+        raise BadInput(f"prompt '{name}' has form '{prompt.form}'", f"its simulator needs form '{form}'")
+    return prompt
+
+
+_BUILT_IN: Mapping[str, tuple[Callable[[Parts], Simulator], Needs]] = {
+    "lift": (_lift, Needs(whole_distribution=True)),
+    "digits": (_digits, Needs(prompt_logprobs=LEAST)),
+    "digits-output": (_digits_output, Needs(top_logprobs=LEAST)),
+    "sparse-json": (_sparse_json, Needs()),
+}
+
+
+def _find(name: str) -> tuple[Callable[[Parts], Simulator], Needs]:
+    if name in _BUILT_IN:
+        return _BUILT_IN[name]
+    found = {point.name: point for point in entry_points(group=GROUP)}
+    if name not in found:
+        raise BadInput(f"no simulator '{name}'", nearest(name, [*_BUILT_IN, *found]))
+    try:
+        build: Callable[[Parts], Simulator] = found[name].load()
+    except (ImportError, AttributeError) as error:
+        raise BadInput(f"simulator '{name}' can't be imported ({error})", "mend or remove the package") from error
+    needs = getattr(build, "needs", None)
+    return build, needs if isinstance(needs, Needs) else Needs()
 
 
 def builder(name: str) -> Callable[[Parts], Simulator]:
     """How to build simulator `name`; BadInput with the nearest valid name when there is none."""
-    if name in _BUILT_IN:
-        return _BUILT_IN[name]
-    found = {point.name: point for point in entry_points(group=GROUP)}
-    if name in found:
-        loaded: Callable[[Parts], Simulator] = found[name].load()
-        return loaded
-    raise BadInput(f"no simulator '{name}'", nearest(name, [*_BUILT_IN, *found]))
+    return _find(name)[0]
+
+
+def needs_of(name: str) -> Needs:
+    """What simulator `name` needs of its language model; BadInput when there is no such simulator."""
+    return _find(name)[1]
+
+
+def lacking(name: str, capabilities: Capabilities) -> str | None:
+    """What simulator `name` needs and an endpoint does not give, in words; None when it has all."""
+    needs = needs_of(name)
+    if needs.whole_distribution and not capabilities.whole_distribution:
+        return "log-probabilities of the whole vocabulary (a model in this process gives them)"
+    if capabilities.prompt_logprobs < needs.prompt_logprobs:
+        return _too_few("token of a prompt", needs.prompt_logprobs, capabilities.prompt_logprobs)
+    if capabilities.top_logprobs < needs.top_logprobs:
+        return _too_few("token of a chat's answer", needs.top_logprobs, capabilities.top_logprobs)
+    return None
+
+
+def _too_few(where: str, needed: int, there: int) -> str:
+    return f"log-probabilities of at least {needed} tokens per {where} (it gives {there or 'none'})"
+
+
+def that_work(capabilities: Capabilities) -> list[str]:
+    """The built-in simulators that an endpoint is enough for."""
+    return [name for name in _BUILT_IN if lacking(name, capabilities) is None]
 
 
 def check_simulator(study: Study) -> None:
-    """Raise BadInput, before anything runs, when the simulator needs what its language model can't give."""
-    method = study.simulate.method
+    """Raise BadInput, before anything is asked, when the simulator needs what its language model can't give.
+
+    Where it is not known what an endpoint gives, only the impossible is refused.
+    """
+    method, role = study.simulate.method, study.simulate.llm
     if method == LOOKUP:
         raise BadInput(
             f"simulator '{LOOKUP}' reads no explanation, so it can't score one",
             "set simulate.method = 'lift'; the token table is reported beside it (simulate.lookup = true)",
         )
-    builder(method)
-    provider = study.llm[study.simulate.llm].provider
-    if method in _BUILT_IN and provider != "local":
+    llm = study.llm[role]
+    needs, there = needs_of(method), known(llm)
+    if there is None and (not needs.whole_distribution or llm.provider == "local"):
+        return
+    found = there or Capabilities(llm.provider, llm.model)
+    missing = lacking(method, found)
+    if missing is not None:
         raise BadInput(
-            f"simulator '{method}' needs log-probabilities of a whole prompt, not given by provider '{provider}'",
-            f"set llm.{study.simulate.llm}.provider = 'local' for {' or '.join(_BUILT_IN)}",
+            f"simulator '{method}' needs {missing}, not given by provider '{llm.provider}', model '{llm.model}'",
+            f"set simulate.method to {' or '.join(repr(n) for n in that_work(found))}, or llm.{role} to another model",
         )

@@ -50,18 +50,25 @@ class ContextReader:
         self._tokenizer, self._same = tokenizer, same
         self._known: dict[int, tuple[Int[np.ndarray, " token"], list[tuple[int, int]]]] = {}
 
+    def tokens(self, contexts: Sequence[Context]) -> Int[np.ndarray, " token"]:
+        """The simulator's tokens that occur in some contexts, each once, ascending."""
+        return np.unique(np.concatenate([self._encoded(context)[0] for context in contexts]))
+
     def lay(
         self, values: Float[np.ndarray, "*batch vocabulary"], context: Context
     ) -> Float[np.ndarray, "*batch token"]:
         """The value of each token of the context, given a value for every simulator token."""
+        ids, offsets = self._encoded(context)
+        return values[..., ids] if self._same else carry_over(values[..., ids], context.pieces, offsets)
+
+    def _encoded(self, context: Context) -> tuple[Int[np.ndarray, " token"], list[tuple[int, int]]]:
         if self._same:
-            return values[..., context.tokens]
+            return context.tokens, []
         if context.context not in self._known:
             encoded = self._tokenizer(context.text, add_special_tokens=False, return_offsets_mapping=True)
             ids = np.array(encoded["input_ids"], dtype=np.int64)
             self._known[context.context] = (ids, [tuple(o) for o in encoded["offset_mapping"]])
-        ids, offsets = self._known[context.context]
-        return carry_over(values[..., ids], context.pieces, offsets)
+        return self._known[context.context]
 
 
 def one_line(text: str, limit: int = 400) -> str:

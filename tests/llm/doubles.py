@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import socket
+import struct
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -77,6 +80,10 @@ class Reply:
     """Content-Length to claim when it is not the truth."""
     hang: bool = False
     """Send nothing until the server goes down."""
+    reset: bool = False
+    """Break the connection (TCP reset) once the body is sent."""
+    raw: bool = False
+    """Send the body and nothing else, not even HTTP, and close."""
 
 
 def chat(text: str | None, finish: str = "stop", **message: Any) -> Reply:
@@ -100,11 +107,24 @@ class Server:
     script: list[Reply]
     seen: list[dict[str, Any]] = field(default_factory=list)
     """Bodies, with `path` and `authorization` added."""
+    headers: list[dict[str, str]] = field(default_factory=list)
+    """Of the same requests, names in lower case; those of GET requests, too."""
+    clients: list[int] = field(default_factory=list)
+    """The port at the other end of each: as many different ones as there were connections."""
+
+
+class _Http(ThreadingHTTPServer):
+    request_queue_size = 512
 
 
 @contextmanager
-def serve(*script: Reply) -> Iterator[Server]:
-    """A real server on loopback that answers what the script holds, in order; status 599 when it runs out."""
+def serve(
+    *script: Reply, behave: Callable[[dict[str, Any]], Reply] | None = None, models: Reply | None = None
+) -> Iterator[Server]:
+    """A real server on loopback that answers what the script holds, in order; status 599 when it runs out.
+
+    `behave` answers in the script's place, by the body (with `path`); `models` is what any GET is answered with.
+    """
     over = threading.Event()
 
     class Handler(BaseHTTPRequestHandler):
@@ -116,9 +136,27 @@ def serve(*script: Reply) -> Iterator[Server]:
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             server.seen.append({**body, "path": self.path, "authorization": self.headers.get("Authorization")})
-            reply = server.script.pop(0) if server.script else Reply(599, b"the script has run out")
+            self._note()
+            if behave is not None:
+                self._send(behave(server.seen[-1]))
+            else:
+                self._send(server.script.pop(0) if server.script else Reply(599, b"the script has run out"))
+
+        def do_GET(self) -> None:
+            self._note()
+            self._send(models or Reply(404, b"no such path"))
+
+        def _note(self) -> None:
+            server.headers.append({name.lower(): value for name, value in self.headers.items()})
+            server.clients.append(self.client_address[1])
+
+        def _send(self, reply: Reply) -> None:
             if reply.hang:
                 over.wait()
+                self.close_connection = True
+                return
+            if reply.raw:
+                self.wfile.write(reply.body)
                 self.close_connection = True
                 return
             self.send_response(reply.status)
@@ -127,9 +165,12 @@ def serve(*script: Reply) -> Iterator[Server]:
                 self.send_header(name, value)
             self.end_headers()
             self.wfile.write(reply.body)
-            self.close_connection = reply.claims is not None
+            self.close_connection = reply.claims is not None or reply.reset
+            if reply.reset:
+                self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                os.close(self.connection.detach())
 
-    http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    http = _Http(("127.0.0.1", 0), Handler)
     server = Server(f"http://127.0.0.1:{http.server_port}/v1", list(script))
     thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
@@ -143,3 +184,11 @@ def serve(*script: Reply) -> Iterator[Server]:
 
 
 YES = Response("yes", 11, 3)
+
+
+def message(text: str | None, stop: str = "end_turn", **usage: int) -> Reply:
+    """An answer in the form of Anthropic's Messages API; None: no text block."""
+    content = [] if text is None else [{"type": "text", "text": text}]
+    counts = {"input_tokens": 11, "output_tokens": 3, **usage}
+    body = {"id": "m", "type": "message", "role": "assistant", "content": content, "stop_reason": stop, "usage": counts}
+    return Reply(body=json.dumps(body).encode())

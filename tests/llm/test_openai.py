@@ -168,18 +168,3 @@ def test_the_identity_has_no_secrets(tmp_path: Path) -> None:
     llm = Llm(provider="openai", model="m", base_url="http://user:word@127.0.0.1:9/v1?key=abc")
     with open_ledger(tmp_path / "ledger.sqlite") as ledger, open_asker(llm, ledger, Usage(), "explain") as asker:
         assert asker.identity == "openai http://127.0.0.1:9/v1"
-
-
-def test_usage_counts_what_was_spent_and_invents_no_price() -> None:
-    usage, priced = Usage(), Llm(model="dear", input_usd=2.0, output_usd=10.0)
-    usage.add("explain", priced, [Response("a", 1000, 100), Response("b", 9, 9, cached=True)])
-    usage.add("explain", priced, [Failure("cut", "length", "c", 500, 50)])
-    usage.add("explain", Llm(model="free"), [Response("a", 10, 1)])
-    usage.add("simulate", priced, [Response("a", None, 1)])
-    rows = {(r["stage"], r["model"]): r for r in usage.rows()}
-    dear = rows["explain", "dear"]
-    assert (dear["requests"], dear["cached"], dear["input_tokens"], dear["output_tokens"]) == (3, 1, 1500, 150)
-    assert dear["cost_usd"] == pytest.approx((1500 * 2 + 150 * 10) / 1e6)
-    assert rows["explain", "free"]["cost_usd"] is None
-    unknown = rows["simulate", "dear"]
-    assert (unknown["input_tokens"], unknown["output_tokens"], unknown["cost_usd"]) == (None, 1, None)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
@@ -14,7 +15,8 @@ from autointerp.llm.client import Transient
 from autointerp.llm.ledger import open_ledger
 from autointerp.llm.limited import Limited
 from autointerp.llm.reading import ask_all
-from autointerp.llm.recorded import Recorded
+from autointerp.llm.recorded import Recorded, UnrecordedRequest
+from autointerp.llm.replaying import ReplayAsker
 from autointerp.llm.request import Answer, Failure, Request, Response
 from autointerp.llm.retrying import Retrying, retry_after
 from tests.llm.doubles import YES, Counter, ScriptedClient, request
@@ -41,7 +43,7 @@ def _retry(script: Sequence[Answer | Exception], attempts: int) -> tuple[Answer,
         waits.append(seconds)
 
     client = ScriptedClient(list(script))
-    return asyncio.run(Retrying(client, attempts, sleep).complete(request())), waits, client
+    return asyncio.run(Retrying(client, attempts, sleep=sleep).complete(request())), waits, client
 
 
 def test_faults_are_tried_again_after_the_wait_that_was_asked_for() -> None:
@@ -114,6 +116,98 @@ def test_no_more_in_flight_than_slots_and_a_waiting_request_holds_none() -> None
 
     asyncio.run(two())
     assert order == ["a", "b", "a"]
+
+
+class Crowded:
+    """Takes so many at once and answers 429 beyond; 2 ms each."""
+
+    def __init__(self, room: int, retry_after: float | None = None) -> None:
+        self.room, self.retry_after = room, retry_after
+        self.now = self.refused = self.served = 0
+        self.early = 0
+        self.closed_until = 0.0
+
+    async def complete(self, request: Request) -> Answer:
+        loop = asyncio.get_running_loop()
+        self.early += loop.time() + 0.002 < self.closed_until
+        if self.now >= self.room:
+            self.refused += 1
+            if self.retry_after:
+                self.closed_until = loop.time() + self.retry_after
+            raise Transient("the endpoint answered 429", self.retry_after, billed=False, crowded=True)
+        self.now += 1
+        await asyncio.sleep(0.002)
+        self.now -= 1
+        self.served += 1
+        return YES
+
+
+def _crowd(limited: Limited, count: int) -> None:
+    async def sleep(_: float) -> None:
+        await asyncio.sleep(0.001)
+
+    async def all_at_once() -> None:
+        client = Retrying(limited, 1000, sleep=sleep)
+        await asyncio.gather(*(client.complete(request(str(i))) for i in range(count)))
+
+    asyncio.run(all_at_once())
+
+
+def test_concurrency_backs_off_when_the_endpoint_is_crowded() -> None:
+    endpoint = Crowded(room=4)
+    limited = Limited(endpoint, 64)
+    _crowd(limited, 600)
+    assert endpoint.served == 600
+    assert limited.slots < 12
+    assert endpoint.refused < 600, "at 64 at once nearly every try would be refused"
+
+
+def test_concurrency_recovers_when_there_is_room_again() -> None:
+    endpoint = Crowded(room=4)
+    limited = Limited(endpoint, 32)
+    _crowd(limited, 200)
+    low = limited.slots
+    assert low < 12
+    endpoint.room = 1000
+    _crowd(limited, 600)
+    assert limited.slots > 20 > low
+
+
+def test_nothing_is_sent_before_the_time_that_the_endpoint_asked_for() -> None:
+    endpoint = Crowded(room=2, retry_after=0.05)
+    limited = Limited(endpoint, 8)
+    _crowd(limited, 30)
+    assert endpoint.served == 30
+    assert endpoint.early <= 8 * endpoint.refused / 2, "only what was sent before the refusal was known"
+    assert endpoint.refused < 40
+
+
+def test_an_endpoint_that_is_down_ends_the_run_and_not_its_units() -> None:
+    waits: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        waits.append(seconds)
+
+    client = Retrying(ScriptedClient([Transient("no connection")] * 100), 2, "openai http://here/v1", sleep)
+
+    async def ask() -> list[Answer]:
+        return [await client.complete(request(str(i))) for i in range(20)]
+
+    with pytest.raises(BadInput, match=r"openai http://here/v1 gives no answers: no connection \(2 tries\), 8 req"):
+        asyncio.run(ask())
+
+
+def test_a_replay_has_no_provider_and_says_what_it_lacks(tmp_path: Path) -> None:
+    with open_ledger(tmp_path / "ledger.sqlite") as ledger:
+        ledger.put(request("known"), "e", YES)
+        replay = Recorded(None, ledger, "e")
+        assert asyncio.run(replay.complete(request("known"))) == replace(YES, cached=True)
+        with pytest.raises(UnrecordedRequest, match="the ledger holds no answer to request [0-9a-f]{12} to model 'm'"):
+            asyncio.run(replay.complete(request("new")))
+        asker = ReplayAsker(ledger, "e", 1)
+        assert ask_all(asker, [request("known")], Counter()) == [replace(YES, cached=True)]
+        with pytest.raises(UnrecordedRequest):
+            ask_all(asker, [request("known"), request("new")], Counter())
 
 
 def test_what_the_ledger_holds_is_not_asked_and_identical_requests_share_a_flight(tmp_path: Path) -> None:

@@ -97,7 +97,7 @@ def test_the_report_states_what_is_missing_and_why(run: Path) -> None:
     for heading in ("What chance gives", "Differences", "Single-token units", "ceiling", "Spearman", "What it cost"):
         assert heading in text
     assert "8 up, 4 down" in text
-    assert "| explain | builtin | 120 | 20 | 36,000 | 1,500 | unknown |" in text
+    assert "| explain | builtin | 120 | 20 | 36,000 | 9,000 | 1,500 | unknown | 6,300 tokens |" in text
     assert not re.search(r"\b(nan|None)\b", text)
 
 

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,6 +11,8 @@ import torch
 
 from autointerp.collect.token_table import TokenTable
 from autointerp.errors import BadInput
+from autointerp.llm.ledger import open_ledger
+from autointerp.llm.replaying import ReplayModel
 from autointerp.models import load_model
 from autointerp.progress import Bar
 from autointerp.prompting import load_prompt
@@ -33,6 +37,7 @@ class OneByOne:
 
     def __init__(self, loaded: Any) -> None:
         self.tokenizer, self._model = loaded.tokenizer, loaded.model
+        self.identity = "one by one"
         self.seen: list[str] = []
 
     def _logits(self, ids: Sequence[int]) -> torch.Tensor:
@@ -192,3 +197,53 @@ def test_the_bank_is_seeded_and_hostile_text_is_one_line(loaded: Any) -> None:
     assert [t.count(",") + 1 >= n for t, n in zip(first, (3, 6, 12, 3, 6, 12), strict=True)] == [True] * 6
     assert one_line("a\n\nHere: ignore\x07 this. ") == "a Here: ignore this"
     assert same_vocabulary(loaded.tokenizer, loaded.tokenizer)
+
+
+def _tasks(loaded: Any) -> list[Task]:
+    contexts = tuple(_context(loaded, text, n) for n, text in enumerate(("the sea and rain", "two rivers return")))
+    return [Task("rain, sea", contexts), Task("numbers", contexts[:1]), Task("rain, sea", contexts[1:])]
+
+
+def _predicted(simulator: Any, tasks: Sequence[Task]) -> list[bytes]:
+    found = dict(simulator.simulate(tasks, Bar()))
+    return [found[place].predicted.tobytes() for place in range(len(tasks))]
+
+
+def test_what_lift_computed_is_in_the_ledger_of_the_tokens_used_alone(loaded: Any, tmp_path: Path) -> None:
+    tasks, prompt = _tasks(loaded), load_prompt("lift/v1")
+    plain = _predicted(Lift(OneByOne(loaded), prompt, BANK, 2, True), tasks)
+    path = tmp_path / "ledger.sqlite"
+    with open_ledger(path) as ledger:
+        model = OneByOne(loaded)
+        assert _predicted(Lift(model, prompt, BANK, 2, True, ledger), tasks) == plain
+        replay: Any = ReplayModel(loaded.tokenizer, model.identity)
+        assert _predicted(Lift(replay, prompt, BANK, 2, True, ledger), tasks) == plain
+        with pytest.raises(BadInput, match="the ledger lacks log-probabilities of model one by one"):
+            _predicted(Lift(replay, prompt, BANK[:1], 2, True, ledger), tasks)
+    used = {1: len(np.unique(np.concatenate([c.tokens for c in tasks[0].contexts]))),
+            2: len(np.unique(tasks[1].contexts[0].tokens))}  # fmt: skip
+    with sqlite3.connect(path) as base:
+        sizes = sorted(size // 4 for (size,) in base.execute("SELECT length(data) FROM numbers"))
+    assert sizes == sorted(used.values())
+
+
+def test_a_batch_that_the_ledger_holds_in_part_runs_whole(loaded: Any, tmp_path: Path) -> None:
+    tasks, prompt = _tasks(loaded), load_prompt("lift/v1")
+    with open_ledger(tmp_path / "ledger.sqlite") as ledger:
+        _predicted(Lift(OneByOne(loaded), prompt, BANK, 2, True, ledger), tasks)
+        with sqlite3.connect(tmp_path / "ledger.sqlite") as base:
+            base.execute("DELETE FROM numbers WHERE rowid = 1")
+        model = OneByOne(loaded)
+        _predicted(Lift(model, prompt, BANK, 2, True, ledger), tasks)
+    assert len(model.seen) == 2 + len(BANK)
+
+
+def test_what_digits_computed_is_in_the_ledger(loaded: Any, tmp_path: Path) -> None:
+    tasks, prompt = _tasks(loaded), load_prompt("digits/v1")
+    plain = _predicted(Digits(OneByOne(loaded), prompt), tasks)
+    with open_ledger(tmp_path / "ledger.sqlite") as ledger:
+        assert _predicted(Digits(OneByOne(loaded), prompt, ledger), tasks) == plain
+        replay: Any = ReplayModel(loaded.tokenizer, "one by one")
+        assert _predicted(Digits(replay, prompt, ledger), tasks) == plain
+        with pytest.raises(BadInput, match="the ledger lacks"):
+            _predicted(Digits(replay, prompt, ledger), [Task("another", tasks[0].contexts)])

@@ -1,0 +1,62 @@
+"""Verbs about endpoints: what one can do, and what a study will cost."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from autointerp.cli.arguments import LedgerFile, Out, Overrides, StudyFile, folder_of
+from autointerp.study import load_study
+
+StudyOption = Annotated[
+    Path | None, typer.Option("--study", metavar="STUDY", help="the study with the section [llm.NAME]")
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verbs."""
+    app.command()(estimate)
+    llm = typer.Typer(help="Language-model endpoints.", no_args_is_help=True)
+    llm.callback()(_group)
+    llm.command()(check)
+    app.add_typer(llm, name="llm")
+
+
+def _group() -> None:
+    """Language-model endpoints."""
+
+
+def estimate(study: StudyFile, out: Out = None, overrides: Overrides = None, ledger: LedgerFile = None) -> None:
+    """Requests, tokens and dollars per stage, before anything is spent: no call is made.
+
+    Corpus, SAE and units are prepared first if they are not there yet (the run then takes them up).
+    """
+    from autointerp.run.estimating import estimate as count
+    from autointerp.run.estimating import shown
+
+    configured = load_study(study, overrides or ())
+    for line in shown(count(configured, folder_of(study, out), ledger=ledger), configured):
+        typer.echo(line)
+
+
+def check(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="a section [llm.NAME]", show_default=False)],
+    study: StudyOption = None,
+    overrides: Overrides = None,
+) -> None:
+    """One or two small real calls: what an endpoint can do, how fast it is. What is found is remembered."""
+    from autointerp.errors import BadInput, nearest
+    from autointerp.llm.check import check as look
+    from autointerp.study import parse_study
+
+    configured = load_study(study, overrides or ()) if study is not None else parse_study({}, overrides or ())
+    if name not in configured.llm:
+        raise BadInput(f"no section [llm.{name}] in the study", nearest(name, configured.llm))
+    found = look(configured.llm[name], name)
+    width = max(len(label) for label, _ in found.rows)
+    for label, value in found.rows:
+        typer.echo(f"{label:<{width}}  {value}")
+    if found.problem is not None:
+        raise found.problem

@@ -1,0 +1,104 @@
+"""Verbs on what a run left: plot, report, verify, and the ledger."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from autointerp.cli.arguments import RunFolder
+from autointerp.errors import CheckFailed
+
+LedgerOf = Annotated[Path, typer.Argument(metavar="RUN", help="a run folder, or a ledger's file", show_default=False)]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verbs."""
+    app.command()(plot)
+    app.command()(report)
+    app.command()(verify)
+    ledger = typer.Typer(help="The ledger of answers: what it holds, out of it, out with it.", no_args_is_help=True)
+    ledger.command()(show)
+    ledger.command()(export)
+    ledger.command()(prune)
+    app.add_typer(ledger, name="ledger")
+
+
+def plot(run: RunFolder) -> None:
+    """Every figure again, from the tables alone: no model and no network."""
+    from autointerp.plot.stage import plot as draw
+
+    for figure in draw(run):
+        typer.echo(figure)
+
+
+def report(run: RunFolder) -> None:
+    """report.md again, from the tables alone."""
+    from autointerp.report.sources import write_sources
+    from autointerp.report.stage import report as write
+
+    typer.echo(write(run))
+    typer.echo(write_sources(run))
+
+
+def verify(run: RunFolder) -> None:
+    """Check hashes, disjoint splits and coverage; exit 1 names what is wrong."""
+    from autointerp.verify import verify as look
+
+    checks = look(run)
+    for check in checks:
+        typer.echo(f"{'ok  ' if check.ok else 'FAIL'}  {check.name}: {check.detail}")
+    wrong = [check for check in checks if not check.ok]
+    if wrong:
+        raise CheckFailed(f"{len(wrong)} of {len(checks)} checks failed, first: {wrong[0].name}: {wrong[0].detail}")
+    typer.echo(f"all {len(checks)} checks passed")
+
+
+def show(ledger: LedgerOf) -> None:
+    """What a ledger holds: answers, failures and tokens, per endpoint and model."""
+    from autointerp.llm.housekeeping import ledger_file, summary
+
+    for line in summary(ledger_file(ledger)):
+        typer.echo(line)
+
+
+def export(
+    ledger: LedgerOf,
+    out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="default: standard output")] = None,
+) -> None:
+    """Every request and its answer as JSON lines."""
+    from autointerp.artifacts import atomic_path
+    from autointerp.llm.housekeeping import export_lines, ledger_file
+
+    lines = export_lines(ledger_file(ledger))
+    if out is None:
+        for line in lines:
+            typer.echo(line)
+        return
+    count = 0
+    with atomic_path(out) as temporary, temporary.open("w", encoding="utf8") as file:
+        for line in lines:
+            file.write(f"{line}\n")
+            count += 1
+    typer.echo(f"{count:,} answers in {out}")
+
+
+def prune(
+    ledger: LedgerOf,
+    failures: Annotated[bool, typer.Option("--failures", help="refusals, cut answers: they are asked again")] = False,
+    before: Annotated[datetime | None, typer.Option("--before", formats=["%Y-%m-%d"], help="older answers")] = None,
+    model: Annotated[str | None, typer.Option("--model", help="this model's answers")] = None,
+    endpoint: Annotated[
+        str | None, typer.Option("--endpoint", help="this endpoint's answers, as `show` names it")
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="every answer")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="do it; without, only say what would go")] = False,
+) -> None:
+    """Remove answers, which are then asked, and paid, again. Conditions narrow each other."""
+    from autointerp.llm.housekeeping import Chosen, ledger_file, remove
+
+    chosen = Chosen(failures, before, model, endpoint, everything)
+    count = remove(ledger_file(ledger), chosen, really=yes)
+    typer.echo(f"{count:,} answers removed" if yes else f"{count:,} answers would go: add --yes to remove them")

@@ -1,0 +1,90 @@
+"""Verbs that run a study: demo, run, and one per stage."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from autointerp.cli.arguments import Batch, LedgerFile, Out, Overrides, Replay, StudyFile, folder_of
+from autointerp.errors import Interrupted
+from autointerp.study import Study, load_study
+
+_STAGES = {
+    "train": "Split the corpus and train the SAEs",
+    "collect": "Survey and sample units, gather their contexts",
+    "explain": "Propose explanations, choose one per unit on evidence",
+    "simulate": "Predict activations on held-out contexts",
+    "judge": "Let judges tell active from inactive contexts by the explanation",
+    "score": "Correlate predicted with true activations",
+    "compare": "Compare the arms, with intervals",
+}
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verbs."""
+    app.command()(demo)
+    app.command()(run)
+    for name, text in _STAGES.items():
+        app.command(name=name, help=f"{text} (and the stages before it that are not up to date)")(_stage(name))
+
+
+def demo(
+    out: Annotated[Path, typer.Option("--out", help="run folder")] = Path("results/demo"),
+    quick: Annotated[
+        bool, typer.Option("--quick", help="fewer tokens and units: under 90 seconds, wide intervals")
+    ] = False,
+    overrides: Overrides = None,
+) -> None:
+    """The embedded example: SmolLM2-135M, no key and no network."""
+    from autointerp.demo import demo_study
+
+    _go(demo_study(quick, overrides or ()), out)
+
+
+def run(
+    study: StudyFile,
+    out: Out = None,
+    overrides: Overrides = None,
+    ledger: LedgerFile = None,
+    replay: Replay = False,
+    batch: Batch = False,
+) -> None:
+    """Every stage of a study; stages that are up to date are not run again."""
+    _go(load_study(study, overrides or ()), folder_of(study, out), ledger=ledger, replay=replay, batch=batch)
+
+
+def _stage(name: str) -> Callable[..., None]:
+    def command(
+        study: StudyFile, out: Out = None, overrides: Overrides = None, ledger: LedgerFile = None, batch: Batch = False
+    ) -> None:
+        _go(load_study(study, overrides or ()), folder_of(study, out), until=name, ledger=ledger, batch=batch)
+
+    return command
+
+
+def _go(
+    study: Study,
+    out: Path,
+    until: str | None = None,
+    ledger: Path | None = None,
+    replay: bool = False,
+    batch: bool = False,
+) -> None:
+    from autointerp.run import run
+
+    try:
+        finished = run(study, out, until=until, ledger=ledger, replay=replay, batch=batch)
+    except KeyboardInterrupt as stopped:  # before the command line's own handler makes an exit of 1 of it
+        raise Interrupted from stopped
+    if until is None:
+        typer.echo(finished.headline())
+        typer.echo("")
+        typer.echo(f"report   {finished.folder / 'report.md'}")
+        for figure in finished.figures():
+            typer.echo(f"figure   {figure}")
+        typer.echo(f"tables   {finished.folder}/*.parquet   check them: autointerp verify {finished.folder}")
+    else:
+        typer.echo(f"{until}: done, in {finished.folder}")

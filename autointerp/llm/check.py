@@ -1,0 +1,139 @@
+"""What `autointerp llm check` shows: one or two small real calls to a configured model, and what they told."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt
+
+from autointerp.errors import BadInput
+from autointerp.llm.capabilities import UNKNOWN, Capabilities, known, remember
+from autointerp.llm.client import Transient
+from autointerp.llm.open import LOCAL, check_llm, open_provider
+from autointerp.llm.request import Answer, Request
+from autointerp.llm.retrying import wait
+from autointerp.study import Llm
+
+Rows = list[tuple[str, str]]
+_QUESTION = (("user", "Name the capital of France in one sentence."),)
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What a check found."""
+
+    rows: Rows
+    """(what, finding) pairs, to be shown."""
+    answers: tuple[Answer, ...]
+    """What the model answered: to be paid for."""
+    problem: BadInput | None
+    """Why it can't be asked; None when it can."""
+
+
+def check(llm: Llm, name: str, attempts: int = 1) -> Checked:
+    """Ask the model that `[llm.name]` configures, and remember what it can do.
+
+    `attempts`: tries in all, where the endpoint is at fault. A model in the process is loaded and measured. Raises
+    BadInput for what is wrong before any call (no such provider, a missing key); what the calls show to be wrong is
+    the result's `problem`.
+    """
+    check_llm(llm)
+    try:
+        found, answers = _measure_local(llm) if llm.provider == LOCAL else asyncio.run(_probe(llm, attempts))
+    except Transient as fault:
+        problem = BadInput(f"[llm.{name}] model '{llm.model}' can't be asked: {fault.reason}",
+                           "check that the endpoint is up, and base_url")  # fmt: skip
+        return Checked(_unreachable(llm, fault.reason), (), problem)
+    except BadInput as refused:
+        return Checked(_unreachable(llm, refused.what), (), BadInput(f"[llm.{name}] {refused.what}", refused.remedy))
+    if llm.provider != LOCAL:
+        remember(found)
+    return Checked(_rows(llm, found, answers), answers, None)
+
+
+async def _probe(llm: Llm, attempts: int) -> tuple[Capabilities, tuple[Answer, ...]]:
+    provider = open_provider(llm)
+    again = AsyncRetrying(
+        retry=retry_if_exception_type(Transient), stop=stop_after_attempt(attempts), wait=wait, reraise=True
+    )
+    try:
+        found: Capabilities = await again(provider.probe)
+    finally:
+        await provider.aclose()
+    answers: tuple[Answer, ...] = getattr(provider, "probe_answers", ())
+    return found, answers
+
+
+def _measure_local(llm: Llm) -> tuple[Capabilities, tuple[Answer, ...]]:
+    from autointerp.llm.local import LocalModel
+    from autointerp.models import load_model
+
+    loaded = load_model(llm.model)
+    model = LocalModel(loaded, llm.batch)
+    request = Request(_QUESTION, llm.model, 32, 0.0, 0)
+    model.generate([replace(request, max_tokens=1)])  # the first pass of a process is a slow one
+    start = time.perf_counter()
+    (answer,) = model.generate([request])
+    seconds = time.perf_counter() - start
+    found = known(llm) or Capabilities(model.identity, llm.model)
+    found = replace(
+        found,
+        endpoint=model.identity,
+        context=getattr(loaded.model.config.get_text_config(), "max_position_embeddings", None),
+        latency=seconds,
+        tokens_per_second=answer.output_tokens / seconds if answer.output_tokens else None,
+    )
+    return found, (answer,)
+
+
+def _unreachable(llm: Llm, reason: str) -> Rows:
+    return [("reachable", f"no: {reason}"), ("model", llm.model)]
+
+
+def _rows(llm: Llm, found: Capabilities, answers: Sequence[Answer]) -> Rows:
+    return [
+        ("reachable", f"yes: {found.endpoint}"),
+        ("model", found.model),
+        ("chat logprobs", _alternatives(found.top_logprobs, found.whole_distribution)),
+        ("prompt logprobs", _alternatives(found.prompt_logprobs, found.whole_distribution)),
+        ("JSON mode", _yes(found.json_object)),
+        ("seed", _yes(found.seed)),
+        ("context length", UNKNOWN if found.context is None else f"{found.context:,} tokens"),
+        ("latency", UNKNOWN if found.latency is None else f"{found.latency:.2f} s"),
+        ("tokens per second", UNKNOWN if found.tokens_per_second is None else f"{found.tokens_per_second:.1f}"),
+        ("price", _price(llm)),
+        ("this check used", _used(answers)),
+    ]
+
+
+def _alternatives(count: int, whole: bool) -> str:
+    if whole:
+        return "yes: the whole vocabulary"
+    return f"yes: {count} per token" if count else "no"
+
+
+def _yes(has: bool) -> str:
+    return "yes" if has else "no"
+
+
+def _price(llm: Llm) -> str:
+    """Dollars per million tokens, as the study gives them; an unknown price is said to be unknown."""
+    if llm.provider == LOCAL:
+        return "nothing: it runs in this process"
+    if llm.input_usd is None or llm.output_usd is None:
+        return f"{UNKNOWN}: give input_usd and output_usd in the study"
+    cached = "" if llm.cached_input_usd is None else f"${llm.cached_input_usd:g} cached input, "
+    return f"${llm.input_usd:g} input, {cached}${llm.output_usd:g} output per million tokens"
+
+
+def _used(answers: Sequence[Answer]) -> str:
+    if not answers:
+        return UNKNOWN
+    counts = [(answer.input_tokens, answer.output_tokens) for answer in answers]
+    prompt, written = (None if None in column else sum(n or 0 for n in column) for column in zip(*counts, strict=True))
+    if prompt is None or written is None:
+        return f"{UNKNOWN}: the endpoint does not count tokens"
+    return f"{prompt:,} prompt tokens and {written:,} answer tokens, in {len(counts)} calls"

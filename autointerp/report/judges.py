@@ -1,0 +1,73 @@
+"""The report's section on the judges: their scores beside what chance gives."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from autointerp.compare.arms import plain
+from autointerp.compare.outcome import Outcome
+from autointerp.compare.rows import NO_BASELINE, OWN_SHUFFLED, Cell, Row
+from autointerp.compare.words import number, p_text, with_interval
+from autointerp.records import Pairing
+from autointerp.report.markdown import escape, table
+from autointerp.score.classification import CLASSIFICATIONS
+from autointerp.score.slices import JUDGED
+
+_UNKNOWN = "\u2013"
+
+
+def judges(outcome: Outcome) -> str:
+    """Every judge's table, chance in a column of its own; '' when the run asked none."""
+    tables = [_judge(outcome, name) for name in outcome.study.judge.methods]
+    if not tables:
+        return ""
+    shuffled = outcome.study.judge.derangements
+    words = (
+        "A judge reads an explanation and some of the unit's held-out contexts, as many active ones as ones checked to "
+        "be inactive, and says of each whether the unit is active in it. *Chance* is what an answer that knows nothing "
+        "gets at best (for F1: always yes). Each unit was also judged with other units' explanations of its arm (mean "
+        f"over {shuffled} seeded derangement{'s' if shuffled > 1 else ''}): that is what this model really gets "
+        "without knowing the unit. AUROC is the same as balanced accuracy where the endpoint gives no "
+        "log-probabilities. A unit without enough active or inactive held-out contexts can't be judged; dense units "
+        "have few inactive ones."
+    )
+    return "\n\n".join(["## Judges", words, *tables])
+
+
+def _judge(outcome: Outcome, judge: str) -> str:
+    rows = [row for metric in CLASSIFICATIONS for row in _rows(outcome, Cell(judge, metric, JUDGED))]
+    head = ["metric", "arm", "why unscored", "chance", "own explanation", "another unit's", "own minus another's", "p",
+            "scored"]  # fmt: skip
+    return f"### `{judge.replace('`', '')}`\n\n{table(head, rows, left=3)}"
+
+
+def _rows(outcome: Outcome, cell: Cell) -> Iterator[list[str]]:
+    metric = cell.metric.replace("_", " ")
+    for arm in outcome.arms:
+        own = outcome.row(cell, arm)
+        if own is None:
+            continue
+        null = outcome.row(cell, arm, NO_BASELINE, Pairing.SHUFFLED)
+        over = outcome.row(cell, arm, OWN_SHUFFLED)
+        yield [
+            metric, escape(plain(arm)), escape(own.reasons) or _UNKNOWN, number(own.chance), _mean(own), _mean(null),
+            *_difference(over), f"{own.n} of {own.n + own.unscored}",
+        ]  # fmt: skip
+    for against in outcome.contrasts(cell):
+        if against.baseline != OWN_SHUFFLED and against.difference is not None:
+            name = f"{plain(against.arm)} minus {plain(against.baseline)}"
+            shown, p = _difference(against)
+            units = f"{against.n} v {against.n_baseline}"
+            yield [metric, escape(name), _UNKNOWN, number(0.0), shown, _UNKNOWN, _UNKNOWN, p, units]
+
+
+def _mean(row: Row | None) -> str:
+    return _UNKNOWN if row is None or row.mean is None else with_interval(row.mean, row.low, row.high)
+
+
+def _difference(row: Row | None) -> list[str]:
+    """The difference with its interval, and its p."""
+    if row is None or row.difference is None:
+        return [_UNKNOWN, _UNKNOWN]
+    shown = with_interval(row.difference, row.difference_low, row.difference_high)
+    return [shown, p_text(row.p).removeprefix("p = ").removeprefix("p ") or _UNKNOWN]

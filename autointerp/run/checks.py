@@ -1,0 +1,84 @@
+"""What is looked at before anything runs: a study that can't be run as it is stops here, with one line."""
+
+from __future__ import annotations
+
+from autointerp.errors import BadInput, BudgetReached
+from autointerp.judge.registry import check_judges
+from autointerp.llm.budgeted import check_price
+from autointerp.llm.capabilities import known
+from autointerp.llm.check import check
+from autointerp.llm.open import LOCAL, check_llm
+from autointerp.llm.prices import Tokens, price, used
+from autointerp.progress import say
+from autointerp.run.bench import Bench
+from autointerp.run.explaining import check_explain
+from autointerp.simulate.registry import Needs, check_simulator, needs_of
+from autointerp.study import Llm, Study
+
+
+def used_llms(study: Study) -> dict[str, Llm]:
+    """The language models that the study may ask, by name."""
+    names = [study.explain.llm, study.simulate.llm, *([study.judge.llm] if study.judge.methods else [])]
+    return {name: study.llm[name] for name in dict.fromkeys(names)}
+
+
+def check_study(bench: Bench) -> None:
+    """Raise BadInput for an unusable folder, a missing key or price, an unknown method, shares that don't fit."""
+    check_methods(bench)
+    for llm in used_llms(bench.study).values():
+        if not bench.mode.replay:
+            check_llm(llm)
+        if llm.provider != LOCAL:
+            check_price(bench.study.budget, llm)
+
+
+def check_methods(bench: Bench) -> None:
+    """The part of `check_study` that holds without keys and prices."""
+    if bench.run.exists() and not bench.run.is_dir():
+        raise BadInput(f"{bench.run} is a file", "give a folder with --out")
+    check_simulator(bench.study)
+    check_explain(bench.study)
+    check_judges(bench.study)
+
+
+def find_capabilities(bench: Bench) -> None:
+    """Find out what the endpoints of simulator and judges can do, unless it is known, and hold the simulator to it.
+
+    An endpoint that was never probed gets one or two small calls, which the run pays for (stage `check`). What is
+    known goes into the ledger, since requests depend on it. Raises BadInput where the simulator needs more than its
+    endpoint gives.
+    """
+    study = bench.study
+    if bench.mode.replay:
+        return
+    names = [study.simulate.llm] if needs_of(study.simulate.method) != Needs() else []
+    names += [study.judge.llm] if study.judge.methods else []
+    for name in dict.fromkeys(names):
+        llm = study.llm[name]
+        if llm.provider != LOCAL:
+            if known(llm) is None:
+                _probe(bench, name)
+            if (found := known(llm)) is not None:
+                bench.ledger.keep_capabilities(found)
+    check_simulator(study)
+
+
+def _probe(bench: Bench, name: str) -> None:
+    llm = bench.study.llm[name]
+    say(f"[llm.{name}] one or two small calls, to see what '{llm.model}' can do")
+    ticket = bench.usage.reserve(_STAGE, llm.model, _PROBE, price(llm, _PROBE))
+    if ticket is None:
+        raise BudgetReached(f"the budget has no room for a probe of [llm.{name}] ({_PROBE.total:,} tokens at most)")
+    checked = check(llm, name, llm.attempts)
+    if checked.problem is not None:
+        raise checked.problem
+    parts = [used(answer) for answer in checked.answers]
+    if None not in parts:
+        tokens = Tokens(sum(p.input for p in parts if p), sum(p.output for p in parts if p))
+        bench.usage.settle(ticket, tokens, price(llm, tokens))
+    bench.usage.count(_STAGE, llm.model, requests=len(parts))
+
+
+_STAGE = "check"
+_PROBE = Tokens(4000, 400)
+"""More than a probe can use."""

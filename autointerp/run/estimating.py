@@ -1,0 +1,196 @@
+"""`autointerp estimate`: the requests that a run will make, counted by the code that makes them, and none is sent.
+
+The stages before the first request (corpus, train, collect) run for real, in the run folder, where the run takes
+them up. Then every asking stage runs in a scratch folder against an asker that counts: with the real prompts, and
+with a stand-in of twenty words for every explanation that a model has still to write.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from autointerp.explain.ask import settle
+from autointerp.explain.base import PromptedCandidate
+from autointerp.llm.counting import CountingAsker, Tally, token_counter
+from autointerp.llm.open import LOCAL, Mode, identity_of
+from autointerp.llm.prices import BATCH_DISCOUNT, Tokens, dollars, price
+from autointerp.models import load_tokenizer
+from autointerp.progress import Bar, say
+from autointerp.records import Candidate, Unscored
+from autointerp.run.bench import Bench
+from autointerp.run.checks import check_methods
+from autointerp.run.explaining import planned, to_rank, write_choice
+from autointerp.run.paths import LEDGER
+from autointerp.run.ranking import rank
+from autointerp.run.settling import settle as join_held_out
+from autointerp.run.stages import asking_work, carry_out
+from autointerp.study import Llm, Study
+
+_STAND_IN = "words and parts of words that name a kind of thing, in texts about one subject or another, number"
+_RANKING = "explain (rank)"
+BATCHED = frozenset({"explain", "judge"})
+"""Stages that the batch interfaces take."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """What one stage will ask of one model."""
+
+    stage: str
+    name: str
+    """Of the section [llm.NAME]."""
+    llm: Llm
+    requests: int
+    """Distinct ones, those in the ledger included."""
+    known: int
+    """Of `requests`: in the ledger already."""
+    tokens: Tokens
+    """Of the rest: prompt tokens, and an upper bound of answer tokens."""
+    rough: bool
+    """The model's tokenizer is not known: prompt tokens are those of the subject's."""
+
+    @property
+    def usd(self) -> float | None:
+        """At most; None where a price is unknown."""
+        return dollars(price(self.llm, self.tokens))
+
+    @property
+    def batch_usd(self) -> float | None:
+        """The same through the batch interface."""
+        discount = BATCH_DISCOUNT if self.stage in BATCHED and self.llm.provider != LOCAL else 1.0
+        return dollars(price(self.llm, self.tokens, discount))
+
+
+class _Dry(Bench):
+    """A bench whose askers count."""
+
+    def __init__(self, study: Study, run: Path, ledger: Path) -> None:
+        super().__init__(study, run, Mode(), ledger)
+        self.tallies: dict[tuple[str, str], Tally] = {}
+
+    @contextmanager
+    def asker(self, name: str, stage: str, *, batch: bool = False) -> Iterator[Any]:
+        """Nobody, for the study's model `name`."""
+        llm = self.study.llm[name]
+        tally = self.tallies.setdefault((stage, name), Tally())
+        tokenizer, _ = _tokenizer(self.study, llm)
+        yield CountingAsker(self.ledger, identity_of(llm), token_counter(tokenizer), tally)
+
+
+def _tokenizer(study: Study, llm: Llm) -> tuple[Any, bool]:
+    """The model's tokenizer, or the subject's as a stand-in, and whether it is one."""
+    if llm.provider == LOCAL:
+        return load_tokenizer(llm.model), False
+    if llm.tokenizer is not None:
+        return load_tokenizer(llm.tokenizer), False
+    return load_tokenizer(study.subject.model, study.subject.revision), True
+
+
+def estimate(study: Study, out: str | Path, ledger: str | Path | None = None) -> list[Line]:
+    """What each stage will ask; no call is made, and no key is needed.
+
+    Raises BadInput for a study that can't be run as it is. Retries and re-asks are not foreseen.
+    """
+    folder = Path(out)
+    path = folder / LEDGER if ledger is None else Path(ledger)
+    bench = Bench(study, folder, Mode(replay=True), path)
+    check_methods(bench)
+    try:
+        carry_out(bench, folder, "collect")
+    finally:
+        bench.close()
+    with tempfile.TemporaryDirectory() as scratch:
+        dry = _Dry(study, folder, path)
+        try:
+            _count(dry, folder, Path(scratch))
+        finally:
+            dry.close()
+    return [
+        Line(
+            stage, name, study.llm[name], tally.requests, tally.known, Tokens(tally.input_tokens, tally.output_tokens),
+            _tokenizer(study, study.llm[name])[1],
+        )
+        for (stage, name), tally in dry.tallies.items()
+        if tally.requests
+    ]  # fmt: skip
+
+
+def _count(dry: _Dry, folder: Path, scratch: Path) -> None:
+    say("counting requests ...")
+    for name in ("contexts.parquet", "documents.parquet", "work"):
+        (scratch / name).symlink_to((folder / name).resolve())
+    plan = planned(dry, folder)
+    with dry.asker(dry.study.explain.llm, "explain") as asker:
+        settle(plan.proposals, asker, Bar())
+    number = count()  # stand-ins differ, as explanations will: equal requests are counted once
+    candidates: list[list[Candidate | Unscored]] = [
+        [Candidate(f"{_STAND_IN} {next(number)}", p.explainer) if isinstance(p, PromptedCandidate) else p for p in row]
+        for row in plan.proposals
+    ]
+    if dry.simulator_asks:
+        with dry.simulator(_RANKING) as simulator:
+            rank(simulator, to_rank(plan, candidates), plan.material.contexts)
+    scores: list[list[float | Unscored]] = [[0.0 for _ in row] for row in candidates]
+    write_choice(scratch, plan, candidates, scores)
+    join_held_out(scratch)
+    if dry.simulator_asks:
+        asking_work("simulate", dry, scratch)
+    if dry.study.judge.methods:
+        asking_work("judge", dry, scratch)
+
+
+def shown(lines: Sequence[Line], study: Study) -> Iterator[str]:
+    """The estimate as an aligned table, and what to know about it."""
+    head = ("stage", "model", "requests", "in ledger", "prompt tokens", "answer tokens, at most", "dollars, at most")
+    rows = [head, *(_cells(line.stage, line.llm.model, line) for line in lines)]
+    if lines:
+        rows.append(_sum(lines))
+    widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
+    for row in rows:
+        cells = (c.ljust(w) if n < 2 else c.rjust(w) for n, (c, w) in enumerate(zip(row, widths, strict=True)))
+        yield "  ".join(cells).rstrip()
+    yield ""
+    yield "No call was made. Retries and re-asks come on top; most answers are shorter than the most they may be."
+    batchable = [line for line in lines if line.stage in BATCHED and line.llm.provider != LOCAL]
+    if batchable:
+        yield f"With --batch: {_dollars([line.batch_usd for line in lines])}."
+    for name in dict.fromkeys(line.name for line in lines if line.rough):
+        yield (
+            f"Prompt tokens of [llm.{name}] are rough, counted with the subject's tokenizer: set llm.{name}.tokenizer "
+            "to a folder or hub id to count them with its own."
+        )
+    if study.simulate.method in _INSIDE and study.llm[study.simulate.llm].provider == LOCAL:
+        yield f"Simulator '{study.simulate.method}' runs in this process and makes no requests."
+
+
+_INSIDE = ("lift", "digits")
+
+
+def _cells(stage: str, model: str, line: Line) -> tuple[str, ...]:
+    tokens = line.tokens
+    about = "about " if line.rough else ""
+    return (
+        stage, model, f"{line.requests:,}", f"{line.known:,}", f"{about}{tokens.input:,}", f"{tokens.output:,}",
+        "none: in this process" if line.llm.provider == LOCAL else _dollars([line.usd]),
+    )  # fmt: skip
+
+
+def _sum(lines: Sequence[Line]) -> tuple[str, ...]:
+    about = "about " if any(line.rough for line in lines) else ""
+    paid = [line.usd for line in lines if line.llm.provider != LOCAL]
+    return (
+        "in all", "", f"{sum(line.requests for line in lines):,}", f"{sum(line.known for line in lines):,}",
+        f"{about}{sum(line.tokens.input for line in lines):,}", f"{sum(line.tokens.output for line in lines):,}",
+        _dollars(paid) if paid else "none: in this process",
+    )  # fmt: skip
+
+
+def _dollars(parts: Sequence[float | None]) -> str:
+    known = [part for part in parts if part is not None]
+    return f"${sum(known):,.4f}" if len(known) == len(parts) else "unknown (no price in the study)"

@@ -1,0 +1,71 @@
+"""Which unit is held against whose explanation: its own, and other units' of the same arm."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from autointerp.artifacts import rng_of
+from autointerp.records import Status, Unscored
+from autointerp.score.derangement import derangements
+from autointerp.score.slices import Held, read_slices
+from autointerp.study import Study
+from autointerp.tables import read_table
+
+OWN = -1
+"""In place of the number of a derangement: the unit's own explanation."""
+
+
+@dataclass(frozen=True)
+class Sampled:
+    """A sampled unit, with what it is scored on."""
+
+    unit: str
+    arm: str
+    explanation: str | Unscored
+    slices: Mapping[str, Held]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One unit on another unit's explanation, or on its own (derangement -1)."""
+
+    unit: Sampled
+    explained: Sampled
+    """Whose explanation it is."""
+    derangement: int
+
+
+def read_sampled(study: Study, run: Path) -> list[Sampled]:
+    """The units that were not excluded, in the order of the table."""
+    units = read_table(run / "units.parquet", ["unit", "arm", "status"])
+    texts = read_table(run / "explanations.parquet", ["unit", "text", "status", "reason"]).set_index("unit")
+    slices = read_slices(run, study.evidence)
+    rows = []
+    for unit, arm in units.loc[units["status"] != str(Status.EXCLUDED), ["unit", "arm"]].itertuples(index=False):
+        told = texts.loc[unit]
+        text = str(told["text"]) if told["status"] == str(Status.OK) else Unscored(f"no explanation: {told['reason']}")
+        rows.append(Sampled(unit, arm, text, slices.get((unit, 0), {})))
+    return rows
+
+
+def own_pairs(units: Sequence[Sampled]) -> list[Pair]:
+    """Every unit with its own explanation."""
+    return [Pair(unit, unit, OWN) for unit in units]
+
+
+def shuffled_pairs(units: Sequence[Sampled], count: int, seed: int) -> list[Pair]:
+    """`count` seeded derangements inside each arm; an arm of one unit has none (the score stage says why).
+
+    The first derangements are the same whatever `count` is.
+    """
+    pairs = []
+    for arm in dict.fromkeys(u.arm for u in units):
+        members = [u for u in units if u.arm == arm]
+        if len(members) < 2:
+            continue
+        drawn = derangements(len(members), count, rng_of(seed, "derangements", arm))
+        for number, row in enumerate(drawn):
+            pairs += [Pair(members[i], members[int(j)], number) for i, j in enumerate(row)]
+    return pairs

@@ -1,0 +1,73 @@
+"""Scores of yes-or-no judgements: how well the probability of "yes" tells true items from false ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float
+from scipy.stats import rankdata
+
+from autointerp.errors import BadInput, nearest
+from autointerp.records import Unscored
+
+ONE_KIND = Unscored("the judged items are all of one kind")
+YES = 0.5
+"""Above this probability an answer counts as "yes"."""
+
+Truth = Bool[np.ndarray, " item"]
+Probability = Float[np.ndarray, " item"]
+
+
+@dataclass(frozen=True)
+class Classification:
+    """A score of yes-or-no judgements, in [0, 1]."""
+
+    name: str
+    value: Callable[[Truth, Probability], float]
+    """Of items of both kinds."""
+    chance: Callable[[float], float]
+    """What an answer that knows nothing scores at best, where this share of the items is true."""
+
+
+def _balanced_accuracy(truth: Truth, probability: Probability) -> float:
+    """Mean of the shares of true and of false items that are answered right."""
+    yes = probability > YES
+    return float((yes[truth].mean() + (~yes[~truth]).mean()) / 2)
+
+
+def _f1(truth: Truth, probability: Probability) -> float:
+    """Harmonic mean of precision and recall: 2 tp / (2 tp + fp + fn)."""
+    yes = probability > YES
+    return float(2 * (yes & truth).sum() / (yes.sum() + truth.sum()))
+
+
+def _auroc(truth: Truth, probability: Probability) -> float:
+    """Probability that a true item gets more than a false one, ties counted half: Mann and Whitney's U / nm."""
+    n, m = int(truth.sum()), int((~truth).sum())
+    u = rankdata(probability)[truth].sum() - n * (n + 1) / 2
+    return float(u / (n * m))
+
+
+CLASSIFICATIONS: Mapping[str, Classification] = {
+    score.name: score
+    for score in (
+        Classification("balanced_accuracy", _balanced_accuracy, chance=lambda share: 0.5),
+        Classification("auroc", _auroc, chance=lambda share: 0.5),
+        Classification("f1", _f1, chance=lambda share: 2 * share / (1 + share)),  # always answering "yes"
+    )
+}
+"""By name, the headline of the judges first."""
+
+
+def classify(metric: str, truth: Truth, probability: Probability) -> float | Unscored:
+    """Score in [0, 1] of the probabilities; Unscored unless there are items of both kinds.
+
+    Raises BadInput for an unknown metric.
+    """
+    if metric not in CLASSIFICATIONS:
+        raise BadInput(f"no metric '{metric}' of judgements", nearest(metric, CLASSIFICATIONS))
+    if truth.all() or not truth.any():
+        return ONE_KIND
+    return CLASSIFICATIONS[metric].value(truth, probability)

@@ -1,0 +1,67 @@
+"""`digits-output`: Bills et al. 2023's expected values, for chat endpoints that give log-probabilities of the answer.
+
+The model writes one line per token, `index=digit`. At each digit that it writes, the probabilities of the ten digits
+are renormalised, and the prediction is their expected value. Lines carry the index and not the token: the index keeps
+a weak model in step, and nothing out of the context is in the answer that would have to be told from it.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import partial
+
+import numpy as np
+
+from autointerp.llm.request import Question, Request, Response, Unreadable
+from autointerp.quoting import quoted
+from autointerp.records import Context
+from autointerp.simulate.asked import Asked, Row
+from autointerp.simulate.expected import ALTERNATIVES, DIGITS, expected_digit, holders
+
+NAME = "digits-output"
+_SLACK = 32
+"""Tokens for a code fence, or a few words before the first line."""
+_LINE = re.compile(r"^[ \t]*([0-9]+)[ \t]*=[ \t]*(.*?)[ \t]*$", re.MULTILINE)
+WRONG_NUMBER = Unreadable("wrong number of values")
+NO_DIGIT = Unreadable("a value that is not a digit from 0 to 9")
+OTHER_TEXT = Unreadable("the log-probabilities are of another text than the answer")
+UNLIKELY = Unreadable("no digit among the top log-probabilities")
+
+
+class DigitsOutput(Asked):
+    """Predicts the expected digit at every token, 0 to 9."""
+
+    name = NAME
+
+    def question(self, explanation: str, context: Context) -> Question[Row]:
+        """One chat: the tokens by index; the answer ends after the last token's line."""
+        count = len(context.pieces)
+        request = Request(
+            messages=self._prompt.render(
+                explanation=quoted(explanation), tokens=[quoted(piece) for piece in context.pieces]
+            ),
+            model=self._model,
+            max_tokens=_SLACK + sum(len(f"{index}=9\n") for index in range(count)),
+            temperature=0.0,
+            seed=self._seed,
+            stop=("\n\n", f"\n{count}="),
+            top_logprobs=ALTERNATIVES,
+        )
+        return Question(request, partial(read_digits, count=count))
+
+
+def read_digits(response: Response, count: int) -> Row | Unreadable:
+    """The expected digit of each of `count` tokens; Unreadable unless there is one line for each, in their order."""
+    lines = list(_LINE.finditer(response.text))
+    if [line[1] for line in lines] != [str(index) for index in range(count)]:
+        return WRONG_NUMBER
+    if not all(len(line[2]) == 1 and line[2] in DIGITS for line in lines):
+        return NO_DIGIT
+    spelled = "".join(token.text for token in response.logprobs)
+    shift = spelled.find(response.text.strip())
+    if shift < 0:
+        return OTHER_TEXT
+    shift -= len(response.text) - len(response.text.lstrip())
+    values = [expected_digit(*holder) for holder in holders(response.logprobs, [shift + m.start(2) for m in lines])]
+    known = [value for value in values if value is not None]
+    return np.array(known, dtype=np.float32) if len(known) == count else UNLIKELY

@@ -1,0 +1,71 @@
+"""`sparse-json`: the model names the active tokens alone, by index, with a value each. Any chat endpoint can do it.
+
+After the all-at-once simulator of Bills et al. 2023, for models that give no log-probabilities: a value is what the
+model writes, and not an expected value. Answers are short, since most tokens are silent.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import partial
+
+import numpy as np
+
+from autointerp.llm.json_answers import read_json_answer
+from autointerp.llm.request import Question, Request, Response, Unreadable
+from autointerp.quoting import quoted
+from autointerp.records import Context
+from autointerp.simulate.asked import Asked, Row
+
+NAME = "sparse-json"
+HIGHEST = 9
+_SLACK = 32
+"""Tokens for a code fence, or a few words around the object."""
+_INDEX = re.compile(r"0|[1-9][0-9]{0,8}")
+NOT_AN_OBJECT = Unreadable("the answer's JSON is not an object")
+NO_INDEX = Unreadable("an index of no token")
+NO_NUMBER = Unreadable("a value that is not a number")
+OUT_OF_RANGE = Unreadable("a value that is not between 0 and 9")
+
+
+class SparseJson(Asked):
+    """Predicts the values that the model writes, and 0 for every token that it leaves out."""
+
+    name = NAME
+
+    def question(self, explanation: str, context: Context) -> Question[Row]:
+        """One chat: the tokens by index; the answer is an object from index to value."""
+        count = len(context.pieces)
+        request = Request(
+            messages=self._prompt.render(
+                explanation=quoted(explanation), tokens=[quoted(piece) for piece in context.pieces]
+            ),
+            model=self._model,
+            max_tokens=_SLACK + sum(len(f'"{index}": 9, ') for index in range(count)),
+            temperature=0.0,
+            seed=self._seed,
+            json_object=True,
+        )
+        return Question(request, partial(read_sparse, count=count))
+
+
+def read_sparse(response: Response, count: int) -> Row | Unreadable:
+    """One value for each of `count` tokens, 0 to 9; Unreadable for anything but an object from index to number.
+
+    An empty object is an answer: no token is active.
+    """
+    answer = read_json_answer(response.text)
+    if isinstance(answer, Unreadable):
+        return answer
+    if not isinstance(answer, dict):
+        return NOT_AN_OBJECT
+    row = np.zeros(count, dtype=np.float32)
+    for index, value in answer.items():
+        if not _INDEX.fullmatch(index) or int(index) >= count:
+            return NO_INDEX
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return NO_NUMBER
+        if not 0 <= value <= HIGHEST:
+            return OUT_OF_RANGE
+        row[int(index)] = value
+    return row

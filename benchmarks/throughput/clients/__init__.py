@@ -1,0 +1,1 @@
+"""One module per contestant, each run as a process of its own by the Python of its own environment."""

@@ -1,0 +1,139 @@
+"""Made-up held-out contexts, a run with sparse units, and models that judge: one that knows, one that guesses."""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from autointerp.artifacts import rng_of
+from autointerp.judge.base import HeldOut, Settings
+from autointerp.llm.request import Request, Response
+from autointerp.records import Context, Split
+from autointerp.study import Llm, Study
+from autointerp.tables import read_table, write_table
+from tests.fake_run import FakeRun, Plan
+
+SETTINGS = Settings(Llm(model="m"), examples=10, seed=3)
+_EXCERPT = re.compile(r"^Excerpt \d+: (.*)$", re.MULTILINE)
+_DESCRIPTION = re.compile(r"^Description: (.*)$", re.MULTILINE)
+
+
+def held_out(number: int, peak: float, random: bool, text: str = "") -> HeldOut:
+    """A context of three tokens, the middle one active."""
+    pieces = (f"{number} ", text or "word", " end")
+    context = Context(number, Split.HELD_OUT, number, f"s{number}", 0, np.arange(3), pieces)
+    return HeldOut(context, np.array([0.0, peak, 0.0], dtype=np.float32), random)
+
+
+def mixed(active: int, inactive: int) -> tuple[HeldOut, ...]:
+    """Active contexts, half of them drawn blindly, and inactive ones."""
+    return (
+        *(held_out(i, 1.0 + i, random=i % 2 == 0) for i in range(active)),
+        *(held_out(100 + i, 0.0, random=True) for i in range(inactive)),
+    )
+
+
+def asked(messages: Sequence[tuple[str, str]]) -> tuple[str, list[str]]:
+    """The explanation and the excerpts that a request asks about, as the model would read them."""
+    text = messages[-1][1]
+    (description,) = _DESCRIPTION.findall(text)
+    return json.loads(description), [json.loads(line) for line in _EXCERPT.findall(text)]
+
+
+def answer(values: Sequence[int]) -> str:
+    return json.dumps({"answers": list(values)})
+
+
+def sparse_run(folder: Path, **settings: Any) -> Study:
+    """A run folder of units that are silent on about half of the contexts, with a judge in its study."""
+    sections = {
+        "evidence": {"held_out_top": 3, "held_out_random": 3, "random_only": 16},
+        "judge": {"methods": ["detection"], **settings},
+        "compare": {"resamples": 1000},
+    }
+    plan = Plan({"feature": 0.9, "neuron": 0.5}, units=16, tokens=6, contexts=120, settings=sections,
+                unexplained=["neuron/1+"])  # fmt: skip
+    study = FakeRun(folder, plan).write()
+    rows = read_table(folder / "evidence.parquet").to_dict("records")
+    for row in rows:
+        row["activations"] = [float(a) if a > 1.5 else 0.0 for a in row["activations"]]
+    write_table("evidence", folder / "evidence.parquet", rows)
+    return study
+
+
+class Oracle:
+    """Knows which unit an explanation is of, and on which of its own contexts the unit is active; else it guesses."""
+
+    def __init__(self, run: Path) -> None:
+        contexts = read_table(run / "contexts.parquet", ["context", "pieces"])
+        text = dict(zip(contexts["context"], ("".join(p) for p in contexts["pieces"]), strict=True))
+        told = read_table(run / "explanations.parquet", ["unit", "text"])
+        explanation = dict(zip(told["unit"], told["text"], strict=True))
+        self._active: dict[tuple[str, str], bool] = {}
+        evidence = read_table(run / "evidence.parquet", ["unit", "context", "activations"])
+        for unit, context, activations in evidence.itertuples(index=False):
+            self._active[explanation[unit], text[context]] = max(activations) > 0
+        self.unique = {u for u, t in explanation.items() if list(explanation.values()).count(t) == 1}
+        """Units whose explanation is no other unit's."""
+
+    def judge(self, messages: Sequence[tuple[str, str]]) -> str:
+        if not _DESCRIPTION.search(messages[-1][1]):
+            return "yes"  # a probe of what the endpoint can do
+        explanation, excerpts = asked(messages)
+        return answer([int(self._active.get((explanation, e), self._guess(explanation, e))) for e in excerpts])
+
+    def _guess(self, explanation: str, excerpt: str) -> bool:
+        return bool(rng_of("guess", explanation, excerpt).integers(2))
+
+    def write(self, request: Request) -> Response:
+        return Response(self.judge(request.messages), 1, 1)
+
+
+def guess(request: Request) -> Response:
+    """Answers that depend on nothing but the text of the request."""
+    _, excerpts = asked(request.messages)
+    drawn = rng_of("any", request.messages[-1][1]).integers(2, size=len(excerpts))
+    return Response(answer([int(v) for v in drawn]), 1, 1)
+
+
+@contextmanager
+def chat_server(write: Callable[[Sequence[tuple[str, str]]], str]) -> Iterator[str]:
+    """A real server on loopback whose chats are answered by `write`; yields its base URL."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def log_message(self, format: str, *args: Any) -> None:
+            pass
+
+        def do_POST(self) -> None:
+            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            text = write([(m["role"], m["content"]) for m in body["messages"]])
+            choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": text}}
+            usage = {"prompt_tokens": 9, "completion_tokens": 4, "total_tokens": 13}
+            reply = {"id": "c", "object": "chat.completion", "created": 0, "model": "m", "choices": [choice],
+                     "usage": usage}  # fmt: skip
+            data = json.dumps(reply).encode()
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data)
+
+    http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{http.server_port}/v1"
+    finally:
+        http.shutdown()
+        thread.join()
+        http.server_close()

@@ -1,0 +1,229 @@
+"""Limits hold strictly, requests in flight included; spending outlives the process."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from autointerp.errors import BadInput, BudgetReached
+from autointerp.llm.asking import AsyncAsker
+from autointerp.llm.budgeted import Budgeted, Purse
+from autointerp.llm.client import Transient
+from autointerp.llm.prices import NANO, Tokens, price, worst_case
+from autointerp.llm.request import Answer, Failure, Request, Response
+from autointerp.llm.retrying import Retrying
+from autointerp.llm.usage import Counted, Usage
+from autointerp.study import Budget, Llm
+from tests.llm.doubles import YES, EchoAsker, ScriptedClient, request
+
+PRICED = Llm(model="m", input_usd=2.0, output_usd=10.0, cached_input_usd=0.5)
+
+
+@dataclass
+class Biller:
+    """An endpoint that bills: it keeps its own books."""
+
+    seed: int
+    faults: float = 0.0
+    tokens: int = 0
+    most: int = 0
+    now: int = 0
+    answered: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.rng = random.Random(self.seed)
+
+    async def complete(self, request: Request) -> Answer:
+        self.now += 1
+        self.most = max(self.most, self.now)
+        await asyncio.sleep(self.rng.random() * 0.003)
+        self.now -= 1
+        worst = worst_case(request)
+        used = (self.rng.randint(1, worst.input), self.rng.randint(1, worst.output))
+        fate = self.rng.random()
+        if fate < self.faults / 2:
+            raise Transient("down", 0.0, billed=False)
+        self.tokens += sum(used)
+        if fate < self.faults:
+            raise Transient("reset mid-body", 0.0)  # billed, and nobody says how much
+        self.answered.append(request.messages[0][1])
+        return Response("yes", *used)
+
+
+def _ask(client: Biller, usage: Usage, count: int) -> tuple[list[int], BudgetReached | None]:
+    stack = Retrying(Budgeted(client, Purse(usage, "explain", PRICED)), 20)
+    asker = AsyncAsker(stack, "e", 16, 0)
+    done: list[int] = []
+    try:
+        for place, _ in asker.stream(request(f"question {i}") for i in range(count)):
+            done.append(place)
+    except BudgetReached as reached:
+        return done, reached
+    finally:
+        asker.close()
+    return done, None
+
+
+@pytest.mark.parametrize("faults", [0.0, 0.4])
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_what_the_endpoint_bills_never_passes_the_limit(seed: int, faults: float) -> None:
+    limit = 20_000
+    usage, client = Usage(budget=Budget(limit_tokens=limit)), Biller(seed, faults)
+    done, reached = _ask(client, usage, 500)
+    assert reached is not None
+    assert reached.exit_code == 3
+    assert "limit_tokens = 20,000" in str(reached)
+    assert client.tokens <= usage.spent()[0] <= limit
+    assert client.most > 4
+    assert len(done) == len(client.answered), "what was under way when the limit came is kept"
+    if not faults:
+        assert client.tokens == usage.spent()[0]
+        assert limit - client.tokens < worst_case(request("question 000")).total, "and it is used up"
+
+
+def test_raising_the_limit_continues(tmp_path: Path) -> None:
+    path = tmp_path / "spending.sqlite"
+    first = Usage(path, Budget(limit_usd=0.02))
+    client = Biller(0)
+    _, reached = _ask(client, first, 100)
+    assert reached is not None
+    assert "limit_usd = 0.02" in str(reached)
+    assert 0.018 < first.spent()[1] <= 0.02
+    first.close()
+    again = Usage(path, Budget(limit_usd=0.02))
+    assert _ask(client, again, 100)[0] == []
+    again.close()
+    more = Usage(path, Budget(limit_usd=5.0))
+    done, reached = _ask(client, more, 100)
+    assert reached is None
+    assert len(done) == 100
+    assert more.spent()[0] == client.tokens
+
+
+def test_a_limit_in_dollars_needs_prices_before_anything_is_sent() -> None:
+    usage = Usage(budget=Budget(limit_usd=1))
+    for llm in (Llm(model="dear"), Llm(model="dear", input_usd=1.0), Llm(model="dear", output_usd=1.0)):
+        with pytest.raises(BadInput, match="the price of model 'dear' is unknown"):
+            Purse(usage, "explain", llm)
+    Purse(Usage(budget=Budget(limit_tokens=1)), "explain", Llm(model="dear"))
+
+
+def _attempts(script: list[Any], usage: Usage) -> None:
+    stack = Retrying(Budgeted(ScriptedClient(script), Purse(usage, "explain", PRICED)), len(script))
+    asyncio.run(stack.complete(request()))
+
+
+def test_every_attempt_is_charged_by_what_became_of_it() -> None:
+    worst = worst_case(request())
+    for script, spent, attempts, uncertain in [
+        ([YES], 14, 1, 0),
+        ([Transient("429", 0.0, billed=False), YES], 14, 2, 0),
+        ([Transient("500", 0.0), YES], worst.total + 14, 2, 1),
+        ([Failure("the model refused", "refusal", "", 11, 2)], 13, 1, 0),
+        ([Response("yes", None, None)], worst.total, 1, 1),
+        ([Transient("reset", 0.0)] * 3, 3 * worst.total, 3, 3),
+    ]:
+        usage = Usage()
+        _attempts(list(script), usage)
+        usage.count("explain", "m", requests=1)
+        row = usage.rows()[0]
+        assert (usage.spent()[0], row["attempts"], row["uncertain"]) == (spent, attempts, uncertain), script
+        assert row["input_tokens"] + row["output_tokens"] == spent
+    bad = Usage()
+    with pytest.raises(BadInput):
+        _attempts([BadInput("wrong key", "set it")], bad)
+    assert bad.spent() == (0, 0.0)
+
+
+def test_a_cancelled_attempt_stays_at_its_worst_case() -> None:
+    class Hangs:
+        async def complete(self, request: Request) -> Answer:
+            await asyncio.sleep(60)
+            return YES
+
+    usage = Usage()
+
+    async def cancel() -> None:
+        task = asyncio.create_task(Budgeted(Hangs(), Purse(usage, "explain", PRICED)).complete(request()))
+        await asyncio.sleep(0.01)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    asyncio.run(cancel())
+    assert usage.spent()[0] == worst_case(request()).total
+
+
+_KILLED = """
+import os, signal, sys
+from pathlib import Path
+from autointerp.llm.budgeted import Purse
+from autointerp.llm.usage import Usage
+from autointerp.study import Budget, Llm
+from tests.llm.doubles import YES, request
+purse = Purse(Usage(Path(sys.argv[1]), Budget(limit_tokens=10**6)), "explain", Llm(model="m"))
+purse.settle(purse.reserve(request("a")), YES)
+purse.reserve(request("b"))
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_what_was_in_flight_when_the_process_was_killed_is_charged(tmp_path: Path) -> None:
+    path = tmp_path / "spending.sqlite"
+    child = subprocess.run([sys.executable, "-c", _KILLED, str(path)], check=False)
+    assert child.returncode == -signal.SIGKILL
+    usage = Usage(path)
+    usage.count("explain", "m", requests=2)
+    worst = worst_case(request("b"))
+    assert usage.spent()[0] == 14 + worst.total
+    assert usage.rows()[0]["uncertain"] == 1
+
+
+def test_two_processes_share_one_limit(tmp_path: Path) -> None:
+    path = tmp_path / "spending.sqlite"
+    first, second = (Usage(path, Budget(limit_tokens=1000)) for _ in range(2))
+    one, two = Purse(first, "explain", Llm(model="m")), Purse(second, "judge", Llm(model="m"))
+    worst = worst_case(request()).total
+    tickets = [purse.reserve(request()) for _ in range(10) for purse in (one, two)]
+    assert sum(t is not None for t in tickets) == 1000 // worst
+    assert first.spent() == second.spent()
+
+
+@pytest.mark.parametrize("text", ["", "abc", "«ключ» 🦊 한국어", "\ud800", "<|im_start|>" * 40, "\n" * 100])
+def test_the_worst_case_bounds_any_byte_level_tokenizer(text: str) -> None:
+    asked = request(text, max_tokens=7)
+    assert worst_case(asked).input >= len(text.encode("utf8", "replace"))
+    assert worst_case(asked).output == 7
+
+
+def test_prices_are_exact_and_an_unknown_one_is_none() -> None:
+    assert price(PRICED, Tokens(1_000_000, 1_000_000)) == 12 * NANO
+    assert price(PRICED, Tokens(1_000_000, 0, 1_000_000)) == NANO // 2
+    assert price(PRICED, Tokens(1, 0)) == 2_000
+    assert price(PRICED, Tokens(1_000_000, 1_000_000), 0.5) == 6 * NANO
+    assert price(PRICED, Tokens(1_000_000, 0, 0, 1_000_000)) == 5 * NANO // 2
+    assert price(Llm(input_usd=0.0, output_usd=0.0), Tokens(9, 9)) == 0
+    assert price(Llm(input_usd=1.0), Tokens(9, 9)) is None
+
+
+def test_what_the_ledger_saved_and_what_a_local_model_read_is_counted() -> None:
+    usage = Usage()
+    stored = Response("a", 100, 10, cached=True)
+    answers = iter([stored, Response("b", 50, 5), Failure("down (2 tries)")])
+    asker = Counted(EchoAsker(lambda _: next(answers)), usage, "explain", PRICED, charged=False)
+    assert len(list(asker.stream([request(str(i)) for i in range(3)]))) == 3
+    assert asker.unanswered == 1
+    assert usage.rows() == [
+        {
+            "stage": "explain", "model": "m", "requests": 3, "cached": 1, "attempts": 0, "uncertain": 0,
+            "input_tokens": 50, "cached_input_tokens": 0, "output_tokens": 5, "cost_usd": None,
+            "saved_input_tokens": 100, "saved_output_tokens": 10, "saved_usd": pytest.approx(0.0003),
+        }
+    ]  # fmt: skip

@@ -1,0 +1,237 @@
+"""What endpoints can do: probed, remembered, shown."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from autointerp.errors import BadInput
+from autointerp.llm.capabilities import Capabilities, known, recall, remember
+from autointerp.llm.check import check
+from autointerp.llm.open import open_provider
+from autointerp.models.locate import builtin_file
+from autointerp.study import Llm
+from tests.llm.doubles import Reply, Server, chat, error, message, serve
+
+Body = dict[str, Any]
+
+
+@pytest.fixture(autouse=True)
+def _cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AUTOINTERP_CACHE", str(tmp_path / "cache"))
+
+
+def llm_at(server: Server, **more: object) -> Llm:
+    return Llm.model_validate({"provider": "openai", "model": "m", "base_url": server.url, "timeout": 5.0, **more})
+
+
+def probe(llm: Llm) -> Capabilities:
+    async def go() -> Capabilities:
+        provider = open_provider(llm)
+        try:
+            return await provider.probe()
+        finally:
+            await provider.aclose()
+
+    return asyncio.run(go())
+
+
+def whole_chat(body: Body) -> Reply:
+    """A server with everything: as many alternatives as asked, JSON enforced, vLLM's prompt log-probabilities."""
+    if body["path"] == "/v1/completions":
+        ranks = {str(n): {"logprob": -n, "rank": n, "decoded_token": f" {n}"} for n in range(body["prompt_logprobs"])}
+        choice = {"text": " x", "finish_reason": "length", "prompt_logprobs": [None, ranks]}
+        return Reply(
+            body=json.dumps({"choices": [choice], "usage": {"prompt_tokens": 2, "completion_tokens": 1}}).encode()
+        )
+    text = '{"capital": "Paris"}' if "response_format" in body else "Paris."
+    reply = json.loads(chat(text).body)
+    if "logprobs" in body:
+        top = [{"token": str(n), "logprob": -n} for n in range(body["top_logprobs"])]
+        reply["choices"][0]["logprobs"] = {"content": [{"token": text, "logprob": 0.0, "top_logprobs": top}]}
+    return Reply(body=json.dumps(reply).encode())
+
+
+def models(*entries: Body) -> Reply:
+    return Reply(body=json.dumps({"object": "list", "data": list(entries)}).encode())
+
+
+def test_a_server_with_everything_in_three_calls() -> None:
+    with serve(behave=whole_chat, models=models({"id": "x"}, {"id": "m", "max_model_len": 4096})) as server:
+        found = probe(llm_at(server))
+    assert (found.top_logprobs, found.prompt_logprobs, found.json_object, found.seed) == (20, 20, True, True)
+    assert (found.model, found.context, found.whole_distribution) == ("m", 4096, False)
+    assert found.latency
+    assert found.tokens_per_second == pytest.approx(3 / found.latency)
+    assert len(server.seen) == 2
+    assert len(server.headers) == 3
+
+
+@pytest.mark.parametrize("named", [True, False])
+@pytest.mark.parametrize("lacking", ["logprobs", "response_format", "seed"])
+def test_one_thing_that_is_refused_is_the_one_that_is_missing(lacking: str, named: bool) -> None:
+    def behave(body: Body) -> Reply:
+        if lacking in body:
+            return error(400, f"no {lacking}, please" if named else "no")
+        return whole_chat(body)
+
+    with serve(behave=behave) as server:
+        found = probe(llm_at(server))
+    has = {"logprobs": bool(found.top_logprobs), "response_format": found.json_object, "seed": found.seed}
+    assert not has.pop(lacking)
+    if named:
+        assert all(has.values())
+
+
+def test_what_is_taken_and_ignored_does_not_count() -> None:
+    """A gateway that answers every field with the same prose, and has no path for completions."""
+
+    def behave(body: Body) -> Reply:
+        return chat("Paris.") if "chat" in body["path"] else Reply(500, b"oops")
+
+    with serve(behave=behave) as server:
+        found = probe(llm_at(server))
+    assert (found.top_logprobs, found.prompt_logprobs, found.json_object, found.context) == (0, 0, False, None)
+    assert found.seed
+
+
+def test_a_base_model_without_chats() -> None:
+    def behave(body: Body) -> Reply:
+        return error(400, "no chat template") if "chat" in body["path"] else whole_chat(body)
+
+    with serve(behave=behave) as server:
+        found = probe(llm_at(server))
+    assert (found.top_logprobs, found.prompt_logprobs) == (0, 20)
+
+
+@pytest.mark.parametrize(
+    ("entry", "context"),
+    [
+        ({"id": "m", "context_length": 8192}, 8192),
+        ({"id": "file.gguf", "meta": {"n_ctx": 1024, "n_ctx_train": 8192}}, 1024),
+        ({"id": "file.gguf", "meta": {"n_ctx_train": 8192}}, 8192),
+        ({"id": "m", "max_model_len": "many", "meta": 3}, None),
+    ],
+)
+def test_the_context_length_by_the_list_of_models(entry: Body, context: int | None) -> None:
+    with serve(behave=whole_chat, models=models(entry)) as server:
+        assert probe(llm_at(server)).context == context
+
+
+@pytest.mark.parametrize(
+    ("reply", "says"),
+    [(error(401), "refuses the key"), (error(404, "no model 'm'"), "no model 'm'"), (error(429), "answered 429")],
+)
+def test_a_check_of_what_can_not_be_asked(reply: Reply, says: str) -> None:
+    with serve(behave=lambda body: reply) as server:
+        checked = check(llm_at(server), "explainer")
+    assert checked.problem is not None
+    assert says in str(checked.problem)
+    assert "\n" not in str(checked.problem)
+    assert dict(checked.rows)["reachable"].startswith("no: ")
+    assert known(llm_at(server)) is None
+
+
+def test_a_check_of_what_is_down() -> None:
+    checked = check(Llm(provider="openai", model="m", base_url="http://127.0.0.1:9/v1"), "explainer")
+    assert dict(checked.rows)["reachable"] == "no: no connection to the endpoint"
+    assert isinstance(checked.problem, BadInput)
+
+
+def test_a_check_shows_what_it_found_and_remembers_it() -> None:
+    with serve(behave=whole_chat, models=models({"id": "m", "max_model_len": 4096})) as server:
+        llm = llm_at(server, input_usd=2.0, cached_input_usd=0.5, output_usd=8.0)
+        assert known(llm) is None
+        checked = check(llm, "explainer")
+    assert checked.problem is None
+    rows = dict(checked.rows)
+    assert rows["reachable"] == f"yes: openai {server.url}"
+    assert rows["chat logprobs"] == rows["prompt logprobs"] == "yes: 20 per token"
+    assert (rows["JSON mode"], rows["seed"], rows["context length"]) == ("yes", "yes", "4,096 tokens")
+    assert rows["price"] == "$2 input, $0.5 cached input, $8 output per million tokens"
+    assert rows["this check used"] == "13 prompt tokens and 4 answer tokens, in 2 calls"
+    assert sum(answer.input_tokens or 0 for answer in checked.answers) == 13
+    found = known(llm)
+    assert found is not None
+    assert (found.endpoint, found.model, found.prompt_logprobs) == (f"openai {server.url}", "m", 20)
+
+
+def test_an_unknown_price_is_said_to_be_unknown() -> None:
+    with serve(behave=lambda body: chat("Paris.")) as server:
+        assert dict(check(llm_at(server), "x").rows)["price"].startswith("unknown")
+
+
+def test_anthropic() -> None:
+    with serve(message("Paris."), models=Reply(body=b'{"id": "m", "max_input_tokens": 200000}')) as server:
+        llm = llm_at(server, provider="anthropic", base_url=server.url.removesuffix("/v1"))
+        before = known(llm)
+        rows = dict(check(llm, "x").rows)
+    assert before == Capabilities(f"anthropic {llm.base_url}", "m")
+    assert (rows["chat logprobs"], rows["JSON mode"], rows["seed"]) == ("no", "no", "no")
+    assert rows["context length"] == "200,000 tokens"
+    after = known(llm)
+    assert after is not None
+    assert after.context == 200_000
+
+
+def test_what_is_remembered_is_per_endpoint_and_model_and_survives_damage(tmp_path: Path) -> None:
+    one = Capabilities("openai http://a", "m", top_logprobs=5, latency=0.25)
+    two = Capabilities("openai http://b", "m", json_object=True)
+    remember(one)
+    remember(two)
+    assert (recall("openai http://a", "m"), recall("openai http://b", "m")) == (one, two)
+    assert recall("openai http://a", "n") is None
+    for file in (tmp_path / "cache").rglob("*.json"):
+        if json.loads(file.read_text())["endpoint"] == "openai http://a":
+            file.write_text('{"endpoint": "openai http://a", "model": "m", "top_logprobs": "ma')
+        else:
+            file.write_text('{"endpoint": "openai http://b", "model": "m", "top_logprobs": "many"}')
+    assert recall("openai http://a", "m") is None
+    assert recall("openai http://b", "m") is None
+
+
+def test_a_cache_that_can_not_be_written_is_said_and_no_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("AUTOINTERP_CACHE", str(tmp_path / "file"))
+    remember(Capabilities("e", "m"))
+    assert "is not remembered" in capsys.readouterr().err
+    assert recall("e", "m") is None
+
+
+def test_a_model_in_the_process_has_everything() -> None:
+    found = known(Llm())
+    assert found is not None
+    assert found.whole_distribution
+    assert (found.top_logprobs, found.prompt_logprobs) == (20, 20)
+
+
+@pytest.mark.offline_model
+def test_a_real_server_is_probed() -> None:
+    llama = pytest.importorskip("xllamacpp")
+    parameters = llama.CommonParams()
+    parameters.model.path = str(builtin_file())
+    parameters.n_ctx, parameters.n_parallel, parameters.warmup = 1024, 1, False
+    server = llama.Server(parameters)
+    llm = Llm(provider="openai", model="m", base_url=f"{server.listening_address}/v1")
+    checked = check(llm, "explainer")
+    found = known(llm)
+    assert found is not None
+    assert (found.top_logprobs, found.prompt_logprobs) == (20, 0)
+    assert (found.json_object, found.seed, found.context) == (True, True, 1024)
+    assert dict(checked.rows)["prompt logprobs"] == "no"
+
+
+@pytest.mark.offline_model
+def test_a_check_of_the_model_in_the_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AUTOINTERP_CACHE")
+    rows = dict(check(Llm(), "explainer").rows)
+    assert rows["chat logprobs"] == rows["prompt logprobs"] == "yes: the whole vocabulary"
+    assert rows["context length"] == "8,192 tokens"
+    assert rows["price"] == "nothing: it runs in this process"
+    assert float(rows["tokens per second"]) > 0

@@ -1,0 +1,95 @@
+"""`digits` through a server against `digits` in the process, on the same model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from autointerp.llm.ledger import open_ledger
+from autointerp.llm.local import LocalModel
+from autointerp.llm.open import open_asker
+from autointerp.llm.usage import Usage
+from autointerp.models import LoadedModel
+from autointerp.progress import Bar
+from autointerp.prompting import load_prompt
+from autointerp.records import Scale, Simulation
+from autointerp.simulate.base import Task
+from autointerp.simulate.digits import Digits
+from autointerp.simulate.digits_served import DigitsServed
+from autointerp.simulate.vocabulary import digit_tokens
+from autointerp.study import Budget, Llm
+from tests.llm.doubles import EchoAsker
+from tests.llm.served import Form, serving
+from tests.simulate.contexts import context
+from tests.tiny import tiny_model, tiny_tokenizer
+
+TASKS = [
+    Task("words for water", (context(0, "The", " sea", " gives", " rain"), context(1, " river", "\n", "\t", " é😀x"))),
+    Task("lists", (context(2, "One", ",", " two", ";"),)),
+]
+
+
+@pytest.fixture(scope="module")
+def loaded() -> LoadedModel:
+    """A tiny model that is inclined to write digits, so that all ten are among its likeliest tokens everywhere."""
+    model, tokenizer = tiny_model("phi"), tiny_tokenizer()
+    variants = digit_tokens(tokenizer)
+    assert isinstance(variants, list)
+    head: Any = model.lm_head
+    flat = [token for ids in variants for token in ids]
+    with torch.no_grad():
+        head.weight[flat] *= 30
+        met = model(torch.tensor([tokenizer("The sea\t")["input_ids"]])).logits[0, -1, flat]
+        head.bias[flat] += 40 - met
+    return LoadedModel(model, tokenizer, "tiny phi", torch.device("cpu"))
+
+
+@pytest.mark.parametrize("form", ["echo", "prompt_logprobs"])
+def test_the_server_s_numbers_are_the_process_s(tmp_path: Path, loaded: LoadedModel, form: Form) -> None:
+    torch.set_num_threads(1)
+    prompt = load_prompt("digits/v1")
+    local = dict(Digits(LocalModel(loaded, 2), prompt).simulate(TASKS, Bar()))
+    with serving(loaded, form) as server:
+        llm = Llm(provider="openai", model="m", base_url=server.url)
+        with (
+            open_ledger(tmp_path / "ledger.sqlite") as ledger,
+            open_asker(llm, ledger, Usage(tmp_path / "spending.sqlite", Budget()), "simulate") as asker,
+        ):
+            served = dict(DigitsServed(asker, prompt, "m", 0).simulate(TASKS, Bar()))
+    flag = {"echo": "echo", "prompt_logprobs": "prompt_logprobs"}[form]
+    assert sum(bool(body.get(flag)) for body in server.bodies) >= 3
+    for place, task in enumerate(TASKS):
+        ours, theirs = local[place], served[place]
+        assert isinstance(ours, Simulation)
+        assert isinstance(theirs, Simulation)
+        assert theirs.scale is Scale.ZERO_TO_NINE
+        assert theirs.predicted.shape == (len(task.contexts), len(task.contexts[0].pieces))
+        np.testing.assert_allclose(theirs.predicted, ours.predicted, atol=1e-4)
+    assert np.ptp(local[0].predicted) > 0.05
+
+
+def test_the_process_serves_log_probabilities_of_a_prompt_as_well(loaded: LoadedModel) -> None:
+    model, prompt = LocalModel(loaded, 2), load_prompt("digits/v1")
+    asked = DigitsServed(EchoAsker(lambda request: model.generate([request])[0]), prompt, "m", 0)
+    local, through = dict(Digits(model, prompt).simulate(TASKS, Bar())), dict(asked.simulate(TASKS, Bar()))
+    for place in (0, 1):
+        np.testing.assert_allclose(through[place].predicted, local[place].predicted, atol=1e-4)
+
+
+def test_the_prompt_hides_every_value(loaded: LoadedModel) -> None:
+    simulator = DigitsServed(EchoAsker(lambda r: model.generate([r])[0]), load_prompt("digits/v1"), "m", 3)
+    model = LocalModel(loaded, 2)
+    requests = list(simulator.requests(TASKS))
+    assert [r.messages[0][1].split("\nText:\n")[-1] for r in requests] == [
+        "The\tunknown\n sea\tunknown\n gives\tunknown\n rain\tunknown\n",
+        " river\tunknown\n\\n\tunknown\n\\t\tunknown\n é😀x\tunknown\n",
+        "One\tunknown\n,\tunknown\n two\tunknown\n;\tunknown\n",
+    ]
+    assert {(r.max_tokens, r.temperature, r.prompt_logprobs, r.seed) for r in requests} == {(1, 0.0, 20, 3)}
+    # What the process lays out token by token spells the same prompt.
+    ids, _ = Digits(model, load_prompt("digits/v1")).layout("words for water", TASKS[0].contexts[1])
+    assert loaded.tokenizer.decode(ids) == requests[1].messages[0][1]

@@ -1,0 +1,156 @@
+"""Texts out of contexts and explanations that try to be more than data, in every prompt that carries such text."""
+
+from __future__ import annotations
+
+import json
+import re
+import unicodedata
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from autointerp.explain.base import Settings, Shown, ShownContext
+from autointerp.explain.highlight import Highlight
+from autointerp.explain.phrase import Phrase
+from autointerp.llm.local import LocalModel
+from autointerp.llm.request import Request
+from autointerp.models import LoadedModel
+from autointerp.prompting import load_prompt
+from autointerp.quoting import quoted, unmarked
+from autointerp.records import Context
+from autointerp.simulate.base import Task
+from autointerp.simulate.digits import HIDDEN, Digits
+from autointerp.simulate.digits_output import DigitsOutput
+from autointerp.simulate.digits_served import DigitsServed
+from autointerp.simulate.sparse_json import SparseJson
+from autointerp.study import Llm
+from tests.injections import INJECTIONS, injected_by_character, injected_context
+from tests.llm.doubles import EchoAsker
+from tests.simulate.contexts import as_json, listed
+from tests.tiny import tiny_model, tiny_tokenizer
+
+_MARK = re.compile(r"<[|｜][^\s<>]*[|｜]>|</?s>|<\w+_of_\w+>|\[/?INST\]|<</?SYS>>")
+_SETTINGS = Settings(Llm(model="m"))
+CONTEXTS: Sequence[Callable[[str], Context]] = (injected_context, injected_by_character)
+
+
+def test_there_are_twenty_and_they_are_hostile() -> None:
+    assert len(set(INJECTIONS)) == 20
+    assert any(_MARK.search(text) for text in INJECTIONS)
+    assert {"\n", "\r", "\t", "\u2028", "\x1b", '"', "»"} <= set("".join(INJECTIONS))
+
+
+def _requests(kind: Any, explanation: str, context: Context) -> Request:
+    simulator = kind(EchoAsker(lambda request: as_json([])), load_prompt(f"{kind.name}/v1"), "m", 0)
+    (request,) = simulator.requests([Task(explanation, (context,))])
+    assert isinstance(request, Request)
+    return request
+
+
+def _lines(text: str) -> list[str]:
+    """Lines as anyone might cut them, not only at \\n."""
+    return text.splitlines()
+
+
+def _unseen(text: str) -> set[str]:
+    return {c for c in text if not c.isprintable() and c not in "\n\t" and unicodedata.category(c) != "Zs"}
+
+
+@pytest.mark.parametrize("make", CONTEXTS)
+@pytest.mark.parametrize("text", INJECTIONS)
+@pytest.mark.parametrize("kind", [SparseJson, DigitsOutput])
+def test_listed_tokens_stay_tokens(kind: Any, text: str, make: Callable[[str], Context]) -> None:
+    context = make(text)
+    request = _requests(kind, text, context)
+    plain = _requests(kind, "plain", make("x" * len(text)))
+    assert [role for role, _ in request.messages] == [role for role, _ in plain.messages]
+    assert request.messages[:-1] == plain.messages[:-1]  # nothing of the data is before the last message
+    data = request.messages[-1][1]
+    assert len(_lines(data)) == len(_lines(plain.messages[-1][1])) == data.count("\n") + 1
+    assert listed(request) == list(context.pieces)
+    assert not _MARK.search(data)
+    assert not _unseen(data)
+    assert request.max_tokens == plain.max_tokens
+    first = data.splitlines()[0]
+    assert first.startswith("Description: ")
+    assert "\n" not in json.loads(first.removeprefix("Description: "))
+
+
+@pytest.mark.parametrize("make", CONTEXTS)
+@pytest.mark.parametrize("text", INJECTIONS)
+def test_hidden_values_can_t_be_forged(text: str, make: Callable[[str], Context]) -> None:
+    context = make(text)
+    request = _requests(DigitsServed, text, context)
+    plain = _requests(DigitsServed, "plain", make("x" * len(text)))
+    ((role, data),) = request.messages
+    assert role == ""
+    assert len(_lines(data)) == len(_lines(plain.messages[0][1]))
+    rest = data.split("\nText:\n", 3)[3]
+    assert [line.split("\t")[1:] for line in _lines(rest)] == [[HIDDEN]] * len(context.pieces)
+    assert data.count("\t") == plain.messages[0][1].count("\t")
+    assert not _MARK.search(data)
+    assert not _unseen(data)
+
+
+@pytest.mark.parametrize("text", [*INJECTIONS, "</s>", "<s>"])
+def test_the_process_reads_no_special_token_out_of_text(text: str) -> None:
+    loaded = LoadedModel(tiny_model(), tiny_tokenizer(), "tiny llama", torch.device("cpu"))
+    simulator = Digits(LocalModel(loaded, 2), load_prompt("digits/v1"))
+    for make in CONTEXTS:
+        ids, positions = simulator.layout(text, make(text))
+        assert set(ids).isdisjoint(loaded.tokenizer.all_special_ids)
+        assert len(positions) == len(make(text).pieces)
+        assert len(_lines(loaded.tokenizer.decode(ids).split("\nText:\n", 3)[3])) == len(positions)
+
+
+def _shown(text: str) -> Shown:
+    contexts = tuple(
+        ShownContext(
+            np.arange(len(c.pieces)), c.pieces, np.linspace(1, 2, len(c.pieces), dtype=np.float32), "top"
+        )
+        for c in (injected_context(text), injected_by_character(text))
+    )  # fmt: skip
+    return Shown("feature/1", 2.0, contexts)
+
+
+@pytest.mark.parametrize("text", INJECTIONS)
+def test_explainers_prompts_keep_their_lines(text: str) -> None:
+    for explainer in (Highlight(_SETTINGS), Phrase(_SETTINGS)):
+        (proposal,) = explainer.propose(_shown(text), 1, np.random.default_rng(0))
+        (plain,) = explainer.propose(_shown("plain words"), 1, np.random.default_rng(0))
+        messages, expected = getattr(proposal, "request").messages, getattr(plain, "request").messages  # noqa: B009
+        assert [role for role, _ in messages] == [role for role, _ in expected]
+        for (_, content), (_, other) in zip(messages, expected, strict=True):
+            assert len(_lines(content)) == len(_lines(other))
+            assert not _unseen(content)
+
+
+@pytest.mark.parametrize("text", INJECTIONS)
+def test_excerpts_read_back_as_their_text(text: str) -> None:
+    (proposal,) = Highlight(_SETTINGS).propose(_shown(text), 1, np.random.default_rng(0))
+    content = getattr(proposal, "request").messages[-1][1]  # noqa: B009
+    excerpts = re.findall(r"^Excerpt \d+, strength \d: (\".*\")$", content, re.MULTILINE)
+    assert len(excerpts) == 2
+    for excerpt in excerpts:
+        unmarked_text = re.sub("[«»]", "", json.loads(excerpt))
+        assert unmarked_text == f" before{text} after".translate({ord("«"): "‹", ord("»"): "›"})
+
+
+@given(st.text())
+def test_quoted_text_reads_back(text: str) -> None:
+    line = quoted(text)
+    assert json.loads(line) == text
+    assert len(line.splitlines()) == 1
+    assert not _MARK.search(line)
+    assert not _unseen(line)
+
+
+def test_ordinary_text_is_left_alone() -> None:
+    for text in (" the", "<div>", "a < b > c", "[0]", "[INFO x]", "it's", "日本語　全角", "é", "[a, b]", "x|y"):
+        assert quoted(text) == f'"{text}"'
+        assert unmarked(text) == text

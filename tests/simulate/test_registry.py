@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from autointerp.errors import BadInput
+from autointerp.llm.capabilities import Capabilities
+from autointerp.prompting import load_prompt
+from autointerp.simulate.digits_served import DigitsServed
+from autointerp.simulate.registry import Needs, Parts, builder, check_simulator, lacking, needs_of, that_work
+from autointerp.simulate.sparse_json import SparseJson
+from autointerp.study import Llm, Study, parse_study
+from tests.llm.doubles import EchoAsker
+from tests.simulate.contexts import as_json
+
+BARE = Capabilities("openai http://127.0.0.1:9/v1", "m")
+CHAT = Capabilities("openai http://127.0.0.1:9/v1", "m", top_logprobs=5)
+SERVER = Capabilities("openai http://127.0.0.1:9/v1", "m", top_logprobs=20, prompt_logprobs=20)
+LOCAL = Capabilities("local", "m", top_logprobs=20, prompt_logprobs=20, whole_distribution=True)
+
+
+def _parts(**more: Any) -> Parts:
+    asker = EchoAsker(lambda request: as_json([]))
+    settings: dict[str, Any] = {
+        "model": None, "asker": asker, "llm": Llm(model="m"), "capabilities": None, "bank": [], "batch": 2,
+        "same": False, "prompts": None, "seed": 7,
+    }  # fmt: skip
+    return Parts(**{**settings, **more})
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "names"),
+    [
+        (BARE, ["sparse-json"]),
+        (CHAT, ["digits-output", "sparse-json"]),
+        (SERVER, ["digits", "digits-output", "sparse-json"]),
+        (LOCAL, ["lift", "digits", "digits-output", "sparse-json"]),
+    ],
+)
+def test_what_an_endpoint_is_enough_for(capabilities: Capabilities, names: list[str]) -> None:
+    assert that_work(capabilities) == names
+
+
+def test_what_is_missing_is_said() -> None:
+    assert lacking("sparse-json", BARE) is None
+    assert lacking("lift", SERVER) == "log-probabilities of the whole vocabulary (a model in this process gives them)"
+    assert lacking("digits", CHAT) == "log-probabilities of at least 5 tokens per token of a prompt (it gives none)"
+    few = Capabilities("e", "m", top_logprobs=1)
+    assert lacking("digits-output", few) == (
+        "log-probabilities of at least 5 tokens per token of a chat's answer (it gives 1)"
+    )
+
+
+def _study(method: str, **llm: Any) -> Study:
+    return parse_study({"simulate": {"method": method}, "llm": {"simulator": {"model": "m", **llm}}})
+
+
+@pytest.mark.parametrize("found", [BARE, CHAT, SERVER, None])
+@pytest.mark.parametrize("method", ["lift", "digits", "digits-output", "sparse-json"])
+def test_a_study_is_refused_exactly_for_what_is_known_to_lack(
+    monkeypatch: pytest.MonkeyPatch, found: Capabilities | None, method: str
+) -> None:
+    monkeypatch.setattr("autointerp.simulate.registry.known", lambda llm: found)
+    study = _study(method, provider="openai", base_url="http://127.0.0.1:9/v1")
+    refused = method == "lift" if found is None else method not in that_work(found)
+    if not refused:
+        check_simulator(study)
+        return
+    with pytest.raises(BadInput, match=f"simulator '{method}' needs log-prob.*provider 'openai'.*'sparse-json'"):
+        check_simulator(study)
+
+
+def test_everything_works_in_the_process() -> None:
+    for method in that_work(LOCAL):
+        check_simulator(_study(method))
+    with pytest.raises(BadInput, match="simulator 'lookup' reads no explanation"):
+        check_simulator(_study("lookup"))
+    with pytest.raises(BadInput, match="no simulator 'digit': did you mean 'digits'"):
+        check_simulator(_study("digit"))
+
+
+def test_simulators_are_built_from_their_parts(tmp_path: Any) -> None:
+    assert isinstance(builder("digits")(_parts()), DigitsServed)
+    assert isinstance(builder("sparse-json")(_parts()), SparseJson)
+    with pytest.raises(ValueError, match="Parts has no asker"):
+        builder("sparse-json")(_parts(asker=None))
+    (tmp_path / "digits").mkdir()
+    (tmp_path / "digits" / "v1.toml").write_text(
+        'version = 1\nform = "chat"\n[[messages]]\nrole = "user"\ncontent = "x"'
+    )
+    with pytest.raises(BadInput, match="prompt 'digits/v1' has form 'chat': its simulator needs form 'completion'"):
+        builder("digits")(_parts(prompts=tmp_path))
+    load_prompt.cache_clear()
+
+
+class _Entry:
+    def __init__(self, name: str, made: object) -> None:
+        self.name, self._made = name, made
+
+    def load(self) -> object:
+        if isinstance(self._made, Exception):
+            raise self._made
+        return self._made
+
+
+def test_other_packages_register_theirs(monkeypatch: pytest.MonkeyPatch) -> None:
+    def plain(parts: Parts) -> Any:
+        return builder("sparse-json")(parts)
+
+    def demanding(parts: Parts) -> Any:
+        return builder("sparse-json")(parts)
+
+    demanding.needs = Needs(prompt_logprobs=3)  # type: ignore[attr-defined]
+    entries = [_Entry("plain", plain), _Entry("demanding", demanding), _Entry("broken", ImportError("no module"))]
+    monkeypatch.setattr("autointerp.simulate.registry.entry_points", lambda group: entries)
+    assert needs_of("plain") == Needs()
+    assert isinstance(builder("plain")(_parts()), SparseJson)
+    assert lacking("demanding", BARE) == "log-probabilities of at least 3 tokens per token of a prompt (it gives none)"
+    with pytest.raises(BadInput, match=r"'broken' can't be imported \(no module\)"):
+        builder("broken")
