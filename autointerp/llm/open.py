@@ -6,11 +6,13 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import entry_points
+from pathlib import Path
 
 from autointerp.errors import BadInput, nearest
 from autointerp.llm.address import identity
 from autointerp.llm.client import Asker, Provider
 from autointerp.llm.ledger import Ledger
+from autointerp.llm.prices import BATCH_DISCOUNT
 from autointerp.llm.usage import Counted, Usage
 from autointerp.study import Llm
 
@@ -28,8 +30,8 @@ class Mode:
 
     replay: bool = False
     """No provider at all: the ledger answers, or there is an error."""
-    batch: bool = False
-    """Through the provider's batch interface: half the price, within a day."""
+    batches: Path | None = None
+    """Through the provider's batch interface (half the price, within a day), what was handed in kept in this file."""
 
 
 def _openai(llm: Llm) -> Provider:
@@ -105,6 +107,12 @@ def open_asker(llm: Llm, ledger: Ledger, usage: Usage, stage: str, mode: Mode = 
 
         asker = LocalAsker(LocalModel(load_model(llm.model), llm.batch), ledger, llm.reasks)
         yield Counted(asker, usage, stage, llm, charged=False)
+    elif mode.batches is not None:
+        from autointerp.llm.batch.opening import open_batches
+        from autointerp.llm.budgeted import Purse
+
+        with open_batches(llm, ledger, mode.batches, Purse(usage, stage, llm, BATCH_DISCOUNT)) as batches:
+            yield Counted(batches, usage, stage, llm, charged=True)
     else:
         with _online(llm, ledger, usage, stage) as online:
             yield Counted(online, usage, stage, llm, charged=True)

@@ -42,10 +42,13 @@ def run(
     from autointerp.report.stage import report
     from autointerp.run.bench import Bench
     from autointerp.run.checks import check_study, find_capabilities
+    from autointerp.run.paths import BATCHES
     from autointerp.run.stages import ASKING, carry_out
 
     folder = Path(out)
-    bench = Bench(study, folder, Mode(replay, batch), None if ledger is None else Path(ledger))
+    bench = Bench(
+        study, folder, Mode(replay, folder / BATCHES if batch else None), None if ledger is None else Path(ledger)
+    )
     try:
         check_study(bench)
         find_capabilities(bench)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from autointerp.errors import BadInput, BudgetReached
 from autointerp.judge.registry import check_judges
+from autointerp.llm.batch.opening import check_batch
 from autointerp.llm.budgeted import check_price
 from autointerp.llm.capabilities import known
 from autointerp.llm.check import check
@@ -22,6 +23,11 @@ def used_llms(study: Study) -> dict[str, Llm]:
     return {name: study.llm[name] for name in dict.fromkeys(names)}
 
 
+def batched_llms(study: Study) -> list[str]:
+    """The models that stages ask which a batch interface takes."""
+    return list(dict.fromkeys([study.explain.llm, *([study.judge.llm] if study.judge.methods else [])]))
+
+
 def check_study(bench: Bench) -> None:
     """Raise BadInput for an unusable folder, a missing key or price, an unknown method, shares that don't fit."""
     check_methods(bench)
@@ -30,6 +36,9 @@ def check_study(bench: Bench) -> None:
             check_llm(llm)
         if llm.provider != LOCAL:
             check_price(bench.study.budget, llm)
+    if bench.mode.batches is not None:
+        for name in batched_llms(bench.study):
+            check_batch(bench.study.llm[name])
 
 
 def check_methods(bench: Bench) -> None:

@@ -2,7 +2,7 @@
 
 The stages before the first request (corpus, train, collect) run for real, in the run folder, where the run takes
 them up. Then every asking stage runs in a scratch folder against an asker that counts: with the real prompts, and
-with a stand-in of twenty words for every explanation that a model has still to write.
+with a stand-in of fourteen words for every explanation that a model has still to write.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from autointerp.run.settling import settle as join_held_out
 from autointerp.run.stages import asking_work, carry_out
 from autointerp.study import Llm, Study
 
-_STAND_IN = "words and parts of words that name a kind of thing, in texts about one subject or another, number"
+_STAND_IN = "words and parts of words that name one kind of thing in a text, number"
 _RANKING = "explain (rank)"
 BATCHED = frozenset({"explain", "judge"})
 """Stages that the batch interfaces take."""

@@ -35,7 +35,7 @@ def judge(study: Study, asker: Asker, capabilities: Capabilities | None, run: Pa
     judges and units go out in one stream. Raises BadInput when a table is missing.
     """
     units = read_sampled(study, run)
-    contexts = load_contexts(run / "contexts.parquet", _ids(units))
+    contexts = load_contexts(run / "contexts.parquet", (c for u in units for c in u.contexts))
     pairs = [*own_pairs(units), *shuffled_pairs(units, study.judge.derangements, study.seed)]
     tasks = [_Task(judge, pair) for judge in open_judges(study, capabilities) for pair in pairs]
     cases = (_batches(study, task, contexts) for task in tasks)
@@ -51,10 +51,6 @@ def judge(study: Study, asker: Asker, capabilities: Capabilities | None, run: Pa
                 for row in _rows(tasks[written], done.pop(written)):
                     table.add(row)
                 written += 1
-
-
-def _ids(units: Sequence[Sampled]) -> set[int]:
-    return {int(c) for unit in units for held in unit.slices.values() for c in held.contexts}
 
 
 def _held(unit: Sampled, contexts: Mapping[int, Context]) -> tuple[HeldOut, ...]:

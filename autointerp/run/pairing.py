@@ -26,6 +26,11 @@ class Sampled:
     explanation: str | Unscored
     slices: Mapping[str, Held]
 
+    @property
+    def contexts(self) -> tuple[int, ...]:
+        """Held-out contexts of all its slices, each once."""
+        return tuple(dict.fromkeys(int(c) for held in self.slices.values() for c in held.contexts))
+
 
 @dataclass(frozen=True)
 class Pair:

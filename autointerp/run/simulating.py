@@ -3,48 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
-from autointerp.artifacts import rng_of
 from autointerp.collect.reading import load_contexts
 from autointerp.collect.token_table import read_token_tables
 from autointerp.progress import bar
 from autointerp.records import Context, Simulation, Status, Unscored
+from autointerp.run.pairing import OWN, Pair, Sampled, own_pairs, read_sampled, shuffled_pairs
 from autointerp.run.paths import CANDIDATES, TABLES
-from autointerp.score.derangement import derangements
 from autointerp.score.metrics import correlate
 from autointerp.score.predictions import LOOKUP
-from autointerp.score.slices import Held, read_slices
+from autointerp.score.slices import Held
 from autointerp.simulate.base import Simulator, Task
 from autointerp.simulate.lookup import Lookup
 from autointerp.study import Study
 from autointerp.tables import TableWriter, read_table, table_writer
-
-
-@dataclass(frozen=True)
-class Sampled:
-    """A unit to be simulated."""
-
-    unit: str
-    arm: str
-    explanation: str | Unscored
-    slices: Mapping[str, Held]
-    contexts: tuple[int, ...]
-    """Held-out contexts of all its slices, each once."""
-
-
-@dataclass(frozen=True)
-class _Pair:
-    """One unit on another unit's explanation (or its own: derangement -1)."""
-
-    unit: Sampled
-    explanation_of: str
-    derangement: int
 
 
 def simulate(study: Study, simulator: Simulator, run: Path) -> None:
@@ -53,14 +30,14 @@ def simulate(study: Study, simulator: Simulator, run: Path) -> None:
     A unit without an explanation is unscored with the reason; a pairing that meets one is unscored too, never
     skipped. The token table's predictions (`lookup`) go beside the simulator's.
     """
-    units = _sampled(study, run)
+    units = read_sampled(study, run)
     contexts = load_contexts(run / "contexts.parquet", (c for u in units for c in u.contexts))
-    pairs = [*_own(units), *_shuffled(study, units)]
+    pairs = [*own_pairs(units), *shuffled_pairs(units, study.compare.derangements, study.seed)]
     with (
         table_writer("simulations", run / "simulations.parquet") as simulations,
         table_writer("shuffled", run / "shuffled.parquet") as shuffled,
     ):
-        own, others = _ask(study, simulator, pairs, units, contexts)
+        own, others = _ask(study, simulator, pairs, contexts)
         for row in own:
             simulations.add(row)
         for row in others:
@@ -69,51 +46,18 @@ def simulate(study: Study, simulator: Simulator, run: Path) -> None:
             _look_up(run, units, contexts, simulations)
 
 
-def _sampled(study: Study, run: Path) -> list[Sampled]:
-    units = read_table(run / "units.parquet", ["unit", "arm", "status"])
-    texts = read_table(run / "explanations.parquet", ["unit", "text", "status", "reason"]).set_index("unit")
-    slices = read_slices(run, study.evidence)
-    rows = []
-    for unit, arm in units.loc[units["status"] != str(Status.EXCLUDED), ["unit", "arm"]].itertuples(index=False):
-        told = texts.loc[unit]
-        text = str(told["text"]) if told["status"] == str(Status.OK) else Unscored(f"no explanation: {told['reason']}")
-        held = slices.get((unit, 0), {})
-        contexts = tuple(dict.fromkeys(int(c) for h in held.values() for c in h.contexts))
-        rows.append(Sampled(unit, arm, text, held, contexts))
-    return rows
-
-
-def _own(units: Sequence[Sampled]) -> list[_Pair]:
-    return [_Pair(unit, unit.unit, -1) for unit in units]
-
-
-def _shuffled(study: Study, units: Sequence[Sampled]) -> list[_Pair]:
-    """Seeded derangements inside each arm; an arm of one unit has none (the score stage says why)."""
-    pairs = []
-    for arm in dict.fromkeys(u.arm for u in units):
-        members = [u for u in units if u.arm == arm]
-        if len(members) < 2:
-            continue
-        drawn = derangements(len(members), study.compare.derangements, rng_of(study.seed, "derangements", arm))
-        for number, row in enumerate(drawn):
-            pairs += [_Pair(members[i], members[int(j)].unit, number) for i, j in enumerate(row)]
-    return pairs
-
-
 def _ask(
     study: Study,
     simulator: Simulator,
-    pairs: Sequence[_Pair],
-    units: Sequence[Sampled],
+    pairs: Sequence[Pair],
     contexts: Mapping[int, Context],
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Simulate every pair; rows of `simulations` and of `shuffled`, in the order of the pairs."""
-    texts = {u.unit: u.explanation for u in units}
     rows: dict[int, list[dict[str, Any]]] = {}
     asked: list[int] = []
     tasks: list[Task] = []
     for number, pair in enumerate(pairs):
-        text = texts[pair.explanation_of]
+        text = pair.explained.explanation
         if isinstance(text, Unscored):
             rows[number] = list(_rows(study, pair, simulator.name, text))
         elif pair.unit.contexts:
@@ -122,13 +66,13 @@ def _ask(
     with bar("simulate", len(tasks), "pairings") as progress:
         for place, result in simulator.simulate(tasks, progress):
             rows[asked[place]] = list(_rows(study, pairs[asked[place]], simulator.name, result))
-    own = [row for n, pair in enumerate(pairs) if pair.derangement < 0 for row in rows.get(n, ())]
-    others = [row for n, pair in enumerate(pairs) if pair.derangement >= 0 for row in rows.get(n, ())]
+    own = [row for n, pair in enumerate(pairs) if pair.derangement == OWN for row in rows.get(n, ())]
+    others = [row for n, pair in enumerate(pairs) if pair.derangement != OWN for row in rows.get(n, ())]
     return own, others
 
 
-def _rows(study: Study, pair: _Pair, simulator: str, result: Simulation | Unscored) -> Iterator[dict[str, Any]]:
-    return _predictions(pair, simulator, result) if pair.derangement < 0 else _scored(study, pair, simulator, result)
+def _rows(study: Study, pair: Pair, simulator: str, result: Simulation | Unscored) -> Iterator[dict[str, Any]]:
+    return _predictions(pair, simulator, result) if pair.derangement == OWN else _scored(study, pair, simulator, result)
 
 
 def _state(result: object) -> dict[str, str]:
@@ -137,7 +81,7 @@ def _state(result: object) -> dict[str, str]:
     return {"status": str(Status.OK), "reason": ""}
 
 
-def _predictions(pair: _Pair, simulator: str, result: Simulation | Unscored) -> Iterator[dict[str, Any]]:
+def _predictions(pair: Pair, simulator: str, result: Simulation | Unscored) -> Iterator[dict[str, Any]]:
     for place, context in enumerate(pair.unit.contexts):
         predicted = None if isinstance(result, Unscored) else result.predicted[place]
         scale = None if isinstance(result, Unscored) else str(result.scale)
@@ -152,7 +96,7 @@ def _predictions(pair: _Pair, simulator: str, result: Simulation | Unscored) -> 
         }
 
 
-def _scored(study: Study, pair: _Pair, simulator: str, result: Simulation | Unscored) -> Iterator[dict[str, Any]]:
+def _scored(study: Study, pair: Pair, simulator: str, result: Simulation | Unscored) -> Iterator[dict[str, Any]]:
     places = {context: place for place, context in enumerate(pair.unit.contexts)}
     for slice_name in study.score.slices:
         held = pair.unit.slices.get(slice_name)
@@ -160,7 +104,7 @@ def _scored(study: Study, pair: _Pair, simulator: str, result: Simulation | Unsc
             value = result if isinstance(result, Unscored) else _value(metric, held, places, result.predicted)
             yield {
                 "unit": pair.unit.unit,
-                "explanation_of": pair.explanation_of,
+                "explanation_of": pair.explained.unit,
                 "simulator": simulator,
                 "replicate": 0,
                 "derangement": pair.derangement,
@@ -192,5 +136,5 @@ def _look_up(run: Path, units: Sequence[Sampled], contexts: Mapping[int, Context
     for unit in units:
         if unit.contexts:
             simulation = lookups[unit.arm].predict(place_of[unit.unit], [contexts[c] for c in unit.contexts])
-            for row in _predictions(_Pair(unit, unit.unit, -1), LOOKUP, simulation):
+            for row in _predictions(Pair(unit, unit, OWN), LOOKUP, simulation):
                 simulations.add(row)

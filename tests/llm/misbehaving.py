@@ -21,6 +21,8 @@ from typing import Any
 import numpy as np
 
 Body = dict[str, Any]
+Count = Callable[[Body], int]
+"""From a request's body to the tokens of its prompt."""
 Brain = Callable[[Body], str]
 """From a request's body to what a model would write."""
 
@@ -49,6 +51,8 @@ class Endpoint:
     """Share of requests that meet each fault."""
     seed: int = 0
     delay: float = 0.0
+    count: Count | None = None
+    """Counts a prompt's tokens; None: four characters are one."""
     url: str = ""
     asked: Counter[str] = field(default_factory=Counter)
     """How often each request came, by `request_name`."""
@@ -81,12 +85,18 @@ def request_name(messages: list[dict[str, str]], seed: int | None) -> str:
     return hashlib.sha256(json.dumps([messages, seed], sort_keys=True).encode()).hexdigest()
 
 
-def answer_body(text: str | None, body: Body, finish: str = "stop", *, logprobs: bool = True) -> bytes:
+def _characters(body: Body) -> int:
+    return sum(len(m["content"]) for m in body["messages"]) // 4
+
+
+def answer_body(
+    text: str | None, body: Body, finish: str = "stop", *, logprobs: bool = True, count: Count = _characters
+) -> bytes:
     """A chat's answer as a server sends it; with log-probabilities, one "token" per character, when they are asked."""
     choice: Body = {"index": 0, "finish_reason": finish, "message": {"role": "assistant", "content": text}}
     if body.get("logprobs") and logprobs and text is not None:
         choice["logprobs"] = {"content": [_token(c, int(body.get("top_logprobs", 0))) for c in text]}
-    usage = {"prompt_tokens": sum(len(m["content"]) for m in body["messages"]) // 4, "completion_tokens": 9}
+    usage = {"prompt_tokens": count(body), "completion_tokens": 9}
     return json.dumps({"id": "c", "object": "chat.completion", "choices": [choice], "usage": usage}).encode()
 
 
@@ -148,7 +158,8 @@ def running(endpoint: Endpoint) -> Iterator[Endpoint]:
                 endpoint.over.wait(endpoint.delay)
             text = endpoint.brain(body)
             if fault in (None, *CONTENT, *HARMLESS, "empty choices", "null content", "html under 200"):
-                sent = answer_body(text, body) if fault is None else spoilt(str(fault), text, body)
+                counts = {} if endpoint.count is None else {"count": endpoint.count}
+                sent = answer_body(text, body, **counts) if fault is None else spoilt(str(fault), text, body)
                 self._send(200, sent)
                 with endpoint.lock:
                     endpoint.answered[name] += fault is None

@@ -23,7 +23,7 @@ def brain(body: Body) -> str:
     if described is None:
         found = sorted(set(_MARKED.findall(asked)))
         word = found[draw(asked).integers(len(found))].strip() if found else ""
-        return f"[EXPLANATION]: words such as {word or 'these'}"
+        return f"[EXPLANATION]: words such as {word or 'these'}, and others that stand near it in a text"
     tokens = _TOKEN.findall(asked)
     values = [int(draw(described.group(1), token).integers(-20, 10)) for token in tokens]
     if "Write " in asked:

@@ -1,0 +1,1 @@
+"""Batch interfaces of the endpoints: half the price, within a day, taken up again by whichever process comes next."""

@@ -1,0 +1,144 @@
+"""Asks a whole stage at once through a batch interface: half the price, within a day, across processes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+
+from autointerp.errors import BudgetReached
+from autointerp.llm.batch.api import BatchApi, Limits, State
+from autointerp.llm.batch.collecting import Collector
+from autointerp.llm.batch.desk import Desk
+from autointerp.llm.batch.outcome import Outcome, Unanswered
+from autointerp.llm.batch.pauses import pauses
+from autointerp.llm.batch.steps import Steps
+from autointerp.llm.batch.store import BatchStore, Submission
+from autointerp.llm.batch.waiting import Waiting
+from autointerp.llm.budgeted import Purse
+from autointerp.llm.ledger import Ledger
+from autointerp.llm.request import Answer, Request, key
+from autointerp.progress import say
+
+_QUEUE = 60.0
+"""Seconds to wait for other batches to make room."""
+
+
+class BatchAsker:
+    """An Asker. What the ledger holds is served, the rest goes into batches, and into the ledger before it is used.
+
+    Batches that an earlier process left open are taken up first: what one of them holds is never handed in again. A
+    request that a batch did not get done (a rate limit, a fault, the end of its day) goes into the next, up to
+    `attempts` batches; after that, and when the endpoint refuses it, it is a Failure.
+    """
+
+    def __init__(
+        self,
+        api: BatchApi,
+        ledger: Ledger,
+        store: BatchStore,
+        purse: Purse,
+        *,
+        attempts: int,
+        reasks: int,
+        limits: Limits | None = None,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        """`limits`: of one batch; None: as the endpoint documents them. `attempts` also bounds each HTTP step."""
+        self.identity = api.identity
+        """Names the endpoint."""
+        self.reasks = reasks
+        """Further draws of an answer that can't be read, all of them in one more batch."""
+        self._api, self._ledger, self._store = api, ledger, store
+        self._attempts, self._sleep = attempts, sleep
+        self._steps = Steps(attempts, api.identity, sleep)
+        self._desk = Desk(api, store, purse, self._steps, limits or api.limits, sleep)
+        self._collector = Collector(api, store, ledger, purse, self._steps)
+        self._said: set[str] = set()
+
+    def stream(self, requests: Iterable[Request]) -> Iterator[tuple[int, Answer]]:
+        """Yield (position, answer): first what the ledger holds, then each batch's answers once it has ended.
+
+        All requests are read before the first is sent. Raises BadInput, and BudgetReached when a request did not fit
+        the budget, after everything that did has been yielded. Batches then under way go on at the endpoint.
+        """
+        waiting = Waiting(self._attempts)
+        for place, request in enumerate(requests):
+            name = key(request, self.identity)
+            stored = self._ledger.find(name)
+            if stored is not None:
+                yield place, stored
+            else:
+                waiting.add(name, place, request)
+        for submission in self._store.open(self.identity):
+            self._collector.close_books(submission)
+        if waiting.requests:
+            under_way: list[Submission] = []
+            try:
+                yield from self._ask(waiting, under_way)
+            finally:
+                self._take_leave(under_way)
+
+    def _ask(self, waiting: Waiting, under_way: list[Submission]) -> Iterator[tuple[int, Answer]]:
+        stopped: BudgetReached | None = None
+        under_way += self._taken_up(waiting)
+        while waiting.requests:
+            yield from self._collect_all(under_way, waiting)
+            if stopped is not None:
+                raise stopped
+            try:
+                for submission in self._desk.hand_in(dict(waiting.requests)):
+                    under_way.append(submission)
+            except BudgetReached as reached:
+                stopped = reached
+
+    def _taken_up(self, waiting: Waiting) -> Iterator[Submission]:
+        """Yield open batches that hold something of this stage; of the others, collect what is ready."""
+        for submission in self._desk.take_up():
+            if self._store.items(submission.uuid).keys() & waiting.requests.keys():
+                say("  taking up a batch that was handed in earlier")
+                yield submission
+            elif (state := self._state(submission)).ended:
+                for _, outcome in self._collector.collect(submission, state):
+                    self._note(outcome)
+
+    def _state(self, submission: Submission) -> State:
+        return self._steps(partial(self._api.state, submission.remote))
+
+    def _collect_all(self, under_way: list[Submission], waiting: Waiting) -> Iterator[tuple[int, Answer]]:
+        """Wait until every batch has ended; answers come in batch by batch."""
+        waits = pauses()
+        while under_way:
+            states = [(submission, self._state(submission)) for submission in under_way]
+            for submission, state in states:
+                if state.ended:
+                    yield from self._collect(submission, state, waiting)
+                    under_way.remove(submission)
+            if under_way:
+                pause = next(waits)
+                if pause.due:
+                    done, total = sum(state.done for _, state in states), sum(state.total for _, state in states)
+                    say(f"  waiting for batches: {done:,} of {total:,} requests done")
+                self._sleep(pause.seconds)
+
+    def _collect(self, submission: Submission, state: State, waiting: Waiting) -> Iterator[tuple[int, Answer]]:
+        count = 0
+        for name, outcome in self._collector.collect(submission, state):
+            count += 1
+            self._note(outcome)
+            yield from waiting.settle(name, outcome)
+        if state.crowded:
+            self._desk.less(count)
+            self._sleep(_QUEUE)
+
+    def _note(self, outcome: Outcome) -> None:
+        if isinstance(outcome, Unanswered) and outcome.says and outcome.says not in self._said:
+            self._said.add(outcome.says)
+            say(f"  {outcome.says} (said once)")
+
+    def _take_leave(self, under_way: list[Submission]) -> None:
+        """However it ends: say what goes on."""
+        still = {submission.uuid for submission in self._store.open(self.identity)}
+        left = sum(submission.uuid in still for submission in under_way)
+        if left:
+            say(f"  {left} batch{'es' * (left > 1)} handed in, not collected yet: the same command takes up from there")

@@ -1,0 +1,70 @@
+"""From a batch that has ended to answers in the ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+
+from autointerp.errors import BadInput
+from autointerp.llm.batch.api import BatchApi, State
+from autointerp.llm.batch.outcome import Outcome, Unanswered
+from autointerp.llm.batch.steps import Steps
+from autointerp.llm.batch.store import BatchStore, Held, Submission
+from autointerp.llm.batch.wire import json_lines
+from autointerp.llm.budgeted import Purse
+from autointerp.llm.ledger import Ledger
+
+_CROWDED = Unanswered("the endpoint had too much under way to start the batch", again=True, billed=False)
+_BROKEN_OFF = Unanswered("the batch ended before the request was done", again=True, billed=False)
+_LEFT_OUT = Unanswered("the batch's results leave the request out", again=True, billed=True)
+
+
+class Collector:
+    """Reads results. Doing it twice changes nothing, so that a death in the middle of it does no harm."""
+
+    def __init__(self, api: BatchApi, store: BatchStore, ledger: Ledger, purse: Purse, steps: Steps) -> None:
+        self._api, self._store, self._ledger, self._purse, self._steps = api, store, ledger, purse, steps
+
+    def collect(self, submission: Submission, state: State) -> Iterator[tuple[str, Outcome]]:
+        """Yield (name, outcome) for every request of the batch, each answer once it is in the ledger.
+
+        Raises BadInput for a batch that the endpoint did not start at all.
+        """
+        left: dict[str, Held] = dict(self._store.items(submission.uuid))
+        if state.refusal and not state.crowded:
+            for held in left.values():
+                self._purse.release(held.ticket)
+            self._store.forget(submission.uuid)
+            raise BadInput(
+                f"{self._api.identity} refuses the batch ({state.refusal})", "check base_url and model, or run without "
+                "--batch",
+            )  # fmt: skip
+        for path in state.results:
+            for line in json_lines(self._steps(partial(self._api.download, path))):
+                name = line.get("custom_id")
+                if isinstance(name, str) and name in left:  # else it was not asked for, or is told twice
+                    held = left.pop(name)
+                    yield name, self._settled(name, held, self._api.read(line, held.request))
+        why = _CROWDED if state.crowded else _BROKEN_OFF if state.broken_off else _LEFT_OUT
+        for name, held in left.items():
+            yield name, self._settled(name, held, why)
+        self._store.forget(submission.uuid)
+
+    def close_books(self, submission: Submission) -> None:
+        """Pay for a batch whose answers are all in the ledger already: who collected it died before the end."""
+        items = self._store.items(submission.uuid)
+        stored = {name: answer for name in items if (answer := self._ledger.find(name)) is not None}
+        if len(stored) == len(items):
+            for name, held in items.items():
+                self._purse.settle(held.ticket, stored[name])
+            self._store.forget(submission.uuid)
+
+    def _settled(self, name: str, held: Held, outcome: Outcome) -> Outcome:
+        """Store an answer, pay for it; what counts is the first answer that was ever stored."""
+        if isinstance(outcome, Unanswered):
+            if not outcome.billed:
+                self._purse.release(held.ticket)
+            return outcome
+        stored = self._ledger.keep(name, held.request, self._api.identity, outcome)
+        self._purse.settle(held.ticket, outcome)
+        return stored

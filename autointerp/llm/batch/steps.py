@@ -1,0 +1,39 @@
+"""Tries a step again where another try may mend it, by the same rules as for single requests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from tenacity import RetryError, Retrying, retry_if_exception_type, stop_after_attempt
+
+from autointerp.errors import BadInput
+from autointerp.llm.client import Transient
+from autointerp.llm.retrying import wait
+
+T = TypeVar("T")
+
+
+class Steps:
+    """Every HTTP step of a batch goes through here; only Transient is tried again."""
+
+    def __init__(self, attempts: int, endpoint: str, sleep: Callable[[float], None]) -> None:
+        self._attempts, self._endpoint, self._sleep = attempts, endpoint, sleep
+
+    def __call__(self, step: Callable[[], T]) -> T:
+        """Do it, up to `attempts` times. BadInput after the last: what was handed in is safe with the endpoint."""
+        retrying = Retrying(
+            retry=retry_if_exception_type(Transient),
+            stop=stop_after_attempt(self._attempts),
+            wait=wait,
+            sleep=self._sleep,
+        )
+        try:
+            return retrying(step)
+        except RetryError as error:
+            last = error.last_attempt.exception()
+            reason = last.reason if isinstance(last, Transient) else "unknown fault"
+            raise BadInput(
+                f"{self._endpoint}: {reason} ({self._attempts} tries)",
+                "check it; batches handed in go on there, and the same command takes them up again",
+            ) from None

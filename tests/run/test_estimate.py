@@ -1,0 +1,126 @@
+"""The estimate counts what the run then uses, without a single call."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from transformers import AutoTokenizer
+
+import autointerp
+from autointerp.__main__ import main
+from autointerp.llm.capabilities import Capabilities, remember
+from autointerp.llm.counting import token_counter
+from autointerp.llm.request import Request
+from autointerp.run.estimating import Line, estimate, shown
+from autointerp.study import Study, dump_study, parse_study
+from tests.llm.misbehaving import Body, Endpoint, running
+from tests.run.served import brain, served_settings
+from tests.small import small_settings
+
+pytestmark = [pytest.mark.pipeline, pytest.mark.slow]
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("AUTOINTERP_CACHE", str(tmp_path / "cache"))
+    return
+
+
+def _by_stage(lines: list[Line]) -> dict[str, Line]:
+    """The ranking is part of the explain stage."""
+    assert len({line.stage for line in lines}) == len(lines)
+    return {line.stage: line for line in lines}
+
+
+def _served(tmp_path: Path, url: str, **llm: Any) -> Study:
+    settings = served_settings(tmp_path, url, **llm)
+    tokenizer = settings["subject"]["model"]
+    for one in settings["llm"].values():
+        one["tokenizer"] = tokenizer
+    return parse_study(settings)
+
+
+def _counter(study: Study) -> Any:
+    count = token_counter(AutoTokenizer.from_pretrained(study.subject.model))
+
+    def tokens(body: Body) -> int:
+        messages = tuple((m["role"], m["content"]) for m in body["messages"])
+        return count(Request(messages, "m", 1, 0.0, 0))
+
+    return tokens
+
+
+def test_prompt_tokens_are_within_ten_percent_of_what_the_run_uses(tmp_path: Path) -> None:
+    with running(Endpoint(brain)) as server:
+        study = _served(tmp_path, server.url, input_usd=2.0, output_usd=10.0)
+        server.count = _counter(study)
+        remember(Capabilities(f"openai {server.url}", "m", top_logprobs=5))
+        lines = _by_stage(estimate(study, tmp_path / "run"))
+        assert not server.asked, "no call is made"
+        run = autointerp.run(study, tmp_path / "run", until="compare")
+        usage = run.table("usage").set_index("stage")
+        assert set(usage.index) == {"explain", "simulate", "judge"}
+        told = {
+            "explain": (lines["explain"], lines["explain (rank)"]), "simulate": (lines["simulate"],),
+            "judge": (lines["judge"],),
+        }  # fmt: skip
+        for stage, parts in told.items():
+            tokens = sum(part.tokens.input for part in parts)
+            assert tokens == pytest.approx(usage.loc[stage, "input_tokens"], rel=0.1), stage
+            assert sum(part.tokens.output for part in parts) >= usage.loc[stage, "output_tokens"], stage
+            assert sum(part.requests for part in parts) == pytest.approx(usage.loc[stage, "attempts"], rel=0.1), stage
+            assert sum(part.usd or 0 for part in parts) >= usage.loc[stage, "cost_usd"], stage
+        asked = server.asked.total()
+        after = estimate(study, tmp_path / "run")
+        assert server.asked.total() == asked
+        assert _by_stage(after)["explain"].known == lines["explain"].requests
+
+
+def test_a_local_model_is_counted_with_its_own_tokenizer_and_has_no_price(tmp_path: Path) -> None:
+    settings = small_settings(tmp_path)
+    for llm in settings["llm"].values():
+        llm["reasks"] = 0
+    study = parse_study({**settings, "simulate": {"method": "sparse-json"}, "compare": {"derangements": 1}})
+    lines = estimate(study, tmp_path / "run")
+    told = _by_stage(lines)
+    assert all(line.usd is None for line in lines)
+    run = autointerp.run(study, tmp_path / "run", until="explain")
+    usage = run.table("usage").set_index("stage")
+    parts = (told["explain"], told["explain (rank)"])
+    assert sum(p.tokens.input for p in parts) == pytest.approx(usage.loc["explain", "input_tokens"], rel=0.1)
+
+
+def test_the_table_says_what_is_unknown_and_never_a_made_up_zero(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = served_settings(tmp_path, "http://127.0.0.1:9/v1", api_key_env="NO_SUCH_KEY")
+    study = parse_study({**settings, "simulate": {"method": "lift"}, "llm": {"explainer": settings["llm"]["explainer"],
+                         "simulator": small_settings(tmp_path)["llm"]["simulator"]}})  # fmt: skip
+    (tmp_path / "study.toml").write_text(dump_study(study))
+    words = ["autointerp", "estimate", str(tmp_path / "study.toml"), "--out", str(tmp_path / "run")]
+    monkeypatch.setattr("sys.argv", words)
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 0
+    out = capsys.readouterr().out
+    assert "unknown (no price in the study)" in out
+    assert "$" not in out
+    assert "about " in out
+    assert "set llm.explainer.tokenizer" in out
+    assert "Simulator 'lift' runs in this process and makes no requests." in out
+    assert "With --batch" in out
+
+
+def test_dollars_are_summed_and_a_batch_costs_half(tmp_path: Path) -> None:
+    study = _served(tmp_path, "http://127.0.0.1:9/v1", input_usd=1.0, output_usd=1.0)
+    remember(Capabilities("openai http://127.0.0.1:9/v1", "m"))
+    lines = estimate(study, tmp_path / "run")
+    judge = _by_stage(lines)["judge"]
+    assert judge.usd == pytest.approx((judge.tokens.input + judge.tokens.output) / 1e6)
+    assert judge.batch_usd == pytest.approx((judge.usd or 0) / 2)
+    table = list(shown(lines, study))
+    total = sum(line.usd or 0 for line in lines)
+    assert table[len(lines) + 1].split()[-1] == f"${total:,.4f}"
