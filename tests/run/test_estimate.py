@@ -43,6 +43,12 @@ def _served(tmp_path: Path, url: str, **llm: Any) -> Study:
     return parse_study(settings)
 
 
+def _varied(body: Body) -> str:
+    """Another explanation with every draw, as a model at a temperature writes."""
+    text = brain(body)
+    return f"{text}, number {body['seed'] % 1000}" if text.startswith("[") else text
+
+
 def _counter(study: Study) -> Any:
     count = token_counter(AutoTokenizer.from_pretrained(study.subject.model))
 
@@ -54,7 +60,7 @@ def _counter(study: Study) -> Any:
 
 
 def test_prompt_tokens_are_within_ten_percent_of_what_the_run_uses(tmp_path: Path) -> None:
-    with running(Endpoint(brain)) as server:
+    with running(Endpoint(_varied)) as server:
         study = _served(tmp_path, server.url, input_usd=2.0, output_usd=10.0)
         server.count = _counter(study)
         remember(Capabilities(f"openai {server.url}", "m", top_logprobs=5))
