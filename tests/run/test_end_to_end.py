@@ -89,6 +89,29 @@ def test_another_folder_gives_the_same_bytes_another_seed_does_not(finished: Run
     assert _bytes(other.folder)["scores"] != _bytes(finished.folder)["scores"]
 
 
+def test_a_run_in_this_process_replays_without_its_model(
+    finished: Run, study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In place, and into a fresh folder; the language model is never run."""
+    before = _bytes(finished.folder)
+
+    def never(*_: object, **__: object) -> None:
+        raise AssertionError("the model was run")
+
+    for method in ("generate", "next_token_logprobs", "logprobs_at"):
+        monkeypatch.setattr(LocalModel, method, never)
+    autointerp.run(study, finished.folder, until="compare", replay=True)
+    assert _bytes(finished.folder) == before
+    fresh = autointerp.run(
+        study, tmp_path / "fresh", until="compare", replay=True, ledger=finished.folder / "ledger.sqlite"
+    )
+    assert _bytes(fresh.folder) == before
+    other = study.model_copy(update={"explain": study.explain.model_copy(update={"candidates": 8})})
+    with pytest.raises(BadInput, match="the ledger "):
+        autointerp.run(other, finished.folder, until="compare", replay=True)
+    autointerp.run(study, finished.folder, until="compare", replay=True)
+
+
 BARS = ("corpus", "activations for training", "train SAE 'sae'", "survey units", "gather evidence", "gather held-out",
         "ask the explainer", "rank candidates", "simulate", "score")  # fmt: skip
 

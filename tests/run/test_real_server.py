@@ -1,0 +1,57 @@
+"""A whole run through a real server: llama.cpp on loopback explains, simulates with log-probabilities, and judges."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import autointerp
+from autointerp.llm.capabilities import known
+from autointerp.models.locate import builtin_file
+from autointerp.study import parse_study
+from autointerp.verify import verify
+from tests.small import small_settings
+
+pytestmark = [pytest.mark.offline_model, pytest.mark.pipeline, pytest.mark.slow]
+
+
+def test_llama_cpp_explains_simulates_and_judges(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    llama = pytest.importorskip("xllamacpp")
+    monkeypatch.setenv("AUTOINTERP_CACHE", str(tmp_path / "cache"))
+    parameters = llama.CommonParams()
+    parameters.model.path = str(builtin_file())
+    parameters.n_ctx, parameters.n_parallel, parameters.warmup = 2048, 1, False
+    server = llama.Server(parameters)
+    llm = {"provider": "openai", "model": "m", "base_url": f"{server.listening_address}/v1", "concurrency": 1,
+           "max_tokens": 40, "reasks": 1, "timeout": 120}  # fmt: skip
+    study = parse_study({
+        **small_settings(tmp_path),
+        "units": {"features": 2, "neurons": 2, "controls": [], "min_contexts": 4},
+        "evidence": {"top": 2, "quantiles": 0, "random": 2, "held_out_top": 1, "held_out_random": 1, "random_only": 6},
+        "llm": {"explainer": llm, "simulator": llm},
+        "explain": {"method": "highlight", "candidates": 2},
+        "simulate": {"method": "digits-output"},
+        "judge": {"methods": ["detection"], "examples": 4},
+        "compare": {"resamples": 1000, "derangements": 1},
+    })  # fmt: skip
+    run = autointerp.run(study, tmp_path / "run")
+    found = known(study.llm["simulator"])
+    assert found is not None
+    assert (found.top_logprobs, found.prompt_logprobs) == (20, 0)
+    explanations = run.table("explanations")
+    assert len(explanations) == 4
+    assert (explanations["text"].str.len() > 0).any()
+    simulations = run.table("simulations")
+    predicted = simulations[(simulations["simulator"] == "digits-output") & (simulations["status"] == "ok")]
+    assert len(predicted), "the weak model follows the format somewhere"
+    assert all(0 <= value <= 9 for row in predicted["predicted"] for value in row)
+    assert any(value % 1 for row in predicted["predicted"] for value in row), "expected values, by log-probabilities"
+    judgements = run.table("judgements")
+    assert set(judgements["judge"]) == {"detection"}
+    lost = judgements[judgements["status"] != "ok"]
+    assert (lost["reason"] != "").all()
+    assert all(check.ok for check in verify(run.folder))
+    usage = run.table("usage").set_index("stage")
+    assert {"explain", "simulate"} <= set(usage.index)
+    assert (usage["input_tokens"] > 0).all()
