@@ -11,10 +11,11 @@ if TYPE_CHECKING:
 
 def main() -> None:
     """Run the command line; never returns."""
-    from autointerp.cli import app
     from autointerp.errors import AutointerpError, Interrupted
 
     try:
+        from autointerp.cli import app
+
         app()
     except AutointerpError as error:
         sys.exit(_fail(error))

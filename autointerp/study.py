@@ -16,7 +16,7 @@ from autointerp.toml_text import to_toml
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, hide_input_in_errors=True)
 
 
 class Subject(_Section):
@@ -161,7 +161,7 @@ class Llm(_Section):
     """`local`: builtin, hub id, folder or GGUF file; else the name the endpoint knows."""
     base_url: str | None = None
     """Address of the endpoint; none means the SDK's default."""
-    api_key_env: str | None = None
+    api_key_env: str | None = Field(default=None, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
     """NAME of the environment variable that holds the key; the key itself is never stored."""
     concurrency: int = Field(default=8, ge=1)
     """Requests in flight at most; fewer while an endpoint answers 429."""
@@ -315,9 +315,7 @@ def load_study(path: str | Path, overrides: Sequence[str] = ()) -> Study:
     except FileNotFoundError as error:
         raise BadInput(f"no study file {path}", "see examples/ for one to start from") from error
     except (tomllib.TOMLDecodeError, UnicodeError, OSError) as error:
-        raise BadInput(
-            f"{path} is not readable TOML ({error})", "correct it, or start from one in examples/"
-        ) from error
+        raise BadInput(f"{path} is not readable TOML ({error})", "correct it, or see examples/") from error
     return parse_study(raw, overrides)
 
 
@@ -373,6 +371,8 @@ def _explain(error: ValidationError) -> BadInput:
     where = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
         return BadInput(f"unknown key '{where}' in the study", nearest(str(first["loc"][-1]), _siblings(first["loc"])))
+    if where.endswith("api_key_env"):  # not shown: it may be the key itself
+        return BadInput(f"study: {where} is not the name of a variable", "give the NAME of the one that holds the key")
     message = first["msg"].removeprefix("Value error, ")
     value = first["input"]
     shown = "" if isinstance(value, dict | list) else f" = {value!r}"

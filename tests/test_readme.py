@@ -1,25 +1,32 @@
-"""Every command of the README, run as it stands there; only the studies are made small."""
+"""What the README shows, run as it stands there: commands, pieces of studies, code; only the studies are made small."""
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import shutil
 import tomllib
+from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 from transformers import AutoModelForCausalLM, LlamaConfig
 
 import autointerp
 from autointerp.__main__ import main
+from autointerp.llm.secrets import PLACEHOLDER
 from autointerp.study import dump_study, load_study, parse_study
 from autointerp.tables import read_table
 from autointerp.verify import verify
 from sae.checkpoint import save
 from sae.train import train
 from sae.vectors import MemoryVectors
-from tests.llm.doubles import chat, serve
+from tests.llm.doubles import Reply, Server, message, serve
+from tests.llm.misbehaving import Body, answer_body, draw
+from tests.run.served import brain
 from tests.small import write_corpus
 from tests.tiny import VOCABULARY, tiny_tokenizer
 
@@ -27,27 +34,74 @@ pytestmark = pytest.mark.pipeline
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text("utf8")
+OUR_ADDRESS = re.compile(r"http://127\.0\.0\.1:\d+(/v1)?")
+KEYS = ("OPENAI_API_KEY", "ANTHROPIC_API_KEY")
+KEY = "sk-of-the-readme-0123456789"
 NEURONS = 80
 SMALL = [
     "subject.model='my-model'", "subject.hooks=['layers.1.mlp.neurons']", "sae.0.hook='layers.1.mlp.neurons'",
     "corpus.source='my-text.jsonl'", "corpus.tokens=6000", "corpus.context=16", "units.features=4",
-    "units.neurons=4", "units.directions=3", "units.controls=['neuron-sparse']", "units.min_contexts=3",
-    "evidence.random_only=6", "llm.simulator.model='my-model'", "llm.explainer.model='my-model'", "simulate.bank=6",
-    "compare.resamples=1000", "explain.candidates=6",
+    "units.neurons=2", "units.directions=2", "units.controls=['neuron-sparse']", "units.min_contexts=3",
+    "evidence.top=6", "evidence.random=4", "evidence.random_only=6", "llm.simulator.model='my-model'",
+    "simulate.bank=6", "compare.resamples=1000", "compare.derangements=1",
 ]  # fmt: skip
 
 
-def _blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.S)
+def _blocks(language: str, text: str = README) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", text, flags=re.S)
 
 
-def _commands() -> list[str]:
-    lines = [line.split("#")[0].strip() for block in _blocks("sh") for line in block.splitlines()]
-    return [line for line in lines if line and not line.startswith("make ")]
+def _sections() -> dict[str, list[str]]:
+    """Heading -> the commands below it, in their order."""
+    found: dict[str, list[str]] = {}
+    for part in README.split("\n## ")[1:]:
+        lines = [line.split("#")[0].strip() for block in _blocks("sh", part) for line in block.splitlines()]
+        commands = [line for line in lines if line and not line.startswith("make ")]
+        if commands:
+            found[part.partition("\n")[0]] = commands
+    return found
+
+
+def _pieces() -> dict[str, str]:
+    """What stands before a piece of a study in bold -> the piece."""
+    return dict(re.findall(r"^\*\*([\w.]+)\*\*(?:(?!```).)*?```toml\n(.*?)```", README, flags=re.S | re.M))
+
+
+def _answer(body: Body) -> Reply:
+    """OpenAI's chats, vLLM's prompt log-probabilities and Anthropic's messages, by one brain."""
+    if body["path"].endswith("/completions") and "prompt" in body:
+        return Reply(body=json.dumps(_read_prompt(str(body["prompt"]))).encode())
+    if body["path"] == "/v1/messages":
+        texts = ["".join(block["text"] for block in turn["content"]) for turn in body["messages"]]
+        return message(brain({"messages": [{"content": text} for text in texts]}))
+    return Reply(body=answer_body(brain(body), body))
+
+
+def _read_prompt(prompt: str) -> Body:
+    """As vLLM sends it, a token for each word and each blank: after a tab, or in a short prompt, digits are likely."""
+    tokens = re.findall(r"\s|\S+", prompt)
+    entries: list[Body | None] = [None]
+    for before, token in pairwise(tokens):
+        entry = {"own": {"logprob": -9.0, "rank": 11, "decoded_token": token}}
+        if before == "\t" or len(tokens) < 20:
+            likely = max(0, int(draw(prompt, len(entries)).integers(-9, 10)))
+            for digit in range(10):
+                logprob = -0.5 - abs(digit - likely)
+                entry[str(digit)] = {"logprob": logprob, "rank": digit + 1, "decoded_token": str(digit)}
+        entries.append(entry)
+    choice = {"index": 0, "finish_reason": "length", "text": " ", "prompt_logprobs": entries}
+    return {"id": "c", "choices": [choice], "usage": {"prompt_tokens": len(tokens), "completion_tokens": 1}}
 
 
 @pytest.fixture(scope="module")
-def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def server() -> Iterator[Server]:
+    listed = {"data": [{"id": "my-chat-model", "max_model_len": 8192}]}
+    with serve(behave=_answer, models=Reply(body=json.dumps(listed).encode())) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory: pytest.TempPathFactory, server: Server) -> Path:
     """A folder that holds what the README's commands name."""
     import torch
 
@@ -66,11 +120,46 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(ROOT / "results" / "reference", folder / "results" / "reference")
     (folder / "examples").mkdir()
     for path in (ROOT / "examples").glob("*.toml"):
-        raw = tomllib.loads(path.read_text("utf8"))
-        more = [] if raw["sae"][0].get("checkpoint") else ["sae.0.train.width=32", "sae.0.train.k=4"]
-        more += ["sae.0.train.batch=128"] if more else []
-        (folder / "examples" / path.name).write_text(dump_study(parse_study(raw, [*SMALL, *more])))
+        _write_small(tomllib.loads(_to(server, path.read_text("utf8"))), folder / "examples" / path.name)
     return folder
+
+
+def _to(server: Server, text: str) -> str:
+    """The same text, its endpoint on loopback being our server."""
+    return OUR_ADDRESS.sub(server.url, text)
+
+
+def _write_small(raw: dict[str, Any], path: Path) -> None:
+    more = (
+        [] if raw["sae"][0].get("checkpoint") else ["sae.0.train.width=32", "sae.0.train.k=4", "sae.0.train.batch=128"]
+    )
+    asks = raw.get("llm", {}).get("explainer", {}).get("provider", "local") != "local"
+    more += [] if asks else ["llm.explainer.model='my-model'", "llm.explainer.max_tokens=8", "explain.candidates=6"]
+    path.write_text(dump_study(parse_study(raw, [*SMALL, *more])))
+
+
+@pytest.fixture
+def at_desk(desk: Path, monkeypatch: pytest.MonkeyPatch, server: Server) -> Path:
+    """There, with the keys set, no key of the user's, and what hosted endpoints are by default on loopback."""
+    monkeypatch.chdir(desk)
+    monkeypatch.setenv("AUTOINTERP_CACHE", str(desk / "cache"))
+    monkeypatch.setenv("OPENAI_BASE_URL", server.url)
+    monkeypatch.setenv("ANTHROPIC_BASE_URL", server.url.removesuffix("/v1"))
+    for name in KEYS:
+        monkeypatch.setenv(name, KEY)
+    return desk
+
+
+def _run(command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> str:
+    """What a command prints; it must end well."""
+    words = shlex.split(command)
+    assert words[0] == "autointerp"
+    monkeypatch.setattr("sys.argv", words)
+    with pytest.raises(SystemExit) as ended:
+        main()
+    out, error = capsys.readouterr()
+    assert ended.value.code == 0, f"{command}: {error[-2000:]}"
+    return out
 
 
 def test_the_readme_names_every_example_and_the_two_commands() -> None:
@@ -83,23 +172,67 @@ def test_the_readme_names_every_example_and_the_two_commands() -> None:
     }
 
 
-@pytest.mark.parametrize("command", _commands())
-def test_command(command: str, desk: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.chdir(desk)
-    with serve(*(chat(f"[EXPLANATION]: words of kind {n}") for n in range(400))) as server:
-        words = shlex.split(command.replace("http://127.0.0.1:8000/v1", server.url))
-        assert words[0] == "autointerp"
-        monkeypatch.setattr("sys.argv", words)
-        with pytest.raises(SystemExit) as ended:
-            main()
-        assert ended.value.code == 0, capsys.readouterr()
-        asked = len(server.seen)
-    assert (asked > 0) == ("own-endpoint" in command)
+def _shape(text: str) -> list[list[str]]:
+    """The words of each line without numbers, names and findings: what stays the same whatever the endpoint."""
+    varying = r"openai http\S+|\S+135M-Instruct|my-chat-model|\babout\b|\b(?:yes:?(?: [\d,]+ per token)?|no)(?!\S)"
+    plain = re.sub(rf"{varying}|\$?\d[\d,.]*", " ", text)
+    return [line.split() for line in plain.splitlines() if line.split()]
+
+
+@pytest.mark.parametrize("section", _sections())
+def test_commands(
+    section: str, at_desk: Path, server: Server, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In the order of reading: `ledger show` needs the run that was made before."""
+    asked: dict[str, int] = {}
+    printed: dict[str, str] = {}
+    for command in _sections()[section]:
+        before = len(server.seen)
+        printed[command] = _run(command, monkeypatch, capsys)
+        asked[command] = len(server.seen) - before
+    if section != "Bring your own endpoint":
+        assert not any(asked.values())
+        return
+    again = ("--set budget.limit_usd", "judge", "--replay", "estimate", "ledger")
+    assert {c for c, n in asked.items() if n} == {c for c in asked if not any(words in c for words in again)}
+    assert asked["autointerp run examples/own-endpoint.toml"] > 100
+    exported = (at_desk / "answers.jsonl").read_text("utf8").splitlines()
+    assert len({json.loads(line)["key"] for line in exported}) == len(exported) > 100
+    for command, shown in zip(("llm check", "estimate"), _blocks("text"), strict=True):
+        (real,) = (out for name, out in printed.items() if f"autointerp {command}" in name)
+        assert _shape(_to(server, shown)) == _shape(real), f"the README shows what `{command}` no longer prints"
+
+
+@pytest.mark.parametrize("name", _pieces())
+def test_a_piece_of_a_study_runs(
+    name: str, at_desk: Path, server: Server, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In its place in the example, as it stands; an address on loopback becomes that of the test's server."""
+    piece = tomllib.loads(_to(server, _pieces()[name]))
+    assert set(piece) == {"llm", "simulate"}
+    example = tomllib.loads((ROOT / "examples" / "own-endpoint.toml").read_text("utf8"))
+    _write_small({**example, **piece}, at_desk / "piece.toml")
+    requests, before = len(server.seen), len(server.headers)
+    _run("autointerp compare piece.toml", monkeypatch, capsys)
+    assert len(server.seen) - requests > 100
+    sent = {head.get("x-api-key", head.get("authorization", "")) for head in server.headers[before:]}
+    keyed = "api_key_env" in piece["llm"]["explainer"]
+    assert {key.removeprefix("Bearer ") for key in sent} == {KEY if keyed else PLACEHOLDER}
+    scores = read_table(at_desk / "results" / "piece" / "scores.parquet")
+    simulated = (scores["pairing"] == "own") & (scores["scorer"] == piece["simulate"]["method"])
+    assert (scores[simulated]["status"] == "ok").mean() > 0.8
+    assert "detection" in set(scores["scorer"])
+    usage = read_table(at_desk / "results" / "piece" / "usage.parquet")
+    assert not usage["cost_usd"].isna().any(), "the piece gives prices"
+
+
+def test_every_piece_is_run() -> None:
+    assert list(_pieces()) == ["Hosted", "vLLM", "llama.cpp", "Anthropic"]
+    assert list(_pieces().values()) == _blocks("toml")
 
 
 @pytest.mark.parametrize("code", _blocks("python"))
-def test_python(code: str, desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(desk)
+def test_python(code: str, at_desk: Path) -> None:
     names: dict[str, object] = {}
     exec(compile(code, "README.md", "exec"), names)
     assert isinstance(names["run"], autointerp.Run)

@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from autointerp import __version__
 from autointerp.cli import endpoints, folders, runs
+from autointerp.errors import Interrupted
 
 _ABOUT = "How interpretable are the features of a sparse autoencoder, compared with raw neurons and with chance?"
 
+
+class _Verbs(TyperGroup):
+    """All verbs. At Ctrl-C each of them ends with the same line."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Carry out the verb that was asked for."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as stopped:  # before Typer's own handler makes a silent exit of it
+            raise Interrupted from stopped
+
+
 app = typer.Typer(
     name="autointerp",
+    cls=_Verbs,
     help=_ABOUT,
     no_args_is_help=True,
     add_completion=False,

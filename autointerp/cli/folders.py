@@ -96,9 +96,13 @@ def prune(
     everything: Annotated[bool, typer.Option("--all", help="every answer")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="do it; without, only say what would go")] = False,
 ) -> None:
-    """Remove answers, which are then asked, and paid, again. Conditions narrow each other."""
+    """Remove answers; the next run of the folder asks, and pays, them again. Conditions narrow each other."""
     from autointerp.llm.housekeeping import Chosen, ledger_file, remove
+    from autointerp.run.manifest import forget
+    from autointerp.run.stages import ASKING
 
     chosen = Chosen(failures, before, model, endpoint, everything)
     count = remove(ledger_file(ledger), chosen, really=yes)
+    if yes and count and ledger.is_dir():
+        forget(ledger, ASKING)
     typer.echo(f"{count:,} answers removed" if yes else f"{count:,} answers would go: add --yes to remove them")

@@ -9,7 +9,6 @@ from typing import Annotated
 import typer
 
 from autointerp.cli.arguments import Batch, LedgerFile, Out, Overrides, Replay, StudyFile, folder_of
-from autointerp.errors import Interrupted
 from autointerp.study import Study, load_study
 
 _STAGES = {
@@ -75,10 +74,7 @@ def _go(
 ) -> None:
     from autointerp.run import run
 
-    try:
-        finished = run(study, out, until=until, ledger=ledger, replay=replay, batch=batch)
-    except KeyboardInterrupt as stopped:  # before the command line's own handler makes an exit of 1 of it
-        raise Interrupted from stopped
+    finished = run(study, out, until=until, ledger=ledger, replay=replay, batch=batch)
     if until is None:
         typer.echo(finished.headline())
         typer.echo("")

@@ -8,6 +8,7 @@ from math import exp
 from typing import Any
 
 from autointerp.llm.json_answers import find_json
+from autointerp.llm.places import holders
 from autointerp.llm.request import Response, TokenLogprob, Unreadable
 
 KEY = "answers"
@@ -49,19 +50,14 @@ def _answers(value: Any, count: int) -> tuple[float, ...] | Unreadable:
 
 
 def _probabilities(response: Response, places: Sequence[int]) -> tuple[float, ...] | Unreadable:
-    """P(yes) from the token that holds the character at each of `places` of the answer."""
+    """P(yes) from the token that holds the character at each of `places` (ascending) of the answer."""
     spelled = "".join(token.text for token in response.logprobs)
     shift = spelled.find(response.text)  # servers strip blanks before an answer, and keep the end token behind it
     if shift < 0:
         return OTHER_TEXT
-    holders: dict[int, TokenLogprob] = {}
-    end = 0
-    for token in response.logprobs:
-        holders |= dict.fromkeys(range(end, end + len(token.text)), token)
-        end += len(token.text)
     found: list[float] = []
-    for place in places:
-        probability = _probability(holders[place + shift])
+    for token, _ in holders(response.logprobs, [place + shift for place in places]):
+        probability = _probability(token)
         if probability is None:
             return NO_VALUE
         found.append(probability)

@@ -6,10 +6,11 @@ import base64
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, unquote
 
 from autointerp.errors import BadInput
-from autointerp.llm.secrets import PLACEHOLDER, api_key, public_url
+from autointerp.llm.logs import hide_in_logs
+from autointerp.llm.secrets import PLACEHOLDER, api_key, http_parts, public_url
 from autointerp.study import Llm
 
 _SDK_DEFAULTS: Mapping[str, tuple[str, str]] = {
@@ -41,26 +42,29 @@ def identity(llm: Llm) -> str:
 
 
 def address(llm: Llm) -> Address:
-    """Read the address and the key. Raises BadInput for a URL that can't be one, and for a missing key."""
+    """Read the address and the key, which no log of the SDKs shows from then on.
+
+    Raises BadInput for a URL that can't be one (its text may hold a password, and is not shown), and for a missing
+    key.
+    """
     url = _configured(llm)
     key = api_key(llm)
-    try:
-        parts = urlsplit(url)
-        reachable = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
-    except ValueError:
-        reachable = False
-    if not reachable or any(not c.isprintable() or c.isspace() for c in url):
+    parts = http_parts(url)
+    if parts is None:
         raise BadInput(f"base_url of model '{llm.model}' is no address", "write it like http://127.0.0.1:8000/v1")
     user, password = unquote(parts.username or ""), unquote(parts.password or "")
-    authorization = None
+    basic = ""
     if user or password:
         if key != PLACEHOLDER:
             raise BadInput(f"model '{llm.model}' has a password in base_url and a key, an endpoint takes one of them",
                            "leave out the password or api_key_env")  # fmt: skip
-        authorization = "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
+        basic = base64.b64encode(f"{user}:{password}".encode()).decode()
     query = dict(parse_qsl(parts.query, keep_blank_values=True))
-    secrets = {key, password, parts.password or "", authorization or "", *query.values()}
-    return Address(public_url(url), key, query, authorization, frozenset(s for s in secrets if len(s) > _SHORT))
+    secrets = frozenset(
+        s for s in (key, password, basic, *(value or name for name, value in query.items())) if len(s) > _SHORT
+    )
+    hide_in_logs(secrets)
+    return Address(public_url(url), key, query, f"Basic {basic}" if basic else None, secrets)
 
 
 _SHORT = 3

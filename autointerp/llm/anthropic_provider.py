@@ -11,7 +11,7 @@ from anthropic import AsyncAnthropic
 
 from autointerp.llm.address import address, identity
 from autointerp.llm.anthropic_messages import message_body, read_message
-from autointerp.llm.capabilities import Capabilities
+from autointerp.llm.capabilities import QUESTION, Capabilities
 from autointerp.llm.client import Transient
 from autointerp.llm.connecting import http_client, send
 from autointerp.llm.openai_answers import token_count
@@ -19,8 +19,6 @@ from autointerp.llm.refusals import Refused, settle
 from autointerp.llm.request import Answer, Request
 from autointerp.progress import say
 from autointerp.study import Llm
-
-_PROBE = (("user", "Name the capital of France in one sentence."),)
 
 
 class AnthropicProvider:
@@ -70,7 +68,7 @@ class AnthropicProvider:
 
     async def probe(self) -> Capabilities:
         """Measure one short answer, and ask for the context length. Raises what `complete` raises."""
-        request = Request(_PROBE, self._model, 32, 0.0, 0)
+        request = Request(QUESTION, self._model, 32, 0.0, 0)
         start = time.perf_counter()
         answer = await self.complete(request)
         seconds = time.perf_counter() - start

@@ -67,7 +67,7 @@ class AsyncAsker:
                 else:
                     yield place, result
         finally:
-            if under_way:
+            if under_way and not self._loop.is_closed():
                 self._run(self._cancel_all())
         if stopped is not None:
             raise stopped
@@ -84,10 +84,6 @@ class AsyncAsker:
             raise
         except BaseException as error:  # noqa: BLE001  handed over to the thread that asked
             results.put((place, error))
-
-    def run(self, work: Callable[[], Coroutine[None, None, _T]]) -> _T:
-        """Run one coroutine on the loop, and wait for it."""
-        return self._run(work())
 
     def _run(self, work: Coroutine[None, None, _T]) -> _T:
         future: Future[_T] = asyncio.run_coroutine_threadsafe(work, self._loop)

@@ -6,10 +6,11 @@ import asyncio
 from dataclasses import replace
 
 from autointerp.errors import BadInput, BudgetReached
-from autointerp.llm.client import Client, Transient
+from autointerp.llm.client import Client, NotSent, Transient
 from autointerp.llm.prices import Tokens, price, used, worst_case
 from autointerp.llm.request import Answer, Request
 from autointerp.llm.usage import Usage
+from autointerp.progress import say
 from autointerp.study import Budget, Llm
 
 
@@ -29,26 +30,45 @@ class Purse:
         """`discount` multiplies the prices. Raises BadInput for a limit in dollars without prices."""
         check_price(usage.budget, llm)
         self._usage, self._stage, self._llm, self._discount = usage, stage, llm, discount
+        self._reserved: dict[int, int] = {}
+        self._beyond = 0
 
     def reserve(self, request: Request) -> int | None:
         """A ticket for one attempt; None when its worst case might pass a limit."""
         worst, nano = self._worst(request)
-        return self._usage.reserve(self._stage, self._llm.model, worst, nano)
+        ticket = self._usage.reserve(self._stage, self._llm.model, worst, nano)
+        if ticket is not None:
+            self._reserved[ticket] = worst.total
+        return ticket
 
     def _worst(self, request: Request) -> tuple[Tokens, int | None]:
         worst = worst_case(request)
         if self._llm.provider != "anthropic":  # others charge nothing for what they cache
             worst = replace(worst, written_input=0)
+        worst = replace(worst, output=worst.output + self._beyond)
         return worst, price(self._llm, worst, self._discount)
 
     def settle(self, ticket: int, answer: Answer | None) -> None:
         """Pay what the endpoint says was used; without an answer, or when it does not say, the worst case stays."""
         tokens = None if answer is None else used(answer)
+        reserved = self._reserved.pop(ticket, None)
         if tokens is not None:
+            if reserved is not None and tokens.total > reserved:
+                self._learn(tokens.total - reserved)
             self._usage.settle(ticket, tokens, price(self._llm, tokens, self._discount))
+
+    def _learn(self, more: int) -> None:
+        """An endpoint that bills more than max_tokens (hidden reasoning): from now on that much more is reserved."""
+        if not self._beyond:
+            say(
+                f"  model '{self._llm.model}' used {more:,} tokens more than it was allowed to write; so many more are "
+                "reserved from now on"
+            )
+        self._beyond += more
 
     def release(self, ticket: int) -> None:
         """The attempt was surely not billed."""
+        self._reserved.pop(ticket, None)
         nothing = Tokens()
         self._usage.settle(ticket, nothing, price(self._llm, nothing), billed=False)
 
@@ -89,7 +109,7 @@ class Budgeted:
             if not fault.billed:
                 self._purse.release(ticket)
             raise
-        except BadInput:
+        except (BadInput, NotSent):
             self._purse.release(ticket)
             raise
         else:

@@ -16,6 +16,8 @@ from autointerp.progress import say
 from autointerp.study import Llm
 
 UNKNOWN = "unknown"
+QUESTION = (("user", "Name the capital of France in one sentence."),)
+"""What is asked to see how fast a model answers."""
 
 _LOCAL_ALTERNATIVES = 20
 """A model in the process knows them all; more than this nobody asks for."""
@@ -47,18 +49,19 @@ class Capabilities:
     """Next-token log-probabilities of the whole vocabulary: a model in the process only."""
 
 
-def known(llm: Llm) -> Capabilities | None:
+def known(llm: Llm, endpoint: str | None = None) -> Capabilities | None:
     """What is known of a configured model without any call; None: nothing.
 
     A model in the process has everything but an enforced JSON mode. Anthropic's API has no log-probabilities and no
-    seed. Any other endpoint has what the last probe found.
+    seed. Any other endpoint has what the last probe found. `endpoint`: the identity that its provider gives it; None:
+    that of the built-in providers.
     """
     if llm.provider == "local":
         many = _LOCAL_ALTERNATIVES
         return Capabilities(
             "local", llm.model, top_logprobs=many, prompt_logprobs=many, seed=True, whole_distribution=True
         )
-    endpoint = identity(llm)
+    endpoint = identity(llm) if endpoint is None else endpoint
     remembered = recall(endpoint, llm.model)
     if remembered is None and llm.provider == "anthropic":
         return Capabilities(endpoint, llm.model)

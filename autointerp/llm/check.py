@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -10,7 +9,8 @@ from dataclasses import dataclass, replace
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt
 
 from autointerp.errors import BadInput
-from autointerp.llm.capabilities import UNKNOWN, Capabilities, known, remember
+from autointerp.llm.aside import run_aside
+from autointerp.llm.capabilities import QUESTION, UNKNOWN, Capabilities, known, remember
 from autointerp.llm.client import Transient
 from autointerp.llm.open import LOCAL, check_llm, open_provider
 from autointerp.llm.request import Answer, Request
@@ -18,7 +18,6 @@ from autointerp.llm.retrying import wait
 from autointerp.study import Llm
 
 Rows = list[tuple[str, str]]
-_QUESTION = (("user", "Name the capital of France in one sentence."),)
 
 
 @dataclass(frozen=True)
@@ -31,49 +30,80 @@ class Checked:
     """What the model answered: to be paid for."""
     problem: BadInput | None
     """Why it can't be asked; None when it can."""
+    billed: bool = False
+    """Whether calls beside `answers` may have been billed: a connection that broke, a 500. Nobody knows for how much.
+    A call that was refused (a wrong key, a bad request), or never reached the endpoint, costs nothing."""
+
+
+@dataclass(frozen=True)
+class _Probed:
+    """What a probe came to."""
+
+    found: Capabilities | Transient | BadInput
+
+    """What the model can do, or why it can't be asked."""
+    answers: tuple[Answer, ...] = ()
+    billed: bool = False
 
 
 def check(llm: Llm, name: str, attempts: int = 1) -> Checked:
     """Ask the model that `[llm.name]` configures, and remember what it can do.
 
-    `attempts`: tries in all, where the endpoint is at fault. A model in the process is loaded and measured. Raises
-    BadInput for what is wrong before any call (no such provider, a missing key); what the calls show to be wrong is
-    the result's `problem`.
+    `attempts`: tries in all, where the endpoint is at fault. A model in the process is loaded and measured. Works where
+    an event loop is running, too. Raises BadInput for what is wrong before any call (no such provider, a missing key);
+    what the calls show to be wrong is the result's `problem`.
     """
     check_llm(llm)
     try:
-        found, answers = _measure_local(llm) if llm.provider == LOCAL else asyncio.run(_probe(llm, attempts))
-    except Transient as fault:
-        problem = BadInput(f"[llm.{name}] model '{llm.model}' can't be asked: {fault.reason}",
-                           "check that the endpoint is up, and base_url")  # fmt: skip
-        return Checked(_unreachable(llm, fault.reason), (), problem)
+        probed = _measure_local(llm) if llm.provider == LOCAL else run_aside(_probe(llm, attempts))
     except BadInput as refused:
-        return Checked(_unreachable(llm, refused.what), (), BadInput(f"[llm.{name}] {refused.what}", refused.remedy))
+        probed = _Probed(refused)
+    found, answers, billed = probed.found, probed.answers, probed.billed
+    if isinstance(found, Transient):
+        problem = BadInput(f"[llm.{name}] model '{llm.model}' can't be asked: {found.reason}",
+                           "check that the endpoint is up, and base_url")  # fmt: skip
+        return Checked(_unreachable(llm, found.reason), answers, problem, billed)
+    if isinstance(found, BadInput):
+        problem = BadInput(f"[llm.{name}] {found.what}", found.remedy)
+        return Checked(_unreachable(llm, found.what), answers, problem, billed)
     if llm.provider != LOCAL:
         remember(found)
-    return Checked(_rows(llm, found, answers), answers, None)
+    return Checked(_rows(llm, found, answers), answers, None, billed)
 
 
-async def _probe(llm: Llm, attempts: int) -> tuple[Capabilities, tuple[Answer, ...]]:
+async def _probe(llm: Llm, attempts: int) -> _Probed:
+    billed = False
+    found: Capabilities | Transient | BadInput
+
+    async def attempt() -> Capabilities:
+        nonlocal billed
+        try:
+            return await provider.probe()
+        except Transient as fault:
+            billed |= fault.billed
+            raise
+
     provider = open_provider(llm)
     again = AsyncRetrying(
         retry=retry_if_exception_type(Transient), stop=stop_after_attempt(attempts), wait=wait, reraise=True
     )
     try:
-        found: Capabilities = await again(provider.probe)
+        # Under the names by which it will be looked for, whatever a provider of somebody else calls itself here.
+        found = replace(await again(attempt), endpoint=provider.identity, model=llm.model)
+    except (Transient, BadInput) as fault:
+        found = fault
     finally:
         await provider.aclose()
-    answers: tuple[Answer, ...] = getattr(provider, "probe_answers", ())
-    return found, answers
+    return _Probed(found, getattr(provider, "probe_answers", ()), billed or getattr(provider, "probe_lost", False))
 
 
-def _measure_local(llm: Llm) -> tuple[Capabilities, tuple[Answer, ...]]:
+def _measure_local(llm: Llm) -> _Probed:
     from autointerp.llm.local import LocalModel
     from autointerp.models import load_model
 
     loaded = load_model(llm.model)
     model = LocalModel(loaded, llm.batch)
-    request = Request(_QUESTION, llm.model, 32, 0.0, 0)
+    request = Request(QUESTION, llm.model, 32, 0.0, 0)
     model.generate([replace(request, max_tokens=1)])  # the first pass of a process is a slow one
     start = time.perf_counter()
     (answer,) = model.generate([request])
@@ -86,7 +116,7 @@ def _measure_local(llm: Llm) -> tuple[Capabilities, tuple[Answer, ...]]:
         latency=seconds,
         tokens_per_second=answer.output_tokens / seconds if answer.output_tokens else None,
     )
-    return found, (answer,)
+    return _Probed(found, (answer,))
 
 
 def _unreachable(llm: Llm, reason: str) -> Rows:

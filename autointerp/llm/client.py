@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Iterator
 from typing import Protocol, runtime_checkable
 
@@ -55,6 +56,10 @@ class Asker(Protocol):
         yielded.
         """
         ...
+
+
+class NotSent(asyncio.CancelledError):
+    """The request was cancelled before it was sent: it can't have been billed."""
 
 
 class Transient(Exception):

@@ -1,4 +1,4 @@
-"""An Asker that asks nobody and counts: how many requests, how many tokens."""
+"""An Asker that asks nobody: recorded answers come from the ledger, all else is counted."""
 
 from __future__ import annotations
 
@@ -57,13 +57,15 @@ class Tally:
 
 
 class CountingAsker:
-    """Every answer is a Failure; what was asked is in `tally`."""
+    """What the ledger does not hold is a Failure with reason COUNTED, and counted in `tally`."""
 
-    def __init__(self, ledger: Ledger | None, identity: str, count: Callable[[Request], int], tally: Tally) -> None:
+    def __init__(
+        self, ledger: Ledger, identity: str, reasks: int, count: Callable[[Request], int], tally: Tally
+    ) -> None:
         self.identity = identity
         """Of the provider that would be asked."""
-        self.reasks = 0
-        """Re-asks can't be foreseen."""
+        self.reasks = reasks
+        """As in the study: recorded re-asks are known. Those to come can't be foreseen."""
         self.unanswered = 0
         """None is: nothing was asked."""
         self._ledger, self._count, self._tally = ledger, count, tally
@@ -72,17 +74,18 @@ class CountingAsker:
         """Count each distinct request once."""
         for place, request in enumerate(requests):
             name = key(request, self.identity)
+            recorded = self._ledger.find(name)
             if name not in self._tally.seen:
                 self._tally.seen.add(name)
-                self._add(request, name)
-            yield place, Failure(COUNTED)
+                self._tally.requests += 1
+                if recorded is None:
+                    self._add(request)
+                else:
+                    self._tally.known += 1
+            yield place, Failure(COUNTED) if recorded is None else recorded
 
-    def _add(self, request: Request, name: str) -> None:
+    def _add(self, request: Request) -> None:
         tally = self._tally
-        tally.requests += 1
-        if self._ledger is not None and self._ledger.find(name) is not None:
-            tally.known += 1
-            return
         characters = sum(len(content) for _, content in request.messages)
         tally.characters += characters
         tally.output_tokens += request.max_tokens

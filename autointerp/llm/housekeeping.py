@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from autointerp.errors import BadInput
-from autointerp.llm.ledger import WHOLE, open_ledger
+from autointerp.llm.base import reading
+from autointerp.llm.ledger import FILE_NAME, WHOLE, open_ledger
 
-NAME = "ledger.sqlite"
 _SUMMARY = """
 SELECT endpoint, model, count(*), sum(finish != ?), sum(input_tokens), sum(output_tokens), min(created), max(created)
 FROM answers GROUP BY endpoint, model ORDER BY endpoint, model
@@ -25,7 +23,7 @@ _NUMBERS = "SELECT endpoint, count(*), sum(length(data)) FROM numbers GROUP BY e
 
 def ledger_file(place: Path) -> Path:
     """The ledger of a run folder, or the file itself; BadInput when there is none."""
-    path = place / NAME if place.is_dir() else place
+    path = place / FILE_NAME if place.is_dir() else place
     if not path.is_file():
         raise BadInput(f"no ledger {path}", "give a run folder that asked a language model, or a ledger's file")
     with open_ledger(path):  # says so when it is no ledger, and brings an old one up to date
@@ -34,7 +32,7 @@ def ledger_file(place: Path) -> Path:
 
 def summary(path: Path) -> Iterator[str]:
     """Lines of an aligned table, then the reasons of failures, and the numbers of local models."""
-    with closing(sqlite3.connect(path)) as base:
+    with reading(path) as base:
         groups = base.execute(_SUMMARY, (WHOLE,)).fetchall()
         reasons = base.execute(_REASONS, (WHOLE,)).fetchall()
         numbers = base.execute(_NUMBERS).fetchall()
@@ -66,7 +64,7 @@ def _shown(text: str) -> str:
 def export_lines(path: Path) -> Iterator[str]:
     """One JSON object per answer, in the order in which they were stored: the request as asked, and what came back."""
     columns = ("key", "endpoint", "created", "finish", "reason", "text", "input_tokens", "output_tokens")
-    with closing(sqlite3.connect(path)) as base:
+    with reading(path) as base:
         for *plain, request, more in base.execute(
             f"SELECT {', '.join(columns)}, request, more FROM answers ORDER BY rowid"
         ):
@@ -101,7 +99,7 @@ def remove(path: Path, chosen: Chosen, *, really: bool) -> int:
         raise BadInput("prune needs to know what", "give --failures, --before, --model, --endpoint or --all")
     where = " AND ".join(text for text, _ in conditions) or "1"
     values = [value for _, given in conditions for value in given]
-    with closing(sqlite3.connect(path, isolation_level=None)) as base:
+    with reading(path) as base:
         if not really:
             return int(base.execute(f"SELECT count(*) FROM answers WHERE {where}", values).fetchone()[0])
         count = base.execute(f"DELETE FROM answers WHERE {where}", values).rowcount

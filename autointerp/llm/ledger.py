@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from autointerp.errors import BadInput
+from autointerp.llm.base import open_base, unusable
 from autointerp.llm.capabilities import Capabilities
 from autointerp.llm.request import Answer, Failure, Request, Response, TokenLogprob, key, request_text
 
@@ -55,9 +56,10 @@ _INSERT = (
     "INSERT OR IGNORE INTO answers (key, endpoint, model, request, finish, text, reason, input_tokens, output_tokens, "
     "created, more) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
+FILE_NAME = "ledger.sqlite"
+"""In a run folder."""
 WHOLE = "stop"
 """The `finish` of a whole answer."""
-_BUSY_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -78,31 +80,28 @@ class Ledger:
     def __init__(self, path: Path) -> None:
         """Open or create the file; BadInput when it is damaged or can't be written."""
         self._path = path
-        self._lock = threading.Lock()
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._base = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
-        except (OSError, sqlite3.Error) as error:
-            raise self._unusable(error) from error
-        try:
-            self._base.execute("PRAGMA journal_mode = WAL")
-            self._base.execute("PRAGMA synchronous = FULL")
-            self._base.executescript(_COLUMNS)
+        self._writing, self._reading = threading.Lock(), threading.Lock()
+        self._base = open_base(path, "FULL", _COLUMNS)
+        with self._writer():
             self._add_missing_column()
-        except sqlite3.Error as error:
-            self._base.close()
-            raise self._unusable(error) from error
-
-    def _unusable(self, error: Exception) -> BadInput:
-        return BadInput(f"ledger {self._path} can't be used ({error})", "give a writable folder, or move the file away")
+        # Of its own: who looks something up never waits for a write, by this process or another.
+        self._lookups = open_base(path, "FULL", "")
 
     @contextmanager
-    def _cursor(self) -> Iterator[sqlite3.Connection]:
-        with self._lock:
+    def _writer(self) -> Iterator[sqlite3.Connection]:
+        with self._writing:
             try:
                 yield self._base
             except sqlite3.Error as error:
-                raise self._unusable(error) from error
+                raise unusable(self._path, error) from error
+
+    @contextmanager
+    def _reader(self) -> Iterator[sqlite3.Connection]:
+        with self._reading:
+            try:
+                yield self._lookups
+            except sqlite3.Error as error:
+                raise unusable(self._path, error) from error
 
     def _add_missing_column(self) -> None:
         """Ledgers of version 0.1 have no place for log-probabilities."""
@@ -116,7 +115,7 @@ class Ledger:
     def find(self, name: str) -> Answer | None:
         """The stored answer by its key."""
         query = "SELECT finish, text, reason, input_tokens, output_tokens, more FROM answers WHERE key = ?"
-        with self._cursor() as base:
+        with self._reader() as base:
             row = base.execute(query, (name,)).fetchone()
         if row is None:
             return None
@@ -145,7 +144,7 @@ class Ledger:
         """`put` for several at once, in one transaction: all of them are durable when it returns."""
         rows = [(entry.key, _row(entry)) for entry in entries if not _nothing(entry.answer)]
         new: set[str] = set()
-        with self._cursor() as base:
+        with self._writer() as base:
             base.execute("BEGIN IMMEDIATE")
             try:
                 for name, row in rows:
@@ -168,7 +167,7 @@ class Ledger:
 
     def numbers(self, name: str) -> np.ndarray | None:
         """Numbers that a model in the process gave (read-only); None when they were never stored."""
-        with self._cursor() as base:
+        with self._reader() as base:
             row = base.execute("SELECT dtype, shape, data FROM numbers WHERE key = ?", (name,)).fetchone()
         if row is None:
             return None
@@ -178,28 +177,29 @@ class Ledger:
     def keep_numbers(self, name: str, endpoint: str, values: np.ndarray) -> None:
         """Store numbers under a key that names all they depend on; the first ever stored under it count."""
         row = (name, endpoint, values.dtype.str, json.dumps(values.shape), values.tobytes(), _now())
-        with self._cursor() as base:
+        with self._writer() as base:
             base.execute("INSERT OR IGNORE INTO numbers VALUES (?, ?, ?, ?, ?, ?)", row)
 
     def capabilities(self, endpoint: str, model: str) -> Capabilities | None:
         """What was known of a model when it was asked: requests depend on it, so a replay needs it."""
         query = "SELECT capabilities FROM endpoints WHERE endpoint = ? AND model = ?"
-        with self._cursor() as base:
+        with self._reader() as base:
             row = base.execute(query, (endpoint, model)).fetchone()
         return None if row is None else Capabilities(**json.loads(row[0]))
 
     def keep_capabilities(self, found: Capabilities) -> None:
         """Store what is known of a model; the last one stored counts."""
         row = (found.endpoint, found.model, json.dumps(asdict(found)))
-        with self._cursor() as base:
+        with self._writer() as base:
             base.execute("INSERT OR REPLACE INTO endpoints VALUES (?, ?, ?)", row)
 
     def __len__(self) -> int:
-        with self._cursor() as base:
+        with self._reader() as base:
             return int(base.execute("SELECT count(*) FROM answers").fetchone()[0])
 
     def close(self) -> None:
         """Close the file."""
+        self._lookups.close()
         self._base.close()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 
-from autointerp.llm.client import Client, Transient
+from autointerp.llm.client import Client, NotSent, Transient
 from autointerp.llm.request import Answer, Request
 
 _LONGEST_PAUSE = 60.0
@@ -56,7 +56,7 @@ class Limited:
                 if place.done() and not place.cancelled():  # admitted, and cancelled in the same moment
                     self._busy -= 1
                     self._admit()
-                raise
+                raise NotSent from None
         else:
             self._busy += 1
 

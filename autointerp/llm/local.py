@@ -14,10 +14,10 @@ from autointerp.errors import BadInput
 from autointerp.llm.blocks import BlockReader
 from autointerp.llm.decode import generate
 from autointerp.llm.encode import encode, encode_text
-from autointerp.llm.ledger import Ledger
+from autointerp.llm.ledger import Entry, Ledger
 from autointerp.llm.logprobs import Spelling, of_prompt
 from autointerp.llm.prefix import Batch
-from autointerp.llm.request import Answer, Failure, Request, Response
+from autointerp.llm.request import Answer, Failure, Request, Response, key, request_text
 from autointerp.models import LoadedModel
 
 
@@ -131,6 +131,9 @@ class LocalAsker:
         if len(held) == len(requests):
             return held
         written = self._model.generate(requests)
-        return [
-            self._ledger.put(request, self.identity, answer) for request, answer in zip(requests, written, strict=True)
-        ]
+        return self._ledger.keep_all(
+            [
+                Entry(key(request, self.identity), self.identity, request.model, request_text(request), answer)
+                for request, answer in zip(requests, written, strict=True)
+            ]
+        )

@@ -9,7 +9,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 
 from autointerp.errors import BadInput, nearest
-from autointerp.llm.address import identity
+from autointerp.llm.address import address, identity
 from autointerp.llm.client import Asker, Provider
 from autointerp.llm.ledger import Ledger
 from autointerp.llm.prices import BATCH_DISCOUNT
@@ -66,13 +66,11 @@ def _maker(llm: Llm) -> Callable[[Llm], Provider]:
 
 
 def check_llm(llm: Llm) -> None:
-    """Raise BadInput for what can be known without a call: an unknown provider, a missing key."""
-    from autointerp.llm.secrets import api_key
-
+    """Raise BadInput for what can be known without a call: an unknown provider, a missing key, no address."""
     if llm.provider != LOCAL:
         _maker(llm)
     if llm.provider in _ENDPOINTS:
-        api_key(llm)
+        address(llm)
 
 
 def open_provider(llm: Llm) -> Provider:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, TypedDict
 
 from autointerp.llm.client import Transient
@@ -10,6 +10,20 @@ from autointerp.llm.openai_logprobs import Piece, covering, plain, read_pieces, 
 from autointerp.llm.request import Answer, Failure, Request, Response, TokenLogprob
 
 _NO_LOGPROBS = "no-logprobs"
+_AT_LIMIT = "the answer was cut at max_tokens"
+# Finish reasons, in lower case: OpenAI's, and those of other servers and gateways. What is in none of the three did
+# not end the answer: `abort`, `cancelled`, `insufficient_system_resource`...
+_WHOLE = frozenset({"stop", "eos", "eos_token", "stop_sequence", "end_turn"})
+_CUT: Mapping[str, str] = {
+    "length": _AT_LIMIT,
+    "max_tokens": _AT_LIMIT,
+    "max_length": _AT_LIMIT,
+    "model_length": "the answer was cut at the end of the model's context",
+}
+_FILTERED = frozenset({
+    "content_filter", "content_filtered", "guardrail_intervened", "safety", "prohibited_content", "blocklist",
+    "recitation", "refusal",
+})  # fmt: skip
 
 
 class Counts(TypedDict):
@@ -33,21 +47,28 @@ def read_answer(body: object, request: Request, echo: bool = False) -> Answer:
     fields = message if isinstance(message, dict) else {}
     text = _text(fields.get("content") if "message" in choice else choice.get("text"))
     counts = usage(body)
-    finish = choice.get("finish_reason")
     answer = text.removeprefix(plain(request.messages[0][1])) if text is not None and echo else text
     cut = kept_length(answer or "", request.stop)
+    finish = _finish(choice.get("finish_reason"), counts["output_tokens"], request.max_tokens)
     # What was asked for with a prompt's log-probabilities is the prompt, not where the answer would have ended.
-    if finish == "length" and cut == len(answer or "") and not (request.prompt_logprobs and text is not None):
-        return Failure("the answer was cut at max_tokens", "length", answer or "", **counts)
+    if finish in _CUT and cut == len(answer or "") and not (request.prompt_logprobs and text is not None):
+        return Failure(_CUT[finish], "length", answer or "", **counts)
     if fields.get("refusal"):
         return Failure("the model refused", "refusal", answer or "", **counts)
-    if finish == "content_filter":
+    if finish in _FILTERED:
         return Failure("stopped by the endpoint's content filter", "refusal", answer or "", **counts)
-    if finish == "error":
+    if finish not in _WHOLE and finish not in _CUT:
         raise Transient("the endpoint broke off its answer")
     if text is None or answer is None:
         raise Transient("no text in the endpoint's answer")
     return _with_logprobs(choice, request, text, answer, cut, counts)
+
+
+def _finish(given: object, written: int | None, limit: int) -> str:
+    """The finish reason in lower case; where a server gives none, what the number of written tokens tells."""
+    if given is None or given == "":
+        return "stop" if written is None or written < limit else "length"
+    return given.lower() if isinstance(given, str) else "unknown"
 
 
 def _with_logprobs(
@@ -115,13 +136,16 @@ def kept_length(text: str, stops: Sequence[str]) -> int:
 
 
 def usage(body: dict[str, Any]) -> Counts:
-    """The token counts of a body."""
+    """The token counts of a body. Some servers count a hidden chain of thought in the total only: it is output, too."""
     given = body.get("usage")
     counts = given if isinstance(given, dict) else {}
     details = counts.get("prompt_tokens_details")
+    prompt, answer, total = (token_count(counts.get(f"{name}_tokens")) for name in ("prompt", "completion", "total"))
+    if prompt is not None and total is not None:
+        answer = max(answer or 0, total - prompt)
     return {
-        "input_tokens": token_count(counts.get("prompt_tokens")),
-        "output_tokens": token_count(counts.get("completion_tokens")),
+        "input_tokens": prompt,
+        "output_tokens": answer,
         "cached_input_tokens": token_count(details.get("cached_tokens")) if isinstance(details, dict) else None,
     }
 

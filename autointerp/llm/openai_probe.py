@@ -48,6 +48,8 @@ class Found:
     """What the endpoint answered: to be paid for."""
     refused: Refused | None = None
     """Why it can't be asked at all; None when it can."""
+    lost: bool = False
+    """A call that may have been billed was not answered."""
 
 
 @dataclass(frozen=True)
@@ -69,10 +71,10 @@ async def probe(endpoint: Endpoint, model: str) -> Found:
     if isinstance(chat, Refused) and chat.status not in (400, 404, 405, 422):
         return Found(found, (), chat)
     dialect = Dialect() if isinstance(chat, Refused) else chat.dialect
-    prompt, answers = await _prompt(endpoint, model, dialect)
+    prompt, answers, lost = await _prompt(endpoint, model, dialect)
     found = replace(found, prompt_logprobs=prompt)
     if isinstance(chat, Refused):  # a model for completions only
-        return Found(found, answers, None if answers else chat)
+        return Found(found, answers, None if answers else chat, lost)
     tokens = chat.answer.output_tokens
     found = replace(
         found,
@@ -82,7 +84,7 @@ async def probe(endpoint: Endpoint, model: str) -> Found:
         latency=chat.seconds,
         tokens_per_second=tokens / chat.seconds if tokens else None,
     )
-    return Found(found, (chat.answer, *answers))
+    return Found(found, (chat.answer, *answers), lost=lost)
 
 
 async def _chat(endpoint: Endpoint, model: str) -> _Chat | Refused:
@@ -136,8 +138,11 @@ def _is_json(answer: Answer) -> bool:
         return False
 
 
-async def _prompt(endpoint: Endpoint, model: str, dialect: Dialect) -> tuple[int, tuple[Answer, ...]]:
-    """Alternatives per token of a prompt, and what was answered. A field that is taken and ignored counts as 0."""
+async def _prompt(endpoint: Endpoint, model: str, dialect: Dialect) -> tuple[int, tuple[Answer, ...], bool]:
+    """Alternatives per token of a prompt, what was answered, and whether a call that may be billed was not.
+
+    A field that is taken and ignored counts as 0.
+    """
     request = Request(((COMPLETION, "One two three four five six"),), model, 1, 0.0, 0, prompt_logprobs=20)
     answers: list[Answer] = []
     form: Dialect | None = dialect
@@ -149,12 +154,12 @@ async def _prompt(endpoint: Endpoint, model: str, dialect: Dialect) -> tuple[int
                 form = form.without_what_is_refused(answer, body) if answer.about_form else None
                 continue
             answers.append(read_answer(answer, request, echo="echo" in body))
-        except Transient:  # the chat was answered, this path is not
-            break
+        except Transient as fault:  # the chat was answered, this path is not
+            return 0, tuple(answers), fault.billed
         if isinstance(answers[-1], Response):
-            return max(len(token.top) for token in answers[-1].prompt_logprobs), tuple(answers)
+            return max(len(token.top) for token in answers[-1].prompt_logprobs), tuple(answers), False
         form = replace(form, prompt_form="echo") if form.prompt_form != "echo" else None
-    return 0, tuple(answers)
+    return 0, tuple(answers), False
 
 
 async def _context(endpoint: Endpoint, model: str) -> int | None:

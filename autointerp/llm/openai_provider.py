@@ -50,6 +50,8 @@ class OpenAIProvider:
         """Names the endpoint, without secrets."""
         self.probe_answers: tuple[Answer, ...] = ()
         """What the last probe was answered: it has to be paid for like any other answer."""
+        self.probe_lost = False
+        """Whether a call of the last probe may have been billed and was not answered."""
 
     async def complete(self, request: Request) -> Answer:
         """One attempt; only a request whose form is refused is sent again, in another form that is then kept to.
@@ -104,7 +106,7 @@ class OpenAIProvider:
     async def probe(self) -> Capabilities:
         """Find out what the endpoint can do, by a chat and a completion or two. Raises what `complete` raises."""
         found = await probe(self, self._model)
-        self.probe_answers = found.answers
+        self.probe_answers, self.probe_lost = found.answers, found.lost
         if found.refused is not None:
             settled = settle(found.refused, self._where, self._key_env)
             raise BadInput(f"{self._where} refuses the probe ({settled.reason})", "check base_url and model")

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import asyncio
 
-from autointerp.errors import BadInput
 from autointerp.llm.client import Client
 from autointerp.llm.ledger import Entry, Ledger
-from autointerp.llm.request import Answer, Request, key, key_of, request_text
+from autointerp.llm.request import Answer, Request, key_of, request_text
 
 
 class Recorded:
     """Serves from the ledger; else asks, stores, and only then answers.
 
     Identical requests in flight at the same time share one flight. Answers that come in while others are being
-    written are written together after them: the disk is asked once for all. Without an inner client it replays: a
-    request that the ledger does not hold is UnrecordedRequest.
+    written are written together after them: the disk is asked once for all.
     """
 
-    def __init__(self, inner: Client | None, ledger: Ledger, endpoint: str) -> None:
+    def __init__(self, inner: Client, ledger: Ledger, endpoint: str) -> None:
         self._inner, self._ledger, self._endpoint = inner, ledger, endpoint
         self._flights: dict[str, asyncio.Future[None]] = {}
         self._waiting: list[tuple[Entry, asyncio.Future[Answer]]] = []
@@ -33,8 +31,6 @@ class Recorded:
         stored = self._ledger.find(name)
         if stored is not None:
             return stored
-        if self._inner is None:
-            raise UnrecordedRequest(request, self._endpoint)
         flight = asyncio.get_running_loop().create_future()
         self._flights[name] = flight
         try:
@@ -68,14 +64,3 @@ class Recorded:
         """Wait until everything that came back is written."""
         if self._writing is not None:
             await self._writing
-
-
-class UnrecordedRequest(BadInput):
-    """A replay met a request that was never answered."""
-
-    def __init__(self, request: Request, endpoint: str) -> None:
-        name = key(request, endpoint)[:12]
-        super().__init__(
-            f"the ledger holds no answer to request {name} to model '{request.model}' ({endpoint})",
-            "replay the study, prompts and inputs that the answers were made with, or run it without --replay",
-        )

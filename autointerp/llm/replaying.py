@@ -10,8 +10,18 @@ from transformers import PreTrainedTokenizerBase
 
 from autointerp.errors import BadInput
 from autointerp.llm.ledger import Ledger
-from autointerp.llm.recorded import UnrecordedRequest
-from autointerp.llm.request import Answer, Request
+from autointerp.llm.request import Answer, Request, key
+
+
+class UnrecordedRequest(BadInput):
+    """A replay met a request that was never answered."""
+
+    def __init__(self, request: Request, endpoint: str) -> None:
+        name = key(request, endpoint)[:12]
+        super().__init__(
+            f"the ledger holds no answer to request {name} to model '{request.model}' ({endpoint})",
+            "replay the study, prompts and inputs that the answers were made with, or run it without --replay",
+        )
 
 
 class ReplayModel:

@@ -1,4 +1,4 @@
-"""Tries again what another try may mend; the only place that does (the SDKs' own retries are off)."""
+"""Tries again what another try may mend; the SDKs' own retries are off: no request has two layers of them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _DOWN = 8
 
 
 class Retrying:
-    """Waits as long as the endpoint asks, or else backs off with jitter; after the last try, a Failure.
+    """Backs off with jitter, and never less than the endpoint asks for; after the last try, a Failure.
 
     Only Transient is tried again: a wrong key, a bad request and a refusal are not. When eight requests in a row
     fail on every try, the endpoint is taken to be down, and BadInput ends the run: it is no property of the units.
@@ -73,11 +73,13 @@ class Retrying:
 
 
 def wait(state: RetryCallState) -> float:
-    """Seconds until the next try: what the endpoint asked for (600 at most), else a growing random time."""
+    """Seconds until the next try: a growing random time, or what the endpoint asked for where that is more.
+
+    At most 600. An endpoint that asks for nothing, or for a moment in the past, does not get every try at once.
+    """
     fault = state.outcome.exception() if state.outcome else None
-    if isinstance(fault, Transient) and fault.retry_after is not None:
-        return min(fault.retry_after, _LONGEST_WAIT)
-    return _BACK_OFF(state)
+    asked = fault.retry_after if isinstance(fault, Transient) else None
+    return max(_BACK_OFF(state), min(asked or 0.0, _LONGEST_WAIT))
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from autointerp.errors import BadInput
+from autointerp.llm.base import open_base, unusable
 from autointerp.llm.client import Asker
 from autointerp.llm.prices import NANO, Tokens, dollars, price, used
 from autointerp.llm.request import Answer, Failure, Request
@@ -38,7 +38,7 @@ CREATE TABLE IF NOT EXISTS served (
     model TEXT NOT NULL,
     requests INTEGER NOT NULL DEFAULT 0,
     cached INTEGER NOT NULL DEFAULT 0,
-    unanswered INTEGER NOT NULL DEFAULT 0,
+    priced INTEGER NOT NULL DEFAULT 0,
     input INTEGER NOT NULL DEFAULT 0,
     output INTEGER NOT NULL DEFAULT 0,
     saved_input INTEGER NOT NULL DEFAULT 0,
@@ -48,12 +48,11 @@ CREATE TABLE IF NOT EXISTS served (
 );
 """
 _OPEN, _SETTLED, _UNBILLED = "open", "settled", "unbilled"
-_BUSY_SECONDS = 60.0
-_COUNTS = ("requests", "cached", "unanswered", "input", "output", "saved_input", "saved_output", "saved_nano")
+_COUNTS = ("requests", "cached", "input", "output", "saved_input", "saved_output", "saved_nano")
 _ROWS = """
 SELECT s.stage, s.model, requests, cached, coalesce(attempts, 0), coalesce(uncertain, 0),
        s.input + coalesce(a.input, 0), coalesce(cached_input, 0), s.output + coalesce(a.output, 0),
-       nano, coalesce(unpriced, 0), saved_input, saved_output, saved_nano
+       coalesce(nano, 0), priced = 0 OR coalesce(unpriced, 0), saved_input, saved_output, saved_nano
 FROM served s LEFT JOIN (
     SELECT stage, model, count(*) AS attempts, sum(state = 'open') AS uncertain, sum(input) AS input,
            sum(cached_input) AS cached_input, sum(output) AS output, sum(nano) AS nano, sum(nano IS NULL) AS unpriced
@@ -71,20 +70,8 @@ class Usage:
         """The limits."""
         self._path = path
         self._lock = threading.Lock()
-        try:
-            if path is not None:
-                path.parent.mkdir(parents=True, exist_ok=True)
-            where = ":memory:" if path is None else path
-            self._base = sqlite3.connect(where, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
-            self._base.execute("PRAGMA journal_mode = WAL")
-            # What a process wrote survives its death, though not a power cut: an attempt is no answer.
-            self._base.execute("PRAGMA synchronous = NORMAL")
-            self._base.executescript(_TABLES)
-        except (OSError, sqlite3.Error) as error:
-            raise self._unusable(error) from error
-
-    def _unusable(self, error: Exception) -> BadInput:
-        return BadInput(f"the account {self._path} can't be used ({error})", "give a writable folder")
+        # NORMAL: what a process wrote survives its death, though not a power cut. An attempt is no answer.
+        self._base = open_base(path, "NORMAL", _TABLES)
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
@@ -98,7 +85,7 @@ class Usage:
                     raise
                 self._base.execute("COMMIT")
             except sqlite3.Error as error:
-                raise self._unusable(error) from error
+                raise unusable(self._path, error) from error
 
     def reserve(self, stage: str, model: str, worst: Tokens, nano: int | None) -> int | None:
         """Write down an attempt at its worst case; its id, or None when that might pass a limit."""
@@ -142,17 +129,18 @@ class Usage:
             tokens, nano = base.execute("SELECT tokens, nano FROM account").fetchone()
         return tokens, nano / NANO
 
-    def count(self, stage: str, model: str, **more: int | None) -> None:
-        """Add to the counts of a stage and model: requests, cached, unanswered, input, output, saved_..."""
+    def count(self, stage: str, model: str, *, priced: bool, **more: int | None) -> None:
+        """Add to the counts of a stage and model: requests, cached, input, output, saved_..."""
         names = [name for name in _COUNTS if name in more]
         adding = ", ".join(f"{name} = {name} + ?" for name in names)
         with self._transaction() as base:
             base.execute("INSERT OR IGNORE INTO served (stage, model) VALUES (?, ?)", (stage, model))
             values = [more[name] for name in names]
-            base.execute(f"UPDATE served SET {adding} WHERE stage = ? AND model = ?", (*values, stage, model))
+            where = "WHERE stage = ? AND model = ?"
+            base.execute(f"UPDATE served SET priced = ?, {adding} {where}", (priced, *values, stage, model))
 
     def rows(self) -> list[dict[str, Any]]:
-        """Rows of table `usage`: an unknown price is None, never 0."""
+        """Rows of table `usage`: an unknown price is None, never 0; what was priced and never sent cost 0."""
         with self._transaction() as base:
             found = base.execute(_ROWS).fetchall()
         return [
@@ -193,7 +181,7 @@ class Counted:
                 yield place, answer
         finally:
             if counts["requests"]:
-                self._usage.count(self._stage, self._llm.model, **counts)
+                self._usage.count(self._stage, self._llm.model, priced=self._llm.priced, **counts)
 
     def _add(self, counts: dict[str, int | None], answer: Answer) -> None:
         tokens = used(answer) or Tokens()
@@ -205,7 +193,6 @@ class Counted:
             added |= {"input": tokens.input, "output": tokens.output}
         if isinstance(answer, Failure) and answer.unanswered:
             self.unanswered += 1
-            added["unanswered"] = 1
         for name, value in added.items():
             before = counts[name]
             counts[name] = None if before is None or value is None else before + value

@@ -16,6 +16,8 @@ from autointerp.score.predictions import LOOKUP
 from autointerp.score.slices import RANDOM_ONLY
 
 _COVERAGE = 0.95
+_DERANGEMENTS = 16
+"""Fewer are said to be few."""
 _NULL = 0.03
 _FEW = 48
 _OUT_OF_CONTEXT = ("lift", LOOKUP)
@@ -43,6 +45,16 @@ def _null_holds(outcome: Outcome) -> Iterator[str]:
                 f"{mean_of(row)}. "
                 "Part of their score is text statistics, not the explanation; read it as the difference from that."
             )
+
+
+def _few_derangements(outcome: Outcome) -> Iterator[str]:
+    drawn = outcome.study.compare.derangements
+    if drawn < _DERANGEMENTS:
+        plural = "pairings" if drawn > 1 else "pairing"
+        yield (
+            f"The null rests on {drawn} {plural} of every unit with another unit's explanation, and not on "
+            f"{_DERANGEMENTS}: its intervals are wider."
+        )
 
 
 def _coverage(outcome: Outcome) -> Iterator[str]:
@@ -155,6 +167,7 @@ def _one_draw(outcome: Outcome) -> Iterator[str]:
 
 _CAVEATS: tuple[Callable[[Outcome], Iterator[str]], ...] = (
     _null_holds,
+    _few_derangements,
     _coverage,
     _where_the_effect_is,
     _tokens_only,

@@ -8,7 +8,7 @@ import pandas as pd
 
 from autointerp.compare.outcome import Outcome
 from autointerp.report.markdown import escape, table
-from autointerp.tables import read_table
+from autointerp.tables import SCHEMAS, read_table
 
 _HEAD = (
     "stage", "model", "requests", "of them from the ledger", "tokens in", "of them cached", "tokens out", "dollars",
@@ -22,6 +22,7 @@ def cost(outcome: Outcome) -> str:
     usage = read_table(path) if path.is_file() else pd.DataFrame()
     if usage.empty:
         return "## What it cost\n\nNo request to a language model is recorded."
+    usage = usage.reindex(columns=SCHEMAS["usage"].names)  # runs of version 0.1 counted less
     rows = [_row(row) for _, row in usage.iterrows()]
     parts = ["## What it cost", table(_HEAD, rows, left=2)]
     tries, uncertain = int(usage["attempts"].sum()), int(usage["uncertain"].sum())
@@ -37,8 +38,9 @@ def cost(outcome: Outcome) -> str:
 
 
 def _row(row: "pd.Series[Any]") -> list[str]:
-    saved_tokens = row["saved_input_tokens"] + row["saved_output_tokens"]
-    saved = f"{_count(saved_tokens)} tokens"
+    saved = "unknown"
+    if not pd.isna(row["saved_input_tokens"]):
+        saved = f"{_count(row['saved_input_tokens'] + row['saved_output_tokens'])} tokens"
     if not pd.isna(row["saved_usd"]):
         saved += f", {row['saved_usd']:.4f}"
     return [

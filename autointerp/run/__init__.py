@@ -33,7 +33,7 @@ def run(
     report are made too. `ledger`: file of answers, when not the one in `out`. `replay`: explain, simulate and judge
     again from the ledger alone, with no provider. `batch`: explain and judge through the provider's batch interface.
 
-    Raises BadInput before anything is written when the study can't be run as it is, UnrecordedRequest (a BadInput)
+    Raises BadInput before the first stage when the study can't be run as it is, UnrecordedRequest (a BadInput)
     when a replay meets what the ledger does not hold, and BudgetReached at a limit; everything finished is kept.
     """
     from autointerp.llm.open import Mode
@@ -51,7 +51,7 @@ def run(
     )
     try:
         check_study(bench)
-        find_capabilities(bench)
+        find_capabilities(bench, until)
         carry_out(bench, folder, ENDS.get(until, until) if until else "compare", frozenset(ASKING if replay else ()))
     finally:
         bench.close()

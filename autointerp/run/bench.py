@@ -98,13 +98,6 @@ class Bench:
             found[sae.name] = (loaded, loaded.width)
         return found
 
-    @property
-    def simulator_asks(self) -> bool:
-        """Whether the study's simulator asks in words; else it reads log-probabilities of a model in this process."""
-        needs = needs_of(self.study.simulate.method)
-        inside = bool(needs.whole_distribution or needs.prompt_logprobs)
-        return not (inside and self.study.llm[self.study.simulate.llm].provider == LOCAL)
-
     @contextmanager
     def simulator(self, stage: str) -> Iterator[Simulator]:
         """The study's simulator, its requests paid for by `stage`."""
@@ -115,7 +108,7 @@ class Bench:
             model=None, asker=None, llm=llm, capabilities=self.capabilities(name), bank=(), batch=llm.batch,
             same=False, prompts=self.prompts, seed=self.study.seed, ledger=self.ledger,
         )  # fmt: skip
-        if self.simulator_asks:
+        if simulator_asks(self.study):
             with self.asker(name, stage) as asker:
                 yield build(replace(parts, asker=asker))
         else:
@@ -130,7 +123,7 @@ class Bench:
     def capabilities(self, name: str) -> Capabilities | None:
         """What the study's model `name` can do, as its ledger remembers it, or this machine; None: not known."""
         llm = self.study.llm[name]
-        return self.ledger.capabilities(identity_of(llm), llm.model) or known(llm)
+        return self.ledger.capabilities(identity_of(llm), llm.model) or known(llm, identity_of(llm))
 
     def _bank(self) -> list[str]:
         from autointerp.simulate.lift import random_word_lists
@@ -151,6 +144,13 @@ class Bench:
             self.usage.close()
         if "ledger" in self.__dict__:
             self.ledger.close()
+
+
+def simulator_asks(study: Study) -> bool:
+    """Whether the study's simulator asks in words; else it reads log-probabilities of a model in this process."""
+    needs = needs_of(study.simulate.method)
+    inside = bool(needs.whole_distribution or needs.prompt_logprobs)
+    return not (inside and study.llm[study.simulate.llm].provider == LOCAL)
 
 
 def note_threads(study: Study) -> int:

@@ -8,7 +8,7 @@ from autointerp.llm.batch.opening import check_batch
 from autointerp.llm.budgeted import check_price
 from autointerp.llm.capabilities import known
 from autointerp.llm.check import check
-from autointerp.llm.open import LOCAL, check_llm
+from autointerp.llm.open import LOCAL, check_llm, identity_of
 from autointerp.llm.prices import Tokens, price, used
 from autointerp.progress import say
 from autointerp.run.bench import Bench
@@ -50,24 +50,24 @@ def check_methods(bench: Bench) -> None:
     check_judges(bench.study)
 
 
-def find_capabilities(bench: Bench) -> None:
+def find_capabilities(bench: Bench, until: str | None) -> None:
     """Find out what the endpoints of simulator and judges can do, unless it is known, and hold the simulator to it.
 
-    An endpoint that was never probed gets one or two small calls, which the run pays for (stage `check`). What is
-    known goes into the ledger, since requests depend on it. Raises BadInput where the simulator needs more than its
-    endpoint gives.
+    What the ledger holds counts, then what this machine remembers, since requests depend on it. An endpoint that was
+    never probed gets one or two small calls, which the run pays for (stage `check`). Raises BadInput where the
+    simulator needs more than its endpoint gives.
     """
     study = bench.study
-    if bench.mode.replay:
+    if bench.mode.replay or until in _BEFORE_ASKING:
         return
     names = [study.simulate.llm] if needs_of(study.simulate.method) != Needs() else []
     names += [study.judge.llm] if study.judge.methods else []
     for name in dict.fromkeys(names):
         llm = study.llm[name]
-        if llm.provider != LOCAL:
-            if known(llm) is None:
+        if llm.provider != LOCAL and bench.ledger.capabilities(identity_of(llm), llm.model) is None:
+            if known(llm, identity_of(llm)) is None:
                 _probe(bench, name)
-            if (found := known(llm)) is not None:
+            if (found := known(llm, identity_of(llm))) is not None:
                 bench.ledger.keep_capabilities(found)
     check_simulator(study)
 
@@ -79,15 +79,16 @@ def _probe(bench: Bench, name: str) -> None:
     if ticket is None:
         raise BudgetReached(f"the budget has no room for a probe of [llm.{name}] ({_PROBE.total:,} tokens at most)")
     checked = check(llm, name, llm.attempts)
+    bench.usage.count(_STAGE, llm.model, priced=llm.priced, requests=1)
+    parts = [used(answer) for answer in checked.answers]
+    if not checked.billed and None not in parts:  # else the probe stays at the most that it may have cost
+        tokens = Tokens(sum(p.input for p in parts if p), sum(p.output for p in parts if p))
+        bench.usage.settle(ticket, tokens, price(llm, tokens), billed=bool(parts))
     if checked.problem is not None:
         raise checked.problem
-    parts = [used(answer) for answer in checked.answers]
-    if None not in parts:
-        tokens = Tokens(sum(p.input for p in parts if p), sum(p.output for p in parts if p))
-        bench.usage.settle(ticket, tokens, price(llm, tokens))
-    bench.usage.count(_STAGE, llm.model, requests=len(parts))
 
 
+_BEFORE_ASKING = frozenset({"train", "collect"})
 _STAGE = "check"
 _PROBE = Tokens(4000, 400)
 """More than a probe can use."""

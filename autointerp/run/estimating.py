@@ -1,8 +1,9 @@
 """`autointerp estimate`: the requests that a run will make, counted by the code that makes them, and none is sent.
 
 The stages before the first request (corpus, train, collect) run for real, in the run folder, where the run takes
-them up. Then every asking stage runs in a scratch folder against an asker that counts: with the real prompts, and
-with a stand-in of fourteen words for every explanation that a model has still to write.
+them up. Then every asking stage runs in a scratch folder against an asker that counts: with the real prompts, with
+the answers that the ledger holds, and with a stand-in of fourteen words for every explanation that a model has still
+to write.
 """
 
 from __future__ import annotations
@@ -16,16 +17,15 @@ from pathlib import Path
 from typing import Any
 
 from autointerp.explain.ask import settle
-from autointerp.explain.base import PromptedCandidate
-from autointerp.llm.counting import CountingAsker, Tally, token_counter
+from autointerp.llm.counting import COUNTED, CountingAsker, Tally, token_counter
 from autointerp.llm.open import LOCAL, Mode, identity_of
 from autointerp.llm.prices import BATCH_DISCOUNT, Tokens, dollars, price
 from autointerp.models import load_tokenizer
 from autointerp.progress import Bar, say
 from autointerp.records import Candidate, Unscored
-from autointerp.run.bench import Bench
+from autointerp.run.bench import Bench, simulator_asks
 from autointerp.run.checks import check_methods
-from autointerp.run.explaining import planned, to_rank, write_choice
+from autointerp.run.explaining import completed, planned, to_rank, write_choice
 from autointerp.run.paths import LEDGER
 from autointerp.run.ranking import rank
 from autointerp.run.settling import settle as join_held_out
@@ -80,7 +80,7 @@ class _Dry(Bench):
         llm = self.study.llm[name]
         tally = self.tallies.setdefault((stage, name), Tally())
         tokenizer, _ = _tokenizer(self.study, llm)
-        yield CountingAsker(self.ledger, identity_of(llm), token_counter(tokenizer), tally)
+        yield CountingAsker(self.ledger, identity_of(llm), llm.reasks, token_counter(tokenizer), tally)
 
 
 def _tokenizer(study: Study, llm: Llm) -> tuple[Any, bool]:
@@ -127,19 +127,20 @@ def _count(dry: _Dry, folder: Path, scratch: Path) -> None:
         (scratch / name).symlink_to((folder / name).resolve())
     plan = planned(dry, folder)
     with dry.asker(dry.study.explain.llm, "explain") as asker:
-        settle(plan.proposals, asker, Bar())
+        settled = settle(plan.proposals, asker, Bar())
     number = count()  # stand-ins differ, as explanations will: equal requests are counted once
-    candidates: list[list[Candidate | Unscored]] = [
-        [Candidate(f"{_STAND_IN} {next(number)}", p.explainer) if isinstance(p, PromptedCandidate) else p for p in row]
-        for row in plan.proposals
+    standing = [
+        [Candidate(f"{_STAND_IN} {next(number)}", "") if c == Unscored(COUNTED) else c for c in row] for row in settled
     ]
-    if dry.simulator_asks:
-        with dry.simulator(_RANKING) as simulator:
-            rank(simulator, to_rank(plan, candidates), plan.material.contexts)
+    candidates = completed(dry.study, plan, standing)
     scores: list[list[float | Unscored]] = [[0.0 for _ in row] for row in candidates]
+    if simulator_asks(dry.study):
+        with dry.simulator(_RANKING) as simulator:
+            ranked = rank(simulator, to_rank(plan, candidates), plan.material.contexts)
+        scores = [[0.0 if s == Unscored(COUNTED) else s for s in row] for row in ranked]
     write_choice(scratch, plan, candidates, scores)
     join_held_out(scratch)
-    if dry.simulator_asks:
+    if simulator_asks(dry.study):
         asking_work("simulate", dry, scratch)
     if dry.study.judge.methods:
         asking_work("judge", dry, scratch)
@@ -165,11 +166,8 @@ def shown(lines: Sequence[Line], study: Study) -> Iterator[str]:
             f"Prompt tokens of [llm.{name}] are rough, counted with the subject's tokenizer: set llm.{name}.tokenizer "
             "to a folder or hub id to count them with its own."
         )
-    if study.simulate.method in _INSIDE and study.llm[study.simulate.llm].provider == LOCAL:
+    if not simulator_asks(study):
         yield f"Simulator '{study.simulate.method}' runs in this process and makes no requests."
-
-
-_INSIDE = ("lift", "digits")
 
 
 def _cells(stage: str, model: str, line: Line) -> tuple[str, ...]:

@@ -76,16 +76,23 @@ def planned(bench: Bench, run: Path) -> Planned:
 def explain(bench: Bench, run: Path) -> None:
     """Write `explanations.parquet` and `units.parquet` from the candidate units and their evidence."""
     plan = planned(bench, run)
-    candidates = _ask(bench, plan.proposals)
-    for place, unit in enumerate(plan.units):
-        wanted = sum(plan.counts[unit.unit].values())
-        if sum(isinstance(c, Candidate) for c in candidates[place]) == wanted:
-            continue
-        spare = _spare(bench.study, plan.explainers, unit, wanted, plan.material.shown[unit.unit])
-        candidates[place] = filled_up(candidates[place], spare, wanted)
+    candidates = completed(bench.study, plan, _ask(bench, plan.proposals))
     with bench.simulator("explain") as simulator:
         scores = rank(simulator, to_rank(plan, candidates), plan.material.contexts)
     write_choice(run, plan, candidates, scores)
+
+
+def completed(
+    study: Study, plan: Planned, candidates: Sequence[list[Candidate | Unscored]]
+) -> list[list[Candidate | Unscored]]:
+    """Candidates of every orientation, failures replaced by spare word lists where there are any."""
+    whole = list(candidates)
+    for place, unit in enumerate(plan.units):
+        wanted = sum(plan.counts[unit.unit].values())
+        if sum(isinstance(c, Candidate) for c in whole[place]) < wanted:
+            spare = _spare(study, plan.explainers, unit, wanted, plan.material.shown[unit.unit])
+            whole[place] = filled_up(whole[place], spare, wanted)
+    return whole
 
 
 def to_rank(plan: Planned, candidates: Sequence[Sequence[Candidate | Unscored]]) -> list[Ranked]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -50,6 +50,13 @@ def write_manifest(run: Path, entries: Mapping[str, Entry]) -> None:
         for name, e in entries.items()
     }
     write_json(run / NAME, {"format": 1, "stages": stages})
+
+
+def forget(run: Path, stages: Iterable[str]) -> None:
+    """Take stages out of the manifest, so that the next run carries them out again; their files stay till then."""
+    entries = read_manifest(run)
+    if entries:
+        write_manifest(run, {name: entry for name, entry in entries.items() if name not in stages})
 
 
 def hash_outputs(run: Path, outputs: tuple[str, ...]) -> dict[str, str]:

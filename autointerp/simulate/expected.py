@@ -2,28 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from math import exp
 
+from autointerp.llm.places import holders
 from autointerp.llm.request import TokenLogprob
+
+__all__ = ["ALTERNATIVES", "DIGITS", "LEAST", "expected_digit", "holders"]
 
 ALTERNATIVES = 20
 """Likeliest tokens asked for: what endpoints give at most. Fewer than 10 leave digits out, those of least weight."""
 LEAST = 5
 """With fewer than these alternatives an expected value says little more than the digit itself."""
 DIGITS = "0123456789"
-
-
-def holders(tokens: Sequence[TokenLogprob], places: Sequence[int]) -> Iterator[tuple[TokenLogprob, int]]:
-    """For each of `places` (ascending characters of the tokens' joined texts) its token, and the place inside it."""
-    wanted, start = iter(places), 0
-    place = next(wanted, None)
-    for token in tokens:
-        end = start + len(token.text)
-        while place is not None and place < end:
-            yield token, place - start
-            place = next(wanted, None)
-        start = end
 
 
 def expected_digit(token: TokenLogprob, inside: int) -> float | None:

@@ -175,6 +175,6 @@ def check_simulator(study: Study) -> None:
     missing = lacking(method, found)
     if missing is not None:
         raise BadInput(
-            f"simulator '{method}' needs {missing}, not given by provider '{llm.provider}', model '{llm.model}'",
+            f"simulator '{method}' needs {missing}: model '{llm.model}' of provider '{llm.provider}' is not enough",
             f"set simulate.method to {' or '.join(repr(n) for n in that_work(found))}, or llm.{role} to another model",
         )

@@ -17,6 +17,7 @@ from autointerp.errors import BadInput, BudgetReached
 from autointerp.llm.asking import AsyncAsker
 from autointerp.llm.budgeted import Budgeted, Purse
 from autointerp.llm.client import Transient
+from autointerp.llm.limited import Limited
 from autointerp.llm.prices import NANO, Tokens, price, worst_case
 from autointerp.llm.request import Answer, Failure, Request, Response
 from autointerp.llm.retrying import Retrying
@@ -133,7 +134,7 @@ def test_every_attempt_is_charged_by_what_became_of_it() -> None:
     ]:
         usage = Usage()
         _attempts(list(script), usage)
-        usage.count("explain", "m", requests=1)
+        usage.count("explain", "m", priced=True, requests=1)
         row = usage.rows()[0]
         assert (usage.spent()[0], row["attempts"], row["uncertain"]) == (spent, attempts, uncertain), script
         assert row["input_tokens"] + row["output_tokens"] == spent
@@ -161,6 +162,84 @@ def test_a_cancelled_attempt_stays_at_its_worst_case() -> None:
     assert usage.spent()[0] == worst_case(request()).total
 
 
+def test_what_waited_for_a_slot_when_it_was_cancelled_was_never_sent_and_costs_nothing() -> None:
+    class Hangs:
+        sent = 0
+
+        async def complete(self, request: Request) -> Answer:
+            self.sent += 1
+            await asyncio.sleep(60)
+            return YES
+
+    usage, client = Usage(), Hangs()
+    limited = Limited(client, 2)
+    stack = Budgeted(limited, Purse(usage, "explain", PRICED))
+
+    async def cancel() -> None:
+        tasks = [asyncio.create_task(stack.complete(request(str(i)))) for i in range(8)]
+        await asyncio.sleep(0.01)
+        for task in tasks:
+            task.cancel()
+        found = await asyncio.gather(*tasks, return_exceptions=True)
+        assert all(isinstance(one, asyncio.CancelledError) for one in found)
+
+    asyncio.run(cancel())
+    assert client.sent == 2
+    assert usage.spent()[0] == 2 * worst_case(request("0")).total
+
+
+def test_an_endpoint_that_uses_more_than_it_may_is_reserved_more_for(capsys: pytest.CaptureFixture[str]) -> None:
+    class Thinks:
+        sent = 0
+
+        async def complete(self, request: Request) -> Answer:
+            self.sent += 1
+            return Response("yes", 10, 5000)
+
+    client, usage = Thinks(), Usage(budget=Budget(limit_tokens=20_000))
+    stack = Budgeted(client, Purse(usage, "explain", PRICED))
+
+    async def ask() -> None:
+        for number in range(30):
+            await stack.complete(request(str(number)))
+
+    with pytest.raises(BudgetReached):
+        asyncio.run(ask())
+    assert client.sent == 3
+    assert usage.spent()[0] <= 20_000
+    assert "more than it was allowed to write" in capsys.readouterr().err
+
+
+def test_what_was_priced_and_all_served_cost_nothing_and_an_unknown_price_stays_unknown() -> None:
+    usage = Usage()
+    for model, priced in (("m", True), ("n", False)):
+        usage.count("explain", model, priced=priced, requests=1, cached=1)
+    assert [row["cost_usd"] for row in usage.rows()] == [0.0, None]
+
+
+_OPENS = """
+import sys
+from pathlib import Path
+from autointerp.llm.ledger import Ledger
+from autointerp.llm.usage import Usage
+sys.stdin.readline()
+for number in range(12):
+    Ledger(Path(sys.argv[1]) / str(number) / "ledger.sqlite").close()
+    Usage(Path(sys.argv[1]) / str(number) / "spending.sqlite").close()
+print("done")
+"""
+
+
+def test_processes_may_create_the_files_at_the_same_moment(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", _OPENS, str(tmp_path)]
+    children = [subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(4)]
+    for child in children:
+        assert child.stdin is not None
+        child.stdin.write("go\n")
+        child.stdin.flush()
+    assert [child.communicate(timeout=60)[0] for child in children] == ["done\n"] * 4
+
+
 _KILLED = """
 import os, signal, sys
 from pathlib import Path
@@ -180,7 +259,7 @@ def test_what_was_in_flight_when_the_process_was_killed_is_charged(tmp_path: Pat
     child = subprocess.run([sys.executable, "-c", _KILLED, str(path)], check=False)
     assert child.returncode == -signal.SIGKILL
     usage = Usage(path)
-    usage.count("explain", "m", requests=2)
+    usage.count("explain", "m", priced=True, requests=2)
     worst = worst_case(request("b"))
     assert usage.spent()[0] == 14 + worst.total
     assert usage.rows()[0]["uncertain"] == 1
@@ -223,7 +302,7 @@ def test_what_the_ledger_saved_and_what_a_local_model_read_is_counted() -> None:
     assert usage.rows() == [
         {
             "stage": "explain", "model": "m", "requests": 3, "cached": 1, "attempts": 0, "uncertain": 0,
-            "input_tokens": 50, "cached_input_tokens": 0, "output_tokens": 5, "cost_usd": None,
+            "input_tokens": 50, "cached_input_tokens": 0, "output_tokens": 5, "cost_usd": 0.0,
             "saved_input_tokens": 100, "saved_output_tokens": 10, "saved_usd": pytest.approx(0.0003),
         }
     ]  # fmt: skip

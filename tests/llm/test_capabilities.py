@@ -13,9 +13,9 @@ from autointerp.errors import BadInput
 from autointerp.llm.capabilities import Capabilities, known, recall, remember
 from autointerp.llm.check import check
 from autointerp.llm.open import open_provider
-from autointerp.models.locate import builtin_file
 from autointerp.study import Llm
 from tests.llm.doubles import Reply, Server, chat, error, message, serve
+from tests.llm.llama import llama
 
 Body = dict[str, Any]
 
@@ -213,13 +213,9 @@ def test_a_model_in_the_process_has_everything() -> None:
 
 @pytest.mark.offline_model
 def test_a_real_server_is_probed() -> None:
-    llama = pytest.importorskip("xllamacpp")
-    parameters = llama.CommonParams()
-    parameters.model.path = str(builtin_file())
-    parameters.n_ctx, parameters.n_parallel, parameters.warmup = 1024, 1, False
-    server = llama.Server(parameters)
-    llm = Llm(provider="openai", model="m", base_url=f"{server.listening_address}/v1")
-    checked = check(llm, "explainer")
+    with llama(1024) as url:
+        llm = Llm(provider="openai", model="m", base_url=url)
+        checked = check(llm, "explainer")
     found = known(llm)
     assert found is not None
     assert (found.top_logprobs, found.prompt_logprobs) == (20, 0)

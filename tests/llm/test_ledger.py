@@ -102,7 +102,7 @@ def test_two_processes_share_a_ledger_and_a_kill_loses_nothing(tmp_path: Path) -
 def test_a_damaged_file_is_one_line(tmp_path: Path) -> None:
     path = tmp_path / "ledger.sqlite"
     path.write_bytes(b"this is no data base, whatever its name says" * 40)
-    with pytest.raises(BadInput, match=r"ledger .*ledger.sqlite can't be used \(file is not a database\)"):
+    with pytest.raises(BadInput, match=r"ledger.sqlite can't be used \(file is not a database\)"):
         Ledger(path)
     with pytest.raises(BadInput, match="can't be used"):
         Ledger(path / "below" / "a" / "file")

@@ -236,6 +236,35 @@ def test_the_key_is_nowhere(study: Study, tmp_path: Path, monkeypatch: pytest.Mo
     assert [path.name for path in files if KEY.encode() in path.read_bytes()] == []
 
 
+def test_what_was_known_when_it_was_asked_counts_for_later_calls(study: Study, tmp_path: Path) -> None:
+    """A probe that finds something else in between changes no request: nothing is paid twice, a replay still works."""
+    with running(Endpoint(brain)) as server:
+        moved = _moved(study, server.url)
+        remember(Capabilities(f"openai {server.url}", "m", top_logprobs=5))
+        run = autointerp.run(moved, tmp_path / "run", until="compare")
+        before, asked = _bytes(run.folder), server.asked.total()
+        remember(Capabilities(f"openai {server.url}", "m", top_logprobs=0))
+        autointerp.run(moved, tmp_path / "run", until="compare")
+        autointerp.run(moved, tmp_path / "run", until="compare", replay=True)
+        assert _bytes(run.folder) == before
+        assert server.asked.total() == asked
+
+
+def test_pruned_answers_are_asked_again(study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with running(Endpoint(brain)) as server:
+        moved = _moved(study, server.url)
+        out = tmp_path / "run"
+        autointerp.run(moved, out, until="compare")
+        before, asked = _bytes(out), server.asked.total()
+        monkeypatch.setattr("sys.argv", ["autointerp", "ledger", "prune", str(out), "--all", "--yes"])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        assert ended.value.code == 0
+        autointerp.run(moved, out, until="compare")
+        assert server.asked.total() >= 2 * asked - 5
+        assert _bytes(out) == before
+
+
 def test_ledger_lines_hold_what_was_asked(finished: Run) -> None:
     rows = [json.loads(line) for line in export_lines(finished.folder / "ledger.sqlite")]
     assert len(rows) > 500

@@ -82,7 +82,8 @@ def test_prompt_tokens_are_within_ten_percent_of_what_the_run_uses(tmp_path: Pat
         asked = server.asked.total()
         after = estimate(study, tmp_path / "run")
         assert server.asked.total() == asked
-        assert _by_stage(after)["explain"].known == lines["explain"].requests
+        assert [(line.requests - line.known, line.tokens.total) for line in after] == [(0, 0)] * len(after)
+        assert sum(line.known for line in after) > 500
 
 
 def test_a_local_model_is_counted_with_its_own_tokenizer_and_has_no_price(tmp_path: Path) -> None:

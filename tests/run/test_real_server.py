@@ -8,39 +8,41 @@ import pytest
 
 import autointerp
 from autointerp.llm.capabilities import known
-from autointerp.models.locate import builtin_file
-from autointerp.study import parse_study
+from autointerp.study import Study, parse_study
 from autointerp.verify import verify
-from tests.small import small_settings
+from tests.llm.llama import llama
+from tests.small import HOOK, small_settings
 
 pytestmark = [pytest.mark.offline_model, pytest.mark.pipeline, pytest.mark.slow]
 
 
-def test_llama_cpp_explains_simulates_and_judges(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    llama = pytest.importorskip("xllamacpp")
-    monkeypatch.setenv("AUTOINTERP_CACHE", str(tmp_path / "cache"))
-    parameters = llama.CommonParams()
-    parameters.model.path = str(builtin_file())
-    parameters.n_ctx, parameters.n_parallel, parameters.warmup = 2048, 1, False
-    server = llama.Server(parameters)
-    llm = {"provider": "openai", "model": "m", "base_url": f"{server.listening_address}/v1", "concurrency": 1,
-           "max_tokens": 40, "reasks": 1, "timeout": 120}  # fmt: skip
-    study = parse_study({
-        **small_settings(tmp_path),
-        "units": {"features": 2, "neurons": 2, "controls": [], "min_contexts": 4},
-        "evidence": {"top": 2, "quantiles": 0, "random": 2, "held_out_top": 1, "held_out_random": 1, "random_only": 6},
+def _study(folder: Path, url: str) -> Study:
+    """Few units of a tiny subject: what takes the time is the server."""
+    llm = {"provider": "openai", "model": "m", "base_url": url, "concurrency": 1, "max_tokens": 40, "reasks": 0,
+           "timeout": 120}  # fmt: skip
+    return parse_study({
+        **small_settings(folder),
+        "sae": [{"hook": HOOK, "train": {"width": 32, "k": 1, "passes": 4, "batch": 128}}],
+        "units": {"features": 2, "neurons": 1, "controls": [], "min_contexts": 4},
+        "evidence": {"top": 2, "quantiles": 0, "random": 2, "held_out_top": 1, "held_out_random": 1, "random_only": 4},
         "llm": {"explainer": llm, "simulator": llm},
         "explain": {"method": "highlight", "candidates": 2},
         "simulate": {"method": "digits-output"},
         "judge": {"methods": ["detection"], "examples": 4},
         "compare": {"resamples": 1000, "derangements": 1},
     })  # fmt: skip
-    run = autointerp.run(study, tmp_path / "run")
+
+
+def test_llama_cpp_explains_simulates_and_judges(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AUTOINTERP_CACHE", str(tmp_path / "cache"))
+    with llama(2048) as url:
+        study = _study(tmp_path, url)
+        run = autointerp.run(study, tmp_path / "run")
     found = known(study.llm["simulator"])
     assert found is not None
     assert (found.top_logprobs, found.prompt_logprobs) == (20, 0)
     explanations = run.table("explanations")
-    assert len(explanations) == 4
+    assert len(explanations) == 3
     assert (explanations["text"].str.len() > 0).any()
     simulations = run.table("simulations")
     predicted = simulations[(simulations["simulator"] == "digits-output") & (simulations["status"] == "ok")]
@@ -53,5 +55,5 @@ def test_llama_cpp_explains_simulates_and_judges(tmp_path: Path, monkeypatch: py
     assert (lost["reason"] != "").all()
     assert all(check.ok for check in verify(run.folder))
     usage = run.table("usage").set_index("stage")
-    assert {"explain", "simulate"} <= set(usage.index)
+    assert {"explain", "simulate", "judge"} <= set(usage.index)
     assert (usage["input_tokens"] > 0).all()

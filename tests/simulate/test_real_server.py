@@ -15,7 +15,6 @@ from autointerp.llm.reading import ask_all
 from autointerp.llm.request import Request, Response
 from autointerp.llm.usage import Usage
 from autointerp.models import load_model
-from autointerp.models.locate import builtin_file
 from autointerp.prompting import load_prompt
 from autointerp.records import Simulation, Unscored
 from autointerp.simulate.base import Task
@@ -24,6 +23,7 @@ from autointerp.simulate.sparse_json import SparseJson
 from autointerp.study import Budget, Llm
 from tests.injections import INJECTIONS, injected_context
 from tests.llm.doubles import Counter, EchoAsker, request
+from tests.llm.llama import llama
 from tests.simulate.contexts import context
 
 pytestmark = [pytest.mark.offline_model, pytest.mark.slow]
@@ -35,18 +35,11 @@ _ROUNDING = 0.1
 
 @pytest.fixture(scope="module")
 def asker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Asker]:
-    llama = pytest.importorskip("xllamacpp")
-    parameters = llama.CommonParams()
-    parameters.model.path = str(builtin_file())
-    parameters.n_ctx, parameters.n_parallel, parameters.warmup = 2048, 1, False
-    server = llama.Server(parameters)
     folder = tmp_path_factory.mktemp("served")
-    llm = Llm(provider="openai", model="m", base_url=f"{server.listening_address}/v1", concurrency=1, reasks=0)
-    with (
-        open_ledger(folder / "ledger.sqlite") as ledger,
-        open_asker(llm, ledger, Usage(folder / "spending.sqlite", Budget()), "simulate") as opened,
-    ):
-        yield opened
+    with llama(2048) as url, open_ledger(folder / "ledger.sqlite") as ledger:
+        llm = Llm(provider="openai", model="m", base_url=url, concurrency=1, reasks=0)
+        with open_asker(llm, ledger, Usage(folder / "spending.sqlite", Budget()), "simulate") as opened:
+            yield opened
 
 
 @pytest.fixture(scope="module")
