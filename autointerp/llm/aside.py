@@ -21,7 +21,6 @@ def run_aside(work: Coroutine[Any, Any, _T]) -> _T:
         try:
             return future.result()
         finally:
-            future.cancel()  # only where the wait was interrupted: it is done otherwise
             asyncio.run_coroutine_threadsafe(_wind_down(), loop).result()
     finally:
         loop.call_soon_threadsafe(loop.stop)
@@ -30,7 +29,7 @@ def run_aside(work: Coroutine[Any, Any, _T]) -> _T:
 
 
 async def _wind_down() -> None:
-    """Wait for what was cancelled."""
+    """End what is left: the work itself, when the wait for it was interrupted."""
     left = asyncio.all_tasks() - {asyncio.current_task()}
     for task in left:
         task.cancel()

@@ -151,6 +151,8 @@ async def _prompt(endpoint: Endpoint, model: str, dialect: Dialect) -> tuple[int
         try:
             answer = await endpoint.post("/completions", body)
             if isinstance(answer, Refused):
+                if answer.may_pass:
+                    return 0, tuple(answers), True
                 form = form.without_what_is_refused(answer, body) if answer.about_form else None
                 continue
             answers.append(read_answer(answer, request, echo="echo" in body))

@@ -55,6 +55,11 @@ class Refused:
         return self.status == 402 or (self.status in (400, 403, 429) and bool(_NO_CREDIT.search(self._words)))
 
     @property
+    def may_pass(self) -> bool:
+        """A fault of the endpoint's own: it may have worked on the request, and billed it."""
+        return self.status in _PASSING or self.status >= 500
+
+    @property
     def about_form(self) -> bool:
         """The request's form was refused: another form may do."""
         return self.status in (400, 422) and not (self.too_long or self.filtered or self.out_of_credit)
@@ -122,7 +127,7 @@ def settle(refused: Refused, where: str, key_env: str | None) -> Failure:
         raise BadInput(f"{where}: out of credit ({status})", "top up the account, or use another key")
     if status == 429:
         raise Transient("the endpoint answered 429", refused.retry_after, billed=False, crowded=True)
-    if status in _PASSING or status >= 500:
+    if refused.may_pass:
         crowded = status == _OVERLOADED or (status == 503 and refused.retry_after is not None)
         raise Transient(f"the endpoint answered {status}", refused.retry_after, crowded=crowded)
     if status in (401, 403):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +13,9 @@ import pytest
 
 from autointerp.errors import BadInput
 from autointerp.llm.capabilities import Capabilities, known, recall, remember
-from autointerp.llm.check import check
-from autointerp.llm.open import open_provider
+from autointerp.llm.check import Checked, check
+from autointerp.llm.open import GROUP, identity_of, open_provider
+from autointerp.llm.request import Answer, Request, Response
 from autointerp.study import Llm
 from tests.llm.doubles import Reply, Server, chat, error, message, serve
 from tests.llm.llama import llama
@@ -136,10 +139,97 @@ def test_a_check_of_what_can_not_be_asked(reply: Reply, says: str) -> None:
     assert known(llm_at(server)) is None
 
 
+BILLED = [
+    (error(500), True),
+    (Reply(body=b'{"choices": ['), True),
+    (Reply(hang=True), True),
+    (chat("half", "abort"), True),
+    (error(429), False),
+    (error(401), False),
+    (error(400), False),
+    (error(404), False),
+]
+
+
+@pytest.mark.parametrize("provider", ["openai", "anthropic"])
+@pytest.mark.parametrize(("reply", "billed"), BILLED, ids=lambda value: str(getattr(value, "status", value)))
+def test_whether_a_failed_check_may_have_been_billed(reply: Reply, billed: bool, provider: str) -> None:
+    with serve(behave=lambda body: reply) as server:
+        url = server.url if provider == "openai" else server.url.removesuffix("/v1")
+        checked = check(llm_at(server, base_url=url, provider=provider, timeout=0.5), "explainer")
+    assert checked.problem is not None
+    assert (checked.billed, checked.answers) == (billed, ())
+
+
+def test_a_try_that_may_have_been_billed_is_not_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("autointerp.llm.retrying._BACK_OFF", lambda state: 0.0)
+    for last, answers in ((error(401), 0), (chat("Paris."), 1)):
+        with serve(error(500), last, error(404)) as server:
+            checked = check(llm_at(server), "explainer", attempts=3)
+        assert (len(checked.answers), checked.billed) == (answers, True)
+
+
+@pytest.mark.parametrize(("reply", "billed"), [(error(404), False), (error(502), True), (Reply(hang=True), True)])
+@pytest.mark.parametrize("chats", [True, False])
+def test_a_completion_that_was_not_answered_may_have_been_billed(reply: Reply, billed: bool, chats: bool) -> None:
+    def behave(body: Body) -> Reply:
+        if "chat" not in body["path"]:
+            return reply
+        return chat("Paris.") if chats else error(404)
+
+    with serve(behave=behave) as server:
+        checked = check(llm_at(server, timeout=0.5), "explainer")
+    assert (len(checked.answers), checked.problem is None, checked.billed) == (chats, chats, billed)
+
+
+def test_a_whole_check_costs_its_answers_and_no_more() -> None:
+    with serve(behave=whole_chat) as server:
+        checked = check(llm_at(server), "explainer")
+    assert not checked.billed
+
+
+def test_a_check_inside_a_running_loop() -> None:
+    async def notebook() -> Checked:
+        return check(llm_at(server), "explainer")
+
+    with serve(behave=whole_chat) as server:
+        assert asyncio.run(notebook()).problem is None
+    assert not [thread for thread in threading.enumerate() if thread.name == "autointerp-aside"]
+
+
+class Foreign:
+    """A provider of another package: its identity is its own affair."""
+
+    def __init__(self, llm: Llm) -> None:
+        self.identity = "acme https://acme.example"
+
+    async def complete(self, request: Request) -> Answer:
+        return Response("yes", 1, 1)
+
+    async def probe(self) -> Capabilities:
+        return Capabilities("Acme, Inc.", "m-2025-01", top_logprobs=7)
+
+    async def aclose(self) -> None:
+        pass
+
+
+def test_a_provider_of_another_package_is_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    point = EntryPoint("acme", f"{__name__}:Foreign", GROUP)
+    monkeypatch.setattr("autointerp.llm.open.entry_points", lambda group: [point] if group == GROUP else [])
+    llm = Llm(provider="acme", model="m")
+    assert known(llm, identity_of(llm)) is None
+    checked = check(llm, "x")
+    assert (checked.problem, checked.billed) == (None, False)
+    found = known(llm, identity_of(llm))
+    assert found is not None
+    assert (found.endpoint, found.model, found.top_logprobs) == ("acme https://acme.example", "m", 7)
+
+
 def test_a_check_of_what_is_down() -> None:
     checked = check(Llm(provider="openai", model="m", base_url="http://127.0.0.1:9/v1"), "explainer")
     assert dict(checked.rows)["reachable"] == "no: no connection to the endpoint"
     assert isinstance(checked.problem, BadInput)
+    assert not checked.billed
 
 
 def test_a_check_shows_what_it_found_and_remembers_it() -> None:
