@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import subprocess
 import sys
+import threading
 import time
 from importlib import import_module
 from pathlib import Path
@@ -12,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from autointerp.__main__ import main
+from autointerp.llm.aside import run_aside
 from autointerp.study import dump_study, parse_study
 from tests.llm.doubles import Reply, serve
 
@@ -66,6 +69,28 @@ def test_a_check_of_an_endpoint_that_hangs_ends_at_once(tmp_path: Path) -> None:
         assert process.returncode == 130
         assert time.monotonic() - start < 10
     assert written == LINE
+
+
+def test_what_is_run_aside_is_cancelled_and_leaves_no_thread() -> None:
+    ended = []
+
+    async def work() -> None:
+        try:
+            await asyncio.sleep(20)
+            ended.append("in its own time")
+        except asyncio.CancelledError:
+            ended.append("cancelled")
+            raise
+
+    main_thread = threading.main_thread().ident
+    assert main_thread is not None
+    ctrl_c = threading.Timer(0.3, signal.pthread_kill, (main_thread, signal.SIGINT))
+    ctrl_c.start()
+    with pytest.raises(KeyboardInterrupt):
+        run_aside(work())
+    ctrl_c.join()
+    assert ended == ["cancelled"]
+    assert "autointerp-aside" not in [thread.name for thread in threading.enumerate()]
 
 
 @pytest.mark.parametrize(

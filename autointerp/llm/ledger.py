@@ -77,15 +77,15 @@ class Entry:
 class Ledger:
     """Answers by key. One object may be used from several threads, one file by several processes."""
 
-    def __init__(self, path: Path) -> None:
-        """Open or create the file; BadInput when it is damaged or can't be written."""
+    def __init__(self, path: Path | None) -> None:
+        """Open or create the file (None: kept in memory); BadInput when it is damaged or can't be written."""
         self._path = path
         self._writing, self._reading = threading.Lock(), threading.Lock()
         self._base = open_base(path, "FULL", _COLUMNS)
         with self._writer():
             self._add_missing_column()
         # Of its own: who looks something up never waits for a write, by this process or another.
-        self._lookups = open_base(path, "FULL", "")
+        self._lookups = self._base if path is None else open_base(path, "FULL", "")
 
     @contextmanager
     def _writer(self) -> Iterator[sqlite3.Connection]:

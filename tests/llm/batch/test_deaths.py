@@ -68,7 +68,7 @@ class Run:
     """What outlives a process: ledger, account and batches (here in memory: what is on disk is killed further down)."""
 
     def __init__(self) -> None:
-        self.ledger, self.usage, self.store = Ledger(Path(":memory:")), Usage(), BatchStore(Path(":memory:"))
+        self.ledger, self.usage, self.store = Ledger(None), Usage(), BatchStore(Path(":memory:"))
 
     def asker(self, api: _Api, clock: Clock) -> BatchAsker:
         purse = Purse(self.usage, "explain", Llm(provider="openai", input_usd=1, output_usd=1), BATCH_DISCOUNT)
