@@ -81,4 +81,4 @@ def _spellings(secret: str) -> re.Pattern[str]:
 def _spelling(character: str) -> str:
     encoded = "".join(f"%{byte:02X}" for byte in character.encode("utf8", "replace"))
     blank = r"|\+" if character == " " else ""
-    return f"(?:{re.escape(character)}|(?i:{encoded}){blank})"
+    return f"(?:(?i:{encoded})|{re.escape(character)}{blank})"  # in this order: `%25` is not a `%`, and then `25`
