@@ -50,6 +50,18 @@ def open_base(path: Path | None, synchronous: str, script: str) -> sqlite3.Conne
 
 
 @contextmanager
+def transaction(base: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
+    """All of the block or nothing of it. Raises what the block or SQLite raises."""
+    base.execute("BEGIN IMMEDIATE")
+    try:
+        yield base
+    except BaseException:
+        base.execute("ROLLBACK")
+        raise
+    base.execute("COMMIT")
+
+
+@contextmanager
 def reading(path: Path) -> Iterator[sqlite3.Connection]:
     """A connection to a file that is there; SQLite's errors come out as BadInput."""
     try:

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from autointerp.errors import BadInput
-from autointerp.llm.base import open_base, unusable
+from autointerp.llm.base import open_base, transaction, unusable
 from autointerp.llm.capabilities import Capabilities
 from autointerp.llm.request import Answer, Failure, Request, Response, TokenLogprob, key, request_text
 
@@ -144,16 +144,10 @@ class Ledger:
         """`put` for several at once, in one transaction: all of them are durable when it returns."""
         rows = [(entry.key, _row(entry)) for entry in entries if not _nothing(entry.answer)]
         new: set[str] = set()
-        with self._writer() as base:
-            base.execute("BEGIN IMMEDIATE")
-            try:
-                for name, row in rows:
-                    if base.execute(_INSERT, row).rowcount:
-                        new.add(name)
-            except BaseException:
-                base.execute("ROLLBACK")
-                raise
-            base.execute("COMMIT")
+        with self._writer() as base, transaction(base):
+            for name, row in rows:
+                if base.execute(_INSERT, row).rowcount:
+                    new.add(name)
         return [self._counts(entry, entry.key in new) for entry in entries]
 
     def _counts(self, entry: Entry, new: bool) -> Answer:

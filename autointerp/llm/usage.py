@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from autointerp.llm.base import open_base, unusable
+from autointerp.llm.base import open_base, transaction, unusable
 from autointerp.llm.client import Asker
 from autointerp.llm.prices import NANO, Tokens, dollars, price, used
 from autointerp.llm.request import Answer, Failure, Request
@@ -77,13 +77,8 @@ class Usage:
     def _transaction(self) -> Iterator[sqlite3.Connection]:
         with self._lock:
             try:
-                self._base.execute("BEGIN IMMEDIATE")
-                try:
+                with transaction(self._base):
                     yield self._base
-                except BaseException:
-                    self._base.execute("ROLLBACK")
-                    raise
-                self._base.execute("COMMIT")
             except sqlite3.Error as error:
                 raise unusable(self._path, error) from error
 

@@ -14,6 +14,7 @@ from autointerp.llm.reading import read_each
 from autointerp.llm.request import Question, Request
 from autointerp.progress import Bar
 from autointerp.prompting import Prompt
+from autointerp.quoting import quoted
 from autointerp.records import Context, Scale, Simulation, Unscored
 from autointerp.simulate.base import Task
 from autointerp.simulate.vocabulary import one_line
@@ -48,6 +49,10 @@ class Asked(ABC):
     @abstractmethod
     def question(self, explanation: str, context: Context) -> Question[Row]:
         """What is asked about one context, given an explanation on one line; read to one value per token."""
+
+    def by_index(self, explanation: str, context: Context) -> tuple[tuple[str, str], ...]:
+        """The prompt, with the explanation and every token of the context as quoted data."""
+        return self._prompt.render(explanation=quoted(explanation), tokens=[quoted(piece) for piece in context.pieces])
 
     def requests(self, tasks: Sequence[Task]) -> Iterator[Request]:
         """What `simulate` would ask (re-asks aside), each request once. Nothing is sent."""

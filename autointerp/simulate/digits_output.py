@@ -12,11 +12,11 @@ from functools import partial
 
 import numpy as np
 
+from autointerp.llm.places import holders
 from autointerp.llm.request import Question, Request, Response, Unreadable
-from autointerp.quoting import quoted
 from autointerp.records import Context
 from autointerp.simulate.asked import Asked, Row
-from autointerp.simulate.expected import ALTERNATIVES, DIGITS, expected_digit, holders
+from autointerp.simulate.expected import ALTERNATIVES, DIGITS, expected_digit
 
 NAME = "digits-output"
 _SLACK = 32
@@ -37,9 +37,7 @@ class DigitsOutput(Asked):
         """One chat: the tokens by index; the answer ends after the last token's line."""
         count = len(context.pieces)
         request = Request(
-            messages=self._prompt.render(
-                explanation=quoted(explanation), tokens=[quoted(piece) for piece in context.pieces]
-            ),
+            messages=self.by_index(explanation, context),
             model=self._model,
             max_tokens=_SLACK + sum(len(f"{index}=9\n") for index in range(count)),
             temperature=0.0,

@@ -11,12 +11,13 @@ from functools import partial
 
 import numpy as np
 
+from autointerp.llm.places import holders
 from autointerp.llm.request import Question, Request, Response
 from autointerp.quoting import unmarked
 from autointerp.records import Context, Unscored
 from autointerp.simulate.asked import Asked, Row
 from autointerp.simulate.digits import HIDDEN, NAME, shown
-from autointerp.simulate.expected import ALTERNATIVES, expected_digit, holders
+from autointerp.simulate.expected import ALTERNATIVES, expected_digit
 
 _VALUE = re.compile(rf"\t(?={HIDDEN})")
 OTHER_PROMPT = Unscored("the log-probabilities are of another text than the prompt")

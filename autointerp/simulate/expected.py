@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from math import exp
 
-from autointerp.llm.places import holders
 from autointerp.llm.request import TokenLogprob
-
-__all__ = ["ALTERNATIVES", "DIGITS", "LEAST", "expected_digit", "holders"]
 
 ALTERNATIVES = 20
 """Likeliest tokens asked for: what endpoints give at most. Fewer than 10 leave digits out, those of least weight."""

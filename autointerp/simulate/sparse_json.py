@@ -13,7 +13,6 @@ import numpy as np
 
 from autointerp.llm.json_answers import read_json_answer
 from autointerp.llm.request import Question, Request, Response, Unreadable
-from autointerp.quoting import quoted
 from autointerp.records import Context
 from autointerp.simulate.asked import Asked, Row
 
@@ -37,9 +36,7 @@ class SparseJson(Asked):
         """One chat: the tokens by index; the answer is an object from index to value."""
         count = len(context.pieces)
         request = Request(
-            messages=self._prompt.render(
-                explanation=quoted(explanation), tokens=[quoted(piece) for piece in context.pieces]
-            ),
+            messages=self.by_index(explanation, context),
             model=self._model,
             max_tokens=_SLACK + sum(len(f'"{index}": 9, ') for index in range(count)),
             temperature=0.0,

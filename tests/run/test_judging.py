@@ -9,7 +9,7 @@ import pytest
 import autointerp
 from autointerp.compare.stage import compare
 from autointerp.errors import BadInput
-from autointerp.judge.registry import check_judges
+from autointerp.judge.registry import check_judges, open_judges
 from autointerp.llm.request import Answer, Request, Response
 from autointerp.plot.stage import plot
 from autointerp.report.stage import report
@@ -180,7 +180,9 @@ def test_a_wrong_judge_is_one_line_before_anything_runs(section: dict[str, objec
 
 
 def test_no_judge_needs_no_model() -> None:
-    check_judges(parse_study({"judge": {"llm": "nobody"}}))
+    study = parse_study({"judge": {"llm": "nobody"}})
+    check_judges(study)
+    assert open_judges(study, None) == []
 
 
 JUDGED = ("judge.methods=['detection']", "evidence.random_only=60", "units.controls=['neuron-sparse']")

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from autointerp.errors import BadInput
+from autointerp.llm.base import transaction, unusable
 from autointerp.llm.request import Request, canonical
 
 _TABLES = """
@@ -86,18 +87,13 @@ class BatchStore:
     def _unusable(self, error: Exception) -> BadInput:
         if isinstance(error, sqlite3.OperationalError) and "locked" in str(error):
             return BadInput(f"another process waits for the batches in {self._path}", "let it end, or stop it first")
-        return BadInput(f"{self._path} can't be used ({error})", "give a writable folder, or move the file away")
+        return unusable(self._path, error)
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
         try:
-            self._base.execute("BEGIN IMMEDIATE")
-            try:
+            with transaction(self._base):
                 yield self._base
-            except BaseException:
-                self._base.execute("ROLLBACK")
-                raise
-            self._base.execute("COMMIT")
         except sqlite3.Error as error:
             raise self._unusable(error) from error
 
