@@ -12,8 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import platformdirs
 
 from autointerp.errors import BadInput
+
+
+def user_cache() -> Path:
+    """Where things that can be made again are kept: AUTOINTERP_CACHE, or the user's cache folder."""
+    return Path(os.environ.get("AUTOINTERP_CACHE") or platformdirs.user_cache_dir("autointerp"))
 
 
 def canonical_json(value: Any) -> str:

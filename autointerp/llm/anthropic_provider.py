@@ -13,10 +13,11 @@ from autointerp.llm.address import address, identity
 from autointerp.llm.anthropic_messages import message_body, read_message
 from autointerp.llm.capabilities import QUESTION, Capabilities
 from autointerp.llm.client import Transient
-from autointerp.llm.connecting import http_client, send
+from autointerp.llm.connecting import send
 from autointerp.llm.openai_answers import token_count
 from autointerp.llm.refusals import Refused, settle
 from autointerp.llm.request import Answer, Request
+from autointerp.llm.transport import HttpClient
 from autointerp.progress import say
 from autointerp.study import Llm
 
@@ -28,7 +29,7 @@ class AnthropicProvider:
         """Raises BadInput when the key is missing or base_url is no address. Nothing is sent."""
         place = address(llm)
         self._secrets, self._key_env = place.secrets, llm.api_key_env
-        self._model, self._timeout = llm.model, llm.timeout
+        self._model = llm.model
         self._where = f"model '{llm.model}' at {place.url}"
         self._client = AsyncAnthropic(
             api_key=place.key,
@@ -37,9 +38,11 @@ class AnthropicProvider:
             default_headers={"Authorization": place.authorization} if place.authorization else {},
             timeout=llm.timeout,
             max_retries=0,
-            http_client=http_client(anthropic, llm.concurrency, llm.timeout),
+            http_client=HttpClient(llm.concurrency, llm.timeout),
         )
         self._takes_temperature = True
+        self.takes_turns = True
+        """Holds a slot only from the first byte of a request to the last of its answer (see `Limited`)."""
         self.identity = identity(llm)
         """Names the endpoint, without secrets."""
         self.probe_answers: tuple[Answer, ...] = ()
@@ -64,7 +67,7 @@ class AnthropicProvider:
     async def _ask(self, request: Request, temperature: bool) -> object:
         body = message_body(request, self._model, temperature)
         sending = self._client.post("/v1/messages", cast_to=object, body=body)
-        return await send(anthropic, sending, self._timeout, self._secrets)
+        return await send(anthropic, sending, self._secrets)
 
     async def probe(self) -> Capabilities:
         """Measure one short answer, and ask for the context length. Raises what `complete` raises."""
@@ -80,7 +83,7 @@ class AnthropicProvider:
     async def _context(self) -> int | None:
         try:
             asking = self._client.get(f"/v1/models/{quote(self._model, safe='')}", cast_to=object)
-            body = await send(anthropic, asking, self._timeout, self._secrets)
+            body = await send(anthropic, asking, self._secrets)
         except Transient:
             return None
         return token_count(body.get("max_input_tokens")) if isinstance(body, dict) else None

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
 from concurrent.futures import Future
+from itertools import islice
 from queue import SimpleQueue
 from typing import TypeVar
 
@@ -15,6 +16,8 @@ from autointerp.llm.request import Answer, Request
 
 _T = TypeVar("_T")
 _Result = tuple[int, Answer | BaseException]
+_AT_ONCE = 16
+"""Requests that are handed over together; the first should not wait until all that may be under way are made."""
 
 
 class AsyncAsker:
@@ -49,33 +52,35 @@ class AsyncAsker:
         no more is sent, what is under way is yielded, and then it is raised.
         """
         results: SimpleQueue[_Result] = SimpleQueue()
-        waiting, under_way = iter(enumerate(requests)), 0
+        waiting, under_way = enumerate(requests), 0
         stopped: BudgetReached | None = None
         try:
             while True:
-                while under_way < self._window and stopped is None and (item := next(waiting, None)) is not None:
-                    self._loop.call_soon_threadsafe(self._begin, *item, results)
-                    under_way += 1
+                room = 0 if stopped is not None else self._window - under_way
+                while started := list(islice(waiting, min(room, _AT_ONCE))):
+                    self._loop.call_soon_threadsafe(self._begin, started, results)
+                    under_way, room = under_way + len(started), room - len(started)
                 if not under_way:
                     break
-                place, result = results.get()
-                under_way -= 1
-                if isinstance(result, BudgetReached):
-                    stopped = result
-                elif isinstance(result, BaseException):
-                    raise result
-                else:
-                    yield place, result
+                for place, result in _all_there(results):
+                    under_way -= 1
+                    if isinstance(result, BudgetReached):
+                        stopped = result
+                    elif isinstance(result, BaseException):
+                        raise result
+                    else:
+                        yield place, result
         finally:
             if under_way and not self._loop.is_closed():
                 self._run(self._cancel_all())
         if stopped is not None:
             raise stopped
 
-    def _begin(self, place: int, request: Request, results: SimpleQueue[_Result]) -> None:
-        task = self._loop.create_task(self._ask(place, request, results))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+    def _begin(self, started: Sequence[tuple[int, Request]], results: SimpleQueue[_Result]) -> None:
+        for place, request in started:
+            task = self._loop.create_task(self._ask(place, request, results))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
 
     async def _ask(self, place: int, request: Request, results: SimpleQueue[_Result]) -> None:
         try:
@@ -110,3 +115,11 @@ class AsyncAsker:
         await self._cancel_all()
         if self._aclose is not None:
             await self._aclose()
+
+
+def _all_there(results: SimpleQueue[_Result]) -> list[_Result]:
+    """Everything that is in the queue, at least one: waits for it."""
+    found = [results.get()]
+    while not results.empty():
+        found.append(results.get())
+    return found

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
+from typing import TypeVar
 
 from autointerp.errors import BadInput, BudgetReached
 from autointerp.llm.client import Client, NotSent, Transient
+from autointerp.llm.grouped import Grouped
 from autointerp.llm.prices import Tokens, price, used, worst_case
 from autointerp.llm.request import Answer, Request
 from autointerp.llm.usage import Usage
 from autointerp.progress import say
 from autointerp.study import Budget, Llm
+
+T = TypeVar("T")
 
 
 def check_price(budget: Budget, llm: Llm) -> None:
@@ -32,6 +38,11 @@ class Purse:
         self._usage, self._stage, self._llm, self._discount = usage, stage, llm, discount
         self._reserved: dict[int, int] = {}
         self._beyond = 0
+
+    def together(self, entries: Sequence[Callable[[], T]]) -> list[T]:
+        """What several calls of this purse return, written down at once."""
+        with self._usage.together():
+            return [entry() for entry in entries]
 
     def reserve(self, request: Request) -> int | None:
         """A ticket for one attempt; None when its worst case might pass a limit."""
@@ -98,6 +109,7 @@ class Budgeted:
         self._inner, self._purse = inner, purse
         self._under_way = 0
         self._waiting: list[asyncio.Future[None]] = []
+        self._books: Grouped[Callable[[], int | None], int | None] = Grouped(purse.together)
 
     async def complete(self, request: Request) -> Answer:
         """Ask once, paid for."""
@@ -107,20 +119,20 @@ class Budgeted:
             answer = await self._inner.complete(request)
         except Transient as fault:
             if not fault.billed:
-                self._purse.release(ticket)
+                await self._release(ticket)
             raise
         except (BadInput, NotSent):
-            self._purse.release(ticket)
+            await self._release(ticket)
             raise
         else:
-            self._purse.settle(ticket, answer)
+            await asyncio.shield(self._books.put(partial(self._purse.settle, ticket, answer)))
             return answer
         finally:
             self._under_way -= 1
             self._wake()
 
     async def _reserve(self, request: Request) -> int:
-        while (ticket := self._purse.reserve(request)) is None:
+        while (ticket := await self._ticket(request)) is None:
             if not self._under_way:
                 raise self._purse.reached(request)
             future = asyncio.get_running_loop().create_future()
@@ -128,8 +140,25 @@ class Budgeted:
             await future
         return ticket
 
+    async def _ticket(self, request: Request) -> int | None:
+        granting = self._books.put(partial(self._purse.reserve, request))
+        try:
+            return await asyncio.shield(granting)
+        except asyncio.CancelledError:
+            ticket = await granting
+            if ticket is not None:
+                await self._release(ticket)
+            raise NotSent from None
+
+    async def _release(self, ticket: int) -> None:
+        await asyncio.shield(self._books.put(partial(self._purse.release, ticket)))
+
     def _wake(self) -> None:
         for future in self._waiting:
             if not future.done():
                 future.set_result(None)
         self._waiting.clear()
+
+    async def aclose(self) -> None:
+        """Wait until everything is written down."""
+        await self._books.aclose()

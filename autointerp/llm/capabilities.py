@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import platformdirs
 from pydantic import TypeAdapter, ValidationError
 
-from autointerp.artifacts import hash_value, write_json
+from autointerp.artifacts import hash_value, user_cache, write_json
 from autointerp.errors import BadInput
 from autointerp.llm.address import identity
 from autointerp.progress import say
@@ -89,5 +87,4 @@ _READER = TypeAdapter(Capabilities)
 
 def _file(endpoint: str, model: str) -> Path:
     """One file for each, so that two probes at a time don't lose each other's."""
-    cache = Path(os.environ.get("AUTOINTERP_CACHE") or platformdirs.user_cache_dir("autointerp"))
-    return cache / "endpoints" / f"{hash_value([endpoint, model])[:32]}.json"
+    return user_cache() / "endpoints" / f"{hash_value([endpoint, model])[:32]}.json"

@@ -7,7 +7,7 @@ from collections.abc import Collection
 
 from autointerp.llm.secrets import without
 
-_PACKAGES = ("httpx2", "httpcore2", "openai", "anthropic", "aiohttp")
+_PACKAGES = ("autointerp", "httpx2", "httpcore2", "openai", "anthropic", "aiohttp")
 _MADE_LATER = ("connection", "http11", "http2", "socks", "proxy")
 """Loggers of httpcore2, which is imported with the first connection."""
 _FORMATTER = logging.Formatter()

@@ -13,12 +13,13 @@ from autointerp.errors import BadInput
 from autointerp.llm.address import address, identity
 from autointerp.llm.capabilities import Capabilities
 from autointerp.llm.client import Transient
-from autointerp.llm.connecting import http_client, send
+from autointerp.llm.connecting import send
 from autointerp.llm.openai_answers import read_answer
 from autointerp.llm.openai_dialect import Dialect, lacks_logprobs
 from autointerp.llm.openai_probe import probe
 from autointerp.llm.refusals import Refused, settle
 from autointerp.llm.request import Answer, Failure, Request
+from autointerp.llm.transport import HttpClient
 from autointerp.progress import say
 from autointerp.study import Llm
 
@@ -30,7 +31,7 @@ class OpenAIProvider:
         """Raises BadInput when the key is missing or base_url is no address. Nothing is sent."""
         place = address(llm)
         self._secrets, self._key_env = place.secrets, llm.api_key_env
-        self._model, self._timeout = llm.model, llm.timeout
+        self._model = llm.model
         self._where = f"model '{llm.model}' at {place.url}"
         headers: dict[str, Any] = {"Authorization": place.authorization} if place.authorization else {}
         if llm.base_url is not None:  # the SDK would tell any endpoint which organization one is of
@@ -42,10 +43,12 @@ class OpenAIProvider:
             default_headers=headers,
             timeout=llm.timeout,
             max_retries=0,
-            http_client=http_client(openai, llm.concurrency, llm.timeout),
+            http_client=HttpClient(llm.concurrency, llm.timeout),
         )
         self._dialect = Dialect()
         self._prompt_form_is_sure = False
+        self.takes_turns = True
+        """Holds a slot only from the first byte of a request to the last of its answer (see `Limited`)."""
         self.identity = identity(llm)
         """Names the endpoint, without secrets."""
         self.probe_answers: tuple[Answer, ...] = ()
@@ -97,11 +100,11 @@ class OpenAIProvider:
 
     async def post(self, path: str, body: Mapping[str, Any]) -> object:
         """Send one JSON body; give the one that comes back, or Refused. Raises Transient."""
-        return await send(openai, self._client.post(path, cast_to=object, body=body), self._timeout, self._secrets)
+        return await send(openai, self._client.post(path, cast_to=object, body=body), self._secrets)
 
     async def get(self, path: str) -> object:
         """Get one JSON body, or Refused. Raises Transient."""
-        return await send(openai, self._client.get(path, cast_to=object), self._timeout, self._secrets)
+        return await send(openai, self._client.get(path, cast_to=object), self._secrets)
 
     async def probe(self) -> Capabilities:
         """Find out what the endpoint can do, by a chat and a completion or two. Raises what `complete` raises."""

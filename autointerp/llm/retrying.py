@@ -40,6 +40,24 @@ class Retrying:
 
     async def complete(self, request: Request) -> Answer:
         """Ask up to `attempts` times."""
+        try:
+            answer = await self._inner.complete(request)
+        except Transient as fault:
+            return await self._again(request, fault)
+        self._lost = 0
+        return answer
+
+    async def _again(self, request: Request, fault: Transient) -> Answer:
+        """All tries after the first, which came to `fault`."""
+        first: Transient | None = fault
+
+        async def attempt() -> Answer:
+            nonlocal first
+            if first is not None:
+                earlier, first = first, None
+                raise earlier
+            return await self._inner.complete(request)
+
         retrying = AsyncRetrying(
             retry=retry_if_exception_type(Transient),
             stop=stop_after_attempt(self._attempts),
@@ -48,7 +66,7 @@ class Retrying:
             before_sleep=self._announce,
         )
         try:
-            answer: Answer = await retrying(self._inner.complete, request)
+            answer: Answer = await retrying(attempt)
         except RetryError as error:
             return self._give_up(error)
         self._lost = 0

@@ -69,13 +69,26 @@ class Usage:
         self.budget = budget
         """The limits."""
         self._path = path
-        self._lock = threading.Lock()
+        self._lock, self._inside = threading.RLock(), False
         # NORMAL: what a process wrote survives its death, though not a power cut. An attempt is no answer.
         self._base = open_base(path, "NORMAL", _TABLES)
 
     @contextmanager
+    def together(self) -> Iterator[None]:
+        """Everything in the block is one transaction: all of it is written, or nothing."""
+        with self._transaction():
+            self._inside = True
+            try:
+                yield
+            finally:
+                self._inside = False
+
+    @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
         with self._lock:
+            if self._inside:  # by this thread: another would not have the lock
+                yield self._base
+                return
             try:
                 with transaction(self._base):
                     yield self._base

@@ -10,12 +10,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import platformdirs
 import torch
 from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, GgufConfig, PreTrainedTokenizerFast
 
-from autointerp.artifacts import hash_file
+from autointerp.artifacts import hash_file, user_cache
 from autointerp.errors import BadInput
 from autointerp.models.quiet import UNREADABLE, first_line, quiet
 from autointerp.progress import say
@@ -33,15 +32,11 @@ def converted(gguf: Path) -> tuple[Path, str]:
         if file.read(4) != b"GGUF":
             raise BadInput(f"file '{gguf}' is not a GGUF file", "give a GGUF file or a model's folder")
     digest = hash_file(gguf)
-    folder = _cache() / "models" / f"gguf-{digest[:32]}-transformers-{version('transformers')}"
+    folder = user_cache() / "models" / f"gguf-{digest[:32]}-transformers-{version('transformers')}"
     if not folder.is_dir():
         say(f"converting {gguf.name} to safetensors, this once (some 20 seconds; a large model takes longer)")
         _fill(folder, gguf)
     return folder, digest
-
-
-def _cache() -> Path:
-    return Path(os.environ.get("AUTOINTERP_CACHE") or platformdirs.user_cache_dir("autointerp"))
 
 
 def _fill(folder: Path, gguf: Path) -> None:

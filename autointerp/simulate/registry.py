@@ -11,6 +11,7 @@ from typing import Any
 from autointerp.errors import BadInput, nearest
 from autointerp.llm.capabilities import Capabilities, known
 from autointerp.llm.client import Asker
+from autointerp.llm.open import LOCAL, identity_of
 from autointerp.prompting import Prompt, load_prompt
 from autointerp.simulate.base import Numbers, Simulator
 from autointerp.simulate.expected import LEAST
@@ -168,7 +169,7 @@ def check_simulator(study: Study) -> None:
             "set simulate.method = 'lift'; the token table is reported beside it (simulate.lookup = true)",
         )
     llm = study.llm[role]
-    needs, there = needs_of(method), known(llm)
+    needs, there = needs_of(method), known(llm, None if llm.provider == LOCAL else identity_of(llm))
     if there is None and (not needs.whole_distribution or llm.provider == "local"):
         return
     found = there or Capabilities(llm.provider, llm.model)

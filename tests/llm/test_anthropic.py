@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from autointerp.llm.anthropic_messages import read_message
 from autointerp.llm.anthropic_provider import AnthropicProvider
 from autointerp.llm.client import Provider, Transient
 from autointerp.llm.ledger import open_ledger
-from autointerp.llm.open import check_llm, open_asker
+from autointerp.llm.open import check_llm, open_asker, open_provider
 from autointerp.llm.reading import ask_all
 from autointerp.llm.request import Answer, Failure, Request, Response
 from autointerp.llm.usage import Usage
@@ -126,12 +127,20 @@ def test_other_blocks_than_text_and_odd_counts_are_passed_over() -> None:
     assert read_message({**body, "usage": [1]}, request()) == Response("yes", None, None)
 
 
-def test_a_model_that_takes_no_temperature(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_model_that_takes_no_temperature(capsys: pytest.CaptureFixture[str]) -> None:
     def behave(body: dict[str, object]) -> Reply:
         return error(400, "temperature is not supported by this model") if "temperature" in body else message("yes")
 
     with serve(behave=behave) as server:
-        assert ask(server, tmp_path, request("a"), request("b")) == [Response("yes", 11, 3)] * 2
+        client = open_provider(llm_at(server))
+
+        async def one_after_the_other() -> list[Answer]:
+            try:
+                return [await client.complete(request(text)) for text in "ab"]
+            finally:
+                await client.aclose()
+
+        assert asyncio.run(one_after_the_other()) == [Response("yes", 11, 3)] * 2
     assert ["temperature" in body for body in server.seen] == [True, False, False]
     assert capsys.readouterr().err.count("takes no 'temperature'") == 1
 

@@ -1,4 +1,4 @@
-"""Faults as each provider tells them, over both transports, from a real server that misbehaves."""
+"""Faults as each provider tells them, from a real server that misbehaves."""
 
 from __future__ import annotations
 
@@ -39,13 +39,6 @@ def fault(server: Server, provider: str = "openai", **more: Any) -> Transient:
     (found,) = ask(server, request(), provider=provider, **more)
     assert isinstance(found, Transient), found
     return found
-
-
-@pytest.fixture(params=["aiohttp", "httpx2"])
-def transport(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    if request.param == "httpx2":
-        monkeypatch.setattr("autointerp.llm.connecting.aiohttp_is_here", lambda: False)
-    return str(request.param)
 
 
 @pytest.mark.parametrize("provider", list(PROVIDERS))
@@ -92,9 +85,7 @@ BROKEN, MALFORMED = "the connection broke before the answer was whole", "the end
     ],
     ids=lambda value: f"{value.body[:16]!r}-{value.reset}" if isinstance(value, Reply) else None,
 )
-def test_a_body_that_is_broken_is_transient_and_may_be_billed(
-    transport: str, provider: str, reply: Reply, reason: str
-) -> None:
+def test_a_body_that_is_broken_is_transient_and_may_be_billed(provider: str, reply: Reply, reason: str) -> None:
     with serve(reply) as server:
         found = fault(server, provider)
     assert (found.reason, found.billed, found.crowded, found.retry_after) == (reason, True, False, None)
@@ -106,7 +97,7 @@ def test_a_json_body_that_is_declared_as_text_is_read() -> None:
 
 
 @pytest.mark.parametrize("provider", list(PROVIDERS))
-def test_a_refused_connection_cost_nothing_and_a_hang_may_have(transport: str, provider: str) -> None:
+def test_a_refused_connection_cost_nothing_and_a_hang_may_have(provider: str) -> None:
     down = Server("http://127.0.0.1:9/v1", [])
     found = fault(down, provider)
     assert (found.reason, found.billed) == ("no connection to the endpoint", False)
@@ -160,7 +151,7 @@ def test_a_moderated_prompt_is_a_refusal_and_not_a_wrong_key() -> None:
 
 
 @pytest.mark.parametrize("provider", list(PROVIDERS))
-def test_as_many_requests_are_in_flight_as_may_be(transport: str, provider: str) -> None:
+def test_as_many_requests_are_in_flight_as_may_be(provider: str) -> None:
     many = 130  # more than aiohttp's own limit of 100
     gate = threading.Barrier(many)
 
@@ -175,7 +166,7 @@ def test_as_many_requests_are_in_flight_as_may_be(transport: str, provider: str)
 
 
 @pytest.mark.parametrize("provider", list(PROVIDERS))
-def test_connections_are_used_again(transport: str, provider: str) -> None:
+def test_connections_are_used_again(provider: str) -> None:
     async def go(llm: Llm) -> None:
         client = open_provider(llm)
         for n in range(10):
@@ -190,7 +181,7 @@ def test_connections_are_used_again(transport: str, provider: str) -> None:
 
 
 @pytest.mark.parametrize("provider", list(PROVIDERS))
-def test_a_base_url_with_password_and_query_works_and_shows_neither(transport: str, provider: str) -> None:
+def test_a_base_url_with_password_and_query_works_and_shows_neither(provider: str) -> None:
     with serve(PROVIDERS[provider], error(404, "user wordy1 xyz99")) as server:
         server.url = server.url.replace("http://", "http://user:wordy1@")
         suffix = "/v1" if provider == "openai" else ""

@@ -97,20 +97,13 @@ def log() -> Iterator[StringIO]:
         root.setLevel(before)
 
 
-@pytest.fixture(params=["httpx2", "aiohttp"])  # first the one that makes its loggers with its first connection
-def transport(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    if request.param == "httpx2":
-        monkeypatch.setattr("autointerp.llm.connecting.aiohttp_is_here", lambda: False)
-    return str(request.param)
-
-
 QUERY = "QUERY/SECRET+1=2"
 KEY = "sk-very-secret-0123456789"
 
 
 @pytest.mark.parametrize("provider", ["openai", "anthropic"])
 def test_nothing_secret_is_logged_and_nothing_echoed(
-    log: StringIO, transport: str, provider: str, monkeypatch: pytest.MonkeyPatch
+    log: StringIO, provider: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MY_KEY", KEY)
     suffix = "/v1" if provider == "openai" else ""

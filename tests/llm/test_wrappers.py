@@ -165,7 +165,7 @@ def test_concurrency_backs_off_when_the_endpoint_is_crowded() -> None:
     limited = Limited(endpoint, 64)
     _crowd(limited, 600)
     assert endpoint.served == 600
-    assert limited.slots < 12
+    assert limited.slots.number < 12
     assert endpoint.refused < 600, "at 64 at once nearly every try would be refused"
 
 
@@ -173,11 +173,11 @@ def test_concurrency_recovers_when_there_is_room_again() -> None:
     endpoint = Crowded(room=4)
     limited = Limited(endpoint, 32)
     _crowd(limited, 200)
-    low = limited.slots
+    low = limited.slots.number
     assert low < 12
     endpoint.room = 1000
     _crowd(limited, 600)
-    assert limited.slots > 20 > low
+    assert limited.slots.number > 20 > low
 
 
 def test_nothing_is_sent_before_the_time_that_the_endpoint_asked_for() -> None:

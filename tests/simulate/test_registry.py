@@ -61,7 +61,7 @@ def _study(method: str, **llm: Any) -> Study:
 def test_a_study_is_refused_exactly_for_what_is_known_to_lack(
     monkeypatch: pytest.MonkeyPatch, found: Capabilities | None, method: str
 ) -> None:
-    monkeypatch.setattr("autointerp.simulate.registry.known", lambda llm: found)
+    monkeypatch.setattr("autointerp.simulate.registry.known", lambda llm, endpoint: found)
     study = _study(method, provider="openai", base_url="http://127.0.0.1:9/v1")
     refused = method == "lift" if found is None else method not in that_work(found)
     if not refused:

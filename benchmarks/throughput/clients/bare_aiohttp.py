@@ -1,4 +1,4 @@
-"""The `openai` SDK over aiohttp, as autointerp uses it where aiohttp is installed."""
+"""The `openai` SDK over aiohttp through the adapter that it ships."""
 
 from __future__ import annotations
 
