@@ -10,8 +10,11 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Float, Int
 
+from autointerp.errors import BadInput
 from autointerp.evidence import assert_evidence_only
+from autointerp.llm.open import CHATS_ONLY
 from autointerp.llm.request import Request, Response, Unreadable
+from autointerp.prompting import Prompt, load_prompt
 from autointerp.records import Candidate, Context, Exemplar, Kind, Unit, Unscored
 from autointerp.study import Llm
 
@@ -92,6 +95,17 @@ class Settings:
     """Name of the prompt; None: the explainer's own."""
     prompts_folder: Path | None = None
     """The user's folder, whose prompts take the place of the built-in ones."""
+
+    def load(self, default: str) -> Prompt:
+        """The explainer's prompt, `default` unless the user chose one; BadInput when the model can't take it."""
+        prompt = load_prompt(self.prompt or default, self.prompts_folder)
+        if prompt.form == "completion" and self.llm.provider in CHATS_ONLY:
+            explainer = prompt.name.partition("/")[0]
+            raise BadInput(
+                f"prompt '{prompt.name}' is a text to continue, and provider '{self.llm.provider}' takes chats only",
+                f"take '{explainer}' out of [explain], or give explain.prompts.{explainer} a prompt of form 'chat'",
+            )
+        return prompt
 
 
 @runtime_checkable

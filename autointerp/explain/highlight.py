@@ -14,7 +14,6 @@ import numpy as np
 from autointerp.explain.answers import checked
 from autointerp.explain.base import PromptedCandidate, Proposal, Settings, Shown, ShownContext
 from autointerp.llm.request import Request
-from autointerp.prompting import load_prompt
 from autointerp.quoting import quoted
 from autointerp.records import Kind, Unscored
 
@@ -33,7 +32,7 @@ class Highlight:
 
     def __init__(self, settings: Settings) -> None:
         """Raises BadInput when the prompt can't be loaded."""
-        self._prompt = load_prompt(settings.prompt or "highlight/v1", settings.prompts_folder)
+        self._prompt = settings.load("highlight/v1")
         self._llm = settings.llm
 
     def propose(self, shown: Shown, n: int, rng: np.random.Generator) -> list[Proposal]:

@@ -11,7 +11,6 @@ from autointerp.explain.answers import checked, one_line
 from autointerp.explain.base import PromptedCandidate, Proposal, Settings, Shown
 from autointerp.explain.words import top_words
 from autointerp.llm.request import Request
-from autointerp.prompting import load_prompt
 from autointerp.quoting import unmarked
 from autointerp.records import Kind, Unscored
 
@@ -30,7 +29,7 @@ class Phrase:
 
     def __init__(self, settings: Settings) -> None:
         """Raises BadInput when the prompt can't be loaded."""
-        self._prompt = load_prompt(settings.prompt or "phrase/v1", settings.prompts_folder)
+        self._prompt = settings.load("phrase/v1")
         self._llm = settings.llm
 
     def propose(self, shown: Shown, n: int, rng: np.random.Generator) -> list[Proposal]:

@@ -19,6 +19,8 @@ from autointerp.study import Llm
 
 LOCAL = "local"
 """The provider that is no endpoint: a model in this process."""
+CHATS_ONLY = frozenset({"anthropic"})
+"""Providers that continue no text."""
 GROUP = "autointerp.providers"
 """The entry-point group in which other packages register theirs: a function from Llm to Provider."""
 _WINDOW_PER_SLOT = 4

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from autointerp.errors import BadInput, CheckFailed
 from autointerp.explain.ask import requests_in, settle
-from autointerp.explain.base import PromptedCandidate, Proposal, Shown, shown_of
+from autointerp.explain.base import PromptedCandidate, Proposal, Settings, Shown, shown_of
 from autointerp.explain.exemplars import Exemplars
 from autointerp.explain.highlight import Highlight, marked, parse_explanation, strength
 from autointerp.explain.phrase import MOST_WORDS, Phrase, parse_phrase
@@ -21,7 +21,7 @@ from autointerp.explain.registry import BUILT_IN, method_names, open_explainer, 
 from autointerp.explain.words import LONGEST_WORD, top_words, word_of
 from autointerp.llm.request import Failure, Response, key
 from autointerp.records import Candidate, Context, Exemplar, Split, Unit, Unscored
-from autointerp.study import parse_study
+from autointerp.study import Llm, parse_study
 from tests.explain.doubles import SETTINGS, colours, context, shown
 from tests.llm.doubles import Counter, EchoAsker
 
@@ -287,3 +287,10 @@ def test_other_packages_register_theirs(monkeypatch: pytest.MonkeyPatch) -> None
     assert isinstance(open_explainer("phrase", SETTINGS), Phrase)
     with pytest.raises(BadInput, match=r"'broken' can't be imported \(no module\)"):
         open_explainer("broken", SETTINGS)
+
+
+def test_an_explainer_that_continues_a_text_is_refused_for_a_provider_of_chats_before_anything_runs() -> None:
+    with pytest.raises(BadInput, match=r"'phrase/v1' is a text to continue, and provider 'anthropic'.*take 'phrase'"):
+        Phrase(Settings(Llm(provider="anthropic", model="m")))
+    Phrase(Settings(Llm(provider="openai", model="m")))
+    Highlight(Settings(Llm(provider="anthropic", model="m")))
