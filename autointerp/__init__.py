@@ -5,7 +5,8 @@ The library is the command line without the line: `autointerp.run(study)` return
 
 from autointerp.run import run
 from autointerp.run.folder import Run
-from autointerp.study import Study, load_study
+from autointerp.study import Study
+from autointerp.study_file import load_study
 
 __version__ = "0.1.0"
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from autointerp.study import Study, parse_study
+from autointerp.study import Study
+from autointerp.study_file import parse_study
 
 _QUICK: dict[str, Any] = {
     "corpus": {"tokens": 32_000, "train": 0.4, "evidence": 0.35, "held_out": 0.25},

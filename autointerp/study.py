@@ -2,28 +2,57 @@
 
 from __future__ import annotations
 
-import json
 import re
-import tomllib
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from annotated_types import Ge
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic.dataclasses import dataclass as pydantic_dataclass
 
-from autointerp.errors import BadInput, nearest
-from autointerp.toml_text import to_toml
+from autointerp.errors import nearest
+from sae.recipe import Recipe
+
+TRAINED = "trained"
+"""Name of a subject that the run trains itself."""
+
+
+_STRICT = ConfigDict(extra="forbid", use_attribute_docstrings=True, hide_input_in_errors=True)
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, hide_input_in_errors=True)
+    model_config = {**_STRICT, "frozen": True}
+
+
+class SubjectTraining(_Section):
+    """How to train a small subject from scratch, on the training split, before everything else."""
+
+    layers: int = Field(default=1, ge=1)
+    width: int = Field(default=128, ge=2)
+    """Residual dimensions."""
+    neurons: int = Field(default=512, ge=1)
+    """ReLU neurons of each MLP."""
+    heads: int = Field(default=4, ge=1)
+    """Attention heads of each layer; they share `width` equally."""
+    vocabulary: int = Field(default=4096, ge=257, le=65_536)
+    """Tokens at most, learned from training text: 256 bytes, the end of text, and merges."""
+    passes: int = Field(default=2, ge=1)
+    """Passes over the training split."""
+    batch: int = Field(default=16, ge=1)
+    """Contexts per step."""
+    lr: float = Field(default=1.5e-3, gt=0)
+
+    @model_validator(mode="after")
+    def _shared_out(self) -> SubjectTraining:
+        if self.width % self.heads:
+            raise ValueError(f"{self.heads} heads can't share width = {self.width}: choose a multiple of {self.heads}")
+        return self
 
 
 class Subject(_Section):
     """The language model under study."""
 
     model: str = "builtin"
-    """`builtin` (the offline model), hub id, local folder, or GGUF file."""
+    """`builtin` (the offline model), hub id, local folder, or GGUF file; `trained` when `train` says how."""
     hooks: tuple[str, ...] = ("layers.5.mlp.neurons",)
     """Short names (`layers.N.mlp.neurons`, `layers.N.mlp.out`, `layers.N.resid`) or `module.path:in` / `:out`."""
     revision: str | None = None
@@ -33,6 +62,21 @@ class Subject(_Section):
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     batch: int = Field(default=16, ge=1)
     """Contexts per forward pass; fixed by the plan, so that a resumed run repeats the same sums."""
+    train: SubjectTraining | None = None
+    """Train the subject in this run, instead of loading one."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _named_trained(cls, raw: Any) -> Any:
+        return {"model": TRAINED, **raw} if isinstance(raw, dict) and raw.get("train") is not None else raw
+
+    @model_validator(mode="after")
+    def _one_of(self) -> Subject:
+        if (self.model == TRAINED) != (self.train is not None):
+            raise ValueError(
+                f"model = {self.model!r}: a subject with train = {{...}} is named '{TRAINED}', no other is"
+            )
+        return self
 
 
 class Corpus(_Section):
@@ -73,19 +117,12 @@ class Corpus(_Section):
         return self
 
 
-class SaeTraining(_Section):
+@pydantic_dataclass(frozen=True, config=_STRICT)
+class SaeTraining(Recipe):
     """How to train an SAE."""
 
-    architecture: Literal["batchtopk", "topk"] = "batchtopk"
-    width: int = Field(default=4096, ge=2)
-    """Latents."""
-    k: int = Field(default=32, ge=1)
-    """Active latents per vector (BatchTopK: on average)."""
-    passes: int = Field(default=4, ge=1)
+    passes: Annotated[int, Ge(1)] = 4
     """Passes over the training split."""
-    batch: int = Field(default=2048, ge=2)
-    """Vectors per step."""
-    lr: float = Field(default=1e-3, gt=0)
 
 
 class Sae(_Section):
@@ -109,6 +146,22 @@ class Sae(_Section):
         if not re.fullmatch(r"[A-Za-z0-9_.-]+", name):
             raise ValueError(f"SAE name '{name}' may hold letters, digits, '_', '.' and '-' only")
         return name
+
+
+class Training(_Section):
+    """How the SAEs of a study are trained, all of them."""
+
+    shards: bool = True
+    """Put the activations on disk first, so that several passes cost one run of the subject. Else the subject computes
+    them while training goes on, once per pass (and per hook), and a buffer in memory mixes them."""
+    buffer: int = Field(default=65_536, ge=2)
+    """Vectors in that buffer; each takes 4 bytes per dimension of the hook."""
+    minutes: float = Field(default=5.0, ge=0)
+    """Between two checkpoints, from which an interrupted training goes on."""
+    log: tuple[Literal["tensorboard", "wandb"], ...] = ()
+    """Where the figures of training go besides `training/NAME/metrics.csv`."""
+    log_every: int = Field(default=1, ge=1)
+    """Every so many steps, and the last."""
 
 
 class Units(_Section):
@@ -273,6 +326,7 @@ class Study(_Section):
     subject: Subject = Subject()
     corpus: Corpus = Corpus()
     sae: tuple[Sae, ...] = (Sae(train=SaeTraining()),)
+    training: Training = Training()
     units: Units = Units()
     evidence: Evidence = Evidence()
     llm: dict[str, Llm] = {"explainer": Llm(), "simulator": Llm()}
@@ -303,97 +357,3 @@ class Study(_Section):
             if name not in self.llm:
                 raise ValueError(f"{section}.llm '{name}' is not configured: {nearest(name, self.llm)}")
         return self
-
-
-def load_study(path: str | Path, overrides: Sequence[str] = ()) -> Study:
-    """Read a study file and apply `section.key=value` overrides.
-
-    Raises BadInput for a missing file, bad TOML, unknown keys and values out of range.
-    """
-    try:
-        raw = tomllib.loads(Path(path).read_text("utf8"))
-    except FileNotFoundError as error:
-        raise BadInput(f"no study file {path}", "see examples/ for one to start from") from error
-    except (tomllib.TOMLDecodeError, UnicodeError, OSError) as error:
-        raise BadInput(f"{path} is not readable TOML ({error})", "correct it, or see examples/") from error
-    return parse_study(raw, overrides)
-
-
-def parse_study(raw: Mapping[str, Any], overrides: Sequence[str] = ()) -> Study:
-    """Make a Study out of nested mappings and overrides; BadInput when it can't be."""
-    study = _validated(raw)
-    if not overrides:
-        return study
-    data = tomllib.loads(dump_study(study))  # with every default, so that an override may reach into any of them
-    for text in overrides:
-        _override(data, text)
-    return _validated(data)
-
-
-def _validated(data: Mapping[str, Any]) -> Study:
-    try:
-        return Study.model_validate_json(json.dumps(data))
-    except ValidationError as error:
-        raise _explain(error) from error
-
-
-def _override(data: dict[str, Any], text: str) -> None:
-    path, separator, value = text.partition("=")
-    keys = path.strip().split(".")
-    if not separator or not all(keys):
-        raise BadInput(f"--set {text}", "write it as --set section.key=value")
-    try:
-        parsed = tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
-        parsed = value.strip()
-    place: Any = data
-    for key in keys[:-1]:
-        if isinstance(place, list):
-            place = place[_item(place, key, text)]
-        else:
-            place = place.setdefault(key, {})
-        if not isinstance(place, dict | list):
-            raise BadInput(f"--set {text}: '{key}' is a value, not a section", "write it as --set section.key=value")
-    if isinstance(place, list):
-        place[_item(place, keys[-1], text)] = parsed
-    else:
-        place[keys[-1]] = parsed
-
-
-def _item(place: list[Any], key: str, text: str) -> int:
-    if key.isdigit() and int(key) < len(place):
-        return int(key)
-    raise BadInput(f"--set {text}: the list has {len(place)} items", "name one by number, from 0: sae.0.hook=...")
-
-
-def _explain(error: ValidationError) -> BadInput:
-    first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"])
-    if first["type"] == "extra_forbidden":
-        return BadInput(f"unknown key '{where}' in the study", nearest(str(first["loc"][-1]), _siblings(first["loc"])))
-    if where.endswith("api_key_env"):  # not shown: it may be the key itself
-        return BadInput(f"study: {where} is not the name of a variable", "give the NAME of the one that holds the key")
-    message = first["msg"].removeprefix("Value error, ")
-    value = first["input"]
-    shown = "" if isinstance(value, dict | list) else f" = {value!r}"
-    return BadInput(f"study: {where}{shown}" if where else "study", message)
-
-
-def _siblings(location: tuple[int | str, ...]) -> list[str]:
-    model: Any = Study
-    for part in location[:-1]:
-        model = _child(model, part)
-    return list(model.model_fields) if isinstance(model, type) and issubclass(model, BaseModel) else []
-
-
-def _child(model: Any, part: int | str) -> Any:
-    if isinstance(model, type) and issubclass(model, BaseModel) and part in model.model_fields:
-        annotation: Any = model.model_fields[str(part)].annotation
-        nested = [a for a in (annotation, *getattr(annotation, "__args__", ())) if isinstance(a, type)]
-        return next((a for a in nested if issubclass(a, BaseModel)), model)
-    return model
-
-
-def dump_study(study: Study) -> str:
-    """The study as TOML with every default written out; reading it back gives an equal study."""
-    return to_toml(study.model_dump(mode="json", exclude_none=True))

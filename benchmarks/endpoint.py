@@ -17,10 +17,11 @@ from dataclasses import asdict
 from pathlib import Path
 
 import platformdirs
+from common.environments import Unavailable
+from common.machine import machine, sentence
 from throughput.contestants import BARE, EVERYBODY, OURS, Contestant
-from throughput.environments import Unavailable
 from throughput.running import Run, Setting, run
-from throughput.summary import as_json, endpoint, machine, memory, row, table
+from throughput.summary import as_json, endpoint, memory, row, table
 
 _QUICK_REQUESTS = 640
 _QUICK_ROUNDS = 1
@@ -36,8 +37,8 @@ def main() -> int:
     absent.update({c.name: "not asked for (--only)" for c in EVERYBODY if c not in chosen})
     grown = _grown(runs, absent, arguments.requests, setting)
     rows = [row(c, done, runs.get(BARE, ()), setting) for c, done in runs.items()]
-    computer = machine()
-    print(f"{computer['cpu']}, {computer['cores']} cores, {computer['system']}, Python {computer['python']}")
+    computer = machine("autointerp", "openai", "pydantic", "tenacity")
+    print(sentence(computer))
     print(f"endpoint: {setting.latency * 1000:.0f} ms, {setting.slots} at once: ideal {setting.ideal:.1f} requests/s")
     print(f"rounds, interleaved: {arguments.rounds}; imports, connections and one request per slot are not timed\n")
     if rows:

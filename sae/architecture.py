@@ -1,27 +1,43 @@
-"""What an architecture with a sparse selection adds to the shared training step: one small interface."""
+"""What an architecture adds to training: one small interface, one file each."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 
 from jaxtyping import Float
 from torch import Tensor
 
 from sae.base import SparseAutoencoder
-from sae.sparse import SparseCode
+from sae.forward import Forward, Step
+from sae.recipe import Recipe
 from sae.weights import Weights
 
 
 class Architecture(ABC):
-    """Chooses the active latents of a training batch, and knows the form in which the result is used."""
+    """The loss and its gradients, and the form in which the result is used.
 
-    def __init__(self, k: int) -> None:
-        self.k = k
-        """Active latents per vector (BatchTopK: on average)."""
+    Decoder rows have length 1 before and after every step; keeping them so is not the architecture's business.
+    """
+
+    resamples = False
+    """Whether latents that are dead get new weights at `recipe.resample`; then `Step.losses` must be there."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        """Raises SaeError for settings that the architecture can't be trained with."""
+        self.recipe = recipe
+
+    def centre(self, vectors: Float[Tensor, "vector d_in"]) -> Float[Tensor, " d_in"]:
+        """Where b_dec starts."""
+        return vectors.mean(dim=0)
+
+    def own(self, length: float) -> Mapping[str, Float[Tensor, " latent"]]:
+        """What is trained besides encoder, decoder and their biases, as it starts; `length` as in Forward."""
+        return {}
 
     @abstractmethod
-    def select(self, pre: Float[Tensor, "vector latent"]) -> SparseCode:
-        """The code of a training batch, out of its pre-activations. Entries that are not above 0 count as inactive.
+    def step(self, forward: Forward) -> Step:
+        """The loss of a batch, its gradients written into the weights' buffers.
 
         May keep statistics of the batch, in its own state, that `export` needs.
         """
@@ -29,3 +45,10 @@ class Architecture(ABC):
     @abstractmethod
     def export(self, weights: Weights, scale: float) -> SparseAutoencoder:
         """The autoencoder to use, for raw vectors, when training saw `scale` times the vectors."""
+
+    def state(self) -> dict[str, float]:
+        """What `step` keeps, so that training can go on from a file."""
+        return {}
+
+    def restore(self, state: Mapping[str, float]) -> None:  # noqa: B027  most have nothing to take up
+        """Take up what `state` gave."""

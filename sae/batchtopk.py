@@ -7,15 +7,18 @@ smallest activation that was selected in training.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
-from sae.architecture import Architecture
 from sae.errors import SaeError
 from sae.jumprelu import JumpReluSae
-from sae.sparse import SparseCode
+from sae.parallel import Peers
+from sae.recipe import Recipe
+from sae.sparse import SparseCode, true_positions
+from sae.topk import Selection
 from sae.weights import Weights, folded
 
 _STRIDE = 61
@@ -26,30 +29,24 @@ _MEMORY = 0.95
 # The threshold's running mean looks back over about twenty batches, so that it is that of the final weights.
 
 
-def positions_of_largest(flat: Float[Tensor, " entry"], count: int) -> Int[Tensor, " active"]:
+def positions_of_largest(flat: Float[Tensor, " entry"], count: int, peers: Peers) -> Int[Tensor, " active"]:
     """Ascending positions of the `count` largest entries that are above 0, and of all that tie with the last of them.
 
     Exact, without sorting all entries: a sample gives a bound that slightly more than `count` entries exceed, and only
-    those are ranked. If the sample misleads, every entry above 0 is ranked.
+    those are ranked. If the sample misleads, every entry above 0 is ranked. `count`, bound and rank are those of all
+    processes together; the positions are this one's.
     """
-    bound = _lower_bound(flat[::_STRIDE], count / flat.shape[0])
-    positions = _true_positions(flat > bound)
-    if bound > 0 and positions.shape[0] < count:
-        positions = _true_positions(flat > 0)
-    if positions.shape[0] <= count:
+    sample = peers.gather(flat[::_STRIDE])
+    bound = _lower_bound(sample, count / (flat.shape[0] * peers.size))
+    positions = true_positions(flat > bound)
+    found = peers.gather(flat[positions])
+    if bound > 0 and found.shape[0] < count:
+        positions = true_positions(flat > 0)
+        found = peers.gather(flat[positions])
+    if found.shape[0] <= count:
         return positions
-    values = flat[positions]
-    last = values.kthvalue(values.shape[0] - count + 1).values
-    return positions[values >= last]
-
-
-def _true_positions(mask: Bool[Tensor, " entry"]) -> Int[Tensor, " true"]:
-    """Ascending positions of a mask's true entries, which should be few: eight entries are looked at in one."""
-    if mask.shape[0] % 8:
-        return mask.nonzero().squeeze(1)
-    words = mask.view(torch.int64).nonzero().squeeze(1)
-    inside = mask.view(-1, 8)[words].view(-1).nonzero().squeeze(1)
-    return words[inside >> 3] * 8 + (inside & 7)
+    last = found.kthvalue(found.shape[0] - count + 1).values
+    return positions[flat[positions] >= last]
 
 
 def _lower_bound(sample: Float[Tensor, " entry"], share: float) -> float:
@@ -61,11 +58,11 @@ def _lower_bound(sample: Float[Tensor, " entry"], share: float) -> float:
     return max(float(sample.kthvalue(sample.shape[0] - rank + 1).values), 0.0)
 
 
-class BatchTopK(Architecture):
+class BatchTopK(Selection):
     """Training with a fixed number of active latents per batch: vectors that are hard to describe get more."""
 
-    def __init__(self, k: int) -> None:
-        super().__init__(k)
+    def __init__(self, recipe: Recipe) -> None:
+        super().__init__(recipe)
         self._sum = self._weight = 0.0
 
     @property
@@ -75,14 +72,15 @@ class BatchTopK(Architecture):
             raise SaeError("no latent has been active in training", "check that the vectors differ from each other")
         return self._sum / self._weight
 
-    def select(self, pre: Float[Tensor, "vector latent"]) -> SparseCode:
-        """See Architecture."""
-        vectors, width = pre.shape
-        positions = positions_of_largest(pre.reshape(-1), min(self.k, width) * vectors)
+    def select(self, pre: Float[Tensor, "vector latent"], peers: Peers) -> SparseCode:
+        """See Selection."""
+        vectors = pre.shape[0] * peers.size
+        positions = positions_of_largest(pre.reshape(-1), self.recipe.k * vectors, peers)
         code = SparseCode.of_positions(pre, positions)
-        if positions.shape[0]:
+        least = peers.gather(code.values.min().reshape(1) if positions.shape[0] else code.values)
+        if least.shape[0]:
             # Both sums start at 0, so their quotient is a mean from the first batch on.
-            self._sum = _MEMORY * self._sum + (1 - _MEMORY) * float(code.values.min())
+            self._sum = _MEMORY * self._sum + (1 - _MEMORY) * float(least.min())
             self._weight = _MEMORY * self._weight + (1 - _MEMORY)
         return code
 
@@ -91,3 +89,11 @@ class BatchTopK(Architecture):
         tensors = folded(weights, scale)
         threshold = torch.full_like(tensors["b_enc"], self.threshold / scale)
         return JumpReluSae(**tensors, apply_b_dec_to_input=True, threshold=threshold)
+
+    def state(self) -> dict[str, float]:
+        """See Architecture."""
+        return {"sum": self._sum, "weight": self._weight}
+
+    def restore(self, state: Mapping[str, float]) -> None:
+        """See Architecture."""
+        self._sum, self._weight = state["sum"], state["weight"]

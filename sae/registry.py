@@ -8,25 +8,34 @@ from sae.architecture import Architecture
 from sae.base import SparseAutoencoder
 from sae.batchtopk import BatchTopK
 from sae.errors import SaeError
-from sae.gated import GatedSae
-from sae.jumprelu import JumpReluSae
-from sae.standard import StandardSae
+from sae.gated import Gated, GatedSae
+from sae.jumprelu import JumpRelu, JumpReluSae
+from sae.matryoshka import Matryoshka
+from sae.recipe import Recipe
+from sae.standard import Standard, StandardSae
 from sae.topk import TopK, TopKSae
 
-TRAINABLE: Mapping[str, type[Architecture]] = {"batchtopk": BatchTopK, "topk": TopK}
+TRAINABLE: Mapping[str, type[Architecture]] = {
+    "batchtopk": BatchTopK,
+    "gated": Gated,
+    "jumprelu": JumpRelu,
+    "matryoshka": Matryoshka,
+    "standard": Standard,
+    "topk": TopK,
+}
 """What `train` takes."""
 
 LOADABLE: Mapping[str, type[SparseAutoencoder]] = {
     form.architecture: form for form in (StandardSae, GatedSae, JumpReluSae, TopKSae)
 }
-"""What checkpoints hold, by the name in SAELens' layout. BatchTopK is kept as `jumprelu`."""
+"""What checkpoints hold, by the name in SAELens' layout. BatchTopK and Matryoshka are kept as `jumprelu`."""
 
 
-def trainable(architecture: str, k: int) -> Architecture:
-    """The architecture of this name with `k` active latents; SaeError lists the names."""
-    if architecture not in TRAINABLE:
-        raise SaeError(f"architecture '{architecture}' can't be trained", f"valid: {', '.join(sorted(TRAINABLE))}")
-    return TRAINABLE[architecture](k)
+def trainable(recipe: Recipe) -> Architecture:
+    """The recipe's architecture; SaeError lists the names, or says what is wrong with its settings."""
+    if recipe.architecture not in TRAINABLE:
+        raise SaeError(f"architecture '{recipe.architecture}' can't be trained", f"valid: {', '.join(TRAINABLE)}")
+    return TRAINABLE[recipe.architecture](recipe)
 
 
 def loadable(architecture: str) -> type[SparseAutoencoder]:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +19,7 @@ from torch import Tensor
 
 from sae.errors import SaeError
 from sae.files import atomic_file
-from sae.vectors import VectorSource, shuffled_batches
+from sae.vectors import Batches, NumberedBatches, VectorSource, Window, shuffled_batches
 
 MANIFEST = "manifest.json"
 _TENSOR = "vectors"
@@ -137,22 +140,40 @@ class ShardReader(VectorSource):
         """See VectorSource."""
         return self._manifest.vectors
 
-    def batches(self, size: int, passes: int, seed: int) -> Iterator[Float[Tensor, "vector d_in"]]:
+    @property
+    def identity(self) -> str:
         """See VectorSource."""
-        generator = torch.Generator().manual_seed(seed)
-        return shuffled_batches(self._windows(passes, generator), size, generator)
+        return json.dumps([asdict(self._manifest), self._mix], sort_keys=True)
 
-    def _windows(self, passes: int, generator: torch.Generator) -> Iterator[Float[Tensor, "_ d_in"]]:
+    def batches(self, size: int, passes: int, seed: int, state: Mapping[str, Tensor] | None = None) -> Batches:
+        """See VectorSource."""
+        return NumberedBatches(partial(self._shuffled, size, passes, seed), state)
+
+    def _shuffled(self, size: int, passes: int, seed: int, skip: int) -> Iterator[Float[Tensor, "vector d_in"]]:
+        generator = torch.Generator().manual_seed(seed)
+        return shuffled_batches(self._windows(passes, generator), size, generator, skip)
+
+    def _windows(self, passes: int, generator: torch.Generator) -> Iterator[Window]:
         room = torch.empty(self._mix * self._manifest.per_shard, self.d_in)
         for _ in range(passes):
             order = torch.randperm(self._manifest.shards, generator=generator).tolist()
             for start in range(0, len(order), self._mix):
-                filled = 0
-                for shard in order[start : start + self._mix]:
-                    vectors = self._read(shard)
-                    room[filled : filled + vectors.shape[0]] = vectors
-                    filled += vectors.shape[0]
-                yield room[:filled]
+                shards = order[start : start + self._mix]
+                after = order[start + self._mix : start + 2 * self._mix]
+                yield Window(sum(map(self._manifest.size, shards)), partial(self._fill, room, shards, after))
+
+    def _fill(
+        self, room: Float[Tensor, "_ d_in"], shards: Sequence[int], after: Sequence[int]
+    ) -> Float[Tensor, "_ d_in"]:
+        """The vectors of these shards, in `room`; those of `after` will be wanted next."""
+        filled = 0
+        for shard in shards:
+            vectors = self._read(shard)
+            room[filled : filled + vectors.shape[0]] = vectors
+            filled += vectors.shape[0]
+        for shard in after:
+            _fetch(_path(self._folder, shard))
+        return room[:filled]
 
     def _read(self, shard: int) -> Float[Tensor, "_ d_in"]:
         path = _path(self._folder, shard)
@@ -183,3 +204,10 @@ def read_manifest(folder: Path) -> Manifest:
 
 def _path(folder: Path, shard: int) -> Path:
     return folder / f"shard-{shard:05d}.safetensors"
+
+
+def _fetch(path: Path) -> None:
+    """Have the system read a file into its cache while training goes on; a file that is not there is met later."""
+    if sys.platform == "linux" and path.exists():
+        with path.open("rb") as file:
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_WILLNEED)

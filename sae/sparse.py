@@ -15,9 +15,11 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from sae.code import Code
+
 
 @dataclass(frozen=True, eq=False)
-class SparseCode:
+class SparseCode(Code):
     """Activations of the latents that are active in each of a batch of vectors, vector after vector."""
 
     starts: Int[Tensor, " bound"]
@@ -77,6 +79,10 @@ class SparseCode:
         full[self.rows.long(), self.latents.long()] = self.values
         return full
 
+    def with_values(self, values: Float[Tensor, " active"]) -> SparseCode:
+        """See Code."""
+        return SparseCode(self.starts, self.latents, values, self.width)
+
     def times(
         self,
         matrix: Float[Tensor, "latent column"],
@@ -97,15 +103,10 @@ class SparseCode:
         product: Tensor = torch.sparse.sampled_addmm(places, left, right.t(), beta=0.0).values()
         return product.mul_(self.active)
 
-
-class ByLatent:
-    """The entries of a code sorted by latent: sums over vectors, without scatter, so in one fixed order."""
-
-    def __init__(self, code: SparseCode) -> None:
-        self._order = torch.argsort(code.latents, stable=True)
-        self._starts = _bounds(code.latents, code.width)
-        self._rows = code.rows[self._order]
-        self._shape = (code.width, code.vectors)
+    @cached_property
+    def _by_latent(self) -> _ByLatent:
+        order = torch.argsort(self.latents, stable=True)
+        return _ByLatent(order, _bounds(self.latents, self.width), self.rows[order])
 
     def accumulate(
         self,
@@ -114,9 +115,52 @@ class ByLatent:
         into: Float[Tensor, "latent column"],
         keep: bool,
     ) -> None:
-        """Write code^T x matrix into `into`, with `values` for the code's; added to what is there if `keep`."""
-        left = _csr(self._starts, self._rows, values[self._order], self._shape)
+        """See Code. Sums over vectors, without scatter, so in one fixed order."""
+        by = self._by_latent
+        left = _csr(by.starts, by.rows, values[by.order], (self.width, self.vectors))
         torch.addmm(into, left, matrix, beta=1.0 if keep else 0.0, out=into)
+
+    def spread(self, per_latent: Float[Tensor, " latent"]) -> Float[Tensor, " active"]:
+        """See Code."""
+        return per_latent[self.latents]
+
+    def sums(self, values: Float[Tensor, " active"]) -> Float[Tensor, " latent"]:
+        """See Code."""
+        return torch.bincount(self.latents, weights=values, minlength=self.width).to(values.dtype)
+
+    def row_sums(self) -> Float[Tensor, " vector"]:
+        """See Code."""
+        return torch.bincount(self.rows, weights=self.values, minlength=self.vectors).to(self.values.dtype)
+
+    def between(self, first: int, end: int) -> SparseCode:
+        """The entries of latents `first` up to but not including `end`, which become 0, 1, ..."""
+        inside = (self.latents >= first) & (self.latents < end)
+        starts = _bounds(self.rows[inside], self.vectors)
+        return SparseCode(starts, self.latents[inside] - first, self.values[inside], end - first)
+
+
+@dataclass(frozen=True, eq=False)
+class _ByLatent:
+    """Where the entries of a code are when they are sorted by latent."""
+
+    order: Int[Tensor, " active"]
+    starts: Int[Tensor, " bound"]
+    rows: Int[Tensor, " active"]
+
+
+def largest_per_row(pre: Float[Tensor, "vector latent"], k: int) -> SparseCode:
+    """The k largest of each row, negative ones as 0."""
+    values, latents = pre.topk(k, dim=1, sorted=False)
+    return SparseCode.of_rows(latents, values.relu_(), pre.shape[1])
+
+
+def true_positions(mask: Bool[Tensor, " entry"]) -> Int[Tensor, " true"]:
+    """Ascending positions of a mask's true entries, which should be few: eight entries are looked at in one."""
+    if mask.shape[0] % 8 or not mask.is_contiguous():
+        return mask.nonzero().squeeze(1)
+    words = mask.view(torch.int64).nonzero().squeeze(1)
+    inside = mask.view(-1, 8)[words].view(-1).nonzero().squeeze(1)
+    return words[inside >> 3] * 8 + (inside & 7)
 
 
 def _bounds(groups: Int[Tensor, " entry"], count: int) -> Int[Tensor, " bound"]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -11,14 +12,13 @@ from torch import Tensor
 
 from sae.architecture import Architecture
 from sae.base import SparseAutoencoder
-from sae.sparse import SparseCode
-from sae.weights import Weights, folded
-
-
-def largest_per_row(pre: Float[Tensor, "vector latent"], k: int) -> SparseCode:
-    """The k largest of each row, negative ones as 0."""
-    values, latents = pre.topk(k, dim=1, sorted=False)
-    return SparseCode.of_rows(latents, values.relu_(), pre.shape[1])
+from sae.errors import SaeError
+from sae.forward import Forward, Step
+from sae.parallel import Peers
+from sae.recipe import Recipe
+from sae.revival import revive
+from sae.sparse import SparseCode, largest_per_row
+from sae.weights import Gradients, Weights, folded
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,13 +51,44 @@ class TopKSae(SparseAutoencoder):
         return self.encode(x)[:, latents]
 
 
-class TopK(Architecture):
+REVIVED = 2
+"""Dead latents that describe the error of a vector, in multiples of k."""
+
+
+class Selection(Architecture):
+    """Training on the share of variance left, with a code that is selected out of the pre-activations."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        super().__init__(recipe)
+        if not 1 <= recipe.k <= recipe.width:
+            raise SaeError(f"k = {recipe.k} active latents of width = {recipe.width}", "lower k or raise width")
+
+    @abstractmethod
+    def select(self, pre: Float[Tensor, "vector latent"], peers: Peers) -> SparseCode:
+        """The code of a training batch. Entries that are not above 0 count as inactive."""
+
+    def step(self, forward: Forward) -> Step:
+        """With e = Z W_dec - c the loss is |e|^2 / |x - mean x|^2 (Gao et al. divide likewise), plus AuxK."""
+        code = self.select(forward.pre, forward.peers)
+        decoder = forward.weights.decoder
+        error = code.times(decoder, plus=forward.centred, plus_scale=-1.0)
+        slope = error * (2 / forward.variance)
+        unexplained = forward.total_square(error) / forward.variance
+        gradients = Gradients(forward.weights, forward.centred)
+        gradients.decoding(code, slope)
+        gradients.encoding(code, code.sampled_product(slope, decoder))
+        loss = unexplained + revive(forward, error, REVIVED * self.recipe.k, gradients)
+        gradients.finish(slope.sum(dim=0))
+        return Step(code.firings(), unexplained, loss)
+
+
+class TopK(Selection):
     """Training with a fixed number of active latents per vector."""
 
-    def select(self, pre: Float[Tensor, "vector latent"]) -> SparseCode:
-        """See Architecture."""
-        return largest_per_row(pre, self.k)
+    def select(self, pre: Float[Tensor, "vector latent"], peers: Peers) -> SparseCode:
+        """See Selection."""
+        return largest_per_row(pre, self.recipe.k)
 
     def export(self, weights: Weights, scale: float) -> TopKSae:
         """See Architecture."""
-        return TopKSae(**folded(weights, scale), apply_b_dec_to_input=True, k=self.k)
+        return TopKSae(**folded(weights, scale), apply_b_dec_to_input=True, k=self.recipe.k)

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
+
+from sae.code import Code
+
+_ALL = slice(None)
+_ENCODER_START = 0.1
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,14 +24,17 @@ class Weights:
     decoder: Float[Tensor, "latent d_in"]
     """Rows of length 1."""
     b_dec: Float[Tensor, " d_in"]
+    own: Mapping[str, Float[Tensor, " latent"]] = field(default_factory=dict)
+    """What the architecture trains besides, by name."""
 
     def __post_init__(self) -> None:
-        for tensor in self.all():
+        for tensor in self.all().values():
             tensor.grad = torch.zeros_like(tensor)
 
-    def all(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """The four tensors."""
-        return self.encoder, self.b_enc, self.decoder, self.b_dec
+    def all(self) -> dict[str, Tensor]:
+        """Every tensor by its name."""
+        four = {"encoder": self.encoder, "b_enc": self.b_enc, "decoder": self.decoder, "b_dec": self.b_dec}
+        return {**four, **self.own}
 
     @property
     def width(self) -> int:
@@ -34,13 +43,23 @@ class Weights:
 
 
 def start_weights(
-    width: int, centre: Float[Tensor, " d_in"], generator: torch.Generator, device: torch.device
+    width: int,
+    centre: Float[Tensor, " d_in"],
+    own: Mapping[str, Float[Tensor, " latent"]],
+    generator: torch.Generator,
+    device: torch.device,
 ) -> Weights:
-    """Random unit rows, encoder equal to decoder, zero encoder bias, `centre` as decoder bias (Gao et al. 2024)."""
+    """Random unit rows in the decoder, a tenth of them in the encoder, no encoder bias, `centre` as decoder bias.
+
+    Gao et al. 2024 start with an encoder equal to the decoder. From a shorter one, which Adam turns round faster,
+    every architecture recovers more of a planted dictionary.
+    """
     rows = torch.randn(width, centre.shape[0], generator=generator)
     rows /= torch.linalg.vector_norm(rows, dim=1, keepdim=True)
     decoder = rows.to(device)
-    return Weights(decoder.clone(), torch.zeros(width, device=device), decoder, centre.to(device, copy=True))
+    zeros = torch.zeros(width, device=device)
+    moved = {name: tensor.to(device) for name, tensor in own.items()}
+    return Weights(decoder * _ENCODER_START, zeros, decoder, centre.to(device, copy=True), moved)
 
 
 def folded(weights: Weights, scale: float) -> dict[str, Tensor]:
@@ -61,6 +80,44 @@ def gradient_of(tensor: Tensor) -> Tensor:
     """The gradient buffer of one of the weights."""
     assert tensor.grad is not None, "Weights gives each of its tensors a gradient buffer"
     return tensor.grad
+
+
+class Gradients:
+    """Puts the gradients of one step into the weights' buffers, code by code, without anything dense but the weights.
+
+    The first code that reaches a row of a matrix overwrites what the last step left there; later ones say `keep`. The
+    encoder reads c = x - b_dec, so what comes to the pre-activations also moves b_dec, the other way.
+    """
+
+    def __init__(self, weights: Weights, centred: Float[Tensor, "vector d_in"]) -> None:
+        self._weights, self._centred = weights, centred
+        self._by_product = torch.zeros_like(weights.b_enc)
+
+    def decoding(
+        self, code: Code, slope: Float[Tensor, "vector d_in"], latents: slice = _ALL, *, keep: bool = False
+    ) -> None:
+        """The code was decoded by the decoder's rows `latents`; `slope`: the loss by what came out of it."""
+        code.accumulate(code.values, slope, gradient_of(self._weights.decoder)[latents], keep)
+
+    def encoding(
+        self, code: Code, by_product: Tensor, latents: slice = _ALL, *, keep: bool = False
+    ) -> Float[Tensor, " latent"]:
+        """`by_product`: the loss by the product of centred vectors and encoder rows `latents`, at the code's places.
+
+        Returns its sum over the vectors.
+        """
+        code.accumulate(by_product, self._centred, gradient_of(self._weights.encoder)[latents], keep)
+        sums = code.sums(by_product)
+        self._by_product[latents] += sums
+        return sums
+
+    def finish(self, output: Float[Tensor, " d_in"], bias: Float[Tensor, " latent"] | None = None) -> None:
+        """The biases. `output`: the loss by the reconstruction, summed over the vectors; `bias`: the loss by b_enc,
+        where it is not simply added to every product."""
+        gradient_of(self._weights.b_enc).copy_(self._by_product if bias is None else bias)
+        torch.addmv(
+            output, self._weights.encoder.t(), self._by_product, alpha=-1.0, out=gradient_of(self._weights.b_dec)
+        )
 
 
 def drop_parallel_gradient(weights: Weights) -> None:

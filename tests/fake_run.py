@@ -22,7 +22,8 @@ from autointerp.score.derangement import derangements
 from autointerp.score.metrics import correlate_many
 from autointerp.score.slices import slices_of
 from autointerp.score.stage import score
-from autointerp.study import Study, dump_study, parse_study
+from autointerp.study import Study
+from autointerp.study_file import dump_study, parse_study
 from autointerp.tables import read_table, to_table, write_table
 
 HOSTILE = ("$x_1$", "\n", "漢字", "<b>", "|", "`", "](http://e.vil)", "\x1b[31m", "é", "\u202e", "**", "-->", "\t", "")

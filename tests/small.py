@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from autointerp.study import Study, parse_study
+from autointerp.study import Study
+from autointerp.study_file import parse_study
 from tests.tiny import tiny_folder, tiny_tokenizer
 
 HOOK = "layers.1.mlp.neurons"

@@ -122,9 +122,9 @@ def test_a_small_run(tmp_path: Path) -> None:
 
 
 def test_what_cannot_take_part_is_named_with_its_reason(tmp_path: Path) -> None:
+    from common.environments import Environment
     from endpoint import measure  # type: ignore[import-not-found, unused-ignore]
     from throughput.contestants import BARE, Contestant
-    from throughput.environments import Environment
     from throughput.running import Setting
 
     missing = str(tmp_path / "no-such-package.whl")
@@ -139,9 +139,9 @@ def test_what_cannot_take_part_is_named_with_its_reason(tmp_path: Path) -> None:
 
 
 def test_a_run_that_does_not_end_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from common.environments import Unavailable
     from throughput import running
     from throughput.contestants import BARE
-    from throughput.environments import Unavailable
 
     monkeypatch.setattr(running, "_START_SECONDS", 0.1)
     setting = running.Setting(latency=0.02, slots=2, cache=tmp_path)

@@ -15,7 +15,7 @@ import pytest
 
 from autointerp.__main__ import main
 from autointerp.llm.aside import run_aside
-from autointerp.study import dump_study, parse_study
+from autointerp.study_file import dump_study, parse_study
 from tests.llm.doubles import Reply, serve
 
 LINE = "autointerp: interrupted; the same command continues where this one stopped\n"

@@ -7,7 +7,8 @@ import pytest
 from pydantic import ValidationError
 
 from autointerp.errors import BadInput
-from autointerp.study import Study, dump_study, load_study, parse_study
+from autointerp.study import Study
+from autointerp.study_file import dump_study, load_study, parse_study
 
 
 def test_every_default_is_written_out_and_read_back() -> None:

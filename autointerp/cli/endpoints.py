@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from autointerp.cli.arguments import LedgerFile, Out, Overrides, StudyFile, folder_of
-from autointerp.study import load_study
+from autointerp.study_file import load_study
 
 StudyOption = Annotated[
     Path | None, typer.Option("--study", metavar="STUDY", help="the study with the section [llm.NAME]")
@@ -49,7 +49,7 @@ def check(
     """One or two small real calls: what an endpoint can do, how fast it is. What is found is remembered."""
     from autointerp.errors import BadInput, nearest
     from autointerp.llm.check import check as look
-    from autointerp.study import parse_study
+    from autointerp.study_file import parse_study
 
     configured = load_study(study, overrides or ()) if study is not None else parse_study({}, overrides or ())
     if name not in configured.llm:

@@ -9,7 +9,8 @@ from typing import Annotated
 import typer
 
 from autointerp.cli.arguments import Batch, LedgerFile, Out, Overrides, Replay, StudyFile, folder_of
-from autointerp.study import Study, load_study
+from autointerp.study import Study
+from autointerp.study_file import load_study
 
 _STAGES = {
     "train": "Split the corpus and train the SAEs",
@@ -73,8 +74,11 @@ def _go(
     batch: bool = False,
 ) -> None:
     from autointerp.run import run
+    from autointerp.run.peers import follows
 
     finished = run(study, out, until=until, ledger=ledger, replay=replay, batch=batch)
+    if follows():
+        return  # the first process says it
     if until is None:
         typer.echo(finished.headline())
         typer.echo("")

@@ -15,7 +15,8 @@ from autointerp.errors import BadInput
 from autointerp.records import Pairing
 from autointerp.score.predictions import LOOKUP
 from autointerp.score.slices import RANDOM_ONLY, TOP_AND_RANDOM
-from autointerp.study import Study, load_study
+from autointerp.study import Study
+from autointerp.study_file import load_study
 from autointerp.tables import read_arrow, read_table
 
 

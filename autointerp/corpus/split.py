@@ -37,10 +37,11 @@ class Splitter:
     taken so far. The draw depends on the seed and the name of the source alone.
     """
 
-    def __init__(self, quota: Mapping[Split, int], seed: int) -> None:
+    def __init__(self, quota: Mapping[Split, int], seed: int, splits: Mapping[str, Split] | None = None) -> None:
+        """`splits`: sources that have theirs already."""
         self._quota = dict(quota)
         self._seed = seed
-        self._split_of: dict[str, Split] = {}
+        self._split_of = dict(splits or {})
         self.taken = dict.fromkeys(self._quota, 0)
         """Contexts taken so far, per split."""
 
@@ -52,6 +53,11 @@ class Splitter:
     def full(self) -> bool:
         """Whether no split takes any more."""
         return self.taken == self._quota
+
+    @property
+    def split_by_source(self) -> dict[str, Split]:
+        """The split of every source met so far."""
+        return dict(self._split_of)
 
     def split_of(self, source: str) -> Split | None:
         """The split of a source; None for a source not met before when every split is full."""

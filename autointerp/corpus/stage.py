@@ -32,8 +32,12 @@ _CHARACTERS_PER_TOKEN = 32
 _SHORTEST_CUT = 4096
 
 
-def build_corpus(study: Study, tokenizer: PreTrainedTokenizerBase, out: Path) -> None:
+def build_corpus(
+    study: Study, tokenizer: PreTrainedTokenizerBase, out: Path, splits: Mapping[str, Split] | None = None
+) -> None:
     """Write `documents.parquet`, `contexts.parquet` and `work/train.parquet` in folder `out`.
+
+    `splits`: sources that were given to a split before (see `read_ahead`).
 
     Documents are read as a stream until every split has its share of `corpus.tokens`, or the input ends. What is kept
     in memory is a batch of documents, a few kB per kept document to find copies of it, and some hashes per context.
@@ -55,7 +59,9 @@ def build_corpus(study: Study, tokenizer: PreTrainedTokenizerBase, out: Path) ->
             bar("corpus", sum(quota.values()) * corpus.context, "tokens") as progress,
         ):
             writers = {split: training if split is Split.TRAIN else shown for split in Split}
-            filling = _Filling(study, Splitter(quota, study.seed), kept, writers, progress, Passages(corpus.context))
+            filling = _Filling(
+                study, Splitter(quota, study.seed, splits), kept, writers, progress, Passages(corpus.context)
+            )
             filling.fill(documents, tokenizer)
             _require_contexts(corpus, filling)
         assert_disjoint(read_table(out / DOCUMENTS))

@@ -38,7 +38,7 @@ def load_model(model: str, *, revision: str | None = None, device: str = "auto",
     """
     if dtype not in _DTYPES:
         raise BadInput(f"dtype '{dtype}' is unknown", nearest(dtype, _DTYPES))
-    return _load(model, revision, _device(device), dtype)
+    return _load(model, revision, device_of(device), dtype)
 
 
 @cache
@@ -58,7 +58,8 @@ def _load(name: str, revision: str | None, device: torch.device, dtype: str) -> 
     return LoadedModel(model.to(device).eval().requires_grad_(False), tokenizer, source.identity, device)
 
 
-def _device(name: str) -> torch.device:
+def device_of(name: str) -> torch.device:
+    """The device that `name` means, as in `load_model`; BadInput when it can't be used."""
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:

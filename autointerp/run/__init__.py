@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from autointerp.run.folder import Run
+from autointerp.run.peers import follows, joined, summoned
 from autointerp.study import Study
 
 ENDS = {
@@ -32,6 +33,7 @@ def run(
     `until`: stop after that stage (train, collect, explain, simulate, judge, score, compare); without it, figures and
     report are made too. `ledger`: file of answers, when not the one in `out`. `replay`: explain, simulate and judge
     again from the ledger alone, with no provider. `batch`: explain and judge through the provider's batch interface.
+    Under `torchrun` the first process does all of it; the others only train along, and return when its run has ended.
 
     Raises BadInput before the first stage when the study can't be run as it is, UnrecordedRequest (a BadInput)
     when a replay meets what the ledger does not hold, and BudgetReached at a limit; everything finished is kept.
@@ -40,19 +42,27 @@ def run(
     from autointerp.plot.stage import plot
     from autointerp.report.sources import write_sources
     from autointerp.report.stage import report
-    from autointerp.run.bench import Bench
+    from autointerp.run.bench import Bench, note_threads
     from autointerp.run.checks import check_study, find_capabilities
     from autointerp.run.paths import BATCHES
     from autointerp.run.stages import ASKING, carry_out
+    from autointerp.run.training import train_along
 
     folder = Path(out)
     bench = Bench(
         study, folder, Mode(replay, folder / BATCHES if batch else None), None if ledger is None else Path(ledger)
     )
     try:
-        check_study(bench)
-        find_capabilities(bench, until)
-        carry_out(bench, folder, ENDS.get(until, until) if until else "compare", frozenset(ASKING if replay else ()))
+        with joined(study.subject.device):
+            if follows():
+                note_threads(study)
+                while summoned():
+                    train_along(study, lambda: bench.subject, folder)
+                return Run(folder, study)
+            check_study(bench)
+            find_capabilities(bench, until)
+            end = ENDS.get(until, until) if until else "compare"
+            carry_out(bench, folder, end, frozenset(ASKING if replay else ()))
     finally:
         bench.close()
     if until is None:

@@ -9,6 +9,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from autointerp.artifacts import rng_of
 from autointerp.collect.reading import context_ids, load_contexts
 from autointerp.errors import BadInput
@@ -21,6 +23,7 @@ from autointerp.llm.usage import Counted, Usage
 from autointerp.models import load_model, load_tokenizer
 from autointerp.models.locate import locate
 from autointerp.records import Split
+from autointerp.run.making import SUBJECT
 from autointerp.run.paths import LEDGER, SPENDING
 from autointerp.run.training import sae_folder
 from autointerp.simulate.base import Simulator
@@ -28,6 +31,7 @@ from autointerp.simulate.registry import Parts, builder, needs_of
 from autointerp.simulate.vocabulary import same_vocabulary
 from autointerp.study import Llm, Study
 from autointerp.subject.forward import Subject, open_subject
+from autointerp.subject.made import check_made, open_made, recipe_identity
 from autointerp.tables import write_table
 from autointerp.units import Encoder
 from sae.checkpoint import load
@@ -54,13 +58,26 @@ class Bench:
 
     @cached_property
     def subject_identity(self) -> str:
-        """Names the subject's weights, without loading them."""
+        """Names the subject's weights, without loading them; of one that the run trains, its recipe.
+
+        What reads the trained subject depends on its files besides, as on any output of an earlier stage.
+        """
+        if self.study.subject.train is not None:
+            return recipe_identity(self.study.subject.train)
         return locate(self.study.subject.model, self.study.subject.revision).identity
 
     @cached_property
     def subject(self) -> Subject:
-        """The language model with its hooks."""
+        """The language model with its hooks; one that the run trains must have been trained."""
+        if self.study.subject.train is not None:
+            return open_made(self.study.subject, self.run / SUBJECT)
         return open_subject(self.study.subject)
+
+    def check_subject(self) -> torch.device:
+        """The subject's device; BadInput for a model, device or hook that can't be had, even before it is trained."""
+        if self.study.subject.train is not None:
+            return check_made(self.study.subject, self.study.subject.train)
+        return self.subject.device
 
     @cached_property
     def ledger(self) -> Ledger:
@@ -155,8 +172,6 @@ def simulator_asks(study: Study) -> bool:
 
 def note_threads(study: Study) -> int:
     """Set torch's threads as the study says; return how many there are now."""
-    import torch
-
     if study.threads:
         torch.set_num_threads(study.threads)
     return int(torch.get_num_threads())

@@ -15,6 +15,8 @@ from autointerp.run.bench import Bench
 from autointerp.run.explaining import check_explain
 from autointerp.simulate.registry import Needs, check_simulator, needs_of
 from autointerp.study import Llm, Study
+from sae.errors import SaeError
+from sae.loggers import check_loggers
 
 
 def used_llms(study: Study) -> dict[str, Llm]:
@@ -45,9 +47,17 @@ def check_methods(bench: Bench) -> None:
     """The part of `check_study` that holds without keys and prices."""
     if bench.run.exists() and not bench.run.is_dir():
         raise BadInput(f"{bench.run} is a file", "give a folder with --out")
+    _check_loggers(bench.study)
     check_simulator(bench.study)
     check_explain(bench.study)
     check_judges(bench.study)
+
+
+def _check_loggers(study: Study) -> None:
+    try:
+        check_loggers(study.training.log)
+    except SaeError as error:
+        raise BadInput(error.what, error.remedy) from error
 
 
 def find_capabilities(bench: Bench, until: str | None) -> None:

@@ -79,17 +79,17 @@ class _Dry(Bench):
         """Nobody, for the study's model `name`."""
         llm = self.study.llm[name]
         tally = self.tallies.setdefault((stage, name), Tally())
-        tokenizer, _ = _tokenizer(self.study, llm)
+        tokenizer, _ = _tokenizer(self, llm)
         yield CountingAsker(self.ledger, identity_of(llm), llm.reasks, token_counter(tokenizer), tally)
 
 
-def _tokenizer(study: Study, llm: Llm) -> tuple[Any, bool]:
+def _tokenizer(bench: Bench, llm: Llm) -> tuple[Any, bool]:
     """The model's tokenizer, or the subject's as a stand-in, and whether it is one."""
     if llm.provider == LOCAL:
         return load_tokenizer(llm.model), False
     if llm.tokenizer is not None:
         return load_tokenizer(llm.tokenizer), False
-    return load_tokenizer(study.subject.model, study.subject.revision), True
+    return bench.subject.tokenizer, True
 
 
 def estimate(study: Study, out: str | Path, ledger: str | Path | None = None) -> list[Line]:
@@ -114,7 +114,7 @@ def estimate(study: Study, out: str | Path, ledger: str | Path | None = None) ->
     return [
         Line(
             stage, name, study.llm[name], tally.requests, tally.known, Tokens(tally.input_tokens, tally.output_tokens),
-            _tokenizer(study, study.llm[name])[1],
+            _tokenizer(bench, study.llm[name])[1],
         )
         for (stage, name), tally in dry.tallies.items()
         if tally.requests

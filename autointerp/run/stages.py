@@ -10,10 +10,12 @@ from autointerp.artifacts import hash_file, write_text
 from autointerp.llm.open import LOCAL
 from autointerp.llm.secrets import public_url
 from autointerp.run.bench import Bench, note_threads
+from autointerp.run.making import SUBJECT, TOKENIZER
 from autointerp.run.paths import CANDIDATES, EVIDENCE, HELD_OUT, TABLES, TRAIN
 from autointerp.run.plan import Stage, execute
 from autointerp.run.training import sae_folder
-from autointerp.study import Llm, Study, dump_study
+from autointerp.study import Llm, Study
+from autointerp.study_file import dump_study
 
 ASKING = ("explain", "simulate", "judge")
 """Stages that ask language models."""
@@ -24,29 +26,23 @@ def stages(study: Study, bench: Bench, run: Path) -> list[Stage]:
     dump = study.model_dump(mode="json")
     base = {"seed": study.seed, "subject": bench.subject_identity}
     reading = {"subject": dump["subject"], **base}
+    subject = (SUBJECT,) if study.subject.train else ()
     saes = tuple(str(sae_folder(sae.name)) for sae in study.sae)
     explainer = _llm(study.llm[study.explain.llm])
     simulator = {"simulate": dump["simulate"], "llm": _llm(study.llm[study.simulate.llm]), "prompts": _prompts(bench)}
     return [
-        Stage(
-            "corpus",
-            reads=(),
-            settings={"corpus": dump["corpus"], "content": _content(study.corpus), **base},
-            writes=("documents.parquet", "contexts.parquet", TRAIN),
-            bulk=(TRAIN,),
-            work=lambda: _corpus(bench, run),
-        ),
+        *_text(study, dump, base, bench, run),
         Stage(
             "train",
-            reads=(TRAIN,) if any(s.train for s in study.sae) else (),
-            settings={"sae": dump["sae"], "checkpoints": _checkpoints(study), **reading},
+            reads=((TRAIN,) if any(s.train for s in study.sae) else ()) + subject,
+            settings={"sae": dump["sae"], "stream": _stream(study), "checkpoints": _checkpoints(study), **reading},
             writes=saes,
             bulk=saes,
             work=lambda: _train(bench, run),
         ),
         Stage(
             "collect",
-            reads=("contexts.parquet", *saes),
+            reads=("contexts.parquet", *saes, *subject),
             settings={"units": dump["units"], "evidence": dump["evidence"], **reading},
             writes=(CANDIDATES, EVIDENCE, HELD_OUT, TABLES),
             bulk=(CANDIDATES, EVIDENCE, HELD_OUT, TABLES),
@@ -86,10 +82,10 @@ def carry_out(bench: Bench, run: Path, until: str, again: frozenset[str] = froze
     study = bench.study
     threads = note_threads(study)
     plan = stages(study, bench, run)
-    _ = bench.subject.widths  # a wrong model or hook is said before anything is written
+    device = bench.check_subject()  # a wrong model or hook is said before anything is written
     write_text(run / "study.toml", dump_study(_without_secrets(study)))
     names = [stage.name for stage in plan]
-    facts = {"threads": threads, "seed": study.seed, "device": str(bench.subject.device)}
+    facts = {"threads": threads, "seed": study.seed, "device": str(device)}
     wanted = plan[: names.index(until) + 1]
     execute(run, wanted, facts, again=again, unanswered=lambda: bench.unanswered)
 
@@ -106,6 +102,32 @@ def _without_secrets(study: Study) -> Study:
 def asking_work(name: str, bench: Bench, run: Path) -> None:
     """The work of one of the stages that ask, on tables that are there."""
     {"explain": _explain, "simulate": _simulate, "judge": _judge}[name](bench, run)
+
+
+def _text(study: Study, dump: dict[str, Any], base: dict[str, Any], bench: Bench, run: Path) -> list[Stage]:
+    """The corpus, cut by the subject's tokenizer; and the subject, when it is trained on it."""
+    recipe = study.subject.train
+    tokenizer = (TOKENIZER,) if recipe else ()
+    cut_by = {"vocabulary": recipe.vocabulary} if recipe else bench.subject_identity
+    corpus = Stage(
+        "corpus",
+        reads=(),
+        settings={"corpus": dump["corpus"], "content": _content(study.corpus), "seed": study.seed, "subject": cut_by},
+        writes=("documents.parquet", "contexts.parquet", TRAIN, *tokenizer),
+        bulk=(TRAIN, *tokenizer),
+        work=lambda: _corpus(bench, run),
+    )
+    if recipe is None:
+        return [corpus]
+    subject = Stage(
+        "subject",
+        reads=(TRAIN, "contexts.parquet", TOKENIZER),
+        settings=base,
+        writes=(SUBJECT,),
+        bulk=(SUBJECT,),
+        work=lambda: _subject(study, recipe, run),
+    )
+    return [corpus, subject]
 
 
 _TABLES = ("units.parquet", "evidence.parquet", "contexts.parquet", "explanations.parquet")
@@ -170,6 +192,11 @@ def _content(corpus: config.Corpus) -> str:
     return hash_file(path) if corpus.source != "builtin" and path.exists() else ""
 
 
+def _stream(study: Study) -> dict[str, Any]:
+    """What the order of the training vectors depends on."""
+    return study.training.model_dump(mode="json", include={"shards"} | (set() if study.training.shards else {"buffer"}))
+
+
 def _checkpoints(study: Study) -> list[str]:
     paths = [Path(sae.checkpoint).expanduser() for sae in study.sae if sae.checkpoint is not None]
     return [hash_file(path) for path in paths if path.exists()]
@@ -177,14 +204,25 @@ def _checkpoints(study: Study) -> list[str]:
 
 def _corpus(bench: Bench, run: Path) -> None:
     from autointerp.corpus.stage import build_corpus
+    from autointerp.run.making import cut_for
 
-    build_corpus(bench.study, bench.subject.tokenizer, run)
+    recipe = bench.study.subject.train
+    if recipe is not None:
+        cut_for(bench.study, recipe, run)
+    else:
+        build_corpus(bench.study, bench.subject.tokenizer, run)
+
+
+def _subject(study: Study, recipe: config.SubjectTraining, run: Path) -> None:
+    from autointerp.run.making import make_subject
+
+    make_subject(study, recipe, run)
 
 
 def _train(bench: Bench, run: Path) -> None:
     from autointerp.run.training import make_saes
 
-    make_saes(bench.study, bench.subject, bench.subject_identity, run)
+    make_saes(bench.study, bench.subject, bench.subject.identity, run)
 
 
 def _collect(bench: Bench, run: Path) -> None:

@@ -50,6 +50,11 @@ class Subject:
         return self._loaded.tokenizer
 
     @property
+    def model(self) -> Any:
+        """The model itself, a `transformers` one, on its device."""
+        return self._loaded.model
+
+    @property
     def device(self) -> torch.device:
         """Where the model and its activations are."""
         return self._loaded.device
@@ -62,7 +67,7 @@ class Subject:
         float32, on the model's device, in the tensor's own scale, without gradients; ordinary tensors that a trainer
         may use. Raises BadInput when the contexts are longer than the model's positions.
         """
-        ids = self._with_start(tokens)
+        ids = self.with_start(tokens)
         captured: dict[str, torch.Tensor] = {}
 
         def keep(hook: HookPoint, tensor: torch.Tensor) -> None:
@@ -78,7 +83,11 @@ class Subject:
     def _offset(self) -> int:
         return 0 if self.start_token is None else 1
 
-    def _with_start(self, tokens: Int[np.ndarray, "context token"]) -> Int[torch.Tensor, "context position"]:
+    def with_start(self, tokens: Int[np.ndarray, "context token"]) -> Int[torch.Tensor, "context position"]:
+        """The ids that the model reads: the start token, if there is one, and the context; on the model's device.
+
+        Raises BadInput when they are more than the model's positions.
+        """
         ids = torch.as_tensor(tokens, dtype=torch.long)
         if self.start_token is not None:
             ids = torch.nn.functional.pad(ids, (1, 0), value=self.start_token)
@@ -112,7 +121,7 @@ class Subject:
         seen: list[str] = []
         widths: dict[str, int] = {}
         # Two contexts of three tokens, so that a tensor flattened over both is told from one that is not.
-        ids = self._with_start(np.zeros((2, 3), dtype=np.int64))
+        ids = self.with_start(np.zeros((2, 3), dtype=np.int64))
 
         def note(hook: HookPoint, tensor: torch.Tensor) -> None:
             seen.append(hook.name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from throughput.environments import Environment
+from common.environments import Environment
 
 
 @dataclass(frozen=True)

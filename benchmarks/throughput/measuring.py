@@ -13,7 +13,8 @@ import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import asdict, dataclass
-from pathlib import Path
+
+from common.memory import memory_mb
 
 from throughput.workload import answer
 
@@ -104,12 +105,3 @@ def crew(runner: asyncio.Runner, size: int, ask: Callable[[int], Awaitable[str |
         await asyncio.gather(*(worker(rest, tally) for _ in range(size)))
 
     return lambda numbers, tally: runner.run(workers(numbers, tally))
-
-
-def memory_mb(name: str) -> float | None:
-    """`VmRSS` (resident now) or `VmHWM` (most ever resident) of this process in MB; None where there is no /proc."""
-    try:
-        lines = Path("/proc/self/status").read_text().splitlines()
-    except OSError:
-        return None
-    return next((int(line.split()[1]) / 1024 for line in lines if line.startswith(name + ":")), None)

@@ -15,8 +15,9 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from common.environments import Unavailable, python_of
+
 from throughput.contestants import Contestant
-from throughput.environments import Unavailable, python_of
 from throughput.loopback import Stats
 from throughput.measuring import READY, Job, Measured
 

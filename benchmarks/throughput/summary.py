@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
-from pathlib import Path
 from statistics import median
 from typing import Any
+
+from common.tables import aligned
 
 from throughput.contestants import BARE, Contestant
 from throughput.running import Run, Setting
@@ -82,11 +80,7 @@ def table(rows: Sequence[Row]) -> str:
             [r.name, str(r.requests), rate, f"{r.of_ideal:.1%}", f"{r.cpu_ms:.2f}", above, _mb(r.peak_mb),
              _mb(r.growth_mb, "+"), *counts]
         )  # fmt: skip
-    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
-    return "\n".join(
-        "  ".join([line[0].ljust(widths[0]), *(cell.rjust(w) for cell, w in zip(line[1:], widths[1:], strict=True))])
-        for line in lines
-    )
+    return aligned(lines)
 
 
 def _mb(value: float | None, sign: str = "") -> str:
@@ -110,26 +104,6 @@ def memory(runs: Sequence[Run]) -> str:
             f"{_mb(client.growth_mb, '+')} MB, on disk {run.disk_mb:.1f} MB"
         )
     return "\n".join(lines)
-
-
-def machine() -> dict[str, Any]:
-    """What the figures depend on."""
-    return {
-        "cpu": _cpu(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-        "system": f"{platform.system()} {platform.release()}",
-        "python": platform.python_version(),
-        "packages": {name: version(name) for name in ("autointerp", "openai", "pydantic", "tenacity")},
-    }
-
-
-def _cpu() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        lines = []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or _UNKNOWN
 
 
 def as_json(run: Run) -> Mapping[str, Any]:

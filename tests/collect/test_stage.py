@@ -15,7 +15,8 @@ from autointerp.collect.token_table import read_token_tables
 from autointerp.errors import BadInput
 from autointerp.evidence import assert_evidence_only, read_exemplars, share_out
 from autointerp.records import Context, Split
-from autointerp.study import Study, parse_study
+from autointerp.study import Study
+from autointerp.study_file import parse_study
 from autointerp.tables import read_table, write_table
 
 WIDTH, LATENTS, LENGTH, VOCABULARY = 6, 9, 8, 40

@@ -21,7 +21,8 @@ from autointerp.explain.registry import BUILT_IN, method_names, open_explainer, 
 from autointerp.explain.words import LONGEST_WORD, top_words, word_of
 from autointerp.llm.request import Failure, Response, key
 from autointerp.records import Candidate, Context, Exemplar, Split, Unit, Unscored
-from autointerp.study import Llm, parse_study
+from autointerp.study import Llm
+from autointerp.study_file import parse_study
 from tests.explain.doubles import SETTINGS, colours, context, shown
 from tests.llm.doubles import Counter, EchoAsker
 

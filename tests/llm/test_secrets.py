@@ -20,7 +20,8 @@ from autointerp.llm.address import address, identity
 from autointerp.llm.logs import hide_in_logs
 from autointerp.llm.open import open_provider
 from autointerp.llm.secrets import PLACEHOLDER, api_key, public_url, without
-from autointerp.study import Llm, parse_study
+from autointerp.study import Llm
+from autointerp.study_file import parse_study
 from tests.llm.doubles import Reply, error, request, serve
 
 NO_ADDRESS = [

@@ -10,7 +10,7 @@ import pytest
 import autointerp
 from autointerp.errors import BadInput
 from autointerp.llm.capabilities import Capabilities, remember
-from autointerp.study import parse_study
+from autointerp.study_file import parse_study
 from tests.llm.batch.standin import KEY, PROMPT_TOKENS, stand_in
 from tests.run.served import served_settings
 from tests.small import small_settings

@@ -11,7 +11,8 @@ from autointerp.errors import BadInput
 from autointerp.llm.local import LocalModel
 from autointerp.records import Split
 from autointerp.run.folder import Run
-from autointerp.study import Study, parse_study
+from autointerp.study import Study
+from autointerp.study_file import parse_study
 from autointerp.tables import read_table
 from autointerp.verify import verify
 from tests.small import TABLES, small_settings, small_study

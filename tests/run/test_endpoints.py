@@ -21,7 +21,8 @@ from autointerp.llm.capabilities import Capabilities, remember
 from autointerp.llm.housekeeping import export_lines
 from autointerp.llm.prices import NANO
 from autointerp.run.folder import Run
-from autointerp.study import Study, dump_study, parse_study
+from autointerp.study import Study
+from autointerp.study_file import dump_study, parse_study
 from autointerp.verify import verify
 from tests.llm.misbehaving import CONTENT, HARMLESS, TRANSPORT, Endpoint, running
 from tests.run.served import brain, served_settings

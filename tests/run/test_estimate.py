@@ -15,7 +15,8 @@ from autointerp.llm.capabilities import Capabilities, remember
 from autointerp.llm.counting import token_counter
 from autointerp.llm.request import Request
 from autointerp.run.estimating import Line, estimate, shown
-from autointerp.study import Study, dump_study, parse_study
+from autointerp.study import Study
+from autointerp.study_file import dump_study, parse_study
 from tests.llm.misbehaving import Body, Endpoint, running
 from tests.run.served import brain, served_settings
 from tests.small import small_settings

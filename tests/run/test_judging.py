@@ -15,7 +15,8 @@ from autointerp.plot.stage import plot
 from autointerp.report.stage import report
 from autointerp.run.judging import judge
 from autointerp.score.stage import score
-from autointerp.study import Study, parse_study
+from autointerp.study import Study
+from autointerp.study_file import parse_study
 from autointerp.tables import read_table
 from autointerp.verify import verify
 from tests.fake_run import finished

@@ -19,7 +19,7 @@ import pytest
 
 import autointerp
 from autointerp.llm.request import Request
-from autointerp.study import dump_study, parse_study
+from autointerp.study_file import dump_study, parse_study
 from autointerp.tables import read_table
 from tests.llm.misbehaving import Endpoint, request_name, running
 from tests.run.served import brain, served_settings
@@ -35,7 +35,7 @@ import os, sys
 from pathlib import Path
 import aiohttp, openai, torch, transformers.models.llama.modeling_llama
 import autointerp, autointerp.run.checks, autointerp.run.estimating
-from autointerp.study import load_study
+from autointerp.study_file import load_study
 study = load_study(sys.argv[1])
 for _ in sys.stdin:
     child = os.fork()

@@ -8,7 +8,8 @@ import pytest
 
 import autointerp
 from autointerp.llm.capabilities import known
-from autointerp.study import Study, parse_study
+from autointerp.study import Study
+from autointerp.study_file import parse_study
 from autointerp.verify import verify
 from tests.llm.llama import llama
 from tests.small import HOOK, small_settings

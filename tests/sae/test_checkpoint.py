@@ -15,16 +15,19 @@ from huggingface_hub.errors import LocalEntryNotFoundError, RemoteEntryNotFoundE
 from safetensors.torch import load_file, save_file
 from torch.testing import assert_close
 
-import sae.checkpoint
+import sae.formats.saelens
 import sae.hub
 from sae.checkpoint import load, read_metadata, save
 from sae.errors import SaeError
+from sae.recipe import Recipe
 from sae.train import train
 from sae.vectors import MemoryVectors
 from tests.sae.planted import planted
 
-FIXTURES = Path(__file__).parent / "fixtures"
-NAMES = ["standard", "standard-plain-input", "gated", "jumprelu", "topk", "topk-rescaled", "old-topk"]
+FIXTURES = Path(__file__).parent / "fixtures" / "saelens"
+IN_USE = ["standard", "standard-plain-input", "gated", "jumprelu", "topk", "topk-rescaled", "old-topk"]
+IN_TRAINING = [f"training-{name}" for name in ("batchtopk", "matryoshka", "topk", "jumprelu", "gated")]
+NAMES = IN_USE + IN_TRAINING
 
 
 @cache
@@ -65,7 +68,8 @@ def test_saved_again_it_is_the_same(name: str, tmp_path: Path) -> None:
 )
 def test_trained_ones_are_saved_for_raw_vectors(architecture: str, name: str, names: set[str], tmp_path: Path) -> None:
     vectors, _ = planted(2000, d_in=12, atoms=20, active=2, seed=0)
-    sae, _ = train(architecture, MemoryVectors(vectors), width=24, k=2, passes=2, batch=100, lr=1e-3, seed=0)
+    recipe = Recipe(architecture=architecture, width=24, k=2, batch=100, lr=1e-3)
+    sae, _ = train(recipe, MemoryVectors(vectors), passes=2, seed=0)
     save(sae, tmp_path / "sae", {"hook_name": "layers.5.mlp.neurons"})
     config = json.loads((tmp_path / "sae" / "cfg.json").read_text())
     assert (config["architecture"], config["d_in"], config["d_sae"]) == (name, 12, 24)
@@ -86,6 +90,27 @@ def test_trained_ones_are_saved_for_raw_vectors(architecture: str, name: str, na
     assert_close(again.encode(vectors), sae.encode(vectors))
 
 
+def test_earlier_trainings_kept_the_logarithm_of_the_threshold(tmp_path: Path) -> None:
+    folder = changed(tmp_path, "training-jumprelu")
+    path = folder / "sae_weights.safetensors"
+    tensors = load_file(path)
+    tensors["log_threshold"] = tensors.pop("threshold").log()
+    save_file(tensors, path)
+    x = expected()["x"]
+    assert_close(load(folder).encode(x), expected()["training-jumprelu.activations"], rtol=1e-5, atol=1e-5)
+
+
+def test_factors_of_one_are_dropped_and_others_refused(tmp_path: Path) -> None:
+    folder = changed(tmp_path, "old-topk")
+    path = folder / "sae_weights.safetensors"
+    tensors = load_file(path)
+    save_file({**tensors, "scaling_factor": torch.ones(48)}, path)
+    assert torch.equal(load(folder).encode(expected()["x"]), load(FIXTURES / "old-topk").encode(expected()["x"]))
+    save_file({**tensors, "scaling_factor": torch.full((48,), 1.5)}, path)
+    with pytest.raises(SaeError, match="scaling_factor differs from 1"):
+        load(folder)
+
+
 def test_saving_replaces_whole_folders_and_leaves_nothing_else(tmp_path: Path) -> None:
     save(load(FIXTURES / "jumprelu"), tmp_path / "sae", {})
     save(load(FIXTURES / "topk"), tmp_path / "sae", {})
@@ -100,7 +125,7 @@ def test_an_interrupted_save_keeps_what_was_there(tmp_path: Path, monkeypatch: p
     def stop(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(sae.checkpoint, "save_file", stop)
+    monkeypatch.setattr(sae.formats.saelens, "save_file", stop)
     with pytest.raises(KeyboardInterrupt):
         save(load(FIXTURES / "topk"), tmp_path / "sae", {})
     assert load(tmp_path / "sae").architecture == "jumprelu"
@@ -126,6 +151,9 @@ def changed(tmp_path: Path, name: str, **config: Any) -> Path:
             {"architecture": "crosscoder"},
             "can't be loaded: valid: gated, jumprelu, standard, topk",
         ),
+        ("jumprelu", {"architecture": "standard"}, r"holds tensors that are not understood \(threshold\)"),
+        ("training-batchtopk", {"architecture": "jumprelu"}, r"no tensor threshold of shape \(d_sae\) = \(48,\)"),
+        ("jumprelu", {"architecture": "batchtopk"}, r"no tensor topk_threshold of shape \(\)"),
         ("topk", {"k": None}, "topk with k = None"),
         ("topk", {"k": 49}, "topk with k = 49"),
         ("standard", {"d_sae": "48"}, "d_sae = 48"),
@@ -156,7 +184,7 @@ def test_a_pickle_is_refused_and_runs_nothing(tmp_path: Path) -> None:
     with pytest.raises(SaeError, match="is not a readable safetensors file"):
         load(folder)
     (folder / "sae_weights.safetensors").rename(folder / "sae_weights.pt")
-    with pytest.raises(SaeError, match=r"has no sae_weights\.safetensors"):
+    with pytest.raises(SaeError, match=r"holds no checkpoint \(of the files needed: cfg\.json\)"):
         load(folder)
     assert not trace.exists()
 
@@ -212,8 +240,8 @@ def test_hub_ids_are_asked_of_the_hub(
 @pytest.mark.parametrize(
     ("error", "message"),
     [
-        (LocalEntryNotFoundError("offline"), r"can't be reached for cfg\.json: check the network"),
-        (RemoteEntryNotFoundError, r"has no cfg\.json there"),
+        (LocalEntryNotFoundError("offline"), "can't be reached: check the network"),
+        (RemoteEntryNotFoundError, "has no checkpoint there: name the folder that holds cfg.json with"),
         (RepositoryNotFoundError, "refuses owner/name"),
     ],
 )

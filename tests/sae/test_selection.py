@@ -7,7 +7,11 @@ import torch
 
 from sae.batchtopk import BatchTopK, positions_of_largest
 from sae.errors import SaeError
+from sae.parallel import Peers
+from sae.recipe import Recipe
 from sae.topk import TopK
+
+ALONE = Peers()
 
 
 def positions_by_sorting(flat: torch.Tensor, count: int) -> list[int]:
@@ -21,43 +25,47 @@ def positions_by_sorting(flat: torch.Tensor, count: int) -> list[int]:
 @pytest.mark.parametrize("length", [2000, 2003])
 def test_largest_equal_sorting(count: int, shift: float, length: int) -> None:
     flat = torch.randn(length, generator=torch.Generator().manual_seed(count)) + shift
-    assert positions_of_largest(flat, count).tolist() == positions_by_sorting(flat, count)
+    assert positions_of_largest(flat, count, ALONE).tolist() == positions_by_sorting(flat, count)
 
 
 def test_a_misleading_sample_costs_time_only() -> None:
     flat = torch.rand(6100, generator=torch.Generator().manual_seed(0))
     flat[::61] += 10  # what is sampled is far above the rest
-    assert positions_of_largest(flat, 500).tolist() == positions_by_sorting(flat, 500)
+    assert positions_of_largest(flat, 500, ALONE).tolist() == positions_by_sorting(flat, 500)
 
 
 def test_ties_at_the_threshold_are_all_kept() -> None:
     flat = torch.tensor([1.0, 2.0, 2.0, 2.0, 3.0])
-    assert positions_of_largest(flat, 2).tolist() == [1, 2, 3, 4]
+    assert positions_of_largest(flat, 2, ALONE).tolist() == [1, 2, 3, 4]
 
 
 def test_batchtopk_spends_latents_where_they_are_large() -> None:
     pre = torch.tensor([[5.0, 4.0, 3.0, -1.0], [0.5, 0.2, -2.0, 0.1]])
-    architecture = BatchTopK(k=2)
-    code = architecture.select(pre)
+    architecture = BatchTopK(Recipe(width=4, k=2))
+    code = architecture.select(pre, ALONE)
     assert code.dense().tolist() == [[5.0, 4.0, 3.0, 0.0], [0.5, 0.0, 0.0, 0.0]]
     assert architecture.threshold == pytest.approx(0.5)
 
 
 def test_threshold_follows_recent_batches() -> None:
-    architecture = BatchTopK(k=1)
-    architecture.select(torch.tensor([[1.0, 0.0]]))
+    architecture = BatchTopK(Recipe(width=3, k=1))
+    architecture.select(torch.tensor([[1.0, 0.0]]), ALONE)
     for _ in range(1000):
-        architecture.select(torch.tensor([[3.0, 0.0]]))
+        architecture.select(torch.tensor([[3.0, 0.0]]), ALONE)
     assert architecture.threshold == pytest.approx(3.0, abs=1e-3)
 
 
 def test_threshold_needs_an_active_latent() -> None:
-    architecture = BatchTopK(k=1)
-    assert architecture.select(-torch.ones(2, 3)).latents.shape == (0,)
+    architecture = BatchTopK(Recipe(width=3, k=1))
+    assert architecture.select(-torch.ones(2, 3), ALONE).latents.shape == (0,)
     with pytest.raises(SaeError, match="no latent has been active"):
         _ = architecture.threshold
 
 
 def test_topk_takes_k_of_each_vector() -> None:
     pre = torch.tensor([[5.0, 4.0, 3.0, -1.0], [-0.5, 0.2, -2.0, -0.1]])
-    assert TopK(k=2).select(pre).dense().tolist() == [[5.0, 4.0, 0.0, 0.0], [0.0, pytest.approx(0.2), 0.0, 0.0]]
+    topk = TopK(Recipe("topk", width=4, k=2))
+    assert topk.select(pre, ALONE).dense().tolist() == [
+        [5.0, 4.0, 0.0, 0.0],
+        [0.0, pytest.approx(0.2), 0.0, 0.0],
+    ]

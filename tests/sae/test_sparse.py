@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.testing import assert_close
 
-from sae.sparse import ByLatent, SparseCode
+from sae.dense import DenseCode
+from sae.sparse import SparseCode
 
 
 @st.composite
@@ -32,11 +33,35 @@ def test_products_equal_dense_products(dense: torch.Tensor) -> None:
     sampled = SparseCode(code.starts, code.latents, code.sampled_product(left, matrix), width)
     assert_close(sampled.dense(), (left @ matrix.t()) * (dense > 0))
     into = torch.ones(width, 5).double()
-    ByLatent(code).accumulate(code.values, left, into, keep=True)
+    code.accumulate(code.values, left, into, keep=True)
     assert_close(into, 1 + dense.t() @ left)
     into.fill_(float("nan"))  # what is not kept must not leak
-    ByLatent(code).accumulate(code.values, left, into, keep=False)
+    code.accumulate(code.values, left, into, keep=False)
     assert_close(into, dense.t() @ left)
+    middle = width // 2
+    for first, end in ((0, middle), (middle, width)):
+        assert_close(code.between(first, end).dense(), dense[:, first:end])
+
+
+@settings(max_examples=60, deadline=None)
+@given(dense=dense_codes())
+def test_both_forms_of_a_code_do_the_same(dense: torch.Tensor) -> None:
+    vectors, width = dense.shape
+    sparse, full = SparseCode.of_dense(dense), DenseCode(dense)
+    matrix, left = torch.randn(width, 5).double(), torch.randn(vectors, 5).double()
+    per_latent = torch.randn(width).double()
+    assert_close(sparse.times(matrix), full.times(matrix))
+    assert_close(sparse.times(matrix, plus=left, plus_scale=0.5), full.times(matrix, plus=left, plus_scale=0.5))
+    assert_close(sparse.firings(), full.firings())
+    assert_close(sparse.row_sums(), full.row_sums())
+    grads = [code.sampled_product(left, matrix) * code.spread(per_latent) for code in (sparse, full)]
+    assert_close(sparse.with_values(grads[0]).dense(), grads[1])
+    assert_close(sparse.sums(grads[0]), full.sums(grads[1]))
+    for keep in (False, True):
+        into = [torch.ones(width, 5).double() for _ in range(2)]
+        for code, values, room in zip((sparse, full), grads, into, strict=True):
+            code.accumulate(values, left, room, keep)
+        assert_close(*into)
 
 
 def test_entries_of_zero_are_kept_but_inactive() -> None:

@@ -10,7 +10,8 @@ from autointerp.prompting import load_prompt
 from autointerp.simulate.digits_served import DigitsServed
 from autointerp.simulate.registry import Needs, Parts, builder, check_simulator, lacking, needs_of, that_work
 from autointerp.simulate.sparse_json import SparseJson
-from autointerp.study import Llm, Study, parse_study
+from autointerp.study import Llm, Study
+from autointerp.study_file import parse_study
 from tests.llm.doubles import EchoAsker
 from tests.simulate.contexts import as_json
 

@@ -6,8 +6,9 @@ import asyncio
 from functools import partial
 from importlib.metadata import version
 
+from common.stand_ins import stand_in
+
 from throughput.measuring import Tally, contest, job
-from throughput.stand_ins import stand_in
 from throughput.workload import MAX_TOKENS, MODEL, TEMPERATURE, chat
 
 stand_in("vllm", "vllm.distributed", "vllm.distributed.parallel_state", "vllm.inputs")

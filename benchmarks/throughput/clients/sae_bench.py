@@ -9,8 +9,9 @@ from importlib.metadata import version
 from threading import Lock
 from types import SimpleNamespace
 
+from common.stand_ins import stand_in
+
 from throughput.measuring import Tally, contest, job
-from throughput.stand_ins import stand_in
 from throughput.workload import MAX_TOKENS, chat
 
 _UTILITIES = "activation_collection dataset_utils general_utils indexing_utils sae_selection_utils".split()

@@ -1,0 +1,164 @@
+"""Training a small subject from scratch, in steps that an interrupted run continues exactly."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from transformers import GPT2LMHeadModel
+
+from autointerp.artifacts import atomic_path, rng_of
+from autointerp.errors import BadInput
+from autointerp.study import SubjectTraining
+from autointerp.subject.blank import START
+
+WARM_UP, LAST = 0.02, 0.1
+"""Share of the steps in which the learning rate rises from 0; share of it that the cosine ends at."""
+_BETAS, _WEIGHT_DECAY, _CLIP = (0.9, 0.95), 0.1, 1.0
+_MOMENTS = ("exp_avg", "exp_avg_sq")
+_READ_AT_ONCE = 32
+
+
+class Making:
+    """A subject while it is trained: AdamW on shuffled contexts, each after the start token, on the model's device.
+
+    On the CPU the weights are the same bit for bit for the same arguments and number of threads, whether training
+    was interrupted or not. On CUDA products are in bfloat16, weights and sums in float32.
+    """
+
+    def __init__(
+        self,
+        model: GPT2LMHeadModel,
+        recipe: SubjectTraining,
+        contexts: Int[np.ndarray, "_ context"],
+        seed: int,
+    ) -> None:
+        """Train `model`, in place, on the token ids `contexts`; BadInput when they are less than one batch."""
+        self._per_pass = len(contexts) // recipe.batch
+        if not self._per_pass:
+            raise BadInput(
+                f"{len(contexts)} contexts to train the subject on are less than one batch of {recipe.batch}",
+                "raise corpus.tokens or corpus.train, or lower subject.train.batch",
+            )
+        self.model, self._recipe, self._contexts = model.train(), recipe, contexts
+        self._seed = seed
+        self._parameters = list(model.parameters())
+        matrices = [p for p in self._parameters if p.ndim > 1]
+        others = [p for p in self._parameters if p.ndim <= 1]
+        groups = [{"params": matrices, "weight_decay": _WEIGHT_DECAY}, {"params": others, "weight_decay": 0.0}]
+        self._adam = torch.optim.AdamW(groups, lr=recipe.lr, betas=_BETAS, fused=True)
+        self.steps = recipe.passes * self._per_pass
+        """Steps in all."""
+        self._order = (-1, np.empty(0, dtype=np.int64))
+        self.losses: list[float] = []
+        """Of every step so far, before its update: nats per token."""
+
+    @property
+    def tokens_per_step(self) -> int:
+        """Tokens that one step learns from, start tokens not counted."""
+        return self._recipe.batch * int(self._contexts.shape[1])
+
+    def step(self) -> float:
+        """Learn from the next batch and return its loss; BadInput when that is not a number."""
+        done = len(self.losses)
+        for group in self._adam.param_groups:
+            group["lr"] = self._recipe.lr * schedule(done, self.steps)
+        loss = next_token_loss(self.model, self._contexts[self._batch(done)])
+        torch.autograd.backward(loss)
+        torch.nn.utils.clip_grad_norm_(self._parameters, _CLIP)
+        self._adam.step()
+        self._adam.zero_grad()
+        self.losses.append(float(loss.detach()))
+        if not math.isfinite(self.losses[-1]):
+            what = f"the subject's loss is {self.losses[-1]:g} at step {done + 1} with lr = {self._recipe.lr:g}"
+            raise BadInput(what, "lower subject.train.lr")
+        return self.losses[-1]
+
+    def save(self, path: Path, made_of: str) -> None:
+        """Write weights, moments and losses to `path`, whole or not at all, with a name for what they are made of."""
+        tensors = {"losses": torch.tensor(self.losses, dtype=torch.float64)}
+        for place, parameter in enumerate(self._parameters):
+            tensors[f"{place}.weight"] = parameter.detach().contiguous()
+            for name in _MOMENTS:
+                tensors[f"{place}.{name}"] = self._adam.state[parameter][name]
+        with atomic_path(path) as temporary:
+            save_file(tensors, temporary, {"made_of": made_of})
+
+    def restore(self, path: Path, made_of: str) -> bool:
+        """Continue from what `save` wrote there; False, and nothing is changed, when that is not made of the same."""
+        try:
+            with safe_open(path, framework="pt", device=str(self.model.device)) as file:
+                if (file.metadata() or {}).get("made_of") != made_of:
+                    return False
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+        except (OSError, SafetensorError):
+            return False
+        self.losses = tensors["losses"].tolist()
+        for place, parameter in enumerate(self._parameters):
+            with torch.no_grad():
+                parameter.copy_(tensors[f"{place}.weight"])
+            step = torch.tensor(float(len(self.losses)), device=parameter.device)
+            moments = {name: tensors[f"{place}.{name}"] for name in _MOMENTS}
+            self._adam.state[parameter] = {"step": step, **moments}
+        return True
+
+    def _batch(self, step: int) -> Int[np.ndarray, " context"]:
+        """Places of a step's contexts: every pass has an order of its own, which depends on nothing before it."""
+        number, place = divmod(step, self._per_pass)
+        if self._order[0] != number:
+            self._order = number, rng_of(self._seed, "pass", number).permutation(len(self._contexts))
+        return self._order[1][place * self._recipe.batch : (place + 1) * self._recipe.batch]
+
+
+def complete(
+    making: Making, checkpoint: Path, made_of: str, every: float, progress: Callable[[float], None] | None = None
+) -> None:
+    """Do the steps that are left, and save to `checkpoint` whenever `every` seconds have gone by.
+
+    `progress` is called with the loss after every step.
+    """
+    saved = time.monotonic()
+    while len(making.losses) < making.steps:
+        loss = making.step()
+        if progress is not None:
+            progress(loss)
+        if time.monotonic() - saved >= every:
+            making.save(checkpoint, made_of)
+            saved = time.monotonic()
+
+
+def schedule(done: int, steps: int) -> float:
+    """Factor of the learning rate after `done` of `steps` steps: a linear rise, then a cosine to a tenth."""
+    rise = max(round(WARM_UP * steps), 1)
+    if done < rise:
+        return (done + 1) / rise
+    return LAST + (1 - LAST) * 0.5 * (1 + math.cos(math.pi * (done - rise) / max(steps - rise, 1)))
+
+
+def next_token_loss(model: GPT2LMHeadModel, contexts: Int[np.ndarray, "batch context"]) -> Float[torch.Tensor, ""]:
+    """Mean loss in nats per token of contexts, each token predicted from the start token and those before it."""
+    ids = torch.as_tensor(contexts, dtype=torch.long, device=model.device)
+    before = torch.nn.functional.pad(ids[:, :-1], (1, 0), value=START)
+    with torch.autocast(model.device.type, dtype=torch.bfloat16, enabled=model.device.type == "cuda"):
+        logits = model(input_ids=before, use_cache=False).logits
+    return torch.nn.functional.cross_entropy(logits.flatten(0, 1).float(), ids.flatten())
+
+
+def held_out_loss(model: GPT2LMHeadModel, contexts: Int[np.ndarray, "_ context"]) -> float:
+    """The mean loss over any number of contexts, in evaluation mode."""
+    model.train(False)
+    with torch.inference_mode():
+        parts = [float(next_token_loss(model, part)) * len(part) for part in _parts(contexts)]
+    return sum(parts) / len(contexts)
+
+
+def _parts(contexts: Int[np.ndarray, "_ context"]) -> Iterator[Int[np.ndarray, "_ context"]]:
+    for begin in range(0, len(contexts), _READ_AT_ONCE):
+        yield contexts[begin : begin + _READ_AT_ONCE]

@@ -1,0 +1,1 @@
+"""What the benchmarks share: environments of the rivals, worker processes, the machine, tables."""
