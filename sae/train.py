@@ -143,7 +143,7 @@ def _read(path: Path, plan: str) -> dict[str, Tensor] | None:
     except (OSError, SafetensorError) as error:
         raise SaeError(f"checkpoint {path} can't be read ({error})", "remove it to train from the start") from error
     if found != plan:
-        raise SaeError(f"checkpoint {path} is of another plan (recipe, vectors, seed or threads)", "remove it")
+        raise SaeError(f"checkpoint {path} is of another plan (recipe, vectors, seed or processes)", "remove it")
     return state
 
 
