@@ -11,12 +11,14 @@ import argparse
 import json
 import os
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import platformdirs
 from common.machine import cores, machine, sentence
 from saes.contestants import EVERYBODY, OURS
 from saes.crew import Crew
+from saes.feeding import feeding_share
 from saes.speed import ARCHITECTURES, Measured, Setting, as_json, goals, heading, measure, table
 
 _WIDTHS = (4096, 16_384, 65_536)
@@ -38,6 +40,8 @@ def main() -> int:
             for entry, reason in sizes[-1].absent.items():
                 print(f"{entry.architecture}, {entry.name}: NOT MEASURED: {reason}")
             print()
+    feeding = feeding_share(_setting(arguments, arguments.width[0]), 8 if arguments.quick else 32)
+    print(f"{feeding.sentence()} (autointerp, M={arguments.width[0]:,})\n")
     chosen = [contestant for contestant in EVERYBODY if contestant.name in arguments.only]
     for contestant in chosen:
         print(f"{contestant.name}: {contestant.how}")
@@ -55,6 +59,7 @@ def main() -> int:
             "sizes": [as_json(one) for one in sizes],
             "how": {contestant.name: contestant.how for contestant in chosen},
             "lacking": lacking,
+            "feeding": asdict(feeding),
         }
         Path(arguments.json).write_text(json.dumps(results, indent=2) + "\n")
     asked = OURS.name not in arguments.only

@@ -43,10 +43,16 @@ class SparseCode(Code):
     @staticmethod
     def of_positions(dense: Float[Tensor, "vector latent"], positions: Int[Tensor, " active"]) -> SparseCode:
         """A code out of the entries at ascending flat `positions` of a dense matrix."""
-        vectors, width = dense.shape
+        return SparseCode.at_positions(positions, dense.reshape(-1)[positions], *dense.shape)
+
+    @staticmethod
+    def at_positions(
+        positions: Int[Tensor, " active"], values: Float[Tensor, " active"], vectors: int, width: int
+    ) -> SparseCode:
+        """A code with these values at ascending flat `positions` of a matrix of this shape."""
         rows = torch.div(positions, width, rounding_mode="floor")
         starts = _bounds(rows, vectors)
-        return SparseCode(starts, (positions - rows * width).to(torch.int32), dense.reshape(-1)[positions], width)
+        return SparseCode(starts, (positions - rows * width).to(torch.int32), values, width)
 
     @staticmethod
     def of_dense(dense: Float[Tensor, "vector latent"]) -> SparseCode:

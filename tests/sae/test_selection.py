@@ -25,18 +25,27 @@ def positions_by_sorting(flat: torch.Tensor, count: int) -> list[int]:
 @pytest.mark.parametrize("length", [2000, 2003])
 def test_largest_equal_sorting(count: int, shift: float, length: int) -> None:
     flat = torch.randn(length, generator=torch.Generator().manual_seed(count)) + shift
-    assert positions_of_largest(flat, count, ALONE).tolist() == positions_by_sorting(flat, count)
+    expected = positions_by_sorting(flat, count)
+    for guess in (
+        0.0,
+        float(flat.max()),
+        float(flat.median()),
+        0.95 * float(flat[expected].min()) if expected else 0.1,
+    ):
+        positions, values = positions_of_largest(flat, count, ALONE, guess)
+        assert positions.tolist() == expected, guess
+        assert torch.equal(values, flat[positions])
 
 
 def test_a_misleading_sample_costs_time_only() -> None:
     flat = torch.rand(6100, generator=torch.Generator().manual_seed(0))
     flat[::61] += 10  # what is sampled is far above the rest
-    assert positions_of_largest(flat, 500, ALONE).tolist() == positions_by_sorting(flat, 500)
+    assert positions_of_largest(flat, 500, ALONE)[0].tolist() == positions_by_sorting(flat, 500)
 
 
 def test_ties_at_the_threshold_are_all_kept() -> None:
     flat = torch.tensor([1.0, 2.0, 2.0, 2.0, 3.0])
-    assert positions_of_largest(flat, 2, ALONE).tolist() == [1, 2, 3, 4]
+    assert positions_of_largest(flat, 2, ALONE)[0].tolist() == [1, 2, 3, 4]
 
 
 def test_batchtopk_spends_latents_where_they_are_large() -> None:
