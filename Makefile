@@ -34,7 +34,7 @@ test: $(VENV)/installed-test lint
 	$(BIN)/python -m pytest -n auto --dist worksteal
 
 unit: $(VENV)/installed-test
-	$(BIN)/python -m pytest -n auto --dist worksteal -m "not pipeline"
+	$(BIN)/python -m pytest -n auto --dist worksteal -m "not pipeline and not slow"
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info

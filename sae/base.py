@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from sae.sparse import SparseCode
+from sae.codes.sparse import SparseCode
 
 
 @dataclass(frozen=True, eq=False)

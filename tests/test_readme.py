@@ -23,8 +23,8 @@ from autointerp.tables import read_table
 from autointerp.verify import verify
 from sae.checkpoint import save
 from sae.recipe import Recipe
-from sae.train import train
-from sae.vectors import MemoryVectors
+from sae.streams.vectors import MemoryVectors
+from sae.training.train import train
 from tests.llm.doubles import Reply, Server, message, serve
 from tests.llm.misbehaving import Body, answer_body, draw
 from tests.run.served import brain

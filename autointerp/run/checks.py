@@ -16,7 +16,7 @@ from autointerp.run.explaining import check_explain
 from autointerp.simulate.registry import Needs, check_simulator, needs_of
 from autointerp.study import Llm, Study
 from sae.errors import SaeError
-from sae.loggers import check_loggers
+from sae.training.loggers import check_loggers
 
 
 def used_llms(study: Study) -> dict[str, Llm]:

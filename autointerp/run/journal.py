@@ -7,8 +7,8 @@ from pathlib import Path
 
 from autointerp.progress import Bar, say
 from autointerp.study import Training
-from sae.loggers import Loggers, open_loggers
-from sae.trainer import TrainState
+from sae.training.loggers import Loggers, open_loggers
+from sae.training.trainer import TrainState
 
 _NOTED = 2
 """SAEs whose figures fit beside the bar."""

@@ -19,9 +19,9 @@ from autointerp.study import Sae, SaeTraining, Study
 from autointerp.subject.forward import Subject
 from sae.checkpoint import load, read_metadata, save
 from sae.errors import SaeError
-from sae.train import Checkpoints, train_together
-from sae.trainer import Trained, TrainState
-from sae.vectors import VectorSource
+from sae.streams.vectors import VectorSource
+from sae.training.train import Checkpoints, train_together
+from sae.training.trainer import Trained, TrainState
 
 _CHECKPOINTS = Path("work") / "training"
 

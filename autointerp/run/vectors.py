@@ -18,9 +18,9 @@ from autointerp.progress import bar
 from autointerp.records import Split
 from autointerp.run.paths import TRAIN
 from autointerp.study import Study
-from sae.live import LiveVectors
-from sae.parallel import Peers
-from sae.shards import ShardReader, ShardWriter
+from sae.streams.live import LiveVectors
+from sae.streams.shards import ShardReader, ShardWriter
+from sae.training.parallel import Peers
 
 SHARDS = Path("work") / "vectors"
 """By path in the run folder; a folder per hook."""

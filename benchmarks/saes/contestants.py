@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from common.environments import Environment, pinned
 
-from sae.registry import TRAINABLE
+from sae.architectures.registry import TRAINABLE
 
 ARCHITECTURES = tuple(TRAINABLE)
 """All of ours: a new one appears by itself."""
@@ -61,7 +61,7 @@ _ONE = ("",)
 _COMMON = dict.fromkeys(("standard", "gated", "jumprelu", "topk", "batchtopk", "matryoshka"), _ONE)
 _TORCH = pinned("torch")
 
-OURS = Contestant("autointerp", "ours", "sae.train.Trainer.step", dict.fromkeys(ARCHITECTURES, _ONE))
+OURS = Contestant("autointerp", "ours", "sae.training.trainer.Trainer.step", dict.fromkeys(ARCHITECTURES, _ONE))
 SAE_LENS = Contestant(
     "SAELens",
     "sae_lens",

@@ -12,8 +12,8 @@ from pathlib import Path
 import torch
 
 from sae.recipe import Recipe
-from sae.shards import ShardReader, ShardWriter
-from sae.trainer import Trainer
+from sae.streams.shards import ShardReader, ShardWriter
+from sae.training.trainer import Trainer
 from saes.speed import Setting
 
 _PER_SHARD = 8192

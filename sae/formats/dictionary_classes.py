@@ -9,14 +9,14 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from sae.architectures.gated import GatedSae
+from sae.architectures.jumprelu import JumpReluSae
+from sae.architectures.standard import StandardSae
+from sae.architectures.topk import TopKSae
 from sae.base import SparseAutoencoder
 from sae.errors import SaeError
 from sae.formats.equivalent import fold_decoder_lengths, has_unit_decoder, with_centring
 from sae.formats.reading import active_latents
-from sae.gated import GatedSae
-from sae.jumprelu import JumpReluSae
-from sae.standard import StandardSae
-from sae.topk import TopKSae
 
 _INPUT, _DICT = ("activation_dim",), ("dict_size",)
 _LINEAR = {"encoder.weight": _DICT + _INPUT, "decoder.weight": _INPUT + _DICT}

@@ -10,8 +10,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from sae.architectures.gated import GatedSae
 from sae.base import SparseAutoencoder
-from sae.gated import GatedSae
 
 
 def with_centring(sae: SparseAutoencoder, subtract: bool) -> SparseAutoencoder:

@@ -15,13 +15,13 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from sae.architectures.registry import loadable
 from sae.base import SparseAutoencoder
 from sae.errors import SaeError
 from sae.formats.base import Files, Format
 from sae.formats.equivalent import fold_decoder_lengths
 from sae.formats.reading import Shapes, read_safetensors, shapes_of
 from sae.formats.saelens_config import SaeLensConfig, read_config
-from sae.registry import loadable
 
 LAYOUT_VERSION = "6.54.0"
 """Version of SAELens whose layout is written; readers take a file without one, or under 6.0, for an older layout."""

@@ -15,12 +15,12 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from sae.architectures.topk import TopKSae
 from sae.base import SparseAutoencoder
 from sae.errors import SaeError
 from sae.formats.base import Files, Format
 from sae.formats.equivalent import has_unit_decoder, with_centring
 from sae.formats.reading import Shapes, active_latents, read_object, read_safetensors, shapes_of, size
-from sae.topk import TopKSae
 
 _SHAPES: Mapping[str, tuple[str, ...]] = {
     "encoder.weight": ("num_latents", "d_in"),

@@ -22,9 +22,9 @@ from autointerp.run.loss_recovered import NOT_WORSE
 from autointerp.study_file import dump_study
 from autointerp.subject.forward import open_subject
 from autointerp.subject.splicing import Splicing
+from sae.architectures.registry import loadable
 from sae.base import SparseAutoencoder
 from sae.checkpoint import save
-from sae.registry import loadable
 from tests.small import HOOK, small_study
 from tests.tiny import NEURONS, WIDTH
 

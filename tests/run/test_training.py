@@ -28,7 +28,7 @@ from autointerp.run.vectors import SHARDS, live_vectors, read_shards, write_shar
 from autointerp.study import Study
 from autointerp.study_file import dump_study, parse_study
 from autointerp.subject.forward import Subject, open_subject
-from sae.trainer import TrainState
+from sae.training.trainer import TrainState
 from tests.small import HOOK, small_settings
 
 OTHER = "layers.2.resid"

@@ -6,14 +6,15 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from sae import dense, jumprelu
+from sae.architectures import jumprelu
+from sae.architectures.registry import TRAINABLE, trainable
+from sae.architectures.standard import geometric_median
+from sae.codes import dense
 from sae.errors import SaeError
-from sae.forward import Forward
-from sae.parallel import Peers
 from sae.recipe import Recipe
-from sae.registry import TRAINABLE, trainable
-from sae.standard import geometric_median
-from sae.weights import Weights, drop_parallel_gradient, gradient_of, rescale_decoder
+from sae.training.forward import Forward
+from sae.training.parallel import Peers
+from sae.training.weights import Weights, drop_parallel_gradient, gradient_of, rescale_decoder
 from tests.sae.twins import twin
 
 VECTORS, D_IN, WIDTH, K = 40, 12, 32, 4

@@ -20,8 +20,8 @@ import sae.hub
 from sae.checkpoint import load, read_metadata, save
 from sae.errors import SaeError
 from sae.recipe import Recipe
-from sae.train import train
-from sae.vectors import MemoryVectors
+from sae.streams.vectors import MemoryVectors
+from sae.training.train import train
 from tests.sae.planted import planted
 
 FIXTURES = Path(__file__).parent / "fixtures" / "saelens"

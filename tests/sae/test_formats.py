@@ -17,14 +17,14 @@ from safetensors.torch import load_file, save_file
 from torch.testing import assert_close
 
 import sae.hub
+from sae.architectures.gated import GatedSae
+from sae.architectures.jumprelu import JumpReluSae
+from sae.architectures.standard import StandardSae
+from sae.architectures.topk import TopKSae
 from sae.checkpoint import load, read_metadata, save
 from sae.convert import convert
 from sae.errors import SaeError
 from sae.formats.equivalent import with_centring
-from sae.gated import GatedSae
-from sae.jumprelu import JumpReluSae
-from sae.standard import StandardSae
-from sae.topk import TopKSae
 from tests.sae.written import FIXTURES, METADATA, RECORD, SOURCES, source, write
 
 READ = {

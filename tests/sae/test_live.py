@@ -13,12 +13,12 @@ import pytest
 import torch
 
 from sae.errors import SaeError
-from sae.live import LiveVectors
 from sae.recipe import Recipe
-from sae.shards import ShardReader, ShardWriter
-from sae.train import Checkpoints, train_together
-from sae.trainer import Trained
-from sae.vectors import MemoryVectors, VectorSource
+from sae.streams.live import LiveVectors
+from sae.streams.shards import ShardReader, ShardWriter
+from sae.streams.vectors import MemoryVectors, VectorSource
+from sae.training.train import Checkpoints, train_together
+from sae.training.trainer import Trained
 from tests.sae.planted import planted
 from tests.sae.test_resume import assert_equal
 
@@ -132,7 +132,7 @@ import sys
 from pathlib import Path
 import torch
 torch.set_num_threads(1)
-from sae.train import Checkpoints
+from sae.training.train import Checkpoints
 from tests.sae.test_live import trained
 trained(Checkpoints(Path(sys.argv[1]), 0.0), lambda states: print(states["standard"].step, flush=True))
 print("done", flush=True)

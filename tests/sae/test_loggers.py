@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from sae.errors import SaeError
-from sae.loggers import check_loggers, open_loggers
-from sae.trainer import TrainState
+from sae.training.loggers import check_loggers, open_loggers
+from sae.training.trainer import TrainState
 
 
 def state(step: int, steps: int = 10) -> TrainState:

@@ -15,13 +15,13 @@ import torch.distributed as dist
 from safetensors.torch import load_file, save_file
 from torch.testing import assert_close
 
-from sae.live import LiveVectors
-from sae.parallel import Peers
 from sae.recipe import Recipe
-from sae.resampling import Draw
-from sae.train import Checkpoints, train_together
-from sae.trainer import TrainState
-from sae.vectors import MemoryVectors, VectorSource
+from sae.streams.live import LiveVectors
+from sae.streams.vectors import MemoryVectors, VectorSource
+from sae.training.parallel import Peers
+from sae.training.resampling import Draw
+from sae.training.train import Checkpoints, train_together
+from sae.training.trainer import TrainState
 from tests.sae.planted import planted
 
 _SHARED = {"width": 96, "batch": 64}

@@ -15,10 +15,10 @@ import torch
 
 from sae.errors import SaeError
 from sae.recipe import Recipe
-from sae.shards import ShardReader, ShardWriter
-from sae.train import Checkpoints, Trained, train_together
-from sae.trainer import TrainState
-from sae.vectors import MemoryVectors
+from sae.streams.shards import ShardReader, ShardWriter
+from sae.streams.vectors import MemoryVectors
+from sae.training.train import Checkpoints, Trained, train_together
+from sae.training.trainer import TrainState
 from tests.sae.planted import planted
 
 RECIPES = {
@@ -67,8 +67,8 @@ import sys, time
 from pathlib import Path
 import torch
 torch.set_num_threads(1)
-from sae.shards import ShardReader
-from sae.train import Checkpoints, train_together
+from sae.streams.shards import ShardReader
+from sae.training.train import Checkpoints, train_together
 from tests.sae.test_resume import RECIPES
 
 def slowly(states):

@@ -19,8 +19,8 @@ from torch.testing import assert_close
 from sae.base import SparseAutoencoder
 from sae.checkpoint import save
 from sae.recipe import Recipe
-from sae.train import train
-from sae.vectors import MemoryVectors
+from sae.streams.vectors import MemoryVectors
+from sae.training.train import train
 from tests.sae.planted import planted
 from tests.sae.written import FIXTURES, METADATA, SOURCES, source
 

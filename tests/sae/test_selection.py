@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 
-from sae.batchtopk import BatchTopK, positions_of_largest
+from sae.architectures.batchtopk import BatchTopK, positions_of_largest
+from sae.architectures.topk import TopK
 from sae.errors import SaeError
-from sae.parallel import Peers
 from sae.recipe import Recipe
-from sae.topk import TopK
+from sae.training.parallel import Peers
 
 ALONE = Peers()
 

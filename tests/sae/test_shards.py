@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from sae.errors import SaeError
-from sae.shards import MANIFEST, ShardReader, ShardWriter
-from sae.vectors import MemoryVectors, VectorSource
+from sae.streams.shards import MANIFEST, ShardReader, ShardWriter
+from sae.streams.vectors import MemoryVectors, VectorSource
 
 ABOUT = {"subject": "tiny", "hook": "layers.0.resid"}
 

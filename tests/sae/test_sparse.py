@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.testing import assert_close
 
-from sae.dense import DenseCode
-from sae.sparse import SparseCode
+from sae.codes.dense import DenseCode
+from sae.codes.sparse import SparseCode
 
 
 @st.composite

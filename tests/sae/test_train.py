@@ -12,10 +12,10 @@ from torch.testing import assert_close
 from sae.errors import SaeError
 from sae.evaluate import evaluate
 from sae.recipe import Recipe
-from sae.schedule import penalty, rate
-from sae.train import train
-from sae.trainer import INPUT_RMS, Trained, Trainer, TrainState
-from sae.vectors import MemoryVectors
+from sae.streams.vectors import MemoryVectors
+from sae.training.schedule import penalty, rate
+from sae.training.train import train
+from sae.training.trainer import INPUT_RMS, Trained, Trainer, TrainState
 from tests.sae.planted import max_cosines, planted
 
 ARCHITECTURES = ["topk", "batchtopk"]
@@ -76,7 +76,7 @@ def test_the_scale_of_the_vectors_is_folded_in(architecture: str) -> None:
 def test_dead_latents_come_back(revival: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """Latents that always lose against the others are revived; without the auxiliary loss they stay dead."""
     if not revival:
-        monkeypatch.setattr("sae.revival.WEIGHT", 0.0)
+        monkeypatch.setattr("sae.architectures.revival.WEIGHT", 0.0)
     vectors, _ = planted(4096, d_in=16, atoms=60, active=4, seed=4)
     trainer = Trainer(Recipe("topk", width=64, k=4, batch=256, lr=3e-3), vectors, steps=320, seed=0)
     trainer._weights.encoder[:32] *= 0.01

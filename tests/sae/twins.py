@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sae.jumprelu import _BANDWIDTH
-from sae.matryoshka import group_bounds
+from sae.architectures.jumprelu import _BANDWIDTH
+from sae.architectures.matryoshka import group_bounds
 from sae.recipe import Recipe
 
 Parameters = dict[str, Tensor]

@@ -7,7 +7,7 @@ from importlib.metadata import version
 import torch
 
 from sae.recipe import Recipe
-from sae.trainer import Trainer
+from sae.training.trainer import Trainer
 from saes.groups import GROUPS
 from saes.job import Job
 from saes.serving import Learnt, serve

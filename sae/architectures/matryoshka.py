@@ -10,13 +10,13 @@ from itertools import accumulate, pairwise
 
 import torch
 
-from sae.batchtopk import BatchTopK
+from sae.architectures.batchtopk import BatchTopK
+from sae.architectures.revival import revive
+from sae.architectures.topk import REVIVED
 from sae.errors import SaeError
-from sae.forward import Forward, Step
 from sae.recipe import Recipe
-from sae.revival import revive
-from sae.topk import REVIVED
-from sae.weights import Gradients
+from sae.training.forward import Forward, Step
+from sae.training.weights import Gradients
 
 
 class Matryoshka(BatchTopK):

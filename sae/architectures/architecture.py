@@ -9,9 +9,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from sae.base import SparseAutoencoder
-from sae.forward import Forward, Step
 from sae.recipe import Recipe
-from sae.weights import Weights
+from sae.training.forward import Forward, Step
+from sae.training.weights import Weights
 
 
 class Architecture(ABC):

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from sae.errors import SaeError
 from sae.files import atomic_file
-from sae.vectors import Batches, NumberedBatches, VectorSource, Window, shuffled_batches
+from sae.streams.vectors import Batches, NumberedBatches, VectorSource, Window, shuffled_batches
 
 MANIFEST = "manifest.json"
 _TENSOR = "vectors"

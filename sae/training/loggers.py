@@ -13,7 +13,7 @@ from typing import Any
 
 from sae.errors import SaeError
 from sae.files import atomic_file
-from sae.trainer import TrainState
+from sae.training.trainer import TrainState
 
 _COLUMNS = tuple(field.name for field in fields(TrainState))
 _AXIS, _CONSTANT = "step", "steps"

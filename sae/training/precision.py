@@ -8,9 +8,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from sae.forward import Product
 from sae.recipe import Recipe
-from sae.weights import Weights
+from sae.training.forward import Product
+from sae.training.weights import Weights
 
 _TRIALS = 5
 

@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from sae.code import Code
+from sae.codes.code import Code
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,10 +15,10 @@ from torch import Tensor
 
 from sae.errors import SaeError
 from sae.files import atomic_file
-from sae.parallel import Peers
 from sae.recipe import Recipe
-from sae.trainer import Trained, Trainer, TrainState
-from sae.vectors import Batches, VectorSource
+from sae.streams.vectors import Batches, VectorSource
+from sae.training.parallel import Peers
+from sae.training.trainer import Trained, Trainer, TrainState
 
 FIRST = 8
 """Batches that the scale and the decoder bias are estimated on."""

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from sae.architecture import Architecture
+from sae.architectures.architecture import Architecture
+from sae.architectures.batchtopk import BatchTopK
+from sae.architectures.gated import Gated, GatedSae
+from sae.architectures.jumprelu import JumpRelu, JumpReluSae
+from sae.architectures.matryoshka import Matryoshka
+from sae.architectures.standard import Standard, StandardSae
+from sae.architectures.topk import TopK, TopKSae
 from sae.base import SparseAutoencoder
-from sae.batchtopk import BatchTopK
 from sae.errors import SaeError
-from sae.gated import Gated, GatedSae
-from sae.jumprelu import JumpRelu, JumpReluSae
-from sae.matryoshka import Matryoshka
 from sae.recipe import Recipe
-from sae.standard import Standard, StandardSae
-from sae.topk import TopK, TopKSae
 
 TRAINABLE: Mapping[str, type[Architecture]] = {
     "batchtopk": BatchTopK,

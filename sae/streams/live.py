@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from sae.errors import SaeError
-from sae.vectors import Batches, VectorSource
+from sae.streams.vectors import Batches, VectorSource
 
 Open = Callable[[int], Iterator[Tensor]]
 """Gives a pass's chunks [vector, d_in] from that number on, counted from 0: the same ones every time."""

@@ -10,8 +10,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from sae.parallel import Peers
-from sae.weights import Weights
+from sae.training.parallel import Peers
+from sae.training.weights import Weights
 
 Product = Callable[[Tensor, Weights, Tensor], Tensor]
 """Gives centred x encoder^T + b_enc; its last argument is room for that."""

@@ -13,13 +13,13 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from sae.architectures.jumprelu import JumpReluSae
+from sae.architectures.topk import Selection
+from sae.codes.sparse import SparseCode, true_positions
 from sae.errors import SaeError
-from sae.jumprelu import JumpReluSae
-from sae.parallel import Peers
 from sae.recipe import Recipe
-from sae.sparse import SparseCode, true_positions
-from sae.topk import Selection
-from sae.weights import Weights, folded
+from sae.training.parallel import Peers
+from sae.training.weights import Weights, folded
 
 _STRIDE = 61
 # One pre-activation in this many is looked at to bound the threshold from below; prime, so that a sample runs through

@@ -9,9 +9,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from sae.forward import Forward
-from sae.sparse import SparseCode, largest_per_row
-from sae.weights import Gradients
+from sae.codes.sparse import SparseCode, largest_per_row
+from sae.training.forward import Forward
+from sae.training.weights import Gradients
 
 WEIGHT = 1 / 32
 """Factor of the auxiliary loss (Gao et al.)."""

@@ -13,8 +13,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from sae.parallel import Peers
-from sae.weights import Weights
+from sae.training.parallel import Peers
+from sae.training.weights import Weights
 
 _SHARE_OF_LIVE = 0.2
 

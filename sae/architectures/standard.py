@@ -10,11 +10,11 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from sae.architecture import Architecture
+from sae.architectures.architecture import Architecture
 from sae.base import SparseAutoencoder
-from sae.dense import code_where
-from sae.forward import Forward, Step
-from sae.weights import Gradients, Weights, folded
+from sae.codes.dense import code_where
+from sae.training.forward import Forward, Step
+from sae.training.weights import Gradients, Weights, folded
 
 _MEDIAN_STEPS, _MEDIAN_DONE = 100, 1e-6
 
@@ -40,7 +40,7 @@ class StandardSae(SparseAutoencoder):
 
 
 class Standard(Architecture):
-    """Training with squared error and an L1 penalty; dead latents are given new weights (see `sae.resampling`).
+    """Training with squared error and an L1 penalty; dead latents are given new weights (see `resampling`).
 
     The recipe is that of the paper's appendix, from memory: b_dec starts at the geometric median, decoder rows have
     length 1, and their gradients lose the part along the row before Adam sees them. The loss is the paper's, mean

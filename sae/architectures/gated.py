@@ -10,11 +10,11 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from sae.architecture import Architecture
+from sae.architectures.architecture import Architecture
 from sae.base import SparseAutoencoder
-from sae.dense import code_where
-from sae.forward import Forward, Step
-from sae.weights import Gradients, Weights, folded, gradient_of
+from sae.codes.dense import code_where
+from sae.training.forward import Forward, Step
+from sae.training.weights import Gradients, Weights, folded, gradient_of
 
 
 @dataclass(frozen=True, eq=False)

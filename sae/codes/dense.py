@@ -8,8 +8,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from sae.code import Code
-from sae.sparse import SparseCode, true_positions
+from sae.codes.code import Code
+from sae.codes.sparse import SparseCode, true_positions
 
 _SPARSE_BELOW = 1 / 16
 """Share of active latents from which on the sparse products are slower than the dense ones, on a processor."""

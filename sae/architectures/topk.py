@@ -10,15 +10,15 @@ from typing import Any, ClassVar
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from sae.architecture import Architecture
+from sae.architectures.architecture import Architecture
+from sae.architectures.revival import revive
 from sae.base import SparseAutoencoder
+from sae.codes.sparse import SparseCode, largest_per_row
 from sae.errors import SaeError
-from sae.forward import Forward, Step
-from sae.parallel import Peers
 from sae.recipe import Recipe
-from sae.revival import revive
-from sae.sparse import SparseCode, largest_per_row
-from sae.weights import Gradients, Weights, folded
+from sae.training.forward import Forward, Step
+from sae.training.parallel import Peers
+from sae.training.weights import Gradients, Weights, folded
 
 
 @dataclass(frozen=True, eq=False)

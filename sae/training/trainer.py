@@ -1,4 +1,4 @@
-"""Training in single steps: one autoencoder, its counters and its state. The loop over a stream is in `sae.train`."""
+"""Training in single steps: one autoencoder, its counters and its state. The loop over a stream is in `train`."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from sae.architectures.registry import trainable
 from sae.base import SparseAutoencoder
 from sae.errors import SaeError
-from sae.forward import Forward, Step, silent_positions
-from sae.parallel import Peers
-from sae.precision import encoder_product
 from sae.recipe import Recipe
-from sae.registry import trainable
-from sae.resampling import Draw, resample
-from sae.schedule import penalty, rate
-from sae.weights import drop_parallel_gradient, gradient_of, rescale_decoder, start_weights
+from sae.training.forward import Forward, Step, silent_positions
+from sae.training.parallel import Peers
+from sae.training.precision import encoder_product
+from sae.training.resampling import Draw, resample
+from sae.training.schedule import penalty, rate
+from sae.training.weights import drop_parallel_gradient, gradient_of, rescale_decoder, start_weights
 
 INPUT_RMS = 0.25
 """Vectors are scaled so that their deviation from the mean has this root mean square per element."""

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from sae.code import Code
+from sae.codes.code import Code
 
 _ALL = slice(None)
 _ENCODER_START = 0.1
