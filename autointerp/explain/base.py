@@ -77,8 +77,8 @@ class PromptedCandidate:
     """From the answer's text to the explanation, or to why there is none; Unreadable: to be asked again."""
 
     def read(self, response: Response) -> str | Unscored | Unreadable:
-        """What the answer comes to."""
-        return self.parse(response.text)
+        """What the answer comes to; an empty one is asked for again, whatever it should say."""
+        return self.parse(response.text) if response.text.strip() else Unreadable("the answer is empty")
 
 
 Proposal = Candidate | PromptedCandidate | Unscored

@@ -19,7 +19,7 @@ from autointerp.explain.highlight import Highlight, marked, parse_explanation, s
 from autointerp.explain.phrase import MOST_WORDS, Phrase, parse_phrase
 from autointerp.explain.registry import BUILT_IN, method_names, open_explainer, open_explainers
 from autointerp.explain.words import LONGEST_WORD, top_words, word_of
-from autointerp.llm.request import Failure, Response, key
+from autointerp.llm.request import Failure, Request, Response, Unreadable, key
 from autointerp.records import Candidate, Context, Exemplar, Split, Unit, Unscored
 from autointerp.study import Llm
 from autointerp.study_file import parse_study
@@ -295,3 +295,9 @@ def test_an_explainer_that_continues_a_text_is_refused_for_a_provider_of_chats_b
         Phrase(Settings(Llm(provider="anthropic", model="m")))
     Phrase(Settings(Llm(provider="openai", model="m")))
     Highlight(Settings(Llm(provider="anthropic", model="m")))
+
+
+def test_an_empty_answer_is_asked_for_again_and_not_the_explainers_word_on_the_unit() -> None:
+    candidate = PromptedCandidate(Request((("user", "why"),), "m", 8, 0.7, 0), "highlight", "p", lambda text: text)
+    assert candidate.read(Response(" \n", 1, 1)) == Unreadable("the answer is empty")
+    assert candidate.read(Response("colours", 1, 1)) == "colours"
