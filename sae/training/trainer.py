@@ -110,7 +110,7 @@ class Trainer:
         self._recipe, self._steps, self._seed, self._done = recipe, steps, seed, 0
         self._curve = torch.zeros(steps, 3, dtype=torch.float64)  # loss, fvu, l0
         resample_at = recipe.resample if self._architecture.resamples else ()
-        self._resample_at = {round(share * steps) for share in resample_at}
+        self._resample_at = {round(share * steps) for share in resample_at} - {0}
         self._dead_after = self._patience() * recipe.batch
         self._draw: Draw | None = None
 

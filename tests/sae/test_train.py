@@ -132,3 +132,9 @@ def test_bad_recipes_are_named(changes: dict[str, int | float], message: str) ->
 def test_bad_vectors_are_named() -> None:
     with pytest.raises(SaeError, match="the spread of the first vectors is 0"):
         run("topk", torch.ones(1000, 8))
+
+
+def test_a_run_too_short_for_its_resampling_has_none() -> None:
+    vectors, _ = planted(640, d_in=8, atoms=10, active=2, seed=7)
+    recipe = Recipe("standard", width=16, batch=128, resample=(0.0256, 0.0512))
+    assert train(recipe, MemoryVectors(vectors), passes=1, seed=0).metrics.steps == 5
