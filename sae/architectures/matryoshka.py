@@ -29,7 +29,7 @@ class Matryoshka(BatchTopK):
 
     def step(self, forward: Forward) -> Step:
         """See Architecture. The error of each prefix is that of the one before, plus the group's decoding."""
-        code = self.select(forward.pre, forward.peers)
+        code = self.select(forward)
         decoder = forward.weights.decoder
         parts = [(slice(first, end), code.between(first, end)) for first, end in pairwise(self.bounds)]
         error = -forward.centred

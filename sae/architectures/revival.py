@@ -9,7 +9,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from sae.codes.sparse import SparseCode, largest_per_row
+from sae.architectures.largest import largest_per_vector
+from sae.codes.sparse import SparseCode
 from sae.training.forward import Forward
 from sae.training.weights import Gradients
 
@@ -35,6 +36,7 @@ def revive(forward: Forward, error: Float[Tensor, "vector d_in"], k: int, gradie
 
 
 def _dead_code(forward: Forward, k: int) -> SparseCode:
-    among = largest_per_row(forward.pre[:, forward.dead], k)
-    latents = forward.dead[among.latents.long()].to(torch.int32)
-    return SparseCode(among.starts, latents, among.values, forward.pre.shape[1])
+    dead = forward.dead
+    among = largest_per_vector(forward.blocks(dead), forward.weights.b_enc[dead], k)
+    latents = dead[among.latents.long()].to(torch.int32)
+    return SparseCode(among.starts, latents, among.values, forward.weights.width)

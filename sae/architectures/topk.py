@@ -11,13 +11,13 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from sae.architectures.architecture import Architecture
+from sae.architectures.largest import largest_per_vector
 from sae.architectures.revival import revive
 from sae.base import SparseAutoencoder
-from sae.codes.sparse import SparseCode, largest_per_row
+from sae.codes.sparse import SparseCode
 from sae.errors import SaeError
 from sae.recipe import Recipe
 from sae.training.forward import Forward, Step
-from sae.training.parallel import Peers
 from sae.training.weights import Gradients, Weights, folded
 
 
@@ -42,7 +42,8 @@ class TopKSae(SparseAutoencoder):
 
     def encode_sparse(self, x: Float[Tensor, "vector d_in"]) -> SparseCode:
         """See SparseAutoencoder. Every vector has k entries, some of which may be 0."""
-        return largest_per_row(self._affine(x, self.W_enc, self.b_enc), self.k)
+        centred = x - self.b_dec if self.apply_b_dec_to_input else x
+        return largest_per_vector([centred @ self.W_enc], self.b_enc, self.k)
 
     def encode_latents(
         self, x: Float[Tensor, "vector d_in"], latents: Int[Tensor, " chosen"]
@@ -64,30 +65,30 @@ class Selection(Architecture):
             raise SaeError(f"k = {recipe.k} active latents of width = {recipe.width}", "lower k or raise width")
 
     @abstractmethod
-    def select(self, pre: Float[Tensor, "vector latent"], peers: Peers) -> SparseCode:
+    def select(self, forward: Forward) -> SparseCode:
         """The code of a training batch. Entries that are not above 0 count as inactive."""
 
     def step(self, forward: Forward) -> Step:
         """With e = Z W_dec - c the loss is |e|^2 / |x - mean x|^2 (Gao et al. divide likewise), plus AuxK."""
-        code = self.select(forward.pre, forward.peers)
+        code = self.select(forward)
         decoder = forward.weights.decoder
         error = code.times(decoder, plus=forward.centred, plus_scale=-1.0)
-        slope = error * (2 / forward.variance)
         unexplained = forward.total_square(error) / forward.variance
+        slope = 2 / forward.variance  # of the loss, in errors: put to what is sparse
         gradients = Gradients(forward.weights, forward.centred)
-        gradients.decoding(code, slope)
-        gradients.encoding(code, code.sampled_product(slope, decoder))
+        gradients.decoding(code, error, factor=slope)
+        gradients.encoding(code, code.sampled_product(error, decoder).mul_(slope))
         loss = unexplained + revive(forward, error, REVIVED * self.recipe.k, gradients)
-        gradients.finish(slope.sum(dim=0))
+        gradients.finish(error.sum(dim=0) * slope)
         return Step(code.firings(), unexplained, loss)
 
 
 class TopK(Selection):
     """Training with a fixed number of active latents per vector."""
 
-    def select(self, pre: Float[Tensor, "vector latent"], peers: Peers) -> SparseCode:
+    def select(self, forward: Forward) -> SparseCode:
         """See Selection."""
-        return largest_per_row(pre, self.recipe.k)
+        return largest_per_vector(forward.blocks(), forward.weights.b_enc, self.recipe.k)
 
     def export(self, weights: Weights, scale: float) -> TopKSae:
         """See Architecture."""

@@ -8,14 +8,17 @@ gradient with regard to the active values is a product sampled at those places o
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import accumulate
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from sae.codes.code import Code
+from sae.codes.compiled import sorted_by_latent
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,18 +44,24 @@ class SparseCode(Code):
         return SparseCode(starts, latents.reshape(-1).to(torch.int32), values.reshape(-1), width)
 
     @staticmethod
-    def of_positions(dense: Float[Tensor, "vector latent"], positions: Int[Tensor, " active"]) -> SparseCode:
-        """A code out of the entries at ascending flat `positions` of a dense matrix."""
-        return SparseCode.at_positions(positions, dense.reshape(-1)[positions], *dense.shape)
+    def joined(codes: Sequence[SparseCode]) -> SparseCode:
+        """The vectors of one code after those of the other; at least one code, all of the same width."""
+        if len(codes) == 1:
+            return codes[0]
+        before = accumulate((code.latents.shape[0] for code in codes), initial=0)
+        starts = [code.starts[:-1] + first for code, first in zip(codes, before, strict=False)]
+        latents, values = torch.cat([code.latents for code in codes]), torch.cat([code.values for code in codes])
+        starts.append(torch.full_like(codes[0].starts[:1], latents.shape[0]))
+        return SparseCode(torch.cat(starts), latents, values, codes[0].width)
 
     @staticmethod
-    def at_positions(
-        positions: Int[Tensor, " active"], values: Float[Tensor, " active"], vectors: int, width: int
-    ) -> SparseCode:
-        """A code with these values at ascending flat `positions` of a matrix of this shape."""
+    def of_positions(dense: Float[Tensor, "vector latent"], positions: Int[Tensor, " active"]) -> SparseCode:
+        """A code out of the entries at ascending flat `positions` of a dense matrix."""
+        vectors, width = dense.shape
         rows = torch.div(positions, width, rounding_mode="floor")
         starts = _bounds(rows, vectors)
-        return SparseCode(starts, (positions - rows * width).to(torch.int32), values, width)
+        latents = (positions - rows * width).to(torch.int32)
+        return SparseCode(starts, latents, dense.reshape(-1)[positions], width)
 
     @staticmethod
     def of_dense(dense: Float[Tensor, "vector latent"]) -> SparseCode:
@@ -111,6 +120,8 @@ class SparseCode(Code):
 
     @cached_property
     def _by_latent(self) -> _ByLatent:
+        if self.latents.device.type == "cpu":
+            return _ByLatent(*sorted_by_latent(self.starts, self.latents, self.width))
         order = torch.argsort(self.latents, stable=True)
         return _ByLatent(order, _bounds(self.latents, self.width), self.rows[order])
 
@@ -138,6 +149,12 @@ class SparseCode(Code):
         """See Code."""
         return torch.bincount(self.rows, weights=self.values, minlength=self.vectors).to(self.values.dtype)
 
+    def where(self, kept: Bool[Tensor, " active"]) -> SparseCode:
+        """Some of the entries."""
+        before = torch.zeros(kept.shape[0] + 1, dtype=torch.int32, device=kept.device)
+        torch.cumsum(kept, 0, dtype=torch.int32, out=before[1:])
+        return SparseCode(before[self.starts], self.latents[kept], self.values[kept], self.width)
+
     def between(self, first: int, end: int) -> SparseCode:
         """The entries of latents `first` up to but not including `end`, which become 0, 1, ..."""
         inside = (self.latents >= first) & (self.latents < end)
@@ -152,12 +169,6 @@ class _ByLatent:
     order: Int[Tensor, " active"]
     starts: Int[Tensor, " bound"]
     rows: Int[Tensor, " active"]
-
-
-def largest_per_row(pre: Float[Tensor, "vector latent"], k: int) -> SparseCode:
-    """The k largest of each row, negative ones as 0."""
-    values, latents = pre.topk(k, dim=1, sorted=False)
-    return SparseCode.of_rows(latents, values.relu_(), pre.shape[1])
 
 
 def true_positions(mask: Bool[Tensor, " entry"]) -> Int[Tensor, " true"]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -13,8 +13,25 @@ from torch import Tensor
 from sae.training.parallel import Peers
 from sae.training.weights import Weights
 
-Product = Callable[[Tensor, Weights, Tensor], Tensor]
-"""Gives centred x encoder^T + b_enc; its last argument is room for that."""
+Product = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""Gives vectors x rows^T; its last argument is room for that."""
+
+_BLOCK, _LEAST_VECTORS = 1 << 23, 1024
+# Entries of a block of products, and vectors that it has at least: small enough to be still in a processor's cache when
+# it is selected from, large enough for the product to be fast.
+
+
+class Room:
+    """Memory that is used again at every step, and made when it is first needed."""
+
+    def __init__(self, like: Tensor) -> None:
+        self._all = like.new_empty(0)
+
+    def matrix(self, rows: int, columns: int) -> Float[Tensor, "row column"]:
+        """Of this shape; it holds whatever the last one was left with."""
+        if self._all.shape[0] < rows * columns:
+            self._all = self._all.new_empty(rows * columns)
+        return self._all[: rows * columns].view(rows, columns)
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,8 +41,10 @@ class Forward:
     weights: Weights
     centred: Float[Tensor, "vector d_in"]
     """Scaled vectors less b_dec."""
-    pre: Float[Tensor, "vector latent"]
-    """Pre-activations, in a buffer of the trainer's: an architecture may write into it."""
+    product: Product
+    """How centred x encoder^T is made."""
+    room: Room
+    """For products."""
     dead: Int[Tensor, " dead"]
     """Latents that have long been silent."""
     penalty: float
@@ -38,6 +57,18 @@ class Forward:
     def vectors(self) -> int:
         """In the batch of all processes."""
         return self.centred.shape[0] * self.peers.size
+
+    @cached_property
+    def pre(self) -> Float[Tensor, "vector latent"]:
+        """Pre-activations, in the room for products: an architecture may write into it, and takes no blocks then."""
+        room = self.room.matrix(self.centred.shape[0], self.weights.width)
+        return self.product(self.centred, self.weights.encoder, room).add_(self.weights.b_enc)
+
+    def blocks(self, latents: Int[Tensor, " chosen"] | None = None) -> Iterator[Float[Tensor, "some latent"]]:
+        """centred x encoder^T, without b_enc, of some vectors after the other; a block is gone when the next comes."""
+        rows = self.weights.encoder if latents is None else self.weights.encoder[latents]
+        for part in torch.split(self.centred, max(_LEAST_VECTORS, _BLOCK // rows.shape[0])):
+            yield self.product(part, rows, self.room.matrix(part.shape[0], rows.shape[0]))
 
     @cached_property
     def variance(self) -> Float[Tensor, ""]:

@@ -9,48 +9,52 @@ from jaxtyping import Float
 from torch import Tensor
 
 from sae.recipe import Recipe
-from sae.training.forward import Product
+from sae.training.forward import Product, Room
 from sae.training.weights import Weights
 
 _TRIALS = 5
 
 
-def encoder_product(recipe: Recipe, weights: Weights, room: Float[Tensor, "vector latent"]) -> Product:
+def encoder_product(recipe: Recipe, weights: Weights, room: Room) -> Product:
     """The product as the recipe wants it. `auto` times both kinds on this GPU; on a processor it is 32-bit."""
-    product = {"float32": _single, "bfloat16": _half}.get(recipe.precision) or _faster(weights, room)
+    product = {"float32": _single, "bfloat16": _half}.get(recipe.precision) or _faster(recipe, weights, room)
     if recipe.compile:
         product = torch.compile(product)
     return product
 
 
 def _single(
-    centred: Float[Tensor, "vector d_in"], weights: Weights, room: Float[Tensor, "vector latent"]
+    vectors: Float[Tensor, "vector d_in"], rows: Float[Tensor, "latent d_in"], room: Float[Tensor, "vector latent"]
 ) -> Float[Tensor, "vector latent"]:
-    return torch.addmm(weights.b_enc, centred, weights.encoder.t(), out=room)
+    return torch.mm(vectors, rows.t(), out=room)
 
 
 def _half(
-    centred: Float[Tensor, "vector d_in"], weights: Weights, room: Float[Tensor, "vector latent"]
+    vectors: Float[Tensor, "vector d_in"], rows: Float[Tensor, "latent d_in"], room: Float[Tensor, "vector latent"]
 ) -> Float[Tensor, "vector latent"]:
-    product = torch.mm(centred.to(torch.bfloat16), weights.encoder.t().to(torch.bfloat16))
-    return torch.add(product, weights.b_enc, out=room)
+    return room.copy_(torch.mm(vectors.to(torch.bfloat16), rows.t().to(torch.bfloat16)))
 
 
-def _faster(weights: Weights, room: Float[Tensor, "vector latent"]) -> Product:
-    if room.device.type != "cuda" or not torch.cuda.is_bf16_supported():
+def _faster(recipe: Recipe, weights: Weights, room: Room) -> Product:
+    rows = weights.encoder
+    if rows.device.type != "cuda" or not torch.cuda.is_bf16_supported():
         return _single
-    centred = torch.zeros(room.shape[0], weights.encoder.shape[1], device=room.device)
-    return min((_single, _half), key=lambda product: _seconds(product, centred, weights, room))
+    vectors = torch.zeros(recipe.batch, rows.shape[1], device=rows.device)
+    products = room.matrix(recipe.batch, rows.shape[0])
+    return min((_single, _half), key=lambda product: _seconds(product, vectors, rows, products))
 
 
 def _seconds(
-    product: Product, centred: Float[Tensor, "vector d_in"], weights: Weights, room: Float[Tensor, "vector latent"]
+    product: Product,
+    vectors: Float[Tensor, "vector d_in"],
+    rows: Float[Tensor, "latent d_in"],
+    room: Float[Tensor, "vector latent"],
 ) -> float:
     best = float("inf")
     for _ in range(_TRIALS):
         torch.cuda.synchronize(room.device)
         start = time.perf_counter()
-        product(centred, weights, room)
+        product(vectors, rows, room)
         torch.cuda.synchronize(room.device)
         best = min(best, time.perf_counter() - start)
     return best

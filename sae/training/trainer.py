@@ -15,7 +15,7 @@ from sae.architectures.registry import trainable
 from sae.base import SparseAutoencoder
 from sae.errors import SaeError
 from sae.recipe import Recipe
-from sae.training.forward import Forward, Step, silent_positions
+from sae.training.forward import Forward, Room, Step, silent_positions
 from sae.training.parallel import Peers
 from sae.training.precision import encoder_product
 from sae.training.resampling import Draw, resample
@@ -104,7 +104,7 @@ class Trainer:
         self._adam = torch.optim.Adam(
             self._weights.all().values(), lr=recipe.lr, betas=_BETAS, eps=_EPSILON, fused=True
         )
-        self._room = torch.empty(recipe.batch // self._peers.size, recipe.width, device=self._device)
+        self._room = Room(self._weights.encoder)
         self._product = encoder_product(recipe, self._weights, self._room)
         self._silent = torch.zeros(recipe.width, dtype=torch.int64, device=self._device)
         self._recipe, self._steps, self._seed, self._done = recipe, steps, seed, 0
@@ -140,7 +140,8 @@ class Trainer:
         forward = Forward(
             weights,
             centred,
-            pre=self._product(centred, weights, self._room),
+            self._product,
+            self._room,
             dead=silent_positions(self._silent, self._dead_after),
             penalty=penalty(recipe, self._done, self._steps),
             length=self._length,

@@ -94,10 +94,16 @@ class Gradients:
         self._by_product = torch.zeros_like(weights.b_enc)
 
     def decoding(
-        self, code: Code, slope: Float[Tensor, "vector d_in"], latents: slice = _ALL, *, keep: bool = False
+        self,
+        code: Code,
+        slope: Float[Tensor, "vector d_in"],
+        latents: slice = _ALL,
+        *,
+        keep: bool = False,
+        factor: Float[Tensor, ""] | float = 1.0,
     ) -> None:
-        """The code was decoded by the decoder's rows `latents`; `slope`: the loss by what came out of it."""
-        code.accumulate(code.values, slope, gradient_of(self._weights.decoder)[latents], keep)
+        """The code was decoded by the decoder's rows `latents`; `factor` x `slope`: the loss by what came out of it."""
+        code.accumulate(code.values * factor, slope, gradient_of(self._weights.decoder)[latents], keep)
 
     def encoding(
         self, code: Code, by_product: Tensor, latents: slice = _ALL, *, keep: bool = False

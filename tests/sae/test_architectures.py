@@ -13,8 +13,8 @@ from sae.codes import dense
 from sae.errors import SaeError
 from sae.recipe import Recipe
 from sae.training.forward import Forward
-from sae.training.parallel import Peers
 from sae.training.weights import Weights, drop_parallel_gradient, gradient_of, rescale_decoder
+from tests.sae.forwards import forward_of
 from tests.sae.twins import twin
 
 VECTORS, D_IN, WIDTH, K = 40, 12, 32, 4
@@ -38,8 +38,7 @@ def random_weights(architecture: str, dtype: torch.dtype) -> Weights:
 
 def forward(weights: Weights, x: torch.Tensor, dead: list[int]) -> Forward:
     centred = x - weights.b_dec
-    pre = torch.addmm(weights.b_enc, centred, weights.encoder.t())
-    return Forward(weights, centred, pre, torch.tensor(dead, dtype=torch.int64), PENALTY, LENGTH, Peers())
+    return forward_of(weights, centred, dead=dead, penalty=PENALTY, length=LENGTH)
 
 
 @pytest.mark.parametrize("architecture", list(TRAINABLE))

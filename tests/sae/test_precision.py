@@ -12,9 +12,12 @@ from torch.testing import assert_close
 
 from sae.recipe import Recipe
 from sae.streams.vectors import MemoryVectors
+from sae.training import forward as forward_module
+from sae.training.forward import Room
 from sae.training.precision import encoder_product
 from sae.training.train import train
 from sae.training.weights import Weights
+from tests.sae.forwards import forward_of
 from tests.sae.planted import max_cosines, planted
 
 CENTRED = torch.randn(24, 16, generator=torch.Generator().manual_seed(0))
@@ -27,14 +30,34 @@ def weights() -> Weights:
 
 @pytest.mark.parametrize(("precision", "tolerance"), [("float32", 1e-5), ("auto", 1e-5), ("bfloat16", 0.1)])
 def test_the_product_is_what_it_should_be_to_its_precision(precision: str, tolerance: float) -> None:
-    w, room = weights(), torch.empty(24, 40)
-    product = encoder_product(Recipe(precision=precision), w, room)  # type: ignore[arg-type]
-    expected = (CENTRED.double() @ w.encoder.double().t() + w.b_enc.double()).float()
-    found = product(CENTRED, w, room)
+    w = weights()
+    product = encoder_product(Recipe(precision=precision), w, Room(w.encoder))  # type: ignore[arg-type]
+    expected = (CENTRED.double() @ w.encoder.double().t()).float()
+    room = torch.empty(24, 40)
+    found = product(CENTRED, w.encoder, room)
     assert_close(found, expected, rtol=0, atol=tolerance)
     assert found.data_ptr() == room.data_ptr(), "no room is taken anew at every step"
     if precision == "bfloat16":
         assert float((found - expected).abs().max()) > 1e-3, "it is less precise indeed"
+
+
+def test_room_is_taken_once_and_again_only_for_more() -> None:
+    room = Room(torch.empty(1, dtype=torch.float64))
+    first = room.matrix(6, 4)
+    assert first.dtype == torch.float64
+    assert room.matrix(2, 12).data_ptr() == first.data_ptr() == room.matrix(1, 3).data_ptr()
+    assert room.matrix(5, 5).shape == (5, 5)
+
+
+@pytest.mark.parametrize("chosen", [None, torch.tensor([7, 0, 39])])
+def test_blocks_are_the_product_piece_by_piece(chosen: torch.Tensor | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(forward_module, "_LEAST_VECTORS", 5)
+    monkeypatch.setattr(forward_module, "_BLOCK", 1)
+    w = weights()
+    blocks = [block.clone() for block in forward_of(w, CENTRED).blocks(chosen)]
+    assert [block.shape[0] for block in blocks] == [5, 5, 5, 5, 4]
+    rows = w.encoder if chosen is None else w.encoder[chosen]
+    assert_close(torch.cat(blocks), CENTRED @ rows.t())
 
 
 def test_training_in_bfloat16_finds_what_was_planted() -> None:

@@ -1,0 +1,120 @@
+"""What is one pass over pre-activations here, and several in torch: selection, on the processor, by compiled loops.
+
+A pre-activation is a product plus its latent's bias, and is never stored. No result depends on the number of threads.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from importlib import import_module
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+_PER_THREAD = 1 << 18
+# Entries that are worth a thread.
+
+
+class Entries(NamedTuple):
+    """Some entries of a matrix, row after row: compressed sparse rows."""
+
+    starts: Int[Tensor, " bound"]
+    """Where each row's entries start; one more bound than there are rows."""
+    latents: Int[Tensor, " entry"]
+    values: Float[Tensor, " entry"]
+
+
+def entries_above(
+    product: Float[Tensor, "vector latent"], bias: Float[Tensor, " latent"], bound: float, each: float
+) -> Entries:
+    """The entries of product + bias that are above `bound`; `each`: how many are expected in a row."""
+    matrix, row = _arrays(product, bias)
+    vectors, width = matrix.shape
+    counts = np.zeros(vectors, dtype=np.int32)
+
+    def part(first: int, end: int) -> tuple[Any, Any]:
+        room = int(2 * each * (end - first)) + width
+        while True:
+            latents, values = np.empty(room, np.int32), np.empty(room, matrix.dtype)
+            found = _loops().above(matrix[first:end], row, matrix.dtype.type(bound), latents, values, counts[first:end])
+            if found >= 0:
+                return latents[:found], values[:found]
+            room = min(4 * room, (end - first + 1) * width)
+
+    parts = _in_parts(vectors, width, part)
+    starts = torch.zeros(vectors + 1, dtype=torch.int32)
+    starts[1:] = torch.from_numpy(counts).cumsum(0)
+    latents, values = (torch.from_numpy(np.concatenate(arrays)) for arrays in zip(*parts, strict=True))
+    return Entries(starts, latents, values)
+
+
+def largest_per_row(
+    product: Float[Tensor, "vector latent"], bias: Float[Tensor, " latent"], k: int
+) -> tuple[Tensor, Tensor]:
+    """Latents and values [vector, k] of the k largest entries of each row of product + bias, in no order."""
+    matrix, row = _arrays(product, bias)
+    vectors, width = matrix.shape
+    latents, values = np.empty((vectors, k), np.int32), np.empty((vectors, k), matrix.dtype)
+
+    def part(first: int, end: int) -> None:
+        _loops().largest(matrix[first:end], row, k, latents[first:end], values[first:end])
+
+    _in_parts(vectors, width, part)
+    return torch.from_numpy(latents), torch.from_numpy(values)
+
+
+def kth_largest(values: Float[Tensor, " entry"], k: int) -> float:
+    """The k-th largest of some values, of which there are at least so many; all of them numbers."""
+    one = values.numpy().copy()
+    return float(_loops().kth(one, np.empty_like(one), np.uint64(one.shape[0]), np.uint64(k)))
+
+
+def entries_from(entries: Entries, least: float) -> Entries:
+    """Those that are at least `least`."""
+    kept = Entries(*(torch.empty_like(part) for part in entries))
+    given, taken = [part.numpy() for part in entries], [part.numpy() for part in kept]
+    found = _loops().at_least(*given, given[-1].dtype.type(least), *taken)
+    return Entries(kept.starts, kept.latents[:found], kept.values[:found])
+
+
+def sorted_by_latent(
+    starts: Int[Tensor, " bound"], latents: Int[Tensor, " active"], width: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The entries of a code, latent after latent: their places in it, where each latent's start, and their vectors."""
+    entries = latents.numpy()
+    bounds = np.zeros(width + 1, np.int32)
+    order, vectors = np.empty_like(entries), np.empty_like(entries)
+    _loops().sort(starts.numpy(), entries, bounds, order, vectors)
+    return torch.from_numpy(order), torch.from_numpy(bounds), torch.from_numpy(vectors)
+
+
+@cache
+def _loops() -> ModuleType:
+    """Imported when they are first needed: that takes half a second."""
+    return import_module("sae.codes.loops")
+
+
+def _arrays(product: Tensor, bias: Tensor) -> tuple[Any, Any]:
+    return product.detach().contiguous().numpy(), bias.detach().contiguous().numpy()
+
+
+def _in_parts(vectors: int, width: int, part: Callable[[int, int], Any]) -> list[Any]:
+    """What `part` gives for each of as many ranges of vectors as there are threads, in order."""
+    # torch's own threads go on spinning for a while after a product, and would share their cores with as many of ours.
+    parts = max(1, min(torch.get_num_threads() // 2, vectors * width // _PER_THREAD))
+    bounds = [vectors * number // parts for number in range(parts + 1)]
+    others = [_threads(os.getpid()).submit(part, *bounds[number : number + 2]) for number in range(1, parts)]
+    return [part(*bounds[:2]), *(other.result() for other in others)]
+
+
+@cache
+def _threads(process: int) -> ThreadPoolExecutor:
+    """Of this process: a child that was forked has none of its parent's."""
+    return ThreadPoolExecutor(thread_name_prefix=f"sae-{process}")
