@@ -35,7 +35,9 @@ def main() -> int:
     with Crew(Path(arguments.cache).expanduser().resolve(), at_once=1) as crew:
         for width in arguments.width:
             rounds = arguments.rounds if width < _LARGE else min(arguments.rounds, 2)
-            sizes.append(measure(_setting(arguments, width), rounds, crew, arguments.only))
+            sizes.append(
+                measure(_setting(arguments, width), rounds, crew, arguments.only, every_way=not arguments.quick)
+            )
             print("\n".join((heading(sizes[-1]), table(sizes[-1]), *goals(sizes[-1]))), flush=True)
             for entry, reason in sizes[-1].absent.items():
                 print(f"{entry.architecture}, {entry.name}: NOT MEASURED: {reason}")
@@ -76,7 +78,7 @@ def _arguments() -> argparse.Namespace:
     cache = Path(os.environ.get("AUTOINTERP_CACHE") or platformdirs.user_cache_dir("autointerp")) / "benchmarks"
     names = [contestant.name for contestant in EVERYBODY]
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="the smallest width, one round of few steps")
+    parser.add_argument("--quick", action="store_true", help="smallest width, one round, few steps, defaults alone")
     parser.add_argument("--rounds", type=int, help="of every contestant (default 3; 2 from width 16,384 on)")
     parser.add_argument("--steps", type=int, help="measured per round (default 6; a third of it from width 16,384 on)")
     parser.add_argument("--width", type=int, nargs="+", help=f"latents (default {', '.join(map(str, _WIDTHS))})")

@@ -225,8 +225,12 @@ def test_a_worker_is_kept_and_comes_again_after_a_failure(tmp_path: Path) -> Non
         "answer(handle)\n"
     )
     with _worker(tmp_path, body) as worker:
+        worker.start()
+        for _ in range(2):
+            worker.ready(60)
         one = worker.ask({"do": "it"}, 60)
         assert worker.ask({"do": "it"}, 60) == one
+        worker.ready(60)
         with pytest.raises(Unavailable, match=r"^failed: ValueError: no such thing$"):
             worker.ask({"do": "fail"}, 60)
         assert worker.ask({"do": "it"}, 60) != one

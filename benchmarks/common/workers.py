@@ -21,7 +21,7 @@ from typing import Any
 from common.environments import Unavailable
 
 _ROOT = Path(__file__).parents[1]
-_MARK = "outcome "
+_MARK, _READY = "outcome ", "ready"
 _EXCEPTION = re.compile(r"[\w.]+(Error|Exception|Interrupt)\b")
 """How the line of a traceback starts that says what went wrong."""
 _LONGEST_REASON = 300
@@ -31,6 +31,7 @@ _QUIET = {"CUDA_VISIBLE_DEVICES": "", "HF_HUB_OFFLINE": "1", "WANDB_MODE": "disa
 
 def answer(handle: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
     """The child's side: do jobs until the parent has no more. An error ends the process; the parent reports it."""
+    print(_READY, flush=True)
     for line in sys.stdin:
         print(_MARK + json.dumps(handle(json.loads(line))), flush=True)
 
@@ -41,7 +42,22 @@ class Worker:
     def __init__(self, python: Path, module: str) -> None:
         self._command = [str(python), "-m", module]
         self._process: subprocess.Popen[str] | None = None
+        self._ready = False
         self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed with the worker
+
+    def start(self) -> None:
+        """Begin with the imports, without waiting for them; `ready` does."""
+        self._started()
+
+    def ready(self, seconds: float) -> None:
+        """Wait until the imports are done, or have failed: then the first job tells why."""
+        process = self._started()
+        assert process.stdout is not None
+        if not self._ready:
+            alarm = threading.Timer(seconds, process.kill)
+            alarm.start()
+            self._ready = any(line == _READY + "\n" for line in process.stdout)
+            alarm.cancel()
 
     def ask(self, job: dict[str, Any], seconds: float) -> dict[str, Any]:
         """The outcome of `job`. Raises Unavailable with the reason if it fails or takes longer than `seconds`."""
@@ -82,6 +98,7 @@ class Worker:
 
     def _started(self) -> subprocess.Popen[str]:
         if self._process is None:
+            self._ready = False
             self._process = subprocess.Popen(
                 self._command,
                 cwd=_ROOT,
@@ -102,6 +119,7 @@ class Worker:
         except BrokenPipeError:
             return None
         line = next((line for line in process.stdout if line.startswith(_MARK)), None)
+        self._ready = True  # or at its end
         return None if line is None else dict(json.loads(line.removeprefix(_MARK)))
 
     def _reason(self) -> str:

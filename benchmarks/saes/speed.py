@@ -138,19 +138,25 @@ class Measured:
             )
 
 
-def measure(setting: Setting, rounds: int, crew: Crew, only: Sequence[str]) -> Measured:
-    """Measure everybody named in `only`, every contestant once a round and in the same order."""
+def measure(setting: Setting, rounds: int, crew: Crew, only: Sequence[str], every_way: bool = True) -> Measured:
+    """Measure everybody named in `only`, every contestant once a round and in the same order.
+
+    Not `every_way`: of the ways that come to the same each contestant's default alone.
+    """
     runs: dict[Entry, list[Outcome]] = defaultdict(list)
     absent: dict[Entry, str] = {}
     square: list[float] = []
     encoder: list[float] = []
     gemm = Worker(Path(sys.executable), "saes.clients.gemm")
+    gemm.start()
+    crew.prepare((contestant for contestant in EVERYBODY if contestant.name in only), _PATIENCE_SECONDS)
+    gemm.ready(_PATIENCE_SECONDS)
     for number in range(rounds):
         for architecture in ARCHITECTURES:
             outcome = gemm.ask({"shapes": [(GEMM, GEMM, GEMM), setting.encoder], "threads": setting.threads}, 600)
             square.append(outcome["gflops"][0])
             encoder.append(outcome["gflops"][1])
-            for entry in _entries(architecture, only):
+            for entry in _entries(architecture, only, every_way):
                 if entry in absent:
                     continue
                 print(
@@ -165,10 +171,10 @@ def measure(setting: Setting, rounds: int, crew: Crew, only: Sequence[str]) -> M
     return Measured(setting, dict(runs), absent, square, encoder)
 
 
-def _entries(architecture: str, only: Sequence[str]) -> Iterator[Entry]:
+def _entries(architecture: str, only: Sequence[str], every_way: bool) -> Iterator[Entry]:
     for contestant in EVERYBODY:
         if contestant.name in only:
-            yield from entries(contestant, architecture, speed=True)
+            yield from entries(contestant, architecture, speed=every_way)
 
 
 def table(measured: Measured) -> str:
