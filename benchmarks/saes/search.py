@@ -15,6 +15,8 @@ from saes.job import Score
 
 NEAR = 0.2
 """An L0 is near its target when it is off by no more than this share."""
+_CLOSE = 0.1
+"""A search ends where the L0 is off its target by no more than this share."""
 _TRIES = 4
 _FIRST_STEP = 3.0
 _LONGEST_STEP = 20.0
@@ -67,7 +69,7 @@ def nearest_penalty(trial: Trial, lr: float, penalty: float, target: float) -> t
     for _ in range(_TRIES):
         settings = Settings(lr, penalty)
         tried.append((settings, trial(settings)))
-        if is_near(tried[-1][1].l0, target):
+        if abs(tried[-1][1].l0 / target - 1) <= _CLOSE:
             break
         penalty = _aimed([(pair[0].penalty, pair[1].l0) for pair in tried[-2:]], target)
     return min(tried, key=lambda pair: _distance(pair[1].l0, target))

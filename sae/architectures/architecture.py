@@ -23,6 +23,13 @@ class Architecture(ABC):
     resamples = False
     """Whether latents that are dead get new weights at `recipe.resample`; then `Step.losses` must be there."""
 
+    encoder_start = 0.1
+    """Length of the encoder's rows at the start, which are the decoder's otherwise.
+
+    Gao et al. 2024 start with 1. From shorter ones, which Adam turns round faster, more of a planted dictionary is
+    recovered.
+    """
+
     def __init__(self, recipe: Recipe) -> None:
         """Raises SaeError for settings that the architecture can't be trained with."""
         self.recipe = recipe

@@ -21,7 +21,7 @@ from sae.recipe import Recipe
 from sae.training.forward import Forward, Step
 from sae.training.weights import Gradients, Weights, folded, gradient_of
 
-_BANDWIDTH = 0.03
+_BANDWIDTH = 0.06
 # In lengths of the vectors; so is the first threshold. The paper's 0.001 is for runs of billions of vectors: in shorter
 # ones too few entries come that near to a threshold for it to move, and L0 stays far above its target.
 

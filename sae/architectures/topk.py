@@ -86,6 +86,8 @@ class Selection(Architecture):
 class TopK(Selection):
     """Training with a fixed number of active latents per vector."""
 
+    encoder_start = 0.5
+
     def select(self, forward: Forward) -> SparseCode:
         """See Selection."""
         return largest_per_vector(forward.blocks(), forward.weights.b_enc, self.recipe.k)

@@ -100,7 +100,8 @@ class Trainer:
         self._length = INPUT_RMS * first.shape[1] ** 0.5
         centre = self._architecture.centre(first) * self._scale
         own = self._architecture.own(self._length)
-        self._weights = start_weights(recipe.width, centre, own, torch.Generator().manual_seed(seed), self._device)
+        generator, start = torch.Generator().manual_seed(seed), self._architecture.encoder_start
+        self._weights = start_weights(recipe.width, centre, own, start, generator, self._device)
         self._adam = torch.optim.Adam(
             self._weights.all().values(), lr=recipe.lr, betas=_BETAS, eps=_EPSILON, fused=True
         )

@@ -12,7 +12,6 @@ from torch import Tensor
 from sae.codes.code import Code
 
 _ALL = slice(None)
-_ENCODER_START = 0.1
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,20 +45,18 @@ def start_weights(
     width: int,
     centre: Float[Tensor, " d_in"],
     own: Mapping[str, Float[Tensor, " latent"]],
+    encoder_length: float,
     generator: torch.Generator,
     device: torch.device,
 ) -> Weights:
-    """Random unit rows in the decoder, a tenth of them in the encoder, no encoder bias, `centre` as decoder bias.
-
-    Gao et al. 2024 start with an encoder equal to the decoder. From a shorter one, which Adam turns round faster,
-    every architecture recovers more of a planted dictionary.
-    """
+    """Random unit rows in the decoder, the same with length `encoder_length` in the encoder, no encoder bias, `centre`
+    as decoder bias."""
     rows = torch.randn(width, centre.shape[0], generator=generator)
     rows /= torch.linalg.vector_norm(rows, dim=1, keepdim=True)
     decoder = rows.to(device)
     zeros = torch.zeros(width, device=device)
     moved = {name: tensor.to(device) for name, tensor in own.items()}
-    return Weights(decoder * _ENCODER_START, zeros, decoder, centre.to(device, copy=True), moved)
+    return Weights(decoder * encoder_length, zeros, decoder, centre.to(device, copy=True), moved)
 
 
 def folded(weights: Weights, scale: float) -> dict[str, Tensor]:
