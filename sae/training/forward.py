@@ -16,9 +16,9 @@ from sae.training.weights import Weights
 Product = Callable[[Tensor, Tensor, Tensor], Tensor]
 """Gives vectors x rows^T; its last argument is room for that."""
 
-_BLOCK, _LEAST_VECTORS = 1 << 23, 1024
+_BLOCK, _GPU_BLOCK, _LEAST_VECTORS = 1 << 23, 1 << 28, 1024
 # Entries of a block of products, and vectors that it has at least: small enough to be still in a processor's cache when
-# it is selected from, large enough for the product to be fast.
+# it is selected from, large enough for the product to be fast. On a GPU it only has to fit into the memory.
 
 
 class Room:
@@ -67,7 +67,8 @@ class Forward:
     def blocks(self, latents: Int[Tensor, " chosen"] | None = None) -> Iterator[Float[Tensor, "some latent"]]:
         """centred x encoder^T, without b_enc, of some vectors after the other; a block is gone when the next comes."""
         rows = self.weights.encoder if latents is None else self.weights.encoder[latents]
-        for part in torch.split(self.centred, max(_LEAST_VECTORS, _BLOCK // rows.shape[0])):
+        entries = _BLOCK if rows.device.type == "cpu" else _GPU_BLOCK
+        for part in torch.split(self.centred, max(_LEAST_VECTORS, entries // rows.shape[0])):
             yield self.product(part, rows, self.room.matrix(part.shape[0], rows.shape[0]))
 
     @cached_property
