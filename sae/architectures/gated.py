@@ -77,7 +77,7 @@ class Gated(Architecture):
         product = gates.values - gates.spread(weights.b_enc)
         stretched = product * gates.spread(r_mag.exp())
         code = gates.with_values(((stretched + gates.spread(b_mag)) * (gates.values > 0)).relu_())
-        error = code.times(weights.decoder, plus=forward.centred, plus_scale=-1.0)
+        error = forward.error(code)
         second = gates.times(weights.decoder, plus=forward.centred, plus_scale=-1.0)
         price = self.recipe.l1 * forward.penalty * forward.length
         share = 2 / (count * unit)

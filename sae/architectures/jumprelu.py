@@ -80,7 +80,7 @@ class JumpRelu(Architecture):
         width = _BANDWIDTH * forward.length
         code = code_where(forward.pre > threshold, forward.pre)
         fired = code.firings()
-        error = code.times(weights.decoder, plus=forward.centred, plus_scale=-1.0)
+        error = forward.error(code)
         slope = error * (2 / (count * unit))
         gradients = Gradients(weights, forward.centred)
         gradients.decoding(code, slope)

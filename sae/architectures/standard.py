@@ -57,7 +57,7 @@ class Standard(Architecture):
         """See Architecture."""
         decoder, count = forward.weights.decoder, forward.vectors
         code = code_where(forward.pre > 0, forward.pre)
-        error = code.times(decoder, plus=forward.centred, plus_scale=-1.0)
+        error = forward.error(code)
         unit = forward.length**2
         price = self.recipe.l1 * forward.penalty * forward.length
         slope = error * (2 / (count * unit))

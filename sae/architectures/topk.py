@@ -72,7 +72,7 @@ class Selection(Architecture):
         """With e = Z W_dec - c the loss is |e|^2 / |x - mean x|^2 (Gao et al. divide likewise), plus AuxK."""
         code = self.select(forward)
         decoder = forward.weights.decoder
-        error = code.times(decoder, plus=forward.centred, plus_scale=-1.0)
+        error = forward.error(code)
         unexplained = forward.total_square(error) / forward.variance
         slope = 2 / forward.variance  # of the loss, in errors: put to what is sparse
         gradients = Gradients(forward.weights, forward.centred)

@@ -29,8 +29,9 @@ class Code(ABC):
         matrix: Float[Tensor, "latent column"],
         plus: Float[Tensor, "vector column"] | None = None,
         plus_scale: float = 1.0,
+        out: Float[Tensor, "vector column"] | None = None,
     ) -> Float[Tensor, "vector column"]:
-        """The product code x matrix, plus `plus_scale` times `plus` if that is given."""
+        """The product code x matrix, plus `plus_scale` times `plus` if that is given; then `out` may be given too."""
 
     @abstractmethod
     def sampled_product(self, left: Float[Tensor, "vector column"], right: Float[Tensor, "latent column"]) -> Tensor:

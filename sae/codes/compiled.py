@@ -51,7 +51,8 @@ def entries_above(
     parts = _in_parts(vectors, width, part)
     starts = torch.zeros(vectors + 1, dtype=torch.int32)
     starts[1:] = torch.from_numpy(counts).cumsum(0)
-    latents, values = (torch.from_numpy(np.concatenate(arrays)) for arrays in zip(*parts, strict=True))
+    joined = parts[0] if len(parts) == 1 else (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+    latents, values = (torch.from_numpy(array) for array in joined)
     return Entries(starts, latents, values)
 
 

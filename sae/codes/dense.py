@@ -30,9 +30,12 @@ class DenseCode(Code):
         matrix: Float[Tensor, "latent column"],
         plus: Float[Tensor, "vector column"] | None = None,
         plus_scale: float = 1.0,
+        out: Float[Tensor, "vector column"] | None = None,
     ) -> Float[Tensor, "vector column"]:
         """See Code."""
-        return self.values @ matrix if plus is None else torch.addmm(plus, self.values, matrix, beta=plus_scale)
+        if plus is None:
+            return self.values @ matrix
+        return torch.addmm(plus, self.values, matrix, beta=plus_scale, out=out)
 
     def sampled_product(
         self, left: Float[Tensor, "vector column"], right: Float[Tensor, "latent column"]

@@ -103,12 +103,13 @@ class SparseCode(Code):
         matrix: Float[Tensor, "latent column"],
         plus: Float[Tensor, "vector column"] | None = None,
         plus_scale: float = 1.0,
+        out: Float[Tensor, "vector column"] | None = None,
     ) -> Float[Tensor, "vector column"]:
-        """The product code x matrix, plus `plus_scale` times `plus` if that is given."""
+        """See Code."""
         left = _csr(self.starts, self.latents, self.values, (self.vectors, self.width))
         if plus is None:
             return torch.mm(left, matrix)
-        return torch.addmm(plus, left, matrix, beta=plus_scale)
+        return torch.addmm(plus, left, matrix, beta=plus_scale, out=out)
 
     def sampled_product(
         self, left: Float[Tensor, "vector column"], right: Float[Tensor, "latent column"]

@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from sae.codes.code import Code
 from sae.training.parallel import Peers
 from sae.training.weights import Weights
 
@@ -34,6 +35,13 @@ class Room:
         return self._all[: rows * columns].view(rows, columns)
 
 
+class Rooms:
+    """What a trainer keeps: fresh memory of this size would be cleared by the system at every step."""
+
+    def __init__(self, like: Tensor) -> None:
+        self.centred, self.products, self.errors = Room(like), Room(like), Room(like)
+
+
 @dataclass(frozen=True, eq=False)
 class Forward:
     """What an architecture gets for its step."""
@@ -43,8 +51,8 @@ class Forward:
     """Scaled vectors less b_dec."""
     product: Product
     """How centred x encoder^T is made."""
-    room: Room
-    """For products."""
+    rooms: Rooms
+    """For products and errors."""
     dead: Int[Tensor, " dead"]
     """Latents that have long been silent."""
     penalty: float
@@ -58,10 +66,15 @@ class Forward:
         """In the batch of all processes."""
         return self.centred.shape[0] * self.peers.size
 
+    def error(self, code: Code) -> Float[Tensor, "vector d_in"]:
+        """The reconstruction by a code less the vectors: code x decoder - centred. The next error takes its place."""
+        room = self.rooms.errors.matrix(*self.centred.shape)
+        return code.times(self.weights.decoder, plus=self.centred, plus_scale=-1.0, out=room)
+
     @cached_property
     def pre(self) -> Float[Tensor, "vector latent"]:
         """Pre-activations, in the room for products: an architecture may write into it, and takes no blocks then."""
-        room = self.room.matrix(self.centred.shape[0], self.weights.width)
+        room = self.rooms.products.matrix(self.centred.shape[0], self.weights.width)
         return self.product(self.centred, self.weights.encoder, room).add_(self.weights.b_enc)
 
     def blocks(self, latents: Int[Tensor, " chosen"] | None = None) -> Iterator[Float[Tensor, "some latent"]]:
@@ -69,7 +82,7 @@ class Forward:
         rows = self.weights.encoder if latents is None else self.weights.encoder[latents]
         entries = _BLOCK if rows.device.type == "cpu" else _GPU_BLOCK
         for part in torch.split(self.centred, max(_LEAST_VECTORS, entries // rows.shape[0])):
-            yield self.product(part, rows, self.room.matrix(part.shape[0], rows.shape[0]))
+            yield self.product(part, rows, self.rooms.products.matrix(part.shape[0], rows.shape[0]))
 
     @cached_property
     def variance(self) -> Float[Tensor, ""]:

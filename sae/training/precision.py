@@ -9,15 +9,15 @@ from jaxtyping import Float
 from torch import Tensor
 
 from sae.recipe import Recipe
-from sae.training.forward import Product, Room
+from sae.training.forward import Product, Rooms
 from sae.training.weights import Weights
 
 _TRIALS = 5
 
 
-def encoder_product(recipe: Recipe, weights: Weights, room: Room) -> Product:
+def encoder_product(recipe: Recipe, weights: Weights, rooms: Rooms) -> Product:
     """The product as the recipe wants it. `auto` times both kinds on this GPU; on a processor it is 32-bit."""
-    product = {"float32": _single, "bfloat16": _half}.get(recipe.precision) or _faster(recipe, weights, room)
+    product = {"float32": _single, "bfloat16": _half}.get(recipe.precision) or _faster(recipe, weights, rooms)
     if recipe.compile:
         product = torch.compile(product)
     return product
@@ -35,12 +35,12 @@ def _half(
     return room.copy_(torch.mm(vectors.to(torch.bfloat16), rows.t().to(torch.bfloat16)))
 
 
-def _faster(recipe: Recipe, weights: Weights, room: Room) -> Product:
+def _faster(recipe: Recipe, weights: Weights, rooms: Rooms) -> Product:
     rows = weights.encoder
     if rows.device.type != "cuda" or not torch.cuda.is_bf16_supported():
         return _single
     vectors = torch.zeros(recipe.batch, rows.shape[1], device=rows.device)
-    products = room.matrix(recipe.batch, rows.shape[0])
+    products = rooms.products.matrix(recipe.batch, rows.shape[0])
     return min((_single, _half), key=lambda product: _seconds(product, vectors, rows, products))
 
 

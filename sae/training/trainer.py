@@ -15,7 +15,7 @@ from sae.architectures.registry import trainable
 from sae.base import SparseAutoencoder
 from sae.errors import SaeError
 from sae.recipe import Recipe
-from sae.training.forward import Forward, Room, Step, silent_positions
+from sae.training.forward import Forward, Rooms, Step, silent_positions
 from sae.training.parallel import Peers
 from sae.training.precision import encoder_product
 from sae.training.resampling import Draw, resample
@@ -105,8 +105,8 @@ class Trainer:
         self._adam = torch.optim.Adam(
             self._weights.all().values(), lr=recipe.lr, betas=_BETAS, eps=_EPSILON, fused=True
         )
-        self._room = Room(self._weights.encoder)
-        self._product = encoder_product(recipe, self._weights, self._room)
+        self._rooms = Rooms(self._weights.encoder)
+        self._product = encoder_product(recipe, self._weights, self._rooms)
         self._silent = torch.zeros(recipe.width, dtype=torch.int64, device=self._device)
         self._recipe, self._steps, self._seed, self._done = recipe, steps, seed, 0
         self._curve = torch.zeros(steps, 3, dtype=torch.float64)  # loss, fvu, l0
@@ -137,12 +137,13 @@ class Trainer:
         for group in self._adam.param_groups:
             group["lr"] = lr
         own = self._peers.share(x).to(self._device)
-        centred = torch.add(-weights.b_dec, own, alpha=self._scale)
+        room = self._rooms.centred.matrix(*own.shape)
+        centred = torch.add(-weights.b_dec, own, alpha=self._scale, out=room)
         forward = Forward(
             weights,
             centred,
             self._product,
-            self._room,
+            self._rooms,
             dead=silent_positions(self._silent, self._dead_after),
             penalty=penalty(recipe, self._done, self._steps),
             length=self._length,

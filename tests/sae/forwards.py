@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 
 from sae.recipe import Recipe
-from sae.training.forward import Forward, Room
+from sae.training.forward import Forward, Rooms
 from sae.training.parallel import Peers
 from sae.training.precision import encoder_product
 from sae.training.weights import Weights
@@ -17,10 +17,10 @@ def forward_of(
     weights: Weights, centred: torch.Tensor, *, dead: Sequence[int] = (), penalty: float = 1.0, length: float = 1.0
 ) -> Forward:
     """A forward pass of one process on these centred vectors."""
-    room = Room(weights.encoder)
-    product = encoder_product(Recipe(), weights, room)
+    rooms = Rooms(weights.encoder)
+    product = encoder_product(Recipe(), weights, rooms)
     silent = torch.tensor(dead, dtype=torch.int64)
-    return Forward(weights, centred, product, room, silent, penalty, length, Peers())
+    return Forward(weights, centred, product, rooms, silent, penalty, length, Peers())
 
 
 def forward_with(pre: torch.Tensor) -> Forward:

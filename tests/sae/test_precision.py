@@ -13,7 +13,7 @@ from torch.testing import assert_close
 from sae.recipe import Recipe
 from sae.streams.vectors import MemoryVectors
 from sae.training import forward as forward_module
-from sae.training.forward import Room
+from sae.training.forward import Room, Rooms
 from sae.training.precision import encoder_product
 from sae.training.train import train
 from sae.training.weights import Weights
@@ -31,7 +31,7 @@ def weights() -> Weights:
 @pytest.mark.parametrize(("precision", "tolerance"), [("float32", 1e-5), ("auto", 1e-5), ("bfloat16", 0.1)])
 def test_the_product_is_what_it_should_be_to_its_precision(precision: str, tolerance: float) -> None:
     w = weights()
-    product = encoder_product(Recipe(precision=precision), w, Room(w.encoder))  # type: ignore[arg-type]
+    product = encoder_product(Recipe(precision=precision), w, Rooms(w.encoder))  # type: ignore[arg-type]
     expected = (CENTRED.double() @ w.encoder.double().t()).float()
     room = torch.empty(24, 40)
     found = product(CENTRED, w.encoder, room)
