@@ -27,6 +27,11 @@ def visible(text: str) -> str:
     return "".join(c if c.isprintable() or unicodedata.category(c) == "Zs" else json.dumps(c)[1:-1] for c in text)
 
 
+def cell(text: str) -> str:
+    """`text` as it may stand on a line of its own before a tab: nothing in it ends the line, or is a tab."""
+    return unmarked(visible(text))
+
+
 def unmarked(text: str) -> str:
     """`text` with a space inside the marks of chat templates, where there are no quotes to escape them in."""
     return _MARKS.sub(lambda match: f"{match[0]} ", text)

@@ -293,10 +293,15 @@ class Judge(_Section):
     """Prompt per judge, for example {detection = "detection/v1"}; none means the judge's own default."""
 
 
+MetricName = Literal["pearson", "spearman", "auroc", "average_precision", "r2", "r2_uncentred", "absolute_deviation"]
+
+
 class Score(_Section):
     """What is computed per unit."""
 
-    metrics: tuple[Literal["pearson", "spearman"], ...] = ("pearson", "spearman")
+    metrics: tuple[MetricName, ...] = ("pearson", "spearman")
+    """The first is the headline. The last three of the names need predictions in the unit's own scale, and so a
+    `corpus.calibration`."""
     slices: tuple[Literal["top-and-random", "random-only"], ...] = ("top-and-random", "random-only")
 
 

@@ -96,10 +96,11 @@ def _shown(run: Path) -> Iterator[Check]:
     yield Check("no training context is shown or scored", not stray, ", ".join(sorted(stray)) or "none")
     simulated = read_table(run / "simulations.parquet", ["unit", "context"])
     simulated_in = simulated["context"].map(splits)
-    leaked = simulated[simulated_in != str(Split.HELD_OUT)]
-    detail = (
-        f"{len(simulated):,} simulated contexts" if leaked.empty else f"{leaked.iloc[0]['unit']} is scored elsewhere"
-    )
+    leaked = simulated[~simulated_in.isin([str(Split.HELD_OUT), str(Split.CALIBRATION)])]
+    fitting = int((simulated_in == str(Split.CALIBRATION)).sum())
+    detail = f"{len(simulated) - fitting:,} simulated contexts" + (f", {fitting:,} that fit scales" if fitting else "")
+    if not leaked.empty:
+        detail = f"{leaked.iloc[0]['unit']} is scored elsewhere"
     yield Check("scores come from held-out contexts alone", leaked.empty, detail)
     if (run / "judgements.parquet").is_file():
         yield _judged(run, splits)

@@ -19,7 +19,7 @@ from autointerp.artifacts import rng_of, write_text
 from autointerp.compare.stage import compare
 from autointerp.records import Kind, Scale, Split, Status, Unscored
 from autointerp.score.derangement import derangements
-from autointerp.score.metrics import correlate_many
+from autointerp.score.metrics import score_rows
 from autointerp.score.slices import slices_of
 from autointerp.score.stage import score
 from autointerp.study import Study
@@ -213,7 +213,7 @@ class FakeRun:
                     others = [pool[d] for d in drawn[:, place]]
                     predicted = np.stack([self._predict(o, held.contexts).ravel() for o in others])
                     for metric in self.study.score.metrics:
-                        values = correlate_many(metric, held.truth.ravel(), predicted)
+                        values = score_rows(metric, held.truth.ravel(), predicted)
                         rows += [
                             self._pairing(unit, other, d, metric, slice_name, value)
                             for d, (other, value) in enumerate(zip(others, values, strict=True))

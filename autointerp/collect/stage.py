@@ -218,7 +218,7 @@ def _gather(
     drawn: Sequence[tuple[Readout, list[Unit]]],
     excluded: Sequence[Unit],
 ) -> None:
-    """Gather the contexts of every drawn unit from both splits, and write `run/work`."""
+    """Gather the contexts of every drawn unit from all splits but the training one, and write `run/work`."""
     wanted = study.evidence
     evidence = Wanted(wanted.top, wanted.random, wanted.quantiles, wanted.per_quantile)
     held_out = Wanted(wanted.held_out_top, wanted.random_only)
@@ -229,8 +229,10 @@ def _gather(
     _write_exemplars(run / "work" / "evidence.parquet", drawn, gatherers)
     tables = {readout.arm: total.table() for (readout, _), total in zip(drawn, sums, strict=True)}
     write_token_tables(run / "work" / "token_tables.safetensors", tables)
-    gatherers = _pass(study, subject, contexts, Split.HELD_OUT, held_out, drawn)
-    _write_exemplars(run / "work" / "held-out.parquet", drawn, gatherers)
+    apart = [_pass(study, subject, contexts, Split.HELD_OUT, held_out, drawn)]
+    if study.corpus.calibration:  # drawn alike, so that what fits there fits on the held-out contexts
+        apart.append(_pass(study, subject, contexts, Split.CALIBRATION, held_out, drawn))
+    _write_exemplars(run / "work" / "held-out.parquet", drawn, *apart)
     write_table("units", run / "work" / "candidates.parquet", [*(u for us in finished for u in us), *excluded])
 
 
@@ -274,9 +276,10 @@ def _refresh(units: Sequence[Unit], survey: Survey) -> list[Unit]:
     ]
 
 
-def _write_exemplars(path: Path, drawn: Sequence[tuple[Readout, list[Unit]]], gatherers: Sequence[Gatherer]) -> None:
+def _write_exemplars(path: Path, drawn: Sequence[tuple[Readout, list[Unit]]], *passes: Sequence[Gatherer]) -> None:
     with table_writer("evidence", path) as writer:
-        for (_, units), gatherer in zip(drawn, gatherers, strict=True):
-            for place, unit in enumerate(units):
-                for exemplar in gatherer.exemplars(place, unit.unit):
-                    writer.add(exemplar)
+        for gatherers in passes:
+            for (_, units), gatherer in zip(drawn, gatherers, strict=True):
+                for place, unit in enumerate(units):
+                    for exemplar in gatherer.exemplars(place, unit.unit):
+                        writer.add(exemplar)

@@ -47,7 +47,7 @@ def compare(study: Study, run_dir: Path) -> None:
             for stratum in STRATA:
                 chosen = of_slice if stratum == ALL else of_slice[of_slice["stratum"] == stratum]
                 cell = Cell(str(scorer), str(metric), str(slice_name), stratum)
-                chance = float(of_slice["chance"].iloc[0])
+                chance = float(of_slice["chance"].mean())
                 rows += _Comparison(study, cell, chance, chosen, excluded, arms).rows()
                 progress.advance()
     adjusted = holm([row.p for row in rows])
@@ -94,7 +94,7 @@ class _Comparison:
         sampled = len(rows)
         mean = interval(values, "mean", self._plan, self._rng("mean", arm, pairing))
         median = interval(values, "median", self._plan, self._rng("median", arm, pairing))
-        at_chance = (float(values.sum()) + len(failed) * self._chance) / sampled if sampled else None
+        at_chance = float(values.sum() + failed["chance"].sum()) / sampled if sampled else None
         return Row(
             scorer=self._cell.scorer,
             metric=self._cell.metric,
@@ -116,7 +116,7 @@ class _Comparison:
             median_low=median.low,
             median_high=median.high,
             mean_unscored_at_chance=at_chance,
-            chance=self._chance,
+            chance=float(rows["chance"].mean()) if sampled else self._chance,
             note=_join(("mean", mean.note), ("median", median.note)),
         )
 

@@ -9,9 +9,11 @@ from typing import cast
 
 from autointerp.errors import BadInput, nearest
 from autointerp.explain.base import Explainer, Settings
+from autointerp.explain.contrastive import Contrastive
 from autointerp.explain.exemplars import Exemplars
 from autointerp.explain.highlight import Highlight
 from autointerp.explain.phrase import Phrase
+from autointerp.explain.token_activation import TokenActivation
 from autointerp.study import Study
 
 GROUP = "autointerp.explainers"
@@ -23,6 +25,8 @@ BUILT_IN: Mapping[str, Callable[[Settings], Explainer]] = {
     Exemplars.name: Exemplars,
     Phrase.name: Phrase,
     Highlight.name: Highlight,
+    TokenActivation.name: TokenActivation,
+    Contrastive.name: Contrastive,
 }
 """Name in the study -> what makes it. No package can take the place of these."""
 

@@ -13,6 +13,7 @@ from autointerp.llm.prices import Tokens, price, used
 from autointerp.progress import say
 from autointerp.run.bench import Bench
 from autointerp.run.explaining import check_explain
+from autointerp.score.stage import check_metrics
 from autointerp.simulate.registry import Needs, check_simulator, needs_of
 from autointerp.study import Llm, Study
 from sae.errors import SaeError
@@ -51,6 +52,7 @@ def check_methods(bench: Bench) -> None:
     check_simulator(bench.study)
     check_explain(bench.study)
     check_judges(bench.study)
+    check_metrics(bench.study)
 
 
 def _check_loggers(study: Study) -> None:

@@ -17,7 +17,7 @@ from autointerp.llm.client import Asker
 from autointerp.progress import bar
 from autointerp.records import Context, Status, Unscored
 from autointerp.run.pairing import Pair, Sampled, own_pairs, read_sampled, shuffled_pairs
-from autointerp.score.slices import RANDOM_ONLY
+from autointerp.score.slices import CALIBRATION, RANDOM_ONLY
 from autointerp.study import Study
 from autointerp.tables import table_writer
 
@@ -58,7 +58,9 @@ def _held(unit: Sampled, contexts: Mapping[int, Context]) -> tuple[HeldOut, ...]
     blindly = unit.slices.get(RANDOM_ONLY)
     random = set() if blindly is None else {int(c) for c in blindly.contexts}
     found: dict[int, HeldOut] = {}
-    for held in unit.slices.values():
+    for name, held in unit.slices.items():
+        if name == CALIBRATION:
+            continue
         for context, truth in zip(held.contexts, held.truth, strict=True):
             number = int(context)
             found[number] = HeldOut(contexts[number], truth, number in random)

@@ -9,6 +9,7 @@ from pathlib import Path
 from autointerp.artifacts import rng_of
 from autointerp.records import Status, Unscored
 from autointerp.score.derangement import derangements
+from autointerp.score.metrics import any_absolute
 from autointerp.score.slices import Held, read_slices
 from autointerp.study import Study
 from autointerp.tables import read_table
@@ -28,7 +29,7 @@ class Sampled:
 
     @property
     def contexts(self) -> tuple[int, ...]:
-        """Held-out contexts of all its slices, each once."""
+        """Held-out contexts of all its slices, and those for calibration, each once."""
         return tuple(dict.fromkeys(int(c) for held in self.slices.values() for c in held.contexts))
 
 
@@ -46,7 +47,7 @@ def read_sampled(study: Study, run: Path) -> list[Sampled]:
     """The units that were not excluded, in the order of the table."""
     units = read_table(run / "units.parquet", ["unit", "arm", "status"])
     texts = read_table(run / "explanations.parquet", ["unit", "text", "status", "reason"]).set_index("unit")
-    slices = read_slices(run, study.evidence)
+    slices = read_slices(run, study.evidence, any_absolute(study.score.metrics))
     rows = []
     for unit, arm in units.loc[units["status"] != str(Status.EXCLUDED), ["unit", "arm"]].itertuples(index=False):
         told = texts.loc[unit]

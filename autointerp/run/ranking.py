@@ -9,7 +9,7 @@ import numpy as np
 
 from autointerp.progress import bar
 from autointerp.records import Candidate, Context, Exemplar, Unscored
-from autointerp.score.metrics import correlate
+from autointerp.score.metrics import score_one
 from autointerp.simulate.base import Simulator, Task
 
 METRIC = "pearson"
@@ -56,7 +56,7 @@ def rank(
             if isinstance(result, Unscored):
                 scores[row][column] = result
             elif truth is not None:
-                scores[row][column] = correlate(METRIC, truth, result.predicted.ravel())
+                scores[row][column] = score_one(METRIC, truth, result.predicted.ravel())
     return scores
 
 

@@ -15,9 +15,9 @@ from autointerp.progress import bar
 from autointerp.records import Context, Simulation, Status, Unscored
 from autointerp.run.pairing import OWN, Pair, Sampled, own_pairs, read_sampled, shuffled_pairs
 from autointerp.run.paths import CANDIDATES, TABLES
-from autointerp.score.metrics import correlate
+from autointerp.score.calibration import score_on
 from autointerp.score.predictions import LOOKUP
-from autointerp.score.slices import Held
+from autointerp.score.slices import CALIBRATION, Held
 from autointerp.simulate.base import Simulator, Task
 from autointerp.simulate.lookup import Lookup
 from autointerp.study import Study
@@ -98,10 +98,15 @@ def _predictions(pair: Pair, simulator: str, result: Simulation | Unscored) -> I
 
 def _scored(study: Study, pair: Pair, simulator: str, result: Simulation | Unscored) -> Iterator[dict[str, Any]]:
     places = {context: place for place, context in enumerate(pair.unit.contexts)}
+    calibration = pair.unit.slices.get(CALIBRATION)
+
+    def predict(held: Held) -> Float[np.ndarray, "context token"] | Unscored:
+        return result if isinstance(result, Unscored) else result.predicted[[places[int(c)] for c in held.contexts]]
+
     for slice_name in study.score.slices:
         held = pair.unit.slices.get(slice_name)
         for metric in study.score.metrics:
-            value = result if isinstance(result, Unscored) else _value(metric, held, places, result.predicted)
+            value = result if isinstance(result, Unscored) else score_on(metric, held, calibration, predict)
             yield {
                 "unit": pair.unit.unit,
                 "explanation_of": pair.explained.unit,
@@ -113,15 +118,6 @@ def _scored(study: Study, pair: Pair, simulator: str, result: Simulation | Unsco
                 "value": None if isinstance(value, Unscored) else value,
                 **_state(value),
             }
-
-
-def _value(
-    metric: str, held: Held | None, places: Mapping[int, int], predicted: Float[np.ndarray, "context token"]
-) -> float | Unscored:
-    if held is None or not len(held):
-        return Unscored("no held-out context in this slice")
-    rows = predicted[[places[int(c)] for c in held.contexts]]
-    return correlate(metric, held.truth.ravel(), rows.ravel())
 
 
 def _look_up(run: Path, units: Sequence[Sampled], contexts: Mapping[int, Context], simulations: TableWriter) -> None:

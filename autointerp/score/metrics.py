@@ -1,59 +1,76 @@
-"""Correlations of predicted with true activations over pooled tokens.
-
-Pooled: the tokens of all of a unit's contexts form one sample (Bills et al. 2023). A mean of per-context correlations
-would throw away how much the contexts differ from each other, which is most of what an explanation predicts.
-"""
+"""The scores of predicted activations, by name: what each is of, what chance gives, and when there is none."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
-from scipy.stats import rankdata
 
 from autointerp.errors import BadInput, nearest
 from autointerp.records import Unscored
+from autointerp.score.activity import auroc, average_precision
+from autointerp.score.correlation import Rows, Truth, Values, pearson, spearman
+from autointerp.score.residuals import absolute_deviation, r2, r2_uncentred
 
 SILENT = Unscored("constant truth: the unit is silent on every token")
 CONSTANT_TRUTH = Unscored("constant truth: the unit has one activation on every token")
+NEVER_SILENT = Unscored("the unit is active on every token")
 CONSTANT_PREDICTION = Unscored("constant prediction")
 NOT_FINITE_TRUTH = Unscored("a true activation is not finite")
 NOT_FINITE_PREDICTION = Unscored("a predicted activation is not finite")
 NO_TOKENS = Unscored("fewer than two tokens in this slice")
 
-Rows = Float[np.ndarray, "row token"]
-
 
 @dataclass(frozen=True)
 class Metric:
-    """A Pearson correlation, after a transformation of each sample."""
+    """A score of one prediction per row against one truth, over pooled tokens."""
 
     name: str
-    chance: float
-    """Expected value for a prediction that knows nothing of the unit."""
-    transform: Callable[[Rows], Rows]
-    """Applied to every row of truth and prediction before they are correlated."""
+    of_rows: Callable[[Truth, Rows], Values]
+    """Of a truth that is not constant, and rows that are finite."""
+    chance: Callable[[Truth], float]
+    """What a prediction that knows nothing of the unit scores; of a truth that is not constant."""
+    absolute: bool = False
+    """Whether the prediction's scale counts: then it has to be the unit's own, by calibration."""
+    of_constant: bool = True
+    """Whether a prediction that is the same on every token has a score."""
+    of_activity: bool = False
+    """Whether the unit has to be both active and silent on some token."""
 
 
-def _as_they_are(rows: Rows) -> Rows:
-    return rows
+def _nothing(truth: Truth) -> float:
+    return 0.0
 
 
-def _ranks(rows: Rows) -> Rows:
-    """Ranks within each row from 1, ties at their mean rank."""
-    return np.asarray(rankdata(rows, axis=-1), dtype=np.float64)
+def _one_value(measure: Callable[[Truth, Rows], Values], value: Callable[[Truth], float]) -> Callable[[Truth], float]:
+    """What the best constant scores."""
+
+    def chance(truth: Truth) -> float:
+        return float(measure(truth, np.full((1, truth.size), value(truth.astype(np.float64)), dtype=np.float64))[0])
+
+    return chance
 
 
 METRICS: Mapping[str, Metric] = {
     metric.name: metric
     for metric in (
-        Metric("pearson", chance=0.0, transform=_as_they_are),
-        Metric("spearman", chance=0.0, transform=_ranks),
+        Metric("pearson", pearson, _nothing, of_constant=False),
+        Metric("spearman", spearman, _nothing, of_constant=False),
+        Metric("auroc", auroc, lambda truth: 0.5, of_activity=True),
+        Metric("average_precision", average_precision, lambda truth: float((truth > 0).mean()), of_activity=True),
+        Metric("r2", r2, _nothing, absolute=True),
+        Metric("r2_uncentred", r2_uncentred, _one_value(r2_uncentred, lambda t: float(t.mean())), absolute=True),
+        Metric(
+            "absolute_deviation",
+            absolute_deviation,
+            _one_value(absolute_deviation, lambda t: float(np.median(t))),
+            absolute=True,
+        ),
     )
 }
-"""Metrics by name; all are invariant to the scale of the prediction, so none needs calibration."""
+"""By name. Those that are not `absolute` are invariant to the scale of the prediction."""
 
 
 def metric_named(name: str) -> Metric:
@@ -63,54 +80,49 @@ def metric_named(name: str) -> Metric:
     return METRICS[name]
 
 
-def correlate(
-    metric: str, truth: Float[np.ndarray, " token"], predicted: Float[np.ndarray, " token"]
-) -> float | Unscored:
-    """Correlation in [-1, 1] of one prediction with the truth over pooled tokens, or why there is none."""
-    return correlate_many(metric, truth, predicted[None, :])[0]
+def any_absolute(metrics: Iterable[str]) -> bool:
+    """Whether one of these needs predictions in the unit's own scale."""
+    return any(metric_named(name).absolute for name in metrics)
 
 
-def correlate_many(
-    metric: str, truth: Float[np.ndarray, " token"], predicted: Float[np.ndarray, "pairing token"]
-) -> list[float | Unscored]:
-    """Correlation of each row of `predicted` with the one `truth`, in the order of the rows.
+def chance_of(metric: str, truth: Truth) -> float:
+    """What knowing nothing scores on this truth; where it has no score at all, what it would on an ordinary one."""
+    chosen = metric_named(metric)
+    if _unusable(chosen, truth) is not None:
+        return 0.5 if chosen.name == "auroc" else 0.0
+    return chosen.chance(truth)
 
-    A constant truth or prediction has no correlation: that pairing is Unscored. Never NaN.
+
+def score_one(metric: str, truth: Truth, predicted: Float[np.ndarray, " token"]) -> float | Unscored:
+    """The score of one prediction over pooled tokens, or why there is none."""
+    return score_rows(metric, truth, predicted[None, :])[0]
+
+
+def score_rows(metric: str, truth: Truth, predicted: Float[np.ndarray, "pairing token"]) -> list[float | Unscored]:
+    """The score of each row of `predicted` against the one `truth`, in the order of the rows.
+
+    For an `absolute` metric predictions are in the unit's own scale. Never NaN: a truth or a prediction that has no
+    such score is Unscored.
     """
     chosen = metric_named(metric)
-    failure = _unusable(truth)
+    failure = _unusable(chosen, truth)
     if failure is not None:
         return [failure] * len(predicted)
     finite = np.isfinite(predicted).all(axis=1)
-    varied = finite & (predicted.max(axis=1) > predicted.min(axis=1))
+    usable = finite if chosen.of_constant else finite & (predicted.max(axis=1) > predicted.min(axis=1))
     answers: list[float | Unscored] = [CONSTANT_PREDICTION if ok else NOT_FINITE_PREDICTION for ok in finite]
-    rows = np.flatnonzero(varied)
+    rows = np.flatnonzero(usable)
     if rows.size:
-        values = _pearson(_standard(chosen, truth[None, :])[0], _standard(chosen, predicted[rows]))
-        for row, value in zip(rows, values, strict=True):
+        for row, value in zip(rows, chosen.of_rows(truth, predicted[rows]), strict=True):
             answers[row] = float(value)
     return answers
 
 
-def _unusable(truth: Float[np.ndarray, " token"]) -> Unscored | None:
+def _unusable(metric: Metric, truth: Truth) -> Unscored | None:
     if truth.size < 2:
         return NO_TOKENS
     if not np.isfinite(truth).all():
         return NOT_FINITE_TRUTH
     if truth.max() > truth.min():
-        return None
+        return NEVER_SILENT if metric.of_activity and truth.min() > 0 else None
     return SILENT if truth[0] == 0 else CONSTANT_TRUTH
-
-
-def _standard(metric: Metric, rows: Float[np.ndarray, "row token"]) -> Float[np.ndarray, "row token"]:
-    """Transformed rows, centred, at most 1 in magnitude: tiny or huge activations neither underflow nor overflow."""
-    values = rows.astype(np.float64)
-    values = metric.transform(values / np.abs(values).max(axis=1, keepdims=True))
-    values = values - values.mean(axis=1, keepdims=True)
-    return np.asarray(values / np.abs(values).max(axis=1, keepdims=True))
-
-
-def _pearson(truth: Float[np.ndarray, " token"], predicted: Rows) -> Float[np.ndarray, " row"]:
-    # Sums along each row, not a matrix product: an answer must not depend on how many rows it is computed with.
-    norms = np.sqrt((truth * truth).sum() * (predicted * predicted).sum(axis=1))
-    return np.asarray(np.clip((predicted * truth).sum(axis=1) / norms, -1.0, 1.0))

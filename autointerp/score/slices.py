@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,8 @@ TOP_AND_RANDOM = "top-and-random"
 """Top held-out contexts and a few drawn blindly (Bills et al. 2023)."""
 RANDOM_ONLY = "random-only"
 """Contexts drawn blindly, alone: what a score is worth on ordinary text."""
+CALIBRATION = "calibration"
+"""Contexts of the calibration split, which fit the scale of a simulator's predictions and score nothing."""
 JUDGED = "judged"
 """The contexts that a judge decides on: as many active ones as ones checked to be inactive."""
 
@@ -41,20 +44,30 @@ class Held:
         return len(self.contexts)
 
 
-def read_slices(run_dir: Path, sizes: Evidence) -> dict[UnitKey, dict[str, Held]]:
-    """The slices of every unit that has held-out contexts in the run's `evidence` and `contexts` tables."""
-    contexts = read_arrow(run_dir / "contexts.parquet", ["context"], filters=[("split", "=", Split.HELD_OUT.value)])
+def read_slices(run_dir: Path, sizes: Evidence, calibration: bool = False) -> dict[UnitKey, dict[str, Held]]:
+    """The slices of every unit that has held-out contexts in the run's `evidence` and `contexts` tables.
+
+    With `calibration` also, under CALIBRATION, the contexts that fit scales.
+    """
+    slices: dict[UnitKey, dict[str, Held]] = {}
+    for key, rows in _rows_by_unit(run_dir, Split.HELD_OUT):
+        slices[key] = slices_of(rows, sizes)
+    for key, rows in _rows_by_unit(run_dir, Split.CALIBRATION) if calibration else ():
+        slices.setdefault(key, {})[CALIBRATION] = _held(rows)
+    return slices
+
+
+def _rows_by_unit(run_dir: Path, split: Split) -> Iterator[tuple[UnitKey, pd.DataFrame]]:
+    contexts = read_arrow(run_dir / "contexts.parquet", ["context"], filters=[("split", "=", split.value)])
     rows = read_arrow(
         run_dir / "evidence.parquet",
         ["unit", "replicate", "context", "kind", "activations"],
         filters=[("kind", "in", [Kind.TOP.value, Kind.RANDOM.value])],
     )
-    held_out = rows.filter(pc.is_in(rows["context"], value_set=contexts["context"].combine_chunks()))
-    frame: pd.DataFrame = held_out.to_pandas()
-    slices: dict[UnitKey, dict[str, Held]] = {}
+    of_split = rows.filter(pc.is_in(rows["context"], value_set=contexts["context"].combine_chunks()))
+    frame: pd.DataFrame = of_split.to_pandas()
     for _, of_unit in frame.groupby(["unit", "replicate"], sort=False):
-        slices[str(of_unit["unit"].iloc[0]), int(of_unit["replicate"].iloc[0])] = slices_of(of_unit, sizes)
-    return slices
+        yield (str(of_unit["unit"].iloc[0]), int(of_unit["replicate"].iloc[0])), of_unit
 
 
 def slices_of(rows: pd.DataFrame, sizes: Evidence) -> dict[str, Held]:

@@ -9,18 +9,19 @@ from pathlib import Path
 
 import numpy as np
 
+from autointerp.errors import BadInput
 from autointerp.progress import bar
 from autointerp.records import Pairing, Status, Unscored
+from autointerp.score.calibration import NO_CONTEXTS, score_on
 from autointerp.score.classification import CLASSIFICATIONS
 from autointerp.score.judged import Judged
-from autointerp.score.metrics import correlate, metric_named
+from autointerp.score.metrics import METRICS, any_absolute, chance_of
 from autointerp.score.predictions import LOOKUP, Explanations, Predictions
 from autointerp.score.shuffled import ALONE, Shuffled
-from autointerp.score.slices import JUDGED, Held, UnitKey, read_slices
+from autointerp.score.slices import CALIBRATION, JUDGED, Held, UnitKey, read_slices
 from autointerp.study import Study
 from autointerp.tables import read_arrow, table_writer
 
-NO_CONTEXTS = Unscored("no held-out context in this slice")
 _NOTHING_HELD = Held(np.empty(0, dtype=np.int64), np.empty((0, 0), dtype=np.float32))
 
 
@@ -61,6 +62,16 @@ def scorers_of(study: Study) -> tuple[str, ...]:
     """The simulators whose predictions are scored, the one of the headline first."""
     extra = (LOOKUP,) if study.simulate.lookup and study.simulate.method != LOOKUP else ()
     return (study.simulate.method, *extra)
+
+
+def check_metrics(study: Study) -> None:
+    """Raise BadInput, before anything runs, for a metric that needs a scale where nothing is set apart to fit one."""
+    absolute = [name for name in study.score.metrics if METRICS[name].absolute]
+    if absolute and not study.corpus.calibration:
+        raise BadInput(
+            f"score.metrics has '{absolute[0]}', which needs predictions in the unit's own scale",
+            "set apart text that fits it, for example corpus.calibration = 0.1 and less corpus.train",
+        )
 
 
 def score(study: Study, run_dir: Path) -> None:
@@ -114,7 +125,7 @@ class _Cell:
 class _Scorer:
     def __init__(self, study: Study, run_dir: Path) -> None:
         self._study = study
-        self._slices = read_slices(run_dir, study.evidence)
+        self._slices = read_slices(run_dir, study.evidence, any_absolute(study.score.metrics))
         self._explanations = Explanations(run_dir)
         self._predictions = Predictions(run_dir)
         self._shuffled = Shuffled(run_dir)
@@ -125,7 +136,7 @@ class _Scorer:
             for slice_name in self._study.score.slices:
                 held = self._slices.get(unit.key, {}).get(slice_name, _NOTHING_HELD)
                 for metric in self._study.score.metrics:
-                    chance = metric_named(metric).chance
+                    chance = chance_of(metric, held.truth.ravel())
                     cell = _Cell(scorer, metric, slice_name, chance, int(held.truth.size), len(held))
                     yield self._row(unit, Pairing.OWN, cell, self._own(unit, scorer, metric, held))
                     if scorer != LOOKUP:
@@ -151,10 +162,8 @@ class _Scorer:
             failure = self._explanations.failure(unit.key)
         if failure is not None:
             return failure
-        predicted = self._predictions.on(unit.key, scorer, held)
-        if isinstance(predicted, Unscored):
-            return predicted
-        return correlate(metric, held.truth.ravel(), predicted.ravel())
+        calibration = self._slices.get(unit.key, {}).get(CALIBRATION)
+        return score_on(metric, held, calibration, lambda some: self._predictions.on(unit.key, scorer, some))
 
     def _other(self, unit: Sampled, scorer: str, metric: str, slice_name: str, held: Held) -> float | Unscored:
         if unit.failure is not None:

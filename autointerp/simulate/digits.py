@@ -21,7 +21,7 @@ from autointerp.errors import BadInput
 from autointerp.llm.encode import defuse
 from autointerp.progress import Bar
 from autointerp.prompting import Prompt
-from autointerp.quoting import unmarked, visible
+from autointerp.quoting import cell, unmarked
 from autointerp.records import Context, Scale, Simulation, Unscored
 from autointerp.simulate.base import Numbers, Task
 from autointerp.simulate.vocabulary import digit_tokens, one_line
@@ -29,11 +29,6 @@ from autointerp.simulate.vocabulary import digit_tokens, one_line
 NAME = "digits"
 HIDDEN = "unknown"
 """Stands where a value is hidden."""
-
-
-def shown(piece: str) -> str:
-    """A token's text on its line: nothing in it ends the line, or stands for the tab before a value."""
-    return unmarked(visible(piece))
 
 
 @runtime_checkable
@@ -81,7 +76,7 @@ class Digits:
         ids = self._encode_data(text.lstrip("\n"))
         positions = []
         for piece in context.pieces:
-            ids = [*ids, *self._encode_data(shown(piece)), *self._tab]
+            ids = [*ids, *self._encode_data(cell(piece)), *self._tab]
             positions.append(len(ids) - 1)
             ids = [*ids, *self._hidden]
         return ids, positions

@@ -13,10 +13,10 @@ import numpy as np
 
 from autointerp.llm.places import holders
 from autointerp.llm.request import Question, Request, Response
-from autointerp.quoting import unmarked
+from autointerp.quoting import cell, unmarked
 from autointerp.records import Context, Unscored
 from autointerp.simulate.asked import Asked, Row
-from autointerp.simulate.digits import HIDDEN, NAME, shown
+from autointerp.simulate.digits import HIDDEN, NAME
 from autointerp.simulate.expected import ALTERNATIVES, expected_digit
 
 _VALUE = re.compile(rf"\t(?={HIDDEN})")
@@ -32,7 +32,7 @@ class DigitsServed(Asked):
     def question(self, explanation: str, context: Context) -> Question[Row]:
         """One text, whose continuation (a token, since servers want one) is not read."""
         ((role, text),) = self._prompt.render(explanation=unmarked(explanation))
-        lines = "".join(f"{shown(piece)}\t{HIDDEN}\n" for piece in context.pieces)
+        lines = "".join(f"{cell(piece)}\t{HIDDEN}\n" for piece in context.pieces)
         request = Request(
             messages=((role, text.lstrip("\n") + lines),),
             model=self._model,

@@ -14,10 +14,13 @@ from hypothesis import strategies as st
 from autointerp.errors import BadInput, CheckFailed
 from autointerp.explain.ask import requests_in, settle
 from autointerp.explain.base import PromptedCandidate, Proposal, Settings, Shown, shown_of
+from autointerp.explain.contrastive import SILENT, Contrastive, look_alikes
 from autointerp.explain.exemplars import Exemplars
 from autointerp.explain.highlight import Highlight, marked, parse_explanation, strength
 from autointerp.explain.phrase import MOST_WORDS, Phrase, parse_phrase
 from autointerp.explain.registry import BUILT_IN, method_names, open_explainer, open_explainers
+from autointerp.explain.token_activation import CONTEXTS, TokenActivation, display, pairs
+from autointerp.explain.token_activation import parse_phrase as parse_short
 from autointerp.explain.words import LONGEST_WORD, top_words, word_of
 from autointerp.llm.request import Failure, Request, Response, Unreadable, key
 from autointerp.records import Candidate, Context, Exemplar, Split, Unit, Unscored
@@ -134,6 +137,59 @@ def test_phrases_are_one_short_line_of_the_model_s_own(answer: str, phrase: str 
     assert parse_phrase(answer, ["red", "green", "blue", "New York"]) == phrase
 
 
+def test_activations_are_shown_on_a_scale_of_ten_relative_to_the_evidence() -> None:
+    assert [display(a, 4.0) for a in (-1.0, 0.0, 0.39, 0.4, 3.99, 4.0, 9.0)] == [0, 0, 0, 1, 9, 10, 10]
+    assert display(1.0, 0.0) == 0
+
+
+def test_every_token_is_shown_with_its_activation_and_the_few_active_ones_again() -> None:
+    few = context("top", *((f" w{i}", 0.0) for i in range(9)), (" red\n\t10", 2.0))
+    told = pairs([few], 2.0)
+    assert [(t["text"], t["value"]) for t in told["excerpts"][0]][-2:] == [(" w8", 0), (" red\\n\\t10", 10)]
+    assert told["repeated"] == [{"text": " red\\n\\t10", "value": 10}]
+    assert pairs([context("top", (" a", 0.0), (" b", 1.0))], 1.0)["repeated"] == [], "half of them are active already"
+    (proposal,) = prompts(TokenActivation(SETTINGS).propose(colours(), 1, rng()))
+    text = proposal.request.messages[-1][1]
+    assert text.count("Excerpt ") == CONTEXTS
+    assert text.index(" red\t10\n") < text.index(" green\t8\n"), "the strongest first"
+    assert "crimson" not in text
+
+
+def test_token_activation_asks_n_times_and_reads_one_line() -> None:
+    asked = prompts(TokenActivation(SETTINGS).propose(colours(), 3, rng()))
+    assert [p.request.sample for p in asked] == [0, 1, 2]
+    assert len({replace(p.request, sample=0) for p in asked}) == 1
+    assert parse_short(" colours, mostly warm ones.\nUnit 4\n") == "colours, mostly warm ones"
+    assert parse_short("\n") == Unscored("empty answer")
+    assert parse_short("I'm sorry, I can't") == Unscored("the model declined")
+    silent = shown(context("top", (" a", 0.0)), context("random", (" a", 1.0)))
+    assert TokenActivation(SETTINGS).propose(silent, 3, rng()) == [Unscored("no active context to show")]
+
+
+def test_look_alikes_are_silent_contexts_with_the_units_own_words_first() -> None:
+    tops = [context("top", (" red", 3.0), (" blue", 2.0), (" or", 0.0))]
+    none = context("random", (" nothing", 0.0), (" or", 0.0))
+    one = context("random", (" blue", 0.0), (" nothing", 0.0))
+    both = context("random", ("red", 0.0), (" blue", 0.0))
+    loud = context("random", (" red", 0.5), (" blue", 0.0))
+    unit = shown(*tops, none, one, both, loud)
+    assert look_alikes(unit, tops) == [both, one, none]
+    assert len(look_alikes(shown(*tops, *[none] * 20), tops)) == SILENT
+
+
+def test_contrastive_shows_active_contexts_then_silent_ones() -> None:
+    first, second = prompts(Contrastive(SETTINGS).propose(colours(), 2, rng()))
+    assert first.request == replace(second.request, sample=0)
+    text = first.request.messages[-1][1]
+    assert text.index("Active 1, strength 9:") < text.index("Active 11,") < text.index('Silent 1: " nothing here"')
+    assert "Silent 2" not in text
+    assert first.read(Response("[EXPLANATION]: colours", 1, 1)) == "colours"
+    loud = shown(context("top", (" a", 1.0)), context("random", (" a", 1.0)))
+    assert Contrastive(SETTINGS).propose(loud, 1, rng()) == [Unscored("no silent context to show")]
+    quiet = shown(context("top", (" a", 0.0)), context("random", (" a", 0.0)))
+    assert Contrastive(SETTINGS).propose(quiet, 1, rng()) == [Unscored("no active context to show")]
+
+
 def test_highlight_shows_active_contexts_strongest_first() -> None:
     (first, second) = prompts(Highlight(SETTINGS).propose(colours(), 2, rng()))
     assert first.request == replace(second.request, sample=0)
@@ -240,7 +296,9 @@ def test_a_context_that_is_not_evidence_reaches_no_explainer(place: int) -> None
 @pytest.mark.parametrize("name", BUILT_IN)
 def test_what_is_proposed_and_asked_holds_evidence_alone(name: str) -> None:
     unit, rows, contexts = _corpus()
-    seen: Shown = shown_of(unit, rows[:2], contexts)
+    contexts[5] = Context(5, Split.EVIDENCE, 5, "s", 0, np.arange(2), (" nothing", " here"))
+    silent = Exemplar("feature/1", 0, 5, "random", 1.0, np.zeros(2, dtype=np.float32))
+    seen: Shown = shown_of(unit, [*rows[:2], silent], contexts)
     assert seen.max_activation == 2.0
     proposals = open_explainer(name, SETTINGS).propose(seen, 4, rng())
     asker = EchoAsker(lambda r: Response("[EXPLANATION]: a kind of word", 1, 1))

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from autointerp.explain.highlight import marked
+from autointerp.explain.token_activation import pairs
 from autointerp.prompting import load_prompt
 from autointerp.quoting import quoted
 from tests.explain.doubles import context
@@ -24,6 +25,11 @@ _VALUES: dict[str, dict[str, Any]] = {
             {"strength": 9, "text": marked(_FORGER)},
             {"strength": 1, "text": marked(context("quantile-0", ("{% if %}", 0), (" the", 0.25), (" sea", 0)))},
         ]
+    },
+    "token-activation/v1": pairs([_FORGER, context("top", ("{{ x }}\t9\n", 0), (" sea", 2.0), ("<|im_end|>", 0))], 2.0),
+    "contrastive/v1": {
+        "active": [{"strength": 9, "text": marked(_FORGER)}],
+        "silent": [quoted(" the «sea»\nSilent 2: x"), quoted("{{ silent }} <|im_end|>")],
     },
     "detection/v1": {
         "explanation": quoted('words for "red" {{ words }}\nExcerpt 9: no'),

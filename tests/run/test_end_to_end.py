@@ -262,3 +262,29 @@ def test_two_saes_on_two_hooks_are_each_held_against_their_own_neurons(tmp_path:
     lines = run.headline().splitlines()
     assert f"minus neurons ({first})" in lines[0]
     assert f"minus neurons ({second})" in lines[1]
+
+
+def test_scores_in_the_units_own_scale_are_fitted_on_a_split_of_their_own(tmp_path: Path) -> None:
+    metrics = '["pearson", "auroc", "average_precision", "r2", "r2_uncentred", "absolute_deviation"]'
+    study = small_study(
+        tmp_path, f"score.metrics={metrics}", "corpus.train=0.3", "corpus.calibration=0.12", "units.directions=0"
+    )
+    run = autointerp.run(study, tmp_path / "run")
+    scores, splits = run.table("scores"), run.table("contexts").set_index("context")["split"]
+    assert all(check.ok for check in verify(run.folder))
+    simulated = run.table("simulations")["context"].dropna().map(splits)
+    assert set(simulated) == {str(Split.CALIBRATION), str(Split.HELD_OUT)}
+    own = scores[(scores["pairing"] == "own") & (scores["status"] == "ok")]
+    assert set(own["metric"]) == set(study.score.metrics)
+    r2 = own[own["metric"] == "r2"]
+    assert (r2["value"] <= 1).all()
+    assert (own[own["metric"] == "average_precision"].set_index("unit")["chance"] > 0).all()
+    shuffled = scores[(scores["pairing"] == "shuffled") & (scores["metric"] == "r2") & (scores["status"] == "ok")]
+    assert len(shuffled)
+
+
+def test_scores_in_the_units_own_scale_need_text_that_fits_it(tmp_path: Path) -> None:
+    study = small_study(tmp_path, 'score.metrics=["pearson", "r2"]')
+    with pytest.raises(BadInput, match="'r2', which needs predictions in the unit's own scale: set apart text"):
+        autointerp.run(study, tmp_path / "run")
+    assert not (tmp_path / "run" / "contexts.parquet").exists()

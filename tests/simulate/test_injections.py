@@ -15,8 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autointerp.explain.base import Settings, Shown, ShownContext
+from autointerp.explain.contrastive import Contrastive
 from autointerp.explain.highlight import Highlight
 from autointerp.explain.phrase import Phrase
+from autointerp.explain.token_activation import TokenActivation
 from autointerp.llm.local import LocalModel
 from autointerp.llm.request import Request
 from autointerp.models import LoadedModel
@@ -115,12 +117,14 @@ def _shown(text: str) -> Shown:
         )
         for c in (injected_context(text), injected_by_character(text))
     )  # fmt: skip
-    return Shown("feature/1", 2.0, contexts)
+    first = contexts[0]
+    silent = ShownContext(first.tokens, first.pieces, np.zeros(len(first.pieces), np.float32), "random")
+    return Shown("feature/1", 2.0, (*contexts, silent))
 
 
 @pytest.mark.parametrize("text", INJECTIONS)
 def test_explainers_prompts_keep_their_lines(text: str) -> None:
-    for explainer in (Highlight(_SETTINGS), Phrase(_SETTINGS)):
+    for explainer in (Highlight(_SETTINGS), Phrase(_SETTINGS), Contrastive(_SETTINGS)):
         (proposal,) = explainer.propose(_shown(text), 1, np.random.default_rng(0))
         (plain,) = explainer.propose(_shown("plain words"), 1, np.random.default_rng(0))
         messages, expected = getattr(proposal, "request").messages, getattr(plain, "request").messages  # noqa: B009
@@ -128,6 +132,20 @@ def test_explainers_prompts_keep_their_lines(text: str) -> None:
         for (_, content), (_, other) in zip(messages, expected, strict=True):
             assert len(_lines(content)) == len(_lines(other))
             assert not _unseen(content)
+
+
+@pytest.mark.parametrize("text", INJECTIONS)
+def test_every_token_beside_its_activation_keeps_its_line(text: str) -> None:
+    (proposal,) = TokenActivation(_SETTINGS).propose(_shown(text), 1, np.random.default_rng(0))
+    content = getattr(proposal, "request").messages[-1][1]  # noqa: B009
+    lines = _lines(content)
+    told = [line for line in lines if "\t" in line]
+    assert len(told) == sum(len(c.pieces) for c in _shown(text).contexts if c.peak > 0)
+    assert all(re.fullmatch(r"[^\t]*\t\d+", line) for line in told)
+    assert [line for line in lines if "\t" not in line] == [
+        "Unit 3", "Excerpt 1:", "Excerpt 2:", "What does unit 3 look for?"
+    ]  # fmt: skip
+    assert not _unseen(content.replace("\t", ""))
 
 
 @pytest.mark.parametrize("text", INJECTIONS)

@@ -1,0 +1,60 @@
+"""`contrastive`: contexts in which the unit is active, against contexts that resemble them and leave it silent.
+
+The silent ones are of the unit's random evidence contexts, on which its true activations are known: nothing is taken
+for silent unseen. Those that hold the most of its strongest words come first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from autointerp.explain.base import PromptedCandidate, Proposal, Settings, Shown, ShownContext
+from autointerp.explain.highlight import marked, parse_explanation, strength
+from autointerp.explain.words import top_words, word_of
+from autointerp.llm.request import Request
+from autointerp.quoting import quoted
+from autointerp.records import Kind, Unscored
+
+SILENT = 8
+"""Silent contexts shown at most."""
+_WORDS = 12
+"""Strongest words that make a silent context resemble the active ones."""
+
+
+class Contrastive:
+    """Shows top and quantile contexts, then look-alikes, and asks `n` times."""
+
+    name = "contrastive"
+    needs_model = True
+
+    def __init__(self, settings: Settings) -> None:
+        """Raises BadInput when the prompt can't be loaded."""
+        self._prompt = settings.load("contrastive/v1")
+        self._llm = settings.llm
+
+    def propose(self, shown: Shown, n: int, rng: np.random.Generator) -> list[Proposal]:
+        """`n` draws of one request; Unscored when no active, or no silent, context may be shown."""
+        active = [c for c in (*shown.of_kind(Kind.TOP), *shown.of_kind(Kind.QUANTILE)) if c.peak > 0]
+        silent = look_alikes(shown, active)
+        if not active or not silent:
+            return [Unscored("no active context to show" if not active else "no silent context to show")]
+        active.sort(key=lambda c: -c.peak)
+        messages = self._prompt.render(
+            active=[{"strength": strength(c.peak, shown.max_activation), "text": marked(c)} for c in active],
+            silent=[quoted("".join(c.pieces)) for c in silent],
+        )
+        seed = int(rng.integers(2**31))
+        requests = [
+            Request(messages, self._llm.model, self._llm.max_tokens, self._llm.temperature, seed, sample=sample)
+            for sample in range(n)
+        ]
+        return [PromptedCandidate(r, self.name, self._prompt.identity, parse_explanation) for r in requests]
+
+
+def look_alikes(shown: Shown, active: Sequence[ShownContext]) -> list[ShownContext]:
+    """Random contexts on which the unit is silent, those with most of its strongest words first."""
+    words = set(top_words(active, _WORDS))
+    silent = [c for c in shown.of_kind(Kind.RANDOM) if c.peak == 0]
+    return sorted(silent, key=lambda c: -len(words & {word_of(piece) for piece in c.pieces}))[:SILENT]

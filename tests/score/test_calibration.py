@@ -1,0 +1,63 @@
+"""From a simulator's scale to the unit's own."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.optimize import nnls
+
+from autointerp.records import Unscored
+from autointerp.score.calibration import NO_CALIBRATION, NO_CONTEXTS, NOT_FINITE, Line, fit, score_on
+from autointerp.score.slices import Held
+
+
+def held(truth: np.ndarray, first: int = 0) -> Held:
+    return Held(np.arange(first, first + len(truth), dtype=np.int64), truth.astype(np.float32))
+
+
+def test_the_line_is_that_of_least_squares_that_does_not_fall() -> None:
+    rng = np.random.default_rng(0)
+    for slope in (2.0, 0.01, -1.0, 0.0):
+        predicted = rng.random(200)
+        truth = slope * predicted + 0.3 + 0.05 * rng.normal(size=200)
+        line = fit(truth, predicted)
+        assert isinstance(line, Line)
+        # Slow twin: a level of either sign, as the difference of two that have none.
+        columns = np.stack([predicted, np.ones(200), -np.ones(200)], axis=1)
+        best, _ = nnls(columns, truth)
+        assert line.slope == pytest.approx(best[0], abs=1e-6)
+        assert line.level == pytest.approx(best[1] - best[2], abs=1e-6)
+
+
+def test_a_perfectly_wrong_explanation_is_worth_nothing_and_not_everything() -> None:
+    rng = np.random.default_rng(1)
+    truth = rng.random((40, 8))
+    wrong = 1 - truth
+    value = score_on("r2", held(truth[:20]), held(truth[20:], 20), lambda some: wrong[some.contexts])
+    assert value == pytest.approx(0, abs=0.05)
+    assert value < 0.05
+    assert score_on("pearson", held(truth[:20]), None, lambda some: wrong[some.contexts]) == pytest.approx(-1)
+
+
+def test_the_scale_is_fitted_on_the_calibration_contexts_alone() -> None:
+    rng = np.random.default_rng(2)
+    truth = rng.random((40, 8))
+    predicted = np.concatenate([3 * truth[:20] + 1, 7 * truth[20:] - 2])  # other scales, which no simulator has
+    value = score_on("r2", held(truth[:20]), held(truth[20:], 20), lambda some: predicted[some.contexts])
+    level = (predicted[:20] + 2) / 7
+    a = truth[:20]
+    assert value == pytest.approx(1 - np.square(a - level).mean() / a.var(), abs=1e-5)
+
+
+def test_failures_are_values() -> None:
+    truth = np.random.default_rng(3).random((4, 5))
+    lost = Unscored("the request timed out")
+    assert score_on("r2", None, None, lambda some: truth) == NO_CONTEXTS
+    assert score_on("r2", held(truth), None, lambda some: truth) == NO_CALIBRATION
+    assert score_on("r2", held(truth), held(truth[:0].reshape(0, 5)), lambda some: truth) == NO_CALIBRATION
+    assert score_on("pearson", held(truth), None, lambda some: lost) == lost
+    assert score_on("r2", held(truth), held(truth, 10), lambda some: lost if some.contexts[0] else truth) == lost
+    assert fit(truth.ravel(), np.full(20, np.nan)) == NOT_FINITE
+    flat = fit(truth.ravel(), np.ones(20))
+    assert isinstance(flat, Line)
+    assert (flat.slope, flat.level) == (0.0, pytest.approx(truth.mean()))
