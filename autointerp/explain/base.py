@@ -108,6 +108,23 @@ class Settings:
         return prompt
 
 
+def draws(
+    explainer: str,
+    prompt: Prompt,
+    messages: tuple[tuple[str, str], ...],
+    llm: Llm,
+    n: int,
+    rng: np.random.Generator,
+    parse: Callable[[str], str | Unscored | Unreadable],
+) -> list[Proposal]:
+    """`n` candidates out of one request, sampled so many times."""
+    seed = int(rng.integers(2**31))
+    requests = [
+        Request(messages, llm.model, llm.max_tokens, llm.temperature, seed, sample=sample) for sample in range(n)
+    ]
+    return [PromptedCandidate(request, explainer, prompt.identity, parse) for request in requests]
+
+
 @runtime_checkable
 class Explainer(Protocol):
     """Proposes explanations. One file and one registration each; made by calling it with Settings."""

@@ -10,10 +10,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from autointerp.explain.base import PromptedCandidate, Proposal, Settings, Shown, ShownContext
+from autointerp.explain.base import Proposal, Settings, Shown, ShownContext, draws
 from autointerp.explain.highlight import marked, parse_explanation, strength
 from autointerp.explain.words import top_words, word_of
-from autointerp.llm.request import Request
 from autointerp.quoting import quoted
 from autointerp.records import Kind, Unscored
 
@@ -45,12 +44,7 @@ class Contrastive:
             active=[{"strength": strength(c.peak, shown.max_activation), "text": marked(c)} for c in active],
             silent=[quoted("".join(c.pieces)) for c in silent],
         )
-        seed = int(rng.integers(2**31))
-        requests = [
-            Request(messages, self._llm.model, self._llm.max_tokens, self._llm.temperature, seed, sample=sample)
-            for sample in range(n)
-        ]
-        return [PromptedCandidate(r, self.name, self._prompt.identity, parse_explanation) for r in requests]
+        return draws(self.name, self._prompt, messages, self._llm, n, rng, parse_explanation)
 
 
 def look_alikes(shown: Shown, active: Sequence[ShownContext]) -> list[ShownContext]:

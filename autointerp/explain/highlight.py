@@ -12,8 +12,7 @@ from math import floor
 import numpy as np
 
 from autointerp.explain.answers import checked
-from autointerp.explain.base import PromptedCandidate, Proposal, Settings, Shown, ShownContext
-from autointerp.llm.request import Request
+from autointerp.explain.base import Proposal, Settings, Shown, ShownContext, draws
 from autointerp.quoting import quoted
 from autointerp.records import Kind, Unscored
 
@@ -43,12 +42,7 @@ class Highlight:
         contexts.sort(key=lambda c: -c.peak)
         examples = [{"strength": strength(c.peak, shown.max_activation), "text": marked(c)} for c in contexts]
         messages = self._prompt.render(examples=examples)
-        seed = int(rng.integers(2**31))
-        requests = [
-            Request(messages, self._llm.model, self._llm.max_tokens, self._llm.temperature, seed, sample=sample)
-            for sample in range(n)
-        ]
-        return [PromptedCandidate(r, self.name, self._prompt.identity, parse_explanation) for r in requests]
+        return draws(self.name, self._prompt, messages, self._llm, n, rng, parse_explanation)
 
 
 def strength(peak: float, maximum: float) -> int:

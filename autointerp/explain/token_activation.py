@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 
 from autointerp.explain.answers import checked
-from autointerp.explain.base import PromptedCandidate, Proposal, Settings, Shown, ShownContext
-from autointerp.llm.request import Request
+from autointerp.explain.base import Proposal, Settings, Shown, ShownContext, draws
 from autointerp.quoting import cell
 from autointerp.records import Kind, Unscored
 
@@ -41,12 +40,7 @@ class TokenActivation:
         if not contexts:
             return [Unscored("no active context to show")]
         messages = self._prompt.render(**pairs(contexts, shown.max_activation))
-        seed = int(rng.integers(2**31))
-        requests = [
-            Request(messages, self._llm.model, self._llm.max_tokens, self._llm.temperature, seed, sample=sample)
-            for sample in range(n)
-        ]
-        return [PromptedCandidate(r, self.name, self._prompt.identity, parse_phrase) for r in requests]
+        return draws(self.name, self._prompt, messages, self._llm, n, rng, parse_phrase)
 
 
 def pairs(contexts: Sequence[ShownContext], maximum: float) -> dict[str, Any]:
