@@ -86,7 +86,7 @@ def any_absolute(metrics: Iterable[str]) -> bool:
 
 
 def chance_of(metric: str, truth: Truth) -> float:
-    """What knowing nothing scores on this truth; where it has no score at all, what it would on an ordinary one."""
+    """What knowing nothing scores on this truth; where it has no score at all, 0.5 for AUROC and 0 for the others."""
     chosen = metric_named(metric)
     if _unusable(chosen, truth) is not None:
         return 0.5 if chosen.name == "auroc" else 0.0
