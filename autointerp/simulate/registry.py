@@ -13,7 +13,7 @@ from autointerp.llm.capabilities import Capabilities, known
 from autointerp.llm.client import Asker
 from autointerp.llm.open import LOCAL, identity_of
 from autointerp.prompting import Prompt, load_prompt
-from autointerp.simulate.base import Numbers, Simulator
+from autointerp.simulate.base import Numbers, Simulator, Vectors
 from autointerp.simulate.expected import LEAST
 from autointerp.study import Llm, Study
 
@@ -34,6 +34,8 @@ class Needs:
     """Alternatives per token of a prompt."""
     whole_distribution: bool = False
     """Log-probabilities of the whole vocabulary: a model in this process."""
+    sentences: bool = False
+    """The study's sentence model, and no language model at all."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,8 @@ class Parts:
     """Of the simulator's requests."""
     ledger: Numbers | None = None
     """Keeps what the model in this process computes; None: nothing is kept."""
+    sentences: Vectors | None = None
+    """The study's sentence model; None where the simulator does not need it."""
 
 
 def _lift(parts: Parts) -> Simulator:
@@ -168,8 +172,10 @@ def check_simulator(study: Study) -> None:
             f"simulator '{LOOKUP}' reads no explanation, so it can't score one",
             "set simulate.method = 'lift'; the token table is reported beside it (simulate.lookup = true)",
         )
-    llm = study.llm[role]
-    needs, there = needs_of(method), known(llm, None if llm.provider == LOCAL else identity_of(llm))
+    llm, needs = study.llm[role], needs_of(method)
+    if needs.sentences:
+        return
+    there = known(llm, None if llm.provider == LOCAL else identity_of(llm))
     if there is None and (not needs.whole_distribution or llm.provider == "local"):
         return
     found = there or Capabilities(llm.provider, llm.model)

@@ -146,15 +146,19 @@ def test_every_attempt_is_charged_by_what_became_of_it() -> None:
 
 def test_a_cancelled_attempt_stays_at_its_worst_case() -> None:
     class Hangs:
+        sent = 0
+
         async def complete(self, request: Request) -> Answer:
+            self.sent += 1
             await asyncio.sleep(60)
             return YES
 
-    usage = Usage()
+    usage, client = Usage(), Hangs()
 
     async def cancel() -> None:
-        task = asyncio.create_task(Budgeted(Hangs(), Purse(usage, "explain", PRICED)).complete(request()))
-        await asyncio.sleep(0.01)
+        task = asyncio.create_task(Budgeted(client, Purse(usage, "explain", PRICED)).complete(request()))
+        while not client.sent:
+            await asyncio.sleep(0)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
 
@@ -177,7 +181,8 @@ def test_what_waited_for_a_slot_when_it_was_cancelled_was_never_sent_and_costs_n
 
     async def cancel() -> None:
         tasks = [asyncio.create_task(stack.complete(request(str(i)))) for i in range(8)]
-        await asyncio.sleep(0.01)
+        while client.sent < 2:
+            await asyncio.sleep(0)
         for task in tasks:
             task.cancel()
         found = await asyncio.gather(*tasks, return_exceptions=True)
