@@ -5,18 +5,20 @@ A pre-activation is a product plus its latent's bias, and is never stored. No re
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from importlib import import_module
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+
+from sae.codes.threads import most_threads, on_threads
+
+T = TypeVar("T")
 
 _PER_THREAD = 1 << 18
 # Entries that are worth a thread.
@@ -106,16 +108,8 @@ def _arrays(product: Tensor, bias: Tensor) -> tuple[Any, Any]:
     return product.detach().contiguous().numpy(), bias.detach().contiguous().numpy()
 
 
-def _in_parts(vectors: int, width: int, part: Callable[[int, int], Any]) -> list[Any]:
+def _in_parts(vectors: int, width: int, part: Callable[[int, int], T]) -> list[T]:
     """What `part` gives for each of as many ranges of vectors as there are threads, in order."""
-    # torch's own threads go on spinning for a while after a product, and would share their cores with as many of ours.
-    parts = max(1, min(torch.get_num_threads() // 2, vectors * width // _PER_THREAD))
+    parts = max(1, min(most_threads(), vectors * width // _PER_THREAD))
     bounds = [vectors * number // parts for number in range(parts + 1)]
-    others = [_threads(os.getpid()).submit(part, *bounds[number : number + 2]) for number in range(1, parts)]
-    return [part(*bounds[:2]), *(other.result() for other in others)]
-
-
-@cache
-def _threads(process: int) -> ThreadPoolExecutor:
-    """Of this process: a child that was forked has none of its parent's."""
-    return ThreadPoolExecutor(thread_name_prefix=f"sae-{process}")
+    return on_threads(lambda number: part(bounds[number], bounds[number + 1]), parts)

@@ -86,7 +86,8 @@ class SparseCode(Code):
 
     def firings(self) -> Int[Tensor, " latent"]:
         """In how many vectors each latent is active."""
-        return torch.bincount(self.latents[self.active], minlength=self.width)
+        zeros = torch.bincount(self.latents[~self.active], minlength=self.width)
+        return self._by_latent.starts.diff() - zeros
 
     def dense(self) -> Float[Tensor, "vector latent"]:
         """The activations of every latent, zeros elsewhere."""
@@ -135,12 +136,12 @@ class SparseCode(Code):
     ) -> None:
         """See Code. Sums over vectors, without scatter, so in one fixed order."""
         by = self._by_latent
-        left = _csr(by.starts, by.rows, values[by.order], (self.width, self.vectors))
+        left = _csr(by.starts, by.rows, values.index_select(0, by.order), (self.width, self.vectors))
         torch.addmm(into, left, matrix, beta=1.0 if keep else 0.0, out=into)
 
     def spread(self, per_latent: Float[Tensor, " latent"]) -> Float[Tensor, " active"]:
         """See Code."""
-        return per_latent[self.latents]
+        return per_latent.index_select(0, self.latents)
 
     def sums(self, values: Float[Tensor, " active"]) -> Float[Tensor, " latent"]:
         """See Code."""

@@ -13,6 +13,9 @@ from sae.codes.code import Code
 
 _ALL = slice(None)
 
+_PIECE = 1 << 18
+# Entries of a matrix that stay in a core's cache while they are read a second time.
+
 
 @dataclass(frozen=True, eq=False)
 class Weights:
@@ -125,12 +128,18 @@ class Gradients:
 
 def drop_parallel_gradient(weights: Weights) -> None:
     """Remove from each decoder row's gradient the part along the row, which rescaling would undo (Bricken et al.)."""
-    gradient = gradient_of(weights.decoder)
-    along = torch.linalg.vecdot(gradient, weights.decoder).unsqueeze(1)
-    gradient.addcmul_(along, weights.decoder, value=-1.0)
+    for gradient, rows in zip(_pieces(gradient_of(weights.decoder)), _pieces(weights.decoder), strict=True):
+        along = torch.linalg.vecdot(gradient, rows).unsqueeze(1)
+        gradient.addcmul_(along, rows, value=-1.0)
 
 
 def rescale_decoder(weights: Weights) -> None:
     """Bring every decoder row back to length 1."""
     lengths = torch.linalg.vector_norm(weights.decoder, dim=1, keepdim=True)
     weights.decoder.div_(lengths.clamp_min_(torch.finfo(lengths.dtype).tiny))
+
+
+def _pieces(matrix: Float[Tensor, "row column"]) -> tuple[Tensor, ...]:
+    """Rows that are read twice, as many at a time as stay in a processor's cache between; on a GPU, all of them."""
+    rows = _PIECE // matrix.shape[1] if matrix.device.type == "cpu" else matrix.shape[0]
+    return torch.split(matrix, max(rows, 1))

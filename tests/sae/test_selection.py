@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import os
 import signal
+import threading
+import time
 from collections.abc import Callable, Iterable
 
 import pytest
@@ -15,7 +17,7 @@ from sae.architectures import largest
 from sae.architectures.batchtopk import BatchTopK
 from sae.architectures.largest import largest_of_batch, largest_per_vector
 from sae.architectures.topk import TopK
-from sae.codes import compiled
+from sae.codes import compiled, threads
 from sae.codes.sparse import SparseCode
 from sae.errors import SaeError
 from sae.recipe import Recipe
@@ -135,6 +137,30 @@ def test_the_number_of_threads_changes_nothing(monkeypatch: pytest.MonkeyPatch) 
     five = compiled.entries_above(pre, bias, 1.2, 2.0), compiled.largest_per_row(pre, bias, 6)
     for alone, together in zip((*one[0], *one[1]), (*five[0], *five[1]), strict=True):
         assert torch.equal(alone, together)
+
+
+@pytest.mark.parametrize("openmp", [True, False])
+def test_parts_come_back_in_order_and_what_the_first_of_them_raised_is_raised(
+    openmp: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if openmp and threads._gnu_openmp() is None:
+        pytest.skip("torch is not built with GNU OpenMP here")
+    if not openmp:
+        monkeypatch.setattr(threads, "_gnu_openmp", lambda: None)
+    ran: set[int] = set()
+
+    def part(number: int) -> int:
+        ran.add(threading.get_ident())
+        time.sleep(0.05)
+        if number % 3 == 2:
+            raise KeyError(number)
+        return number * number
+
+    assert threads.on_threads(part, 2) == [0, 1]
+    assert len(ran) == 2
+    with pytest.raises(KeyError, match="2"):
+        threads.on_threads(part, 6)
+    assert threads.on_threads(part, 1) == [0]
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
