@@ -19,9 +19,10 @@ class UnitEvidence:
 
     unit: str
     shown: tuple[Exemplar, ...]
-    """For the explainer: every other top and random context, the first included, and the quantile bands."""
+    """For the explainer: every other top and random context and hard negative, the first included, and the quantile
+    bands."""
     ranking: tuple[Exemplar, ...]
-    """For the ranking of candidates: the other top and random contexts, less those that are shown."""
+    """For the ranking of candidates: the other top and random contexts and hard negatives, less those shown."""
 
 
 def share_out(unit: str, exemplars: Sequence[Exemplar]) -> UnitEvidence:
@@ -29,10 +30,11 @@ def share_out(unit: str, exemplars: Sequence[Exemplar]) -> UnitEvidence:
     tops = [e for e in exemplars if e.kind == Kind.TOP]
     randoms = [e for e in exemplars if e.kind == Kind.RANDOM]
     bands = [e for e in exemplars if e.kind.startswith(Kind.QUANTILE)]
-    shown = (*tops[0::2], *bands, *randoms[0::2])
+    hard = [e for e in exemplars if e.kind.startswith(Kind.HARD_NEGATIVE)]
+    shown = (*tops[0::2], *bands, *randoms[0::2], *hard[0::2])
     seen = {e.context for e in shown}
     ranking: dict[int, Exemplar] = {}
-    for exemplar in (*tops[1::2], *randoms[1::2]):
+    for exemplar in (*tops[1::2], *randoms[1::2], *hard[1::2]):
         if exemplar.context not in seen:
             ranking.setdefault(exemplar.context, exemplar)
     return UnitEvidence(unit, shown, tuple(ranking.values()))

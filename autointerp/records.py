@@ -23,12 +23,15 @@ class Split(StrEnum):
 
 
 class Kind(StrEnum):
-    """How a context was drawn for a unit. Quantile bands append their number: `quantile-3`."""
+    """How a context was drawn for a unit. Quantile bands append their number: `quantile-3`; hard negatives their sort:
+    `hard-negative-token`, `hard-negative-co-active`, `hard-negative-nearest`."""
 
     TOP = "top"
     QUANTILE = "quantile"
     RANDOM = "random"
     """Drawn blindly: it keeps its true activations, whatever they are."""
+    HARD_NEGATIVE = "hard-negative"
+    """Resembles the unit's active contexts, and the unit was seen to be silent on all of it."""
 
 
 class Status(StrEnum):
@@ -50,6 +53,8 @@ class Scale(StrEnum):
     """A difference of log-probabilities."""
     ZERO_TO_NINE = "0-9"
     """Bills et al. 2023's display scale, in ten steps of the maximum over the evidence."""
+    COSINE = "cosine"
+    """A difference of cosines between vectors of a sentence model."""
 
 
 class Pairing(StrEnum):
@@ -120,6 +125,16 @@ class Unit:
 
 
 @dataclass(frozen=True)
+class Effects:
+    """What a unit does to the next token by its output direction alone, through final norm and unembedding."""
+
+    promoted: tuple[str, ...]
+    """Tokens whose logits it raises most, the strongest first."""
+    suppressed: tuple[str, ...]
+    """Tokens whose logits it lowers most, the strongest first."""
+
+
+@dataclass(frozen=True)
 class Exemplar:
     """One context of one unit, with the unit's true activations on it."""
 
@@ -127,9 +142,10 @@ class Exemplar:
     replicate: int
     context: int
     kind: str
-    """`top`, `quantile-0`..., `random`."""
+    """`top`, `quantile-0`..., `random`, `hard-negative-token`..."""
     weight: float
-    """How many contexts of its split it stands for (inverse of the chance to be drawn)."""
+    """How many contexts of its split it stands for, drawn this way alone: the inverse of its chance to be drawn; 1
+    where it was not left to chance."""
     activations: Float[np.ndarray, " token"]
     """True activations, in the unit's own scale, never below 0."""
 

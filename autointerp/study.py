@@ -197,11 +197,19 @@ class Evidence(_Section):
     """Random held-out contexts in the slice top-and-random."""
     random_only: int = Field(default=20, ge=1)
     """Random held-out contexts in the slice random-only (the first ones are those of top-and-random)."""
+    held_out_per_quantile: int = Field(default=0, ge=0)
+    """Held-out contexts drawn from each of the `quantiles` bands, for the slices quantile-0 (lowest)...; 0: none."""
+    hard_negatives: int = Field(default=0, ge=0)
+    """Contexts of each of three sorts, evidence and held-out alike, that resemble a unit's active ones and leave it
+    silent: they hold its top tokens, units that are often active with it are active, or their sentence vectors are the
+    nearest. 0: none, and no sentence model is loaded."""
 
     @model_validator(mode="after")
     def _nested(self) -> Evidence:
         if self.random_only < self.held_out_random:
             raise ValueError(f"random_only = {self.random_only} is less than held_out_random = {self.held_out_random}")
+        if self.held_out_per_quantile and not self.quantiles:
+            raise ValueError("held_out_per_quantile draws from bands, and quantiles = 0 makes none")
         return self
 
 
@@ -270,6 +278,8 @@ class Explain(_Section):
     """Candidates of every unit of every arm in all, over both orientations of a neuron."""
     model_share: float = Field(default=1 / 6, ge=0, le=1)
     """Best-of-n: the share of candidates that a language model writes."""
+    revises: str = "highlight"
+    """The explainer whose explanation `revise` starts from."""
     prompts: dict[str, str] = {}
     """Prompt per explainer, for example {highlight = "highlight/v1"}; none means the explainer's own default."""
     llm: str = "explainer"
@@ -282,34 +292,69 @@ class Simulate(_Section):
     lookup: bool = True
     """Also report the token table from evidence, which uses no explanation and no language model."""
     bank: int = Field(default=64, ge=2)
-    """Unrelated word lists that `lift` subtracts."""
+    """Unrelated word lists that `lift` and `lift-next` subtract. Through an endpoint each costs a request per distinct
+    word of all contexts: 8 are enough to begin with."""
     llm: str = "simulator"
 
 
 class Judge(_Section):
-    """Judges beside the correlation: a language model decides on whole held-out contexts."""
+    """Judges beside the correlation: they decide on whole held-out contexts."""
 
     methods: tuple[str, ...] = ()
-    """`detection`, or registered ones; none: no judge is asked."""
+    """`detection` (is the unit active in this context?), `fuzzing` (are these its tokens?), `intruder` (which context
+    does not belong? no explanation is shown), `surprisal` (does the explanation make its contexts likelier? needs
+    log-probabilities of prompts), `embedding` (is it nearer to them? the sentence model alone), or registered ones;
+    none: there is no judge."""
     llm: str = "explainer"
     examples: int = Field(default=10, ge=4)
-    """Held-out contexts per unit and judge at most, half of them active and half checked to be inactive."""
+    """Held-out contexts per unit and judge at most, half of them active and half checked to be inactive. `fuzzing`
+    takes the active half alone and shows it twice; `intruder` makes a trial of each inactive one, at least four."""
     derangements: int = Field(default=1, ge=1)
     """Seeded pairings of each unit with another unit's explanation, which measure what chance gives."""
+    negatives: Literal["random", "mixed", "hard"] = "random"
+    """The silent contexts that stand against the active ones: random ones that proved silent, hard negatives
+    (`evidence.hard_negatives`), or half of each."""
     prompts: dict[str, str] = {}
     """Prompt per judge, for example {detection = "detection/v1"}; none means the judge's own default."""
 
 
-MetricName = Literal["pearson", "spearman", "auroc", "average_precision", "r2", "r2_uncentred", "absolute_deviation"]
+MetricName = Literal[
+    "pearson", "spearman", "auroc", "average_precision", "r2", "r2_uncentred", "absolute_deviation",
+    "weighted_pearson", "weighted_spearman", "weighted_auroc", "weighted_average_precision", "weighted_r2",
+    "weighted_r2_uncentred", "weighted_absolute_deviation",
+]  # fmt: skip
+WEIGHTED = "weighted_"
+"""How the names of the metrics begin that count each context as often as it stands for contexts of its split."""
+_SLICES = ("top-and-random", "random-only")
 
 
 class Score(_Section):
     """What is computed per unit."""
 
     metrics: tuple[MetricName, ...] = ("pearson", "spearman")
-    """The first is the headline. The last three of the names need predictions in the unit's own scale, and so a
-    `corpus.calibration`."""
-    slices: tuple[Literal["top-and-random", "random-only"], ...] = ("top-and-random", "random-only")
+    """The first is the headline. `r2`, `r2_uncentred` and `absolute_deviation` need predictions in the unit's own
+    scale, and so a `corpus.calibration`. A weighted metric is reported beside the plain one, never alone."""
+    slices: tuple[str, ...] = _SLICES
+    """`top-and-random`, `random-only`, and `quantile-0` (the lowest) to the last of `evidence.quantiles`, which need
+    `evidence.held_out_per_quantile`. The report's headline is one of the first two."""
+
+    @field_validator("slices")
+    @classmethod
+    def _named(cls, slices: tuple[str, ...]) -> tuple[str, ...]:
+        for name in slices:
+            if name not in _SLICES and not re.fullmatch(r"quantile-\d+", name):
+                raise ValueError(f"no slice '{name}': {nearest(name, [*_SLICES, 'quantile-0'])}")
+        if not set(slices) & set(_SLICES):
+            raise ValueError(f"name one of {' and '.join(_SLICES)}, which the headline is of")
+        return slices
+
+    @model_validator(mode="after")
+    def _never_weighted_alone(self) -> Score:
+        for name in self.metrics:
+            plain = name.removeprefix(WEIGHTED)
+            if plain not in self.metrics:
+                raise ValueError(f"metrics has '{name}' alone: add '{plain}', the two are read side by side")
+        return self
 
 
 class Compare(_Section):
@@ -369,4 +414,22 @@ class Study(_Section):
         for section, name in (("explain", self.explain.llm), ("simulate", self.simulate.llm)):
             if name not in self.llm:
                 raise ValueError(f"{section}.llm '{name}' is not configured: {nearest(name, self.llm)}")
+        return self
+
+    @model_validator(mode="after")
+    def _contexts_are_drawn(self) -> Study:
+        """What is scored or judged must be among the contexts that are gathered."""
+        wanted = self.evidence
+        bands = {f"quantile-{band}" for band in range(wanted.quantiles if wanted.held_out_per_quantile else 0)}
+        for name in self.score.slices:
+            if name not in _SLICES and name not in bands:
+                raise ValueError(
+                    f"score.slices has '{name}', of which no held-out context is drawn: set "
+                    "evidence.held_out_per_quantile, and evidence.quantiles above its number"
+                )
+        if self.judge.negatives != "random" and not wanted.hard_negatives:
+            raise ValueError(
+                f"judge.negatives = '{self.judge.negatives}' and no hard negative is gathered: set "
+                "evidence.hard_negatives, for example to 4"
+            )
         return self

@@ -42,9 +42,16 @@ SCHEMAS: Mapping[str, pa.Schema] = {
         ("unit", _TEXT), ("replicate", _INT), ("context", _INT), ("kind", _TEXT), ("weight", _REAL),
         ("activations", _VECTOR),
     ),
+    "effects": _schema(
+        ("unit", _TEXT), ("promoted", pa.list_(_TEXT)), ("suppressed", pa.list_(_TEXT)), *_STATE,
+    ),
     "explanations": _schema(
         ("unit", _TEXT), ("arm", _TEXT), ("explainer", _TEXT), ("replicate", _INT), ("text", _TEXT),
         ("candidates", _INT), ("evidence_score", _REAL), ("prompt", _TEXT), ("request", _TEXT), *_STATE,
+    ),
+    "revisions": _schema(
+        ("unit", _TEXT), ("first", _TEXT), ("first_score", _REAL), ("revision", _TEXT), ("revision_score", _REAL),
+        ("kept", _TEXT), *_STATE,
     ),
     "simulations": _schema(
         ("unit", _TEXT), ("simulator", _TEXT), ("replicate", _INT), ("context", _INT), ("predicted", _VECTOR),
@@ -71,6 +78,15 @@ SCHEMAS: Mapping[str, pa.Schema] = {
         ("high", _REAL), ("median", _REAL), ("median_low", _REAL), ("median_high", _REAL),
         ("mean_unscored_at_chance", _REAL), ("chance", _REAL), ("difference", _REAL), ("difference_low", _REAL),
         ("difference_high", _REAL), ("superiority", _REAL), ("p", _REAL), ("p_holm", _REAL), ("note", _TEXT),
+    ),
+    "benchmark": _schema(
+        ("method", _TEXT), ("kind", _TEXT), ("wrong", _TEXT), ("auroc", _REAL), ("low", _REAL), ("high", _REAL),
+        ("null_mean", _REAL), ("null_low", _REAL), ("null_high", _REAL), ("coverage", _REAL),
+        ("tokens_per_unit", _REAL), ("seconds_per_unit", _REAL), ("n", _INT), ("half", _TEXT),
+    ),
+    "benchmark_scores": _schema(
+        ("method", _TEXT), ("unit", _TEXT), ("kind", _TEXT), ("half", _TEXT), ("graded", pa.bool_()),
+        ("density", _REAL), ("explanation", _TEXT), ("text", _TEXT), ("value", _REAL), *_STATE,
     ),
     "usage": _schema(
         ("stage", _TEXT), ("model", _TEXT), ("requests", _INT), ("cached", _INT), ("attempts", _INT),

@@ -38,6 +38,11 @@ class Encoder(Protocol):
         """Activations of the chosen latents alone: those columns of `encode`, up to rounding."""
         ...
 
+    @property
+    def W_dec(self) -> Float[Tensor, "latent d_in"]:
+        """Row j: what latent j writes."""
+        ...
+
 
 @runtime_checkable
 class Readout(Protocol):
@@ -55,6 +60,10 @@ class Readout(Protocol):
 
     def read(self, activations: Float[Tensor, "context token width"]) -> Float[Tensor, "context token unit"]:
         """True activations of the units, never below 0."""
+        ...
+
+    def writes(self, width: int) -> Float[Tensor, "unit width"]:
+        """By what the hooked vector grows with each unit's activation; `width` is the vector's."""
         ...
 
 
@@ -91,6 +100,11 @@ class FeatureReadout:
             codes = self.encoder.encode_latents(vectors, torch.as_tensor(self.indices, device=vectors.device))
         return codes.reshape(contexts, tokens, -1)
 
+    def writes(self, width: int) -> Float[Tensor, "unit width"]:
+        """Rows of the decoder."""
+        rows = self.encoder.W_dec
+        return rows[torch.as_tensor(self.indices, device=rows.device)]
+
 
 @dataclass
 class NeuronReadout:
@@ -108,6 +122,12 @@ class NeuronReadout:
         picked = activations[..., torch.as_tensor(self.indices, device=activations.device)]
         signs = torch.as_tensor(self.signs, dtype=picked.dtype, device=picked.device)
         return _above((picked * signs).clamp_min_(0), self.thresholds)
+
+    def writes(self, width: int) -> Float[Tensor, "unit width"]:
+        """The neuron's own coordinate, or its opposite where the neuron is active when it is negative."""
+        rows = torch.zeros(len(self.indices), width)
+        rows[torch.arange(len(self.indices)), torch.as_tensor(self.indices)] = torch.as_tensor(self.signs).float()
+        return rows
 
 
 @dataclass
@@ -128,6 +148,10 @@ class DirectionReadout:
     def read(self, activations: Float[Tensor, "context token width"]) -> Float[Tensor, "context token unit"]:
         """`relu(w . (a - centre))`, kept above the threshold."""
         return _above(((activations - self.centre) @ self.vectors.T).clamp_min_(0), self.thresholds)
+
+    def writes(self, width: int) -> Float[Tensor, "unit width"]:
+        """The vectors themselves."""
+        return self.vectors
 
 
 def random_directions(

@@ -128,7 +128,7 @@ def _coverage(run: Path) -> Iterator[Check]:
     empty = scores[(scores["status"] == "ok") & scores["value"].isna()]
     yield Check("every scored row has a value", empty.empty, "yes" if empty.empty else str(empty.iloc[0]["unit"]))
     main = (scores["slice"] == TOP_AND_RANDOM) & (scores["metric"] == "pearson")
-    judged = (scores["slice"] == JUDGED) & (scores["metric"] == "balanced_accuracy")
+    judged = (scores["slice"] == JUDGED) & (scores["metric"] == "auroc")
     own = scores[(scores["pairing"] == "own") & (main | judged)]
     for (arm, scorer), rows in own.groupby(["arm", "scorer"], sort=False):
         scored = int((rows["status"] == "ok").sum())

@@ -148,11 +148,20 @@ class FakeRun:
         best = held_out[np.argsort(-truth[held_out].max(axis=1), kind="stable")]
         drawn = self._rng.choice(held_out, size=self.study.evidence.random_only, replace=False)
         shown = np.argsort(-truth[:half].max(axis=1), kind="stable")[:4]
-        kinds = [(Kind.TOP, shown), (Kind.TOP, best[: self.study.evidence.held_out_top]), (Kind.RANDOM, drawn)]
+        sizes = self.study.evidence
+        kinds: list[tuple[str, float, np.ndarray]] = [
+            (Kind.TOP, 1.0, shown), (Kind.TOP, 1.0, best[: sizes.held_out_top]),
+            (Kind.RANDOM, len(held_out) / len(drawn), drawn),
+        ]  # fmt: skip
+        if sizes.held_out_per_quantile:
+            others = best[sizes.held_out_top :][::-1]
+            for band, members in enumerate(np.array_split(others, sizes.quantiles)):
+                chosen = members[: sizes.held_out_per_quantile]
+                kinds.append((f"{Kind.QUANTILE}-{band}", len(members) / len(chosen), chosen))
         return [
-            {"unit": unit, "replicate": 0, "context": int(c), "kind": kind.value, "weight": 1.0,
+            {"unit": unit, "replicate": 0, "context": int(c), "kind": str(kind), "weight": weight,
              "activations": truth[c].tolist()}
-            for kind, contexts in kinds for c in contexts
+            for kind, weight, contexts in kinds for c in contexts
         ]  # fmt: skip
 
     def _unit(self, unit: str, arm: str, index: int, excluded: bool = False) -> dict[str, Any]:
@@ -213,7 +222,7 @@ class FakeRun:
                     others = [pool[d] for d in drawn[:, place]]
                     predicted = np.stack([self._predict(o, held.contexts).ravel() for o in others])
                     for metric in self.study.score.metrics:
-                        values = score_rows(metric, held.truth.ravel(), predicted)
+                        values = score_rows(metric, held.truth.ravel(), predicted, held.token_weights)
                         rows += [
                             self._pairing(unit, other, d, metric, slice_name, value)
                             for d, (other, value) in enumerate(zip(others, values, strict=True))

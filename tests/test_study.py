@@ -82,3 +82,34 @@ def test_missing_and_broken_files(tmp_path: Path) -> None:
     (tmp_path / "bad.toml").write_text("seed = = 3")
     with pytest.raises(BadInput, match="is not readable TOML"):
         load_study(tmp_path / "bad.toml")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "line"),
+    [
+        (["score.slices=['top-and-randm']"], "no slice 'top-and-randm': did you mean 'top-and-random'?"),
+        (["score.slices=['quantile-1']"], "name one of top-and-random and random-only, which the headline is of"),
+        (["score.slices=['random-only', 'quantile-1']"], "has 'quantile-1', of which no held-out context is drawn"),
+        (["score.slices=['random-only', 'quantile-4']", "evidence.held_out_per_quantile=2"], "has 'quantile-4'"),
+        (
+            ["evidence.quantiles=0", "evidence.held_out_per_quantile=2"],
+            "draws from bands, and quantiles = 0 makes none",
+        ),
+        (["score.metrics=['weighted_pearson']"], "metrics has 'weighted_pearson' alone: add 'pearson'"),
+        (["judge.negatives=hard"], "judge.negatives = 'hard' and no hard negative is gathered"),
+    ],
+)
+def test_what_is_scored_must_be_gathered(overrides: list[str], line: str) -> None:
+    with pytest.raises(BadInput) as caught:
+        parse_study({}, overrides)
+    assert line in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_bands_weights_and_hard_negatives_are_set_together() -> None:
+    wanted = [
+        "evidence.held_out_per_quantile=2", "evidence.hard_negatives=4", "judge.negatives=mixed",
+        "score.slices=['random-only', 'quantile-3']", "score.metrics=['spearman', 'weighted_spearman']",
+    ]  # fmt: skip
+    study = parse_study({}, wanted)
+    assert (study.score.slices[1], study.judge.negatives) == ("quantile-3", "mixed")

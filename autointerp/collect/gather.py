@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from autointerp.artifacts import rng_of, seed_of
+from autointerp.collect.activity import Activity
 from autointerp.collect.survey import TopContexts
 from autointerp.records import Exemplar, Kind
 
@@ -24,6 +25,8 @@ class Wanted:
     """Drawn blindly, before any activation is seen."""
     quantiles: int = 0
     per_quantile: int = 0
+    hard_negatives: bool = False
+    """Whether hard negatives are looked for after the pass, which takes a bit per context and unit."""
 
     @property
     def reservoir(self) -> int:
@@ -32,7 +35,7 @@ class Wanted:
 
 
 class Gatherer:
-    """Keeps, per unit: its top contexts, a fair reservoir of its active ones, and its random ones.
+    """Keeps, per unit: its top contexts, a fair reservoir of its active ones, its random ones, and its hard negatives.
 
     Whether a context enters a reservoir depends on the unit and the context alone (a seeded priority), so the
     outcome is the same however contexts are batched. Memory: units x contexts kept x tokens per context.
@@ -41,7 +44,8 @@ class Gatherer:
     def __init__(self, names: Sequence[str], wanted: Wanted, contexts: Int[np.ndarray, " context"], seed: int) -> None:
         """`names` seed each unit's draws (give orientations and sparse twins one name to share them);
         `contexts` are the ids of the whole split."""
-        self._wanted, self._population, self._units = wanted, len(contexts), len(names)
+        self.names, self.population = tuple(names), len(contexts)
+        self._wanted, self._units = wanted, len(names)
         self._top = TopContexts(len(names), wanted.top)
         self._top_values: Tensor | None = None
         self._random_ids = [
@@ -60,6 +64,10 @@ class Gatherer:
         self._kept = torch.full((len(names), size), -1, dtype=torch.int64)
         self._kept_values: Tensor | None = None
         self._active_contexts = torch.zeros(len(names), dtype=torch.int64)
+        self.activity = Activity(len(names), contexts if wanted.hard_negatives else contexts[:0])
+        """In which contexts each unit is active; empty unless hard negatives are wanted."""
+        self._hard_negatives: list[list[tuple[str, int]]] = [[] for _ in names]
+        self._length = 0
 
     def add(
         self,
@@ -70,7 +78,10 @@ class Gatherer:
         """Take one batch of true activations."""
         by_unit = values.cpu().permute(2, 0, 1)
         peaks, where = by_unit.max(dim=2)
+        self._length = by_unit.shape[2]
         self._active_contexts += (peaks > 0).sum(dim=1)
+        if self._wanted.hard_negatives:
+            self.activity.add((peaks > 0).T.numpy(), contexts.numpy())
         peak_tokens = tokens.expand(self._units, -1, -1).gather(2, where[..., None])[..., 0]
         order = self._top.add(peaks.T, contexts, peak_tokens.T)
         self._top_values = _follow(self._top_values, by_unit, order)
@@ -86,20 +97,50 @@ class Gatherer:
         active: Bool[Tensor, "unit context"],
         contexts: Int[Tensor, " context"],
     ) -> None:
-        keys = _mix(self._salt[:, None] + contexts[None, :] * 0x9E3779B1).where(active, torch.tensor(1 << 62))
+        keys = self._mixed(contexts).where(active, torch.tensor(1 << 62))
         order = torch.cat([self._keys, keys], dim=1).argsort(dim=1, stable=True)[:, : self._wanted.reservoir]
         self._keys = torch.cat([self._keys, keys], dim=1).gather(1, order)
         kept = torch.cat([self._kept, contexts.expand(self._units, -1)], dim=1).gather(1, order)
         self._kept = kept.where(self._keys < 1 << 62, torch.tensor(-1))
         self._kept_values = _follow(self._kept_values, values, order)
 
+    def _mixed(self, contexts: Int[Tensor, " context"]) -> Int[Tensor, "unit context"]:
+        return _mix(self._salt[:, None] + contexts[None, :] * 0x9E3779B1)
+
+    def priorities(self, contexts: Int[np.ndarray, " context"]) -> Int[np.ndarray, "unit context"]:
+        """The seeded order in which contexts come that are otherwise alike: the lower first."""
+        return np.asarray(self._mixed(torch.from_numpy(contexts)).numpy())
+
+    def drawn_at_random(self, contexts: Int[np.ndarray, " context"]) -> Bool[np.ndarray, "context unit"]:
+        """Which of the contexts were drawn at random for which units."""
+        drawn = np.zeros((len(contexts), self._units), dtype=bool)
+        for row, context in enumerate(contexts.tolist()):
+            drawn[row, [unit for unit, _ in self._random_rows.get(context, ())]] = True
+        return drawn
+
+    @property
+    def top_contexts(self) -> Int[np.ndarray, "unit rank"]:
+        """Ids of the top contexts, the strongest first; -1 where a unit has no more."""
+        return np.asarray(self._top.contexts.numpy())
+
+    @property
+    def top_tokens(self) -> Int[np.ndarray, "unit rank"]:
+        """Token ids under the peaks of the top contexts; -1 where a unit has no more."""
+        return np.asarray(self._top.tokens.numpy())
+
+    def keep_hard_negatives(self, found: Sequence[Sequence[tuple[str, int]]]) -> None:
+        """Take each unit's hard negatives: (kind, context), on all of which it is silent."""
+        self._hard_negatives = [list(of_unit) for of_unit in found]
+
     def single_token(self) -> Float[np.ndarray, " unit"]:
         """Share of the top contexts whose peak is on the most common peak token."""
         return self._top.single_token()
 
     def exemplars(self, unit: int, name: str) -> list[Exemplar]:
-        """What was gathered for one unit, top first, then quantile bands from low to high, then random."""
-        return [*self._tops(unit, name), *self._bands(unit, name), *self._randoms(unit, name)]
+        """What was gathered for one unit: top, quantile bands from low to high, random, hard negatives."""
+        silent = np.zeros(self._length, dtype=np.float32)
+        hard = [Exemplar(name, 0, context, kind, 1.0, silent) for kind, context in self._hard_negatives[unit]]
+        return [*self._tops(unit, name), *self._bands(unit, name), *self._randoms(unit, name), *hard]
 
     def _tops(self, unit: int, name: str) -> list[Exemplar]:
         if self._top_values is None:
@@ -122,7 +163,7 @@ class Gatherer:
         rows = []
         for band, members in enumerate(np.array_split(np.array(places, dtype=np.int64), self._wanted.quantiles)):
             chosen = sorted(members, key=lambda p: int(self._keys[unit, p]))[: self._wanted.per_quantile]
-            weight = others / self._wanted.quantiles / max(len(chosen), 1)
+            weight = others * len(members) / max(len(places), 1) / max(len(chosen), 1)
             for place in sorted(chosen):
                 values = self._kept_values[unit, place].numpy().copy()
                 rows.append(Exemplar(name, 0, int(self._kept[unit, place]), f"{Kind.QUANTILE}-{band}", weight, values))
@@ -133,7 +174,7 @@ class Gatherer:
         missing = [int(ids[place]) for place in range(len(ids)) if place not in values]
         if missing:
             raise ValueError(f"{name}: the pass never reached the random contexts {missing}")
-        weight = self._population / len(ids)
+        weight = self.population / len(ids)
         return [Exemplar(name, 0, int(c), Kind.RANDOM, weight, values[place]) for place, c in enumerate(ids)]
 
 

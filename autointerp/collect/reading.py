@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -40,23 +42,25 @@ def read_batches(path: Path, split: Split, size: int) -> Iterator[Batch]:
 
     Streams: memory holds one row group. Raises BadInput when the table is missing.
     """
+    rows = _rows(path, split, ["context", "split", "tokens"])
+    while part := list(islice(rows, size)):
+        ids = np.array([row["context"] for row in part], dtype=np.int64)
+        yield Batch(ids, np.stack([np.asarray(row["tokens"], dtype=np.int64) for row in part]))
+
+
+def read_contexts(path: Path, split: Split, size: int) -> Iterator[list[Context]]:
+    """The same, whole: with their texts."""
+    rows = _rows(path, split, None)
+    while part := list(islice(rows, size)):
+        yield [_context(row) for row in part]
+
+
+def _rows(path: Path, split: Split, columns: Sequence[str] | None) -> Iterator[dict[str, Any]]:
     if not path.is_file():
         raise BadInput(f"no table {path}", "run the corpus stage first: autointerp run STUDY")
-    ids: list[int] = []
-    rows: list[np.ndarray] = []
     with pq.ParquetFile(path) as file:
-        for group in file.iter_batches(batch_size=1024, columns=["context", "split", "tokens"]):
-            columns = group.to_pydict()
-            for context, where, tokens in zip(columns["context"], columns["split"], columns["tokens"], strict=True):
-                if where != split:
-                    continue
-                ids.append(context)
-                rows.append(np.asarray(tokens, dtype=np.int64))
-                if len(ids) == size:
-                    yield Batch(np.asarray(ids, dtype=np.int64), np.stack(rows))
-                    ids, rows = [], []
-    if ids:
-        yield Batch(np.asarray(ids, dtype=np.int64), np.stack(rows))
+        for group in file.iter_batches(batch_size=1024, columns=columns):
+            yield from (row for row in group.to_pylist() if row["split"] == split)
 
 
 def load_contexts(path: Path, wanted: Iterable[int]) -> dict[int, Context]:
@@ -65,13 +69,13 @@ def load_contexts(path: Path, wanted: Iterable[int]) -> dict[int, Context]:
     return {row["context"]: _context(row) for row in table.to_pylist()}
 
 
-def _context(row: dict[str, object]) -> Context:
+def _context(row: dict[str, Any]) -> Context:
     return Context(
-        context=int(str(row["context"])),
-        split=Split(str(row["split"])),
-        document=int(str(row["document"])),
-        source=str(row["source"]),
-        start=int(str(row["start"])),
+        context=row["context"],
+        split=Split(row["split"]),
+        document=row["document"],
+        source=row["source"],
+        start=row["start"],
         tokens=np.asarray(row["tokens"], dtype=np.int64),
-        pieces=tuple(row["pieces"]),  # type: ignore[arg-type]
+        pieces=tuple(row["pieces"]),
     )

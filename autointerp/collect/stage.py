@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
 from torch import Tensor
 
 from autointerp.artifacts import rng_of
-from autointerp.collect.gather import Gatherer, Wanted
+from autointerp.collect.hard_negatives import Embed
+from autointerp.collect.passes import gather
 from autointerp.collect.reading import context_ids, read_batches
+from autointerp.collect.streaming import Reader, stream
 from autointerp.collect.survey import Surveyor
-from autointerp.collect.token_table import TokenSums, write_token_tables
 from autointerp.errors import BadInput
-from autointerp.progress import bar
 from autointerp.records import Split, Unit
 from autointerp.study import Study
-from autointerp.tables import table_writer, write_table
 from autointerp.units import (
     SPARSE,
     DirectionReadout,
@@ -29,7 +26,6 @@ from autointerp.units import (
     FeatureReadout,
     NeuronReadout,
     Readout,
-    Survey,
     arm_name,
     base_id,
     random_directions,
@@ -38,17 +34,6 @@ from autointerp.units import (
 
 CENTRE_CONTEXTS = 64
 """Evidence contexts whose mean activation centres the random directions."""
-
-
-@runtime_checkable
-class Reader(Protocol):
-    """What this stage needs of the subject."""
-
-    widths: dict[str, int]
-
-    def activations(self, tokens: Int[np.ndarray, "context token"]) -> dict[str, Float[Tensor, "context token width"]]:
-        """Activations at every hook, the start token's position dropped."""
-        ...
 
 
 @dataclass
@@ -60,12 +45,19 @@ class _Arm:
     count: int
 
 
-def collect(study: Study, subject: Reader, encoders: Mapping[str, tuple[Encoder, int]], run: Path) -> None:
-    """Write the candidate units of every arm and their contexts into `run/work`.
+def collect(
+    study: Study,
+    subject: Reader,
+    encoders: Mapping[str, tuple[Encoder, int]],
+    run: Path,
+    embed: Embed | None = None,
+) -> list[tuple[Readout, list[Unit]]]:
+    """Write the candidate units of every arm and their contexts into `run/work`; return those sampled, by readout.
 
     `encoders` maps an SAE's name to the SAE and its number of latents. Both orientations of a neuron are
     candidates here; one is chosen on evidence by the explain stage. Three passes over the evidence at most
-    (centre, survey, gather) and one over the held-out contexts; memory does not depend on their number.
+    (centre, survey, gather) and one over the held-out contexts; memory does not depend on their number, but for a bit
+    per context and unit where the study asks for hard negatives. These need `embed`, from texts to vectors of length 1.
     """
     contexts = run / "contexts.parquet"
     arms = _arms(study, subject, encoders, contexts)
@@ -78,7 +70,8 @@ def collect(study: Study, subject: Reader, encoders: Mapping[str, tuple[Encoder,
         drawn.append((_narrow(arm.readout, units, encoders), units))
         excluded += left_out
     drawn += _sparse_arms(study, arms, drawn)
-    _gather(study, subject, contexts, run, drawn, excluded)
+    gather(study, subject, contexts, run, drawn, excluded, embed)
+    return drawn
 
 
 def _arms(study: Study, subject: Reader, encoders: Mapping[str, tuple[Encoder, int]], contexts: Path) -> list[_Arm]:
@@ -131,19 +124,6 @@ def _centre(study: Study, subject: Reader, contexts: Path, directions: Sequence[
         direction.vectors = direction.vectors.to(direction.centre.device)
 
 
-_Taker: TypeAlias = Callable[[dict[str, Tensor], Tensor, Tensor], None]
-
-
-def _stream(study: Study, subject: Reader, contexts: Path, split: Split, label: str, take: _Taker) -> None:
-    """One pass over a split: hand activations, context ids and tokens of every batch to `take`."""
-    total = len(context_ids(contexts, split))
-    with bar(label, total, "contexts") as progress:
-        for batch in read_batches(contexts, split, study.subject.batch):
-            read = subject.activations(batch.tokens)
-            take(read, torch.from_numpy(batch.contexts), torch.from_numpy(batch.tokens))
-            progress.advance(len(batch.contexts))
-
-
 def _survey(
     study: Study, subject: Reader, contexts: Path, arms: Sequence[tuple[Readout, Surveyor]], label: str
 ) -> None:
@@ -151,7 +131,7 @@ def _survey(
         for readout, surveyor in arms:
             surveyor.add(readout.read(read[readout.hook]), ids, tokens)
 
-    _stream(study, subject, contexts, Split.EVIDENCE, label, take)
+    stream(study, subject, contexts, Split.EVIDENCE, label, take)
 
 
 def _narrow(readout: Readout, units: Sequence[Unit], encoders: Mapping[str, tuple[Encoder, int]]) -> Readout:
@@ -208,78 +188,3 @@ def _match(
             name, readout.hook, readout.indices, readout.vectors, readout.centre, thresholds
         ), sparse
     return NeuronReadout(name, readout.hook, readout.indices, readout.signs, thresholds), sparse
-
-
-def _gather(
-    study: Study,
-    subject: Reader,
-    contexts: Path,
-    run: Path,
-    drawn: Sequence[tuple[Readout, list[Unit]]],
-    excluded: Sequence[Unit],
-) -> None:
-    """Gather the contexts of every drawn unit from all splits but the training one, and write `run/work`."""
-    wanted = study.evidence
-    evidence = Wanted(wanted.top, wanted.random, wanted.quantiles, wanted.per_quantile)
-    held_out = Wanted(wanted.held_out_top, wanted.random_only)
-    surveyors = [Surveyor(len(units)) for _, units in drawn]
-    sums = [TokenSums(len(units)) for _, units in drawn]
-    gatherers = _pass(study, subject, contexts, Split.EVIDENCE, evidence, drawn, surveyors, sums)
-    finished = [_refresh(units, surveyor.finish()) for (_, units), surveyor in zip(drawn, surveyors, strict=True)]
-    _write_exemplars(run / "work" / "evidence.parquet", drawn, gatherers)
-    tables = {readout.arm: total.table() for (readout, _), total in zip(drawn, sums, strict=True)}
-    write_token_tables(run / "work" / "token_tables.safetensors", tables)
-    apart = [_pass(study, subject, contexts, Split.HELD_OUT, held_out, drawn)]
-    if study.corpus.calibration:  # drawn alike, so that what fits there fits on the held-out contexts
-        apart.append(_pass(study, subject, contexts, Split.CALIBRATION, held_out, drawn))
-    _write_exemplars(run / "work" / "held-out.parquet", drawn, *apart)
-    write_table("units", run / "work" / "candidates.parquet", [*(u for us in finished for u in us), *excluded])
-
-
-def _pass(
-    study: Study,
-    subject: Reader,
-    contexts: Path,
-    split: Split,
-    wanted: Wanted,
-    drawn: Sequence[tuple[Readout, list[Unit]]],
-    surveyors: Sequence[Surveyor] = (),
-    sums: Sequence[TokenSums] = (),
-) -> list[Gatherer]:
-    ids = context_ids(contexts, split)
-    gatherers = [
-        Gatherer([base_id(u.unit).replace(SPARSE, "", 1) for u in units], wanted, ids, study.seed) for _, units in drawn
-    ]
-
-    def take(read: dict[str, Tensor], ids: Tensor, tokens: Tensor) -> None:
-        for place, (readout, _) in enumerate(drawn):
-            values = readout.read(read[readout.hook]).cpu()
-            gatherers[place].add(values, ids, tokens)
-            if surveyors:
-                surveyors[place].add(values, ids, tokens)
-                sums[place].add(values, tokens)
-
-    _stream(study, subject, contexts, split, f"gather {split}", take)
-    return gatherers
-
-
-def _refresh(units: Sequence[Unit], survey: Survey) -> list[Unit]:
-    """The statistics after thresholding."""
-    return [
-        replace(
-            unit,
-            density=float(survey.density[place]),
-            max_activation=float(survey.peak[place]),
-            single_token=float(survey.single_token[place]),
-        )
-        for place, unit in enumerate(units)
-    ]
-
-
-def _write_exemplars(path: Path, drawn: Sequence[tuple[Readout, list[Unit]]], *passes: Sequence[Gatherer]) -> None:
-    with table_writer("evidence", path) as writer:
-        for gatherers in passes:
-            for (_, units), gatherer in zip(drawn, gatherers, strict=True):
-                for place, unit in enumerate(units):
-                    for exemplar in gatherer.exemplars(place, unit.unit):
-                        writer.add(exemplar)

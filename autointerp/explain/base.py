@@ -15,7 +15,7 @@ from autointerp.evidence import assert_evidence_only
 from autointerp.llm.open import CHATS_ONLY
 from autointerp.llm.request import Request, Response, Unreadable
 from autointerp.prompting import Prompt, load_prompt
-from autointerp.records import Candidate, Context, Exemplar, Kind, Unit, Unscored
+from autointerp.records import Candidate, Context, Effects, Exemplar, Kind, Unit, Unscored
 from autointerp.study import Llm
 
 
@@ -30,7 +30,7 @@ class ShownContext:
     activations: Float[np.ndarray, " token"]
     """In the unit's own scale, never below 0."""
     kind: str
-    """`top`, `quantile-0`..., `random`."""
+    """`top`, `quantile-0`..., `random`, `hard-negative-token`..."""
 
     @property
     def peak(self) -> float:
@@ -38,22 +38,33 @@ class ShownContext:
         return float(self.activations.max(initial=0.0))
 
 
+UNREAD = Unscored("the unit's output effects were not read")
+"""Stands for the effects where nobody has read them."""
+
+
 @dataclass(frozen=True)
 class Shown:
-    """All that an explainer may know of a unit: contexts of the evidence split, nothing else."""
+    """All that an explainer may know of a unit: contexts of the evidence split, and the unit's own weights' effects."""
 
     unit: str
     max_activation: float
     """Peak over the evidence, in the unit's own scale."""
     contexts: tuple[ShownContext, ...]
     """In the order in which they were gathered: of the top contexts the strongest first."""
+    effects: Effects | Unscored = UNREAD
+    """What the unit promotes and suppresses, or why that is not known."""
 
     def of_kind(self, kind: Kind) -> tuple[ShownContext, ...]:
-        """The contexts of one kind (`quantile` stands for all bands)."""
+        """The contexts of one kind (`quantile` stands for all bands, `hard-negative` for all sorts)."""
         return tuple(c for c in self.contexts if c.kind == kind or c.kind.startswith(f"{kind}-"))
 
 
-def shown_of(unit: Unit, exemplars: Sequence[Exemplar], contexts: Mapping[int, Context]) -> Shown:
+def shown_of(
+    unit: Unit,
+    exemplars: Sequence[Exemplar],
+    contexts: Mapping[int, Context],
+    effects: Effects | Unscored = UNREAD,
+) -> Shown:
     """Put together what the explainer may see of a unit.
 
     Raises CheckFailed when one of the contexts is not of the evidence split.
@@ -62,7 +73,7 @@ def shown_of(unit: Unit, exemplars: Sequence[Exemplar], contexts: Mapping[int, C
     rows = [
         ShownContext(contexts[e.context].tokens, contexts[e.context].pieces, e.activations, e.kind) for e in exemplars
     ]
-    return Shown(unit.unit, unit.max_activation, tuple(rows))
+    return Shown(unit.unit, unit.max_activation, tuple(rows), effects)
 
 
 @dataclass(frozen=True)
@@ -95,6 +106,8 @@ class Settings:
     """Name of the prompt; None: the explainer's own."""
     prompts_folder: Path | None = None
     """The user's folder, whose prompts take the place of the built-in ones."""
+    first: Explainer | None = None
+    """The explainer whose explanations `revise` starts from; None: `highlight`."""
 
     def load(self, default: str) -> Prompt:
         """The explainer's prompt, `default` unless the user chose one; BadInput when the model can't take it."""

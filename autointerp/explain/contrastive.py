@@ -1,7 +1,7 @@
 """`contrastive`: contexts in which the unit is active, against contexts that resemble them and leave it silent.
 
-The silent ones are of the unit's random evidence contexts, on which its true activations are known: nothing is taken
-for silent unseen. Those that hold the most of its strongest words come first.
+The silent ones are its hard negatives, where the study gathers them, then random evidence contexts that hold the most
+of its strongest words. Its true activations on all of them are known: nothing is taken for silent unseen.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _WORDS = 12
 
 
 class Contrastive:
-    """Shows top and quantile contexts, then look-alikes, and asks `n` times."""
+    """Shows top and quantile contexts, then hard negatives and look-alikes, and asks `n` times."""
 
     name = "contrastive"
     needs_model = True
@@ -36,7 +36,7 @@ class Contrastive:
     def propose(self, shown: Shown, n: int, rng: np.random.Generator) -> list[Proposal]:
         """`n` draws of one request; Unscored when no active, or no silent, context may be shown."""
         active = [c for c in (*shown.of_kind(Kind.TOP), *shown.of_kind(Kind.QUANTILE)) if c.peak > 0]
-        silent = look_alikes(shown, active)
+        silent = [*shown.of_kind(Kind.HARD_NEGATIVE), *look_alikes(shown, active)][:SILENT]
         if not active or not silent:
             return [Unscored("no active context to show" if not active else "no silent context to show")]
         active.sort(key=lambda c: -c.peak)

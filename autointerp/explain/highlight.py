@@ -6,10 +6,12 @@ After the default explainer of Delphi (Paulo et al. 2024); the prompt and the co
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from itertools import groupby
 from math import floor
 
 import numpy as np
+from jaxtyping import Bool, Float
 
 from autointerp.explain.answers import checked
 from autointerp.explain.base import Proposal, Settings, Shown, ShownContext, draws
@@ -51,17 +53,27 @@ def strength(peak: float, maximum: float) -> int:
 
 
 def marked(context: ShownContext) -> str:
-    """The context as one quoted line, runs of tokens at 30% or more of its own peak between « and ».
+    """The context as one quoted line, its strongly active tokens between « and »."""
+    return with_marks(context.pieces, strongly_active(context.activations))
+
+
+def strongly_active(activations: Float[np.ndarray, " token"]) -> Bool[np.ndarray, " token"]:
+    """Tokens of one context at 30% or more of its peak; none where the unit is silent."""
+    exact = activations.astype(np.float64)
+    active: Bool[np.ndarray, " token"] = (exact > 0) & (exact >= _ACTIVE_SHARE * exact.max(initial=0.0))
+    return active
+
+
+def with_marks(pieces: Sequence[str], chosen: Bool[np.ndarray, " token"]) -> str:
+    """A text as one quoted line, each run of chosen tokens between « and ».
 
     Marks in the text itself become ‹ and ›; quotes, line breaks, all that can't be seen and the marks of chat
     templates are escaped as in JSON: no text can forge a mark, or end its line.
     """
-    threshold = _ACTIVE_SHARE * context.peak
-    tokens = zip(context.pieces, context.activations.tolist(), strict=True)
     parts = []
-    for active, run in groupby(tokens, key=lambda t: t[1] > 0 and t[1] >= threshold):
+    for inside, run in groupby(zip(pieces, chosen.tolist(), strict=True), key=lambda token: token[1]):
         text = "".join(piece for piece, _ in run).translate(_STAND_INS)
-        parts.append(_between_marks(text) if active and text else text)
+        parts.append(_between_marks(text) if inside and text else text)
     return quoted("".join(parts))
 
 

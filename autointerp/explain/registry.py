@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import cast
@@ -12,7 +13,10 @@ from autointerp.explain.base import Explainer, Settings
 from autointerp.explain.contrastive import Contrastive
 from autointerp.explain.exemplars import Exemplars
 from autointerp.explain.highlight import Highlight
+from autointerp.explain.intervals import Intervals
+from autointerp.explain.max_act_logits import MaxActLogits
 from autointerp.explain.phrase import Phrase
+from autointerp.explain.revise import Revise
 from autointerp.explain.token_activation import TokenActivation
 from autointerp.study import Study
 
@@ -27,6 +31,9 @@ BUILT_IN: Mapping[str, Callable[[Settings], Explainer]] = {
     Highlight.name: Highlight,
     TokenActivation.name: TokenActivation,
     Contrastive.name: Contrastive,
+    Intervals.name: Intervals,
+    MaxActLogits.name: MaxActLogits,
+    Revise.name: Revise,
 }
 """Name in the study -> what makes it. No package can take the place of these."""
 
@@ -56,11 +63,21 @@ def method_names(study: Study) -> Sequence[str]:
 
 
 def open_explainers(study: Study) -> dict[str, Explainer]:
-    """The study's explainers by name, each with its prompt and the model `explain.llm`."""
+    """The study's explainers by name, each with its prompt and the model `explain.llm`.
+
+    `revise` comes with the explainer that it starts from. BadInput for a prompt or explainer that can't be had.
+    """
     names = method_names(study)
+    first = study.explain.revises
+    asked = [*names, first] if Revise.name in names else names
     for name in study.explain.prompts:
-        if name not in names:
-            raise BadInput(f"explain.prompts has a prompt for '{name}', which is not asked", nearest(name, names))
+        if name not in asked:
+            raise BadInput(f"explain.prompts has a prompt for '{name}', which is not asked", nearest(name, asked))
+    if Revise.name in names and first == Revise.name:
+        raise BadInput(f"explain.revises = '{first}' starts from itself", "name another explainer")
     folder = Path(study.prompts_folder) if study.prompts_folder is not None else None
     llm = study.llm[study.explain.llm]
-    return {name: open_explainer(name, Settings(llm, study.explain.prompts.get(name), folder)) for name in names}
+    settings = {name: Settings(llm, study.explain.prompts.get(name), folder) for name in asked}
+    if Revise.name in names:
+        settings[Revise.name] = replace(settings[Revise.name], first=open_explainer(first, settings[first]))
+    return {name: open_explainer(name, settings[name]) for name in names}

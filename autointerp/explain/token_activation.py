@@ -20,7 +20,7 @@ CONTEXTS = 5
 """Shown at most, strongest first, as in Bills et al."""
 FEW = 0.2
 """Share of tokens that are not 0 under which these are shown a second time."""
-_HIGHEST = 10
+_STEPS = 10
 
 
 class TokenActivation:
@@ -54,9 +54,9 @@ def pairs(contexts: Sequence[ShownContext], maximum: float) -> dict[str, Any]:
     return {"excerpts": excerpts, "repeated": active if len(active) < FEW * len(every) else []}
 
 
-def display(activation: float, maximum: float) -> int:
-    """An activation on a scale from 0 to 10, where 10 is the unit's maximum over the evidence (Bills et al. 2023)."""
-    return min(_HIGHEST, floor(_HIGHEST * max(activation, 0.0) / maximum)) if maximum > 0 else 0
+def display(activation: float, maximum: float, highest: int = _STEPS) -> int:
+    """An activation in tenths of the unit's maximum over the evidence, `highest` (10 or 9) at most (Bills et al.)."""
+    return min(highest, floor(_STEPS * max(activation, 0.0) / maximum)) if maximum > 0 else 0
 
 
 def parse_phrase(text: str) -> str | Unscored:

@@ -27,3 +27,9 @@ def top_words(contexts: Sequence[ShownContext], n: int) -> list[str]:
             if activation > 0 and (word := word_of(piece)):
                 sums[word] = sums.get(word, 0.0) + activation
     return sorted(sums, key=lambda word: (-sums[word], word))[:n]
+
+
+def peak_words(contexts: Sequence[ShownContext]) -> list[str]:
+    """The word under the peak of each active context, in their order, each once; a token without a word is left out."""
+    peaks = (c.pieces[int(c.activations.argmax())] for c in contexts if c.peak > 0)
+    return [word for word in dict.fromkeys(word_of(piece) for piece in peaks) if word]

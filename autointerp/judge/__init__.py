@@ -1,1 +1,1 @@
-"""Judges: a language model decides on whole held-out contexts whether an explanation fits them."""
+"""Judges decide on whole held-out contexts: whether an explanation fits them, or which of them belong together."""

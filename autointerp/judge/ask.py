@@ -5,21 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from autointerp.judge.base import Batch, Item
+from autointerp.judge.base import Batch, Item, Judgement
 from autointerp.llm.client import Asker
 from autointerp.llm.reading import read_each
 from autointerp.llm.request import Question
 from autointerp.progress import Bar
 from autointerp.records import Unscored
-
-
-@dataclass(frozen=True)
-class Judgement:
-    """One item, and what the judge made of it."""
-
-    item: Item
-    probability: float | Unscored
-    """P(yes) in [0, 1], or why there is none."""
 
 
 @dataclass

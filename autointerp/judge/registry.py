@@ -2,56 +2,106 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import cast
 
 from autointerp.errors import BadInput, nearest
-from autointerp.judge.base import Judge, Settings
+from autointerp.judge.base import NO_TOOLS, AnyJudge, ComputedJudge, Judge, Settings, Tools, Traits
 from autointerp.judge.detection import Detection
-from autointerp.llm.capabilities import Capabilities
-from autointerp.study import Study
+from autointerp.judge.embedding import Embedding
+from autointerp.judge.fuzzing import Fuzzing
+from autointerp.judge.intruder import Intruder
+from autointerp.judge.surprisal import Surprisal
+from autointerp.llm.capabilities import Capabilities, known
+from autointerp.llm.open import LOCAL, identity_of
+from autointerp.simulate.registry import Needs, missing
+from autointerp.study import Llm, Study
 
 GROUP = "autointerp.judges"
-"""The entry-point group in which other packages register theirs: anything that makes a Judge of Settings."""
+"""The entry-point group in which other packages register theirs: anything that makes a Judge, or a ComputedJudge, of
+Settings. What is special about one, its attribute `traits` (a Traits) says."""
 
-BUILT_IN: Mapping[str, Callable[[Settings], Judge]] = {Detection.name: Detection}
+BUILT_IN: Mapping[str, Callable[[Settings], AnyJudge]] = {
+    Detection.name: Detection,
+    Fuzzing.name: Fuzzing,
+    Intruder.name: Intruder,
+    Surprisal.name: Surprisal,
+    Embedding.name: Embedding,
+}
 """Name in the study -> what makes it. No package can take the place of these."""
 
 
-def open_judge(name: str, settings: Settings) -> Judge:
-    """Make the judge of that name; BadInput when there is none, or when it can't be imported."""
+def _find(name: str) -> Callable[[Settings], AnyJudge]:
     if name in BUILT_IN:
-        return BUILT_IN[name](settings)
+        return BUILT_IN[name]
     registered = {entry.name: entry for entry in entry_points(group=GROUP)}
     if name not in registered:
         raise BadInput(f"no judge '{name}'", nearest(name, [*BUILT_IN, *registered]))
     try:
-        make = cast(Callable[[Settings], Judge], registered[name].load())
+        return cast(Callable[[Settings], AnyJudge], registered[name].load())
     except (ImportError, AttributeError) as error:
         raise BadInput(f"judge '{name}' can't be imported ({error})", "mend or remove the package") from error
-    return make(settings)
 
 
-def open_judges(study: Study, capabilities: Capabilities | None) -> list[Judge]:
-    """The study's judges, each with its prompt and the model `judge.llm`, of which `capabilities` are known."""
-    wanted = study.judge
-    if not wanted.methods:
+def names() -> list[str]:
+    """Every judge, the built-in ones first."""
+    return list(dict.fromkeys([*BUILT_IN, *(entry.name for entry in entry_points(group=GROUP))]))
+
+
+def traits_of(name: str) -> Traits:
+    """What is special about judge `name`; BadInput when there is none, or when it can't be imported."""
+    traits = getattr(_find(name), "traits", None)
+    return traits if isinstance(traits, Traits) else Traits()
+
+
+def open_judge(name: str, settings: Settings) -> AnyJudge:
+    """Make the judge of that name; BadInput when there is none, or when it is not of the form that its traits say."""
+    judge = _find(name)(settings)
+    form = Judge if traits_of(name).asks else ComputedJudge
+    if not isinstance(judge, form):
+        raise BadInput(f"judge '{name}' is no {form.__name__}", "give what makes it an attribute `traits` that is true")
+    return judge
+
+
+def open_judges(
+    study: Study, names: Sequence[str], capabilities: Capabilities | None, tools: Tools = NO_TOOLS
+) -> list[AnyJudge]:
+    """The judges of these names, each with its prompt and the model `judge.llm`, of which `capabilities` are known."""
+    if not names:
         return []
-    folder = Path(study.prompts_folder).expanduser() if study.prompts_folder is not None else None
-    llm = study.llm[wanted.llm]
-    return [
-        open_judge(name, Settings(llm, wanted.examples, study.seed, wanted.prompts.get(name), folder, capabilities))
-        for name in wanted.methods
-    ]
+    wanted = study.judge
+    settings = Settings(
+        llm=study.llm.get(wanted.llm, Llm()),
+        examples=wanted.examples,
+        seed=study.seed,
+        prompts_folder=Path(study.prompts_folder).expanduser() if study.prompts_folder is not None else None,
+        capabilities=capabilities,
+        negatives=wanted.negatives,
+        tools=tools,
+    )
+    return [open_judge(name, replace(settings, prompt=wanted.prompts.get(name))) for name in names]
+
+
+def uses_model(name: str) -> bool:
+    """Whether judge `name` asks the language model `judge.llm`, or reads its log-probabilities."""
+    traits = traits_of(name)
+    return traits.asks or replace(traits.needs, sentences=False) != Needs()
+
+
+def reads_in_process(study: Study, name: str) -> bool:
+    """Whether judge `name` reads log-probabilities of a model in this process."""
+    return uses_model(name) and not traits_of(name).asks and study.llm[study.judge.llm].provider == LOCAL
 
 
 def check_judges(study: Study) -> None:
-    """Raise BadInput, before anything runs, for an unknown judge, one named twice, or a missing model or prompt."""
+    """Raise BadInput, before anything runs, for an unknown judge, one named twice, a missing or poor model or prompt.
+
+    Where it is not known what an endpoint gives, nothing of it is refused.
+    """
     wanted = study.judge
-    if wanted.methods and wanted.llm not in study.llm:
-        raise BadInput(f"judge.llm '{wanted.llm}' is not configured", nearest(wanted.llm, study.llm))
     if len(set(wanted.methods)) < len(wanted.methods):
         raise BadInput(f"judge.methods = {list(wanted.methods)}", "name no judge twice")
     for name in wanted.prompts:
@@ -59,4 +109,22 @@ def check_judges(study: Study) -> None:
             raise BadInput(
                 f"judge.prompts has a prompt for '{name}', which is not asked", nearest(name, wanted.methods)
             )
-    open_judges(study, None)
+    used = [name for name in wanted.methods if uses_model(name)]
+    if used and wanted.llm not in study.llm:
+        raise BadInput(f"judge.llm '{wanted.llm}' is not configured", nearest(wanted.llm, study.llm))
+    open_judges(study, wanted.methods, None)
+    for name in used:
+        _check_model(study, name)
+
+
+def _check_model(study: Study, name: str) -> None:
+    llm, needs = study.llm[study.judge.llm], traits_of(name).needs
+    if needs == Needs():
+        return
+    there = known(llm, None if llm.provider == LOCAL else identity_of(llm))
+    lacking = None if there is None else missing(needs, there)
+    if lacking is not None:
+        raise BadInput(
+            f"judge '{name}' needs {lacking}: model '{llm.model}' of provider '{llm.provider}' is not enough",
+            "set judge.llm to another model, or take the judge out of judge.methods",
+        )

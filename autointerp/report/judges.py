@@ -8,12 +8,37 @@ from autointerp.compare.arms import plain
 from autointerp.compare.outcome import Outcome
 from autointerp.compare.rows import NO_BASELINE, OWN_SHUFFLED, Cell, Row
 from autointerp.compare.words import number, p_text, with_interval
+from autointerp.judge.embedding import Embedding
+from autointerp.judge.fuzzing import Fuzzing
+from autointerp.judge.intruder import Intruder
+from autointerp.judge.surprisal import Surprisal
 from autointerp.records import Pairing
 from autointerp.report.markdown import escape, table
-from autointerp.score.classification import CLASSIFICATIONS
+from autointerp.score.classification import JUDGED_SCORES
 from autointerp.score.slices import JUDGED
 
 _UNKNOWN = "\u2013"
+_NOTES = {
+    Fuzzing.name: (
+        "`fuzzing` says whether the marked tokens of an active context are the right ones; each context is shown once "
+        "with its own marks and once with another active context's. Right marks stand on tokens that are alike, which "
+        "can be seen without the explanation: read it beside the other unit's."
+    ),
+    Intruder.name: (
+        "`intruder` gets no explanation: it names the one of five contexts in which the unit is silent. *Accuracy* is "
+        "the share of such trials that it gets right; the other scores pool the contexts of all trials. There is "
+        "nothing to exchange with another unit, so chance is its only null."
+    ),
+    Surprisal.name: (
+        "`surprisal` compares how much likelier the explanation makes each context: the order counts and there is no "
+        "threshold, so AUROC is all there is."
+    ),
+    Embedding.name: (
+        "`embedding` compares how near each context is to the explanation in a sentence model: the order counts and "
+        "there is no threshold, so AUROC is all there is."
+    ),
+}
+"""What is special about some of the judges."""
 
 
 def judges(outcome: Outcome) -> str:
@@ -21,6 +46,11 @@ def judges(outcome: Outcome) -> str:
     tables = [_judge(outcome, name) for name in outcome.study.judge.methods]
     if not tables:
         return ""
+    return "\n\n".join(["## Judges", _words(outcome), *tables])
+
+
+def _words(outcome: Outcome) -> str:
+    """What all tables have in common, and what some of the judges don't."""
     shuffled = outcome.study.judge.derangements
     words = (
         "A judge reads an explanation and some of the unit's held-out contexts, as many active ones as ones checked to "
@@ -31,11 +61,11 @@ def judges(outcome: Outcome) -> str:
         "log-probabilities. A unit without enough active or inactive held-out contexts can't be judged; dense units "
         "have few inactive ones."
     )
-    return "\n\n".join(["## Judges", words, *tables])
+    return " ".join([words, *(_NOTES[name] for name in outcome.study.judge.methods if name in _NOTES)])
 
 
 def _judge(outcome: Outcome, judge: str) -> str:
-    rows = [row for metric in CLASSIFICATIONS for row in _rows(outcome, Cell(judge, metric, JUDGED))]
+    rows = [row for metric in JUDGED_SCORES for row in _rows(outcome, Cell(judge, metric, JUDGED))]
     head = ["metric", "arm", "why unscored", "chance", "own explanation", "another unit's", "own minus another's", "p",
             "scored"]  # fmt: skip
     return f"### `{judge.replace('`', '')}`\n\n{table(head, rows, left=3)}"

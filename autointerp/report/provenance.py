@@ -8,6 +8,7 @@ from typing import Any
 
 from autointerp.artifacts import read_json
 from autointerp.compare.outcome import Outcome
+from autointerp.judge.registry import BUILT_IN, uses_model
 from autointerp.report.markdown import escape
 
 
@@ -25,7 +26,9 @@ def provenance(outcome: Outcome) -> str:
     )
     if study.judge.methods:
         judge = escape(", ".join(study.judge.methods))
-        lines.append(f"Judge: {judge}, model `{_code(study.llm[study.judge.llm].model)}`.")
+        asks = any(name not in BUILT_IN or uses_model(name) for name in study.judge.methods)
+        model = f", model `{_code(study.llm[study.judge.llm].model)}`" if asks else ""
+        lines.append(f"Judge: {judge}{model}.")
     lines.append(
         f"Text: `{_code(Path(study.corpus.source).name)}`, {study.corpus.tokens:,} tokens at most. Seed {study.seed}."
     )

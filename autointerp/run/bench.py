@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -14,7 +14,10 @@ import torch
 from autointerp.artifacts import rng_of
 from autointerp.collect.reading import context_ids, load_contexts
 from autointerp.errors import BadInput
+from autointerp.judge.base import AnyJudge, Tools
+from autointerp.judge.registry import open_judges, reads_in_process, traits_of, uses_model
 from autointerp.llm.capabilities import Capabilities, known
+from autointerp.llm.client import Asker
 from autointerp.llm.ledger import Ledger
 from autointerp.llm.local import LocalModel
 from autointerp.llm.open import LOCAL, Mode, identity_of, open_asker
@@ -130,10 +133,33 @@ class Bench:
             yield build(replace(parts, sentences=self.sentences, bank=self._bank()))
         elif simulator_asks(self.study):
             with self.asker(name, stage) as asker:
-                yield build(replace(parts, asker=asker))
+                yield build(replace(parts, asker=asker, bank=self._bank()))
         else:
             same = same_vocabulary(load_tokenizer(llm.model), self.subject.tokenizer)
             yield build(replace(parts, model=self._local(llm), bank=self._bank(), same=same))
+
+    @property
+    def judge_names(self) -> Sequence[str]:
+        """The judges of this run."""
+        return self.study.judge.methods
+
+    @contextmanager
+    def judges(self, stage: str) -> Iterator[tuple[list[AnyJudge], Asker | None]]:
+        """The run's judges, and who asks for those that ask; their requests are paid for by `stage`."""
+        study, names, role = self.study, self.judge_names, self.study.judge.llm
+        reading = [name for name in names if uses_model(name) and not traits_of(name).asks]
+        inside = any(reads_in_process(study, name) for name in reading)
+        with ExitStack() as stack:
+            tools = Tools(
+                model=self._local(study.llm[role]) if inside else None,
+                # One case after the other: a batch interface would take hours for each.
+                asker=stack.enter_context(self.asker(role, f"{stage} (read)")) if reading and not inside else None,
+                sentences=self.sentences if any(traits_of(name).needs.sentences for name in names) else None,
+                ledger=self.ledger,
+            )
+            asks = any(traits_of(name).asks for name in names)
+            asker = stack.enter_context(self.asker(role, stage, batch=True)) if asks else None
+            yield open_judges(study, names, self.capabilities(role) if asks or reading else None, tools), asker
 
     @cached_property
     def sentences(self) -> SentenceModel:
@@ -176,7 +202,7 @@ def simulator_asks(study: Study) -> bool:
     needs = needs_of(study.simulate.method)
     if needs.sentences:
         return False
-    inside = bool(needs.whole_distribution or needs.prompt_logprobs)
+    inside = bool(needs.whole_distribution or needs.prompt_logprobs or needs.computes)
     return not (inside and study.llm[study.simulate.llm].provider == LOCAL)
 
 

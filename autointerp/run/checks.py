@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from autointerp.errors import BadInput, BudgetReached
-from autointerp.judge.registry import check_judges
+from autointerp.judge.registry import check_judges, traits_of, uses_model
 from autointerp.llm.batch.opening import check_batch
 from autointerp.llm.budgeted import check_price
 from autointerp.llm.capabilities import known
@@ -12,7 +12,7 @@ from autointerp.llm.open import LOCAL, check_llm, identity_of
 from autointerp.llm.prices import Tokens, price, used
 from autointerp.progress import say
 from autointerp.run.bench import Bench
-from autointerp.run.explaining import check_explain
+from autointerp.run.proposing import check_explain
 from autointerp.score.stage import check_metrics
 from autointerp.simulate.registry import Needs, check_simulator, needs_of
 from autointerp.study import Llm, Study
@@ -22,13 +22,24 @@ from sae.training.loggers import check_loggers
 
 def used_llms(study: Study) -> dict[str, Llm]:
     """The language models that the study may ask, by name."""
-    names = [study.explain.llm, study.simulate.llm, *([study.judge.llm] if study.judge.methods else [])]
+    names = [study.explain.llm, *_simulating(study), *_judging(study)]
     return {name: study.llm[name] for name in dict.fromkeys(names)}
+
+
+def _simulating(study: Study) -> list[str]:
+    """The simulator's language model, where it has one."""
+    return [] if needs_of(study.simulate.method).sentences else [study.simulate.llm]
+
+
+def _judging(study: Study) -> list[str]:
+    """The judges' language model, where one of them uses it."""
+    return [study.judge.llm] if any(uses_model(name) for name in study.judge.methods) else []
 
 
 def batched_llms(study: Study) -> list[str]:
     """The models that stages ask which a batch interface takes."""
-    return list(dict.fromkeys([study.explain.llm, *([study.judge.llm] if study.judge.methods else [])]))
+    asked = [study.judge.llm] if any(traits_of(name).asks for name in study.judge.methods) else []
+    return list(dict.fromkeys([study.explain.llm, *asked]))
 
 
 def check_study(bench: Bench) -> None:
@@ -63,17 +74,17 @@ def _check_loggers(study: Study) -> None:
 
 
 def find_capabilities(bench: Bench, until: str | None) -> None:
-    """Find out what the endpoints of simulator and judges can do, unless it is known, and hold the simulator to it.
+    """Find out what the endpoints of simulator and judges can do, unless it is known, and hold them to it.
 
     What the ledger holds counts, then what this machine remembers, since requests depend on it. An endpoint that was
     never probed gets one or two small calls, which the run pays for (stage `check`). Raises BadInput where the
-    simulator needs more than its endpoint gives.
+    simulator or a judge needs more than its endpoint gives.
     """
     study = bench.study
     if bench.mode.replay or until in _BEFORE_ASKING:
         return
-    names = [study.simulate.llm] if needs_of(study.simulate.method) != Needs() else []
-    names += [study.judge.llm] if study.judge.methods else []
+    names = _simulating(study) if needs_of(study.simulate.method) != Needs() else []
+    names += _judging(study)
     for name in dict.fromkeys(names):
         llm = study.llm[name]
         if llm.provider != LOCAL and bench.ledger.capabilities(identity_of(llm), llm.model) is None:
@@ -82,6 +93,7 @@ def find_capabilities(bench: Bench, until: str | None) -> None:
             if (found := known(llm, identity_of(llm))) is not None:
                 bench.ledger.keep_capabilities(found)
     check_simulator(study)
+    check_judges(study)
 
 
 def _probe(bench: Bench, name: str) -> None:

@@ -16,20 +16,28 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from autointerp.explain.ask import settle
+from autointerp.explain.base import PromptedCandidate, Proposal
+from autointerp.explain.revise import Revise
+from autointerp.judge.registry import reads_in_process, uses_model
 from autointerp.llm.counting import COUNTED, CountingAsker, Tally, token_counter
 from autointerp.llm.open import LOCAL, Mode, identity_of
 from autointerp.llm.prices import BATCH_DISCOUNT, Tokens, dollars, price
 from autointerp.models import load_tokenizer
 from autointerp.progress import Bar, say
-from autointerp.records import Candidate, Unscored
+from autointerp.records import Candidate, Scale, Simulation, Unscored
 from autointerp.run.bench import Bench, simulator_asks
 from autointerp.run.checks import check_methods
-from autointerp.run.explaining import completed, planned, to_rank, write_choice
+from autointerp.run.explaining import completed, to_rank, write_choice
 from autointerp.run.paths import LEDGER
+from autointerp.run.proposing import Planned, planned
 from autointerp.run.ranking import rank
+from autointerp.run.revising import Ask, revised
 from autointerp.run.settling import settle as join_held_out
 from autointerp.run.stages import asking_work, carry_out
+from autointerp.simulate.base import Simulator, Task
 from autointerp.study import Llm, Study
 
 _STAND_IN = "words and parts of words that name one kind of thing in a text, number"
@@ -73,12 +81,20 @@ class _Dry(Bench):
     def __init__(self, study: Study, run: Path, ledger: Path) -> None:
         super().__init__(study, run, Mode(), ledger)
         self.tallies: dict[tuple[str, str], Tally] = {}
+        self._seen: set[str] = set()
+        """What a stage asks, a later one finds in the ledger."""
+
+    @property
+    def judge_names(self) -> Sequence[str]:
+        """The judges that make requests."""
+        study = self.study
+        return [name for name in study.judge.methods if uses_model(name) and not reads_in_process(study, name)]
 
     @contextmanager
     def asker(self, name: str, stage: str, *, batch: bool = False) -> Iterator[Any]:
         """Nobody, for the study's model `name`."""
         llm = self.study.llm[name]
-        tally = self.tallies.setdefault((stage, name), Tally())
+        tally = self.tallies.setdefault((stage, name), Tally(seen=self._seen))
         tokenizer, _ = _tokenizer(self, llm)
         yield CountingAsker(self.ledger, identity_of(llm), llm.reasks, token_counter(tokenizer), tally)
 
@@ -126,13 +142,22 @@ def _count(dry: _Dry, folder: Path, scratch: Path) -> None:
     for name in ("contexts.parquet", "documents.parquet", "work"):
         (scratch / name).symlink_to((folder / name).resolve())
     plan = planned(dry, folder)
-    with dry.asker(dry.study.explain.llm, "explain") as asker:
-        settled = settle(plan.proposals, asker, Bar())
     number = count()  # stand-ins differ, as explanations will: equal requests are counted once
-    standing = [
-        [Candidate(f"{_STAND_IN} {next(number)}", "") if c == Unscored(COUNTED) else c for c in row] for row in settled
-    ]
-    candidates = completed(dry.study, plan, standing)
+
+    def ask(proposals: Sequence[Sequence[Proposal]]) -> list[list[Candidate | Unscored]]:
+        with dry.asker(dry.study.explain.llm, "explain") as asker:
+            settled = settle(proposals, asker, Bar())
+        return [
+            [
+                Candidate(f"{_STAND_IN} {next(number)}", p.explainer)
+                if isinstance(p, PromptedCandidate) and c == Unscored(COUNTED)
+                else c
+                for p, c in zip(asked, found, strict=True)
+            ]
+            for asked, found in zip(proposals, settled, strict=True)
+        ]
+
+    candidates = completed(dry.study, plan, _revised(dry, plan, ask(plan.proposals), ask))
     scores: list[list[float | Unscored]] = [[0.0 for _ in row] for row in candidates]
     if simulator_asks(dry.study):
         with dry.simulator(_RANKING) as simulator:
@@ -142,8 +167,39 @@ def _count(dry: _Dry, folder: Path, scratch: Path) -> None:
     join_held_out(scratch)
     if simulator_asks(dry.study):
         asking_work("simulate", dry, scratch)
-    if dry.study.judge.methods:
+    if dry.judge_names:
         asking_work("judge", dry, scratch)
+
+
+class _Guessing:
+    """A simulator that makes predictions up where none are known: wrong both ways, so that no question is shorter."""
+
+    def __init__(self, inner: Simulator | None) -> None:
+        self._inner = inner
+        self.name, self.scale = "guessing", Scale.OWN
+
+    def simulate(self, tasks: Sequence[Task], progress: Bar) -> Iterator[tuple[int, Simulation | Unscored]]:
+        known = dict(self._inner.simulate(tasks, progress)) if self._inner is not None else {}
+        for place, task in enumerate(tasks):
+            found = known.get(place, Unscored(COUNTED))
+            yield place, self._made_up(task) if found == Unscored(COUNTED) else found
+
+    def _made_up(self, task: Task) -> Simulation:
+        predicted = np.zeros((len(task.contexts), len(task.contexts[0].tokens)), dtype=np.float32)
+        predicted[::2] = 1
+        return Simulation(predicted, self.scale)
+
+
+def _revised(
+    dry: _Dry, plan: Planned, candidates: Sequence[list[Candidate | Unscored]], ask: Ask
+) -> list[list[Candidate | Unscored]]:
+    """The candidates after revision, its questions and trials counted."""
+    if Revise.name not in plan.explainers:
+        return list(candidates)
+    if not simulator_asks(dry.study):
+        return revised(dry.study, plan, candidates, _Guessing(None), ask)[0]
+    with dry.simulator(_RANKING) as simulator:
+        return revised(dry.study, plan, candidates, _Guessing(simulator), ask)[0]
 
 
 def shown(lines: Sequence[Line], study: Study) -> Iterator[str]:
@@ -166,6 +222,9 @@ def shown(lines: Sequence[Line], study: Study) -> Iterator[str]:
             f"Prompt tokens of [llm.{name}] are rough, counted with the subject's tokenizer: set llm.{name}.tokenizer "
             "to a folder or hub id to count them with its own."
         )
+    for name in study.judge.methods:
+        if not uses_model(name) or reads_in_process(study, name):
+            yield f"Judge '{name}' runs in this process and makes no requests."
     if not simulator_asks(study):
         yield f"Simulator '{study.simulate.method}' runs in this process and makes no requests."
 

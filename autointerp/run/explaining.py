@@ -7,77 +7,38 @@ best candidate is the neuron's from here on.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from autointerp.artifacts import rng_of
-from autointerp.collect.reading import load_contexts
-from autointerp.evidence import UnitEvidence, read_exemplars, share_out
 from autointerp.explain.ask import requests_in, settle
-from autointerp.explain.base import Explainer, Proposal, Shown, shown_of
-from autointerp.explain.best_of_n import Choice, Plan, choose, plan
-from autointerp.explain.registry import open_explainers
+from autointerp.explain.base import Explainer, Proposal, Shown
+from autointerp.explain.best_of_n import Choice, choose
+from autointerp.explain.revise import Revise
 from autointerp.progress import Bar, bar
-from autointerp.records import Candidate, Context, Status, Unit, Unscored
+from autointerp.records import Candidate, Status, Unit, Unscored
 from autointerp.run.asking import InOrder
 from autointerp.run.bench import Bench
-from autointerp.run.paths import CANDIDATES, EVIDENCE
+from autointerp.run.paths import REVISIONS
+from autointerp.run.proposing import Planned, planned, twin
 from autointerp.run.ranking import Ranked, rank
+from autointerp.run.revising import revised
 from autointerp.study import Study
-from autointerp.tables import read_arrow, write_table
-from autointerp.units import SPARSE, group_by_base
-
-
-@dataclass(frozen=True)
-class _Material:
-    """What proposing and ranking may use, all of it of the evidence split."""
-
-    shares: Mapping[str, UnitEvidence]
-    shown: Mapping[str, Shown]
-    contexts: Mapping[int, Context]
-
-
-def check_explain(study: Study) -> None:
-    """Raise BadInput, before anything runs, for an unknown explainer, a missing prompt or shares that don't fit."""
-    _plan(study, open_explainers(study), signed=study.units.neurons > 0)
-
-
-@dataclass(frozen=True)
-class Planned:
-    """All that is known before the first request."""
-
-    rows: Sequence[Unit]
-    """Candidate units, excluded ones included."""
-    groups: Sequence[Sequence[Unit]]
-    """The orientations of each unit."""
-    units: Sequence[Unit]
-    """Every orientation."""
-    material: _Material
-    explainers: Mapping[str, Explainer]
-    counts: Mapping[str, Mapping[str, int]]
-    """Unit -> explainer -> candidates."""
-    proposals: Sequence[Sequence[Proposal]]
-    """Of each of `units`."""
-
-
-def planned(bench: Bench, run: Path) -> Planned:
-    """What the explain stage will do, from the candidate units and their evidence."""
-    rows = [_unit(row) for row in read_arrow(run / CANDIDATES).to_pylist()]
-    groups = list(group_by_base([unit for unit in rows if unit.status == Status.OK]).values())
-    units = [unit for group in groups for unit in group]
-    material = _material(run, units)
-    explainers = open_explainers(bench.study)
-    counts = _counts(bench.study, explainers, groups)
-    proposals = _propose(bench.study, explainers, units, counts, material.shown)
-    return Planned(rows, groups, units, material, explainers, counts, proposals)
+from autointerp.tables import write_table
 
 
 def explain(bench: Bench, run: Path) -> None:
-    """Write `explanations.parquet` and `units.parquet` from the candidate units and their evidence."""
+    """Write `explanations.parquet` and `units.parquet` from the candidate units and their evidence.
+
+    Where `revise` is asked, `revisions.parquet` tells what became of each first explanation.
+    """
     plan = planned(bench, run)
-    candidates = completed(bench.study, plan, _ask(bench, plan.proposals))
+    candidates = _ask(bench, plan.proposals)
     with bench.simulator("explain") as simulator:
+        if Revise.name in plan.explainers:
+            candidates, rows = revised(bench.study, plan, candidates, simulator, lambda asked: _ask(bench, asked))
+            write_table("revisions", run / REVISIONS, rows)
+        candidates = completed(bench.study, plan, candidates)
         scores = rank(simulator, to_rank(plan, candidates), plan.material.contexts)
     write_choice(run, plan, candidates, scores)
 
@@ -103,59 +64,6 @@ def to_rank(plan: Planned, candidates: Sequence[Sequence[Candidate | Unscored]])
     ]
 
 
-def _unit(row: Mapping[str, Any]) -> Unit:
-    return Unit(**{**row, "status": Status(row["status"])})
-
-
-def _twin(unit: str) -> str:
-    """A unit and its density-matched twin draw alike, so that equal questions are asked once."""
-    return unit.replace(SPARSE, "", 1)
-
-
-def _material(run: Path, units: Sequence[Unit]) -> _Material:
-    exemplars = read_exemplars(run / EVIDENCE)
-    shares = {u.unit: share_out(u.unit, exemplars.get(u.unit, [])) for u in units}
-    wanted = {e.context for share in shares.values() for e in (*share.shown, *share.ranking)}
-    contexts = load_contexts(run / "contexts.parquet", wanted)
-    shown = {}
-    for unit in units:
-        shown_of(unit, shares[unit.unit].ranking, contexts)  # ranks candidates: evidence only, too
-        shown[unit.unit] = shown_of(unit, shares[unit.unit].shown, contexts)
-    return _Material(shares, shown, contexts)
-
-
-def _plan(study: Study, explainers: Mapping[str, Explainer], signed: bool) -> Plan:
-    asks = {name: explainer.needs_model for name, explainer in explainers.items()}
-    return plan(asks, study.explain.candidates, study.explain.model_share, signed)
-
-
-def _counts(
-    study: Study, explainers: Mapping[str, Explainer], groups: Sequence[Sequence[Unit]]
-) -> dict[str, dict[str, int]]:
-    """Candidates per explainer for every oriented unit; the sum over a unit's orientations is always the same."""
-    shared = _plan(study, explainers, signed=any(len(group) > 1 for group in groups))
-    return {unit.unit: shared.counts(len(group)) for group in groups for unit in group}
-
-
-def _propose(
-    study: Study,
-    explainers: Mapping[str, Explainer],
-    units: Sequence[Unit],
-    counts: Mapping[str, Mapping[str, int]],
-    shown: Mapping[str, Shown],
-) -> list[list[Proposal]]:
-    return [
-        [
-            proposal
-            for name, count in counts[unit.unit].items()
-            for proposal in explainers[name].propose(
-                shown[unit.unit], count, rng_of(study.seed, "explain", name, _twin(unit.unit))
-            )
-        ]
-        for unit in units
-    ]
-
-
 def _ask(bench: Bench, proposals: Sequence[Sequence[Proposal]]) -> list[list[Candidate | Unscored]]:
     """Ask for all units together; the language model is opened only when there is something to ask."""
     total = requests_in(proposals)
@@ -173,7 +81,7 @@ def _spare(study: Study, explainers: Mapping[str, Explainer], unit: Unit, wanted
     found: list[Candidate] = []
     for name, explainer in explainers.items():
         if not explainer.needs_model:
-            rng = rng_of(study.seed, "spare", name, _twin(unit.unit))
+            rng = rng_of(study.seed, "spare", name, twin(unit.unit))
             found += [p for p in explainer.propose(shown, 2 * wanted, rng) if isinstance(p, Candidate)]
     return found
 

@@ -10,7 +10,7 @@ from autointerp.artifacts import rng_of
 from autointerp.records import Status, Unscored
 from autointerp.score.derangement import derangements
 from autointerp.score.metrics import any_absolute
-from autointerp.score.slices import Held, read_slices
+from autointerp.score.slices import CALIBRATION, HARD_NEGATIVES, Held, read_slices
 from autointerp.study import Study
 from autointerp.tables import read_table
 
@@ -29,8 +29,17 @@ class Sampled:
 
     @property
     def contexts(self) -> tuple[int, ...]:
-        """Held-out contexts of all its slices, and those for calibration, each once."""
-        return tuple(dict.fromkeys(int(c) for held in self.slices.values() for c in held.contexts))
+        """What is simulated: held-out contexts of all its slices, and those for calibration, each once."""
+        return self._all_but(HARD_NEGATIVES)
+
+    @property
+    def judged(self) -> tuple[int, ...]:
+        """What judges may draw from: held-out contexts of all its slices and its hard negatives, each once."""
+        return self._all_but(CALIBRATION)
+
+    def _all_but(self, left_out: str) -> tuple[int, ...]:
+        slices = (held for name, held in self.slices.items() if name != left_out)
+        return tuple(dict.fromkeys(int(c) for held in slices for c in held.contexts))
 
 
 @dataclass(frozen=True)

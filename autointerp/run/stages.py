@@ -7,11 +7,14 @@ from typing import Any
 
 from autointerp import study as config
 from autointerp.artifacts import hash_file, write_text
+from autointerp.explain.registry import method_names
+from autointerp.explain.revise import Revise
+from autointerp.judge.registry import traits_of, uses_model
 from autointerp.llm.open import LOCAL
 from autointerp.llm.secrets import public_url
 from autointerp.run.bench import Bench, note_threads
 from autointerp.run.making import SUBJECT, TOKENIZER
-from autointerp.run.paths import CANDIDATES, EVIDENCE, HELD_OUT, TABLES, TRAIN
+from autointerp.run.paths import CANDIDATES, EFFECTS, EVIDENCE, HELD_OUT, REVISIONS, TABLES, TRAIN
 from autointerp.run.plan import Stage, execute
 from autointerp.run.training import sae_folder
 from autointerp.study import Llm, Study
@@ -29,6 +32,7 @@ def stages(study: Study, bench: Bench, run: Path) -> list[Stage]:
     subject = (SUBJECT,) if study.subject.train else ()
     saes = tuple(str(sae_folder(sae.name)) for sae in study.sae)
     explainer = _llm(study.llm[study.explain.llm])
+    revisions = (REVISIONS,) if Revise.name in method_names(study) else ()
     simulator = {
         "simulate": dump["simulate"],
         "llm": _llm(study.llm[study.simulate.llm]),
@@ -48,16 +52,16 @@ def stages(study: Study, bench: Bench, run: Path) -> list[Stage]:
         Stage(
             "collect",
             reads=("contexts.parquet", *saes, *subject),
-            settings={"units": dump["units"], "evidence": dump["evidence"], **reading},
-            writes=(CANDIDATES, EVIDENCE, HELD_OUT, TABLES),
-            bulk=(CANDIDATES, EVIDENCE, HELD_OUT, TABLES),
+            settings={"units": dump["units"], "evidence": dump["evidence"], **_resembling(study, dump), **reading},
+            writes=(CANDIDATES, EVIDENCE, HELD_OUT, TABLES, EFFECTS),
+            bulk=(CANDIDATES, EVIDENCE, HELD_OUT, TABLES, EFFECTS),
             work=lambda: _collect(bench, run),
         ),
         Stage(
             "explain",
-            reads=("contexts.parquet", CANDIDATES, EVIDENCE),
+            reads=("contexts.parquet", CANDIDATES, EVIDENCE, EFFECTS),
             settings={"explain": dump["explain"], "llm": explainer, "ranked by": simulator, **base},
-            writes=("units.parquet", "explanations.parquet"),
+            writes=("units.parquet", "explanations.parquet", *revisions),
             bulk=(),
             work=lambda: _explain(bench, run),
         ),
@@ -143,8 +147,10 @@ def _judging(study: Study, dump: dict[str, Any], bench: Bench, run: Path) -> lis
     """The judge stage, when the study has judges."""
     if not study.judge.methods:
         return []
-    llm = study.llm[study.judge.llm]
-    settings = {"judge": dump["judge"], "llm": _llm(llm), "prompts": _prompts(bench), "seed": study.seed}
+    llm = _llm(study.llm[study.judge.llm]) if any(uses_model(name) for name in study.judge.methods) else None
+    settings = {"judge": dump["judge"], "llm": llm, "prompts": _prompts(bench), "seed": study.seed}
+    if any(traits_of(name).needs.sentences for name in study.judge.methods):
+        settings["sentences"] = dump["sentences"]
     return [
         Stage(
             "judge",
@@ -177,6 +183,11 @@ def _scoring(study: Study, dump: dict[str, Any], run: Path) -> list[Stage]:
             work=lambda: _compare(study, run),
         ),
     ]
+
+
+def _resembling(study: Study, dump: dict[str, Any]) -> dict[str, Any]:
+    """What hard negatives depend on."""
+    return {"sentences": dump["sentences"]} if study.evidence.hard_negatives else {}
 
 
 def _llm(llm: Llm) -> dict[str, Any]:
@@ -231,9 +242,12 @@ def _train(bench: Bench, run: Path) -> None:
 
 
 def _collect(bench: Bench, run: Path) -> None:
+    from autointerp.collect.effects import write_effects
     from autointerp.collect.stage import collect
 
-    collect(bench.study, bench.subject, bench.encoders(), run)
+    embed = bench.sentences.vectors if bench.study.evidence.hard_negatives else None
+    drawn = collect(bench.study, bench.subject, bench.encoders(), run, embed)
+    write_effects(run / EFFECTS, bench.subject, drawn)
 
 
 def _explain(bench: Bench, run: Path) -> None:
@@ -258,9 +272,8 @@ def _simulate(bench: Bench, run: Path) -> None:
 def _judge(bench: Bench, run: Path) -> None:
     from autointerp.run.judging import judge
 
-    name = bench.study.judge.llm
-    with bench.asker(name, "judge", batch=True) as asker:
-        judge(bench.study, asker, bench.capabilities(name), run)
+    with bench.judges("judge") as (judges, asker):
+        judge(bench.study, judges, asker, run)
 
 
 def _score(study: Study, run: Path) -> None:

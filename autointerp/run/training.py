@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from autointerp.artifacts import hash_value, seed_of
-from autointerp.collect.stage import Reader
+from autointerp.collect.streaming import Reader
 from autointerp.errors import BadInput
 from autointerp.models import device_of
 from autointerp.progress import bar, say

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from autointerp.artifacts import hash_file, hash_value
 from autointerp.collect.reading import Batch, count_contexts, read_batches
-from autointerp.collect.stage import Reader
+from autointerp.collect.streaming import Reader
 from autointerp.models import device_of
 from autointerp.progress import bar
 from autointerp.records import Split

@@ -15,6 +15,7 @@ from jaxtyping import Float
 from autointerp.records import Unscored
 from autointerp.score.metrics import metric_named, score_one
 from autointerp.score.slices import Held
+from autointerp.score.weighing import Truth, Weights, mean
 
 NO_CONTEXTS = Unscored("no held-out context in this slice")
 NO_CALIBRATION = Unscored("no calibration contexts")
@@ -40,29 +41,37 @@ Predict = Callable[[Held], Float[np.ndarray, "context token"] | Unscored]
 
 def score_on(metric: str, held: Held | None, calibration: Held | None, predict: Predict) -> float | Unscored:
     """The score on the pooled tokens of `held`; where the metric needs the unit's scale, by the line that fits best on
-    `calibration`. Unscored with the reason."""
+    `calibration`. A weighted metric weighs both. Unscored with the reason."""
     if held is None or not len(held):
         return NO_CONTEXTS
+    chosen = metric_named(metric)
+    if chosen.weighted and isinstance(held.weights, Unscored):
+        return held.weights
     predicted = predict(held)
     if isinstance(predicted, Unscored):
         return predicted
-    if metric_named(metric).absolute:
-        line = _line(calibration, predict)
+    if chosen.absolute:
+        line = _line(calibration, predict, chosen.weighted)
         if isinstance(line, Unscored):
             return line
         predicted = line(predicted)
-    return score_one(metric, held.truth.ravel(), predicted.ravel())
+    return score_one(metric, held.truth.ravel(), predicted.ravel(), held.token_weights)
 
 
-def _line(calibration: Held | None, predict: Predict) -> Line | Unscored:
+def _line(calibration: Held | None, predict: Predict, weighted: bool) -> Line | Unscored:
     if calibration is None or not len(calibration):
         return NO_CALIBRATION
+    if weighted and isinstance(calibration.weights, Unscored):
+        return calibration.weights
     predicted = predict(calibration)
-    return predicted if isinstance(predicted, Unscored) else fit(calibration.truth.ravel(), predicted.ravel())
+    if isinstance(predicted, Unscored):
+        return predicted
+    return fit(calibration.truth.ravel(), predicted.ravel(), calibration.token_weights if weighted else None)
 
 
-def fit(truth: Float[np.ndarray, " token"], predicted: Float[np.ndarray, " token"]) -> Line | Unscored:
-    """The line with the least squares among those that do not fall; level, with slope 0, where a falling one is best.
+def fit(truth: Truth, predicted: Truth, weights: Weights | None = None) -> Line | Unscored:
+    """The line with the least (weighted) squares among those that do not fall; level, with slope 0, where a falling one
+    is best.
 
     Unscored without a token, or where a prediction is not a finite number.
     """
@@ -73,6 +82,8 @@ def fit(truth: Float[np.ndarray, " token"], predicted: Float[np.ndarray, " token
     a, s = truth.astype(np.float64), predicted.astype(np.float64)
     largest = float(np.abs(s).max()) or 1.0
     s = s / largest
-    spread = float(np.square(s - s.mean()).sum())
-    slope = max(float(((s - s.mean()) * (a - a.mean())).sum()) / spread, 0.0) if spread > 0 else 0.0
-    return Line(slope / largest, float(a.mean() - slope * s.mean()))
+    middle, level = float(mean(s, weights)), float(mean(a, weights))
+    counted = 1.0 if weights is None else weights
+    spread = float((counted * np.square(s - middle)).sum())
+    slope = max(float((counted * ((s - middle) * (a - level))).sum()) / spread, 0.0) if spread > 0 else 0.0
+    return Line(slope / largest, level - slope * middle)

@@ -1,4 +1,4 @@
-"""Scores of yes-or-no judgements: how well the probability of "yes" tells true items from false ones."""
+"""Scores of judgements: how well the probability of "yes" tells true items from false ones."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from autointerp.errors import BadInput, nearest
 from autointerp.records import Unscored
 
 ONE_KIND = Unscored("the judged items are all of one kind")
+NO_TRIALS = Unscored("the judged items are no trials with one true item each")
 YES = 0.5
 """Above this probability an answer counts as "yes"."""
 
@@ -22,10 +23,10 @@ Probability = Float[np.ndarray, " item"]
 
 @dataclass(frozen=True)
 class Classification:
-    """A score of yes-or-no judgements, in [0, 1]."""
+    """A score of judgements, in [0, 1]."""
 
     name: str
-    value: Callable[[Truth, Probability], float]
+    value: Callable[[Truth, Probability], float | Unscored]
     """Of items of both kinds."""
     chance: Callable[[float], float]
     """What an answer that knows nothing scores at best, where this share of the items is true."""
@@ -58,7 +59,26 @@ CLASSIFICATIONS: Mapping[str, Classification] = {
         Classification("f1", _f1, chance=lambda share: 2 * share / (1 + share)),  # always answering "yes"
     )
 }
-"""By name, the headline of the judges first."""
+"""Of yes-or-no judgements, by name, the headline of the judges first."""
+
+
+def _accuracy(truth: Truth, probability: Probability) -> float | Unscored:
+    """Share of trials in which the true item got the most; where several did, the part that falls to it.
+
+    The items come trial by trial, all trials have as many, and one item of each is true.
+    """
+    trials = int(truth.sum())
+    if truth.size % trials or not (truth.reshape(trials, -1).sum(axis=1) == 1).all():
+        return NO_TRIALS
+    answers = probability.reshape(trials, -1)
+    best = answers == answers.max(axis=1, keepdims=True)
+    return float((best & truth.reshape(trials, -1)).sum(axis=1).astype(np.float64) @ (1 / best.sum(axis=1)) / trials)
+
+
+ACCURACY = Classification("accuracy", _accuracy, chance=lambda share: share)
+"""Of choices: which one of a trial's items is the true one?"""
+JUDGED_SCORES: Mapping[str, Classification] = {ACCURACY.name: ACCURACY, **CLASSIFICATIONS}
+"""All of them by name, in the order in which they are reported."""
 
 
 def classify(metric: str, truth: Truth, probability: Probability) -> float | Unscored:
@@ -66,8 +86,8 @@ def classify(metric: str, truth: Truth, probability: Probability) -> float | Uns
 
     Raises BadInput for an unknown metric.
     """
-    if metric not in CLASSIFICATIONS:
-        raise BadInput(f"no metric '{metric}' of judgements", nearest(metric, CLASSIFICATIONS))
+    if metric not in JUDGED_SCORES:
+        raise BadInput(f"no metric '{metric}' of judgements", nearest(metric, JUDGED_SCORES))
     if truth.all() or not truth.any():
         return ONE_KIND
-    return CLASSIFICATIONS[metric].value(truth, probability)
+    return JUDGED_SCORES[metric].value(truth, probability)

@@ -7,35 +7,31 @@ would throw away how much the contexts differ from each other, which is most of 
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Float
-from scipy.stats import rankdata
 
-Rows = Float[np.ndarray, "row token"]
-Values = Float[np.ndarray, " row"]
-Truth = Float[np.ndarray, " token"]
+from autointerp.score.weighing import Rows, Truth, Values, Weights, mean, ranks
 
 
-def pearson(truth: Truth, predicted: Rows) -> Values:
+def pearson(truth: Truth, predicted: Rows, weights: Weights | None = None) -> Values:
     """In [-1, 1]; neither the truth nor a prediction may be constant."""
-    return _pearson(_standard(truth[None, :])[0], _standard(predicted))
+    return _pearson(_standard(truth[None, :], weights)[0], _standard(predicted, weights))
 
 
-def spearman(truth: Truth, predicted: Rows) -> Values:
+def spearman(truth: Truth, predicted: Rows, weights: Weights | None = None) -> Values:
     """Pearson of the ranks, ties at their mean rank."""
-    return _pearson(_standard(ranks(truth[None, :]))[0], _standard(ranks(predicted)))
+    both = ranks(truth[None, :], weights)[0], ranks(predicted, weights)
+    return pearson(*both, weights)
 
 
-def ranks(rows: Rows) -> Rows:
-    """Ranks within each row from 1, ties at their mean rank."""
-    return np.asarray(rankdata(rows, axis=-1), dtype=np.float64)
+def _standard(rows: Rows, weights: Weights | None) -> Rows:
+    """Centred, at most 1 in magnitude: tiny or huge activations neither underflow nor overflow.
 
-
-def _standard(rows: Rows) -> Rows:
-    """Centred, at most 1 in magnitude: tiny or huge activations neither underflow nor overflow."""
+    With weights, each token is then scaled by the root of its own, so that sums of products are weighted.
+    """
     values = rows.astype(np.float64)
     values = values / np.abs(values).max(axis=1, keepdims=True)
-    values = values - values.mean(axis=1, keepdims=True)
-    return np.asarray(values / np.abs(values).max(axis=1, keepdims=True))
+    values = values - mean(values, weights)[:, None]
+    values = values / np.abs(values).max(axis=1, keepdims=True)
+    return values if weights is None else np.asarray(values * np.sqrt(weights / weights.max()))
 
 
 def _pearson(truth: Truth, predicted: Rows) -> Values:

@@ -8,22 +8,22 @@ from pathlib import Path
 
 import numpy as np
 
+from autointerp.judge.registry import traits_of
 from autointerp.records import Status, Unscored
-from autointerp.score.classification import CLASSIFICATIONS, classify
+from autointerp.score.classification import JUDGED_SCORES, classify
 from autointerp.score.slices import UnitKey
 from autointerp.tables import read_arrow
 
 NOT_JUDGED = Unscored("not judged")
 NOT_SHUFFLED = Unscored("no shuffled pairing was judged")
 _OWN = -1  # in place of the number of a derangement
-_BALANCED = 0.5
-"""Share of true items that is assumed where no item was put together."""
 
 
 @dataclass
 class _Pairing:
     """The items of one unit with one explanation."""
 
+    contexts: set[int] = field(default_factory=set)
     truth: list[bool] = field(default_factory=list)
     probability: list[float] = field(default_factory=list)
     failure: Unscored | None = None
@@ -39,7 +39,7 @@ class Judged:
     """The judgements of a run, read from its `judgements` table."""
 
     def __init__(self, run_dir: Path) -> None:
-        columns = ["unit", "replicate", "judge", "derangement", "truth", "probability", "status", "reason"]
+        columns = ["unit", "replicate", "judge", "derangement", "context", "truth", "probability", "status", "reason"]
         self._pairings: dict[tuple[UnitKey, str], dict[int, _Pairing]] = defaultdict(lambda: defaultdict(_Pairing))
         items: dict[str, Counter[bool]] = defaultdict(Counter)
         for row in read_arrow(run_dir / "judgements.parquet", columns).to_pylist():
@@ -47,6 +47,7 @@ class Judged:
             pairing = self._pairings[key][int(row["derangement"])]
             if row["truth"] is not None:
                 items[str(row["judge"])][bool(row["truth"])] += 1
+                pairing.contexts.add(int(row["context"]))
                 pairing.truth.append(bool(row["truth"]))
             if row["status"] == Status.OK.value:
                 pairing.probability.append(float(row["probability"]))
@@ -72,11 +73,15 @@ class Judged:
 
     def contexts(self, unit: UnitKey, judge: str) -> int:
         """Number of contexts that the judge was to judge the unit on."""
-        return max((len(p.truth) for p in self._of(unit, judge).values()), default=0)
+        return max((len(p.contexts) for p in self._of(unit, judge).values()), default=0)
 
     def chance(self, judge: str, metric: str) -> float:
-        """What knowing nothing scores, by the share of true items among all that the judge was shown."""
-        return CLASSIFICATIONS[metric].chance(self._share.get(judge, _BALANCED))
+        """What knowing nothing scores, by the share of true items among all that the judge was shown.
+
+        Where it was shown none, by the share that it would have been shown.
+        """
+        share = self._share[judge] if judge in self._share else traits_of(judge).share
+        return JUDGED_SCORES[metric].chance(share)
 
     def _of(self, unit: UnitKey, judge: str) -> dict[int, _Pairing]:
         return self._pairings.get((unit, judge), {})

@@ -7,25 +7,25 @@ from __future__ import annotations
 
 import numpy as np
 
-from autointerp.score.correlation import Rows, Truth, Values
+from autointerp.score.weighing import Rows, Truth, Values, Weights, mean
 
 
-def r2(truth: Truth, predicted: Rows) -> Values:
+def r2(truth: Truth, predicted: Rows, weights: Weights | None = None) -> Values:
     """1 - mean (a - s)^2 / variance of a; 0 for the mean, below for what is worse."""
     a, s = _scaled(truth, predicted)
-    return np.asarray(1 - np.square(a - s).mean(axis=1) / np.square(a - a.mean()).mean())
+    return np.asarray(1 - mean(np.square(a - s), weights) / mean(np.square(a - mean(a, weights)), weights))
 
 
-def r2_uncentred(truth: Truth, predicted: Rows) -> Values:
+def r2_uncentred(truth: Truth, predicted: Rows, weights: Weights | None = None) -> Values:
     """1 - mean (a - s)^2 / mean a^2: what Bills et al. 2023 publish as R squared."""
     a, s = _scaled(truth, predicted)
-    return np.asarray(1 - np.square(a - s).mean(axis=1) / np.square(a).mean())
+    return np.asarray(1 - mean(np.square(a - s), weights) / mean(np.square(a), weights))
 
 
-def absolute_deviation(truth: Truth, predicted: Rows) -> Values:
+def absolute_deviation(truth: Truth, predicted: Rows, weights: Weights | None = None) -> Values:
     """1 - mean |a - s| / mean |a| (Bills et al. 2023)."""
     a, s = _scaled(truth, predicted)
-    return np.asarray(1 - np.abs(a - s).mean(axis=1) / np.abs(a).mean())
+    return np.asarray(1 - mean(np.abs(a - s), weights) / mean(np.abs(a), weights))
 
 
 def _scaled(truth: Truth, predicted: Rows) -> tuple[Truth, Rows]:

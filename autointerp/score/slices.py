@@ -1,4 +1,4 @@
-"""Which held-out contexts belong to which slice of the score."""
+"""Which held-out contexts belong to which slice of the score, and how many others each stands for."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow.compute as pc
 from jaxtyping import Float, Int
 
-from autointerp.records import Kind, Split
+from autointerp.records import Kind, Split, Unscored
 from autointerp.study import Evidence
 from autointerp.tables import read_arrow
 
@@ -21,11 +21,15 @@ RANDOM_ONLY = "random-only"
 """Contexts drawn blindly, alone: what a score is worth on ordinary text."""
 CALIBRATION = "calibration"
 """Contexts of the calibration split, which fit the scale of a simulator's predictions and score nothing."""
+HARD_NEGATIVES = "hard-negatives"
+"""Contexts that resemble the active ones and leave the unit silent: for judges, who may be asked to tell them apart."""
 JUDGED = "judged"
 """The contexts that a judge decides on: as many active ones as ones checked to be inactive."""
 
 PLAIN = {TOP_AND_RANDOM: "top and random contexts", RANDOM_ONLY: "random contexts alone"}
 """What to call a slice in a sentence."""
+
+NO_OTHER_RANDOM = Unscored("no random context beside the top ones to stand for the rest")
 
 UnitKey = tuple[str, int]
 """(unit, replicate)."""
@@ -39,6 +43,14 @@ class Held:
     """Their ids, each once, top contexts first."""
     truth: Float[np.ndarray, "context token"]
     """True activations on them, in the unit's own scale."""
+    weights: Float[np.ndarray, " context"] | Unscored
+    """How many contexts each stands for: of its split, or of its quantile band; Unscored where some are stood for by
+    none."""
+
+    @property
+    def token_weights(self) -> Float[np.ndarray, " token"] | None:
+        """The weights of the pooled tokens, each that of its context; None where there are none."""
+        return None if isinstance(self.weights, Unscored) else np.repeat(self.weights, self.truth.shape[1])
 
     def __len__(self) -> int:
         return len(self.contexts)
@@ -53,7 +65,7 @@ def read_slices(run_dir: Path, sizes: Evidence, calibration: bool = False) -> di
     for key, rows in _rows_by_unit(run_dir, Split.HELD_OUT):
         slices[key] = slices_of(rows, sizes)
     for key, rows in _rows_by_unit(run_dir, Split.CALIBRATION) if calibration else ():
-        slices.setdefault(key, {})[CALIBRATION] = _held(rows)
+        slices.setdefault(key, {})[CALIBRATION] = _union(_of(rows, Kind.TOP), _of(rows, Kind.RANDOM), _population(rows))
     return slices
 
 
@@ -61,8 +73,7 @@ def _rows_by_unit(run_dir: Path, split: Split) -> Iterator[tuple[UnitKey, pd.Dat
     contexts = read_arrow(run_dir / "contexts.parquet", ["context"], filters=[("split", "=", split.value)])
     rows = read_arrow(
         run_dir / "evidence.parquet",
-        ["unit", "replicate", "context", "kind", "activations"],
-        filters=[("kind", "in", [Kind.TOP.value, Kind.RANDOM.value])],
+        ["unit", "replicate", "context", "kind", "weight", "activations"],
     )
     of_split = rows.filter(pc.is_in(rows["context"], value_set=contexts["context"].combine_chunks()))
     frame: pd.DataFrame = of_split.to_pandas()
@@ -73,21 +84,51 @@ def _rows_by_unit(run_dir: Path, split: Split) -> Iterator[tuple[UnitKey, pd.Dat
 def slices_of(rows: pd.DataFrame, sizes: Evidence) -> dict[str, Held]:
     """The slices of one unit.
 
-    `rows` are its held-out rows (columns context, kind, activations) in the table's order. The first
+    `rows` are its held-out rows (columns context, kind, weight, activations) in the table's order. The first
     `sizes.held_out_random` random rows join the top ones; the first `sizes.random_only` stand alone. A context that
-    was drawn both as top and at random is counted once.
+    was drawn both as top and at random is counted once. Quantile bands and hard negatives are there when some were
+    gathered.
     """
-    top = rows[rows["kind"] == Kind.TOP.value]
-    random = rows[rows["kind"] == Kind.RANDOM.value]
-    return {
-        TOP_AND_RANDOM: _held(pd.concat([top, random.head(sizes.held_out_random)])),
-        RANDOM_ONLY: _held(random.head(sizes.random_only)),
+    top, random, population = _of(rows, Kind.TOP), _of(rows, Kind.RANDOM), _population(rows)
+    slices = {
+        TOP_AND_RANDOM: _union(top, random.head(sizes.held_out_random), population),
+        RANDOM_ONLY: _union(top.head(0), random.head(sizes.random_only), population),
     }
+    for band in sorted({str(kind) for kind in rows["kind"] if str(kind).startswith(Kind.QUANTILE)}):
+        of_band = rows[rows["kind"] == band]
+        slices[band] = _held(of_band, of_band["weight"].to_numpy(dtype=np.float64))
+    hard = rows[rows["kind"].str.startswith(Kind.HARD_NEGATIVE)]
+    if len(hard):
+        slices[HARD_NEGATIVES] = _held(hard, hard["weight"].to_numpy(dtype=np.float64))
+    return slices
 
 
-def _held(rows: pd.DataFrame) -> Held:
-    once = rows.drop_duplicates("context")
-    contexts = once["context"].to_numpy(dtype=np.int64)
-    if not len(once):
-        return Held(contexts, np.empty((0, 0), dtype=np.float32))
-    return Held(contexts, np.stack([np.asarray(a, dtype=np.float32) for a in once["activations"]]))
+def _of(rows: pd.DataFrame, kind: Kind) -> pd.DataFrame:
+    return rows[rows["kind"] == kind.value]
+
+
+def _population(rows: pd.DataFrame) -> float:
+    """Contexts of the split, all of which its random rows stand for together."""
+    return float(_of(rows, Kind.RANDOM)["weight"].sum())
+
+
+def _union(top: pd.DataFrame, random: pd.DataFrame, population: float) -> Held:
+    """Top and random contexts, each once.
+
+    The top ones are there whatever is drawn, so each stands for itself, also one that was drawn at random besides. The
+    other random ones are a fair sample of the rest of the split, which they stand for in equal parts: a weighted mean
+    over the union is then without bias that over the split.
+    """
+    once = pd.concat([top, random]).drop_duplicates("context")
+    others = len(once) - len(top)
+    rest = population - len(top)
+    if not others:
+        return _held(once, np.ones(len(once)) if rest <= 0 else NO_OTHER_RANDOM)
+    return _held(once, np.concatenate([np.ones(len(top)), np.full(others, rest / others)]))
+
+
+def _held(rows: pd.DataFrame, weights: Float[np.ndarray, " context"] | Unscored) -> Held:
+    contexts = rows["context"].to_numpy(dtype=np.int64)
+    if not len(rows):
+        return Held(contexts, np.empty((0, 0), dtype=np.float32), np.empty(0))
+    return Held(contexts, np.stack([np.asarray(a, dtype=np.float32) for a in rows["activations"]]), weights)

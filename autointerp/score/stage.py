@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from autointerp.errors import BadInput
+from autointerp.judge.registry import traits_of
 from autointerp.progress import bar
 from autointerp.records import Pairing, Status, Unscored
 from autointerp.score.calibration import NO_CONTEXTS, score_on
-from autointerp.score.classification import CLASSIFICATIONS
 from autointerp.score.judged import Judged
 from autointerp.score.metrics import METRICS, any_absolute, chance_of
 from autointerp.score.predictions import LOOKUP, Explanations, Predictions
@@ -22,7 +22,7 @@ from autointerp.score.slices import CALIBRATION, JUDGED, Held, UnitKey, read_sli
 from autointerp.study import Study
 from autointerp.tables import read_arrow, table_writer
 
-_NOTHING_HELD = Held(np.empty(0, dtype=np.int64), np.empty((0, 0), dtype=np.float32))
+_NOTHING_HELD = Held(np.empty(0, dtype=np.int64), np.empty((0, 0), dtype=np.float32), np.empty(0))
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,7 @@ class _Scorer:
             for slice_name in self._study.score.slices:
                 held = self._slices.get(unit.key, {}).get(slice_name, _NOTHING_HELD)
                 for metric in self._study.score.metrics:
-                    chance = chance_of(metric, held.truth.ravel())
+                    chance = chance_of(metric, held.truth.ravel(), held.token_weights)
                     cell = _Cell(scorer, metric, slice_name, chance, int(held.truth.size), len(held))
                     yield self._row(unit, Pairing.OWN, cell, self._own(unit, scorer, metric, held))
                     if scorer != LOOKUP:
@@ -148,13 +148,16 @@ class _Scorer:
     def _judged_rows(self, unit: Sampled, judged: Judged) -> Iterator[Score]:
         alone = ALONE if unit.alone else None
         for judge in self._study.judge.methods:
-            for metric in CLASSIFICATIONS:
+            traits = traits_of(judge)
+            unexplained = self._explanations.failure(unit.key) if traits.needs_explanation else None
+            for metric in traits.metrics:
                 chance = judged.chance(judge, metric)
                 cell = _Cell(judge, metric, JUDGED, chance, None, judged.contexts(unit.key, judge))
-                own = unit.failure or self._explanations.failure(unit.key) or judged.own(unit.key, judge, metric)
-                yield self._row(unit, Pairing.OWN, cell, own)
-                other = unit.failure or alone or judged.shuffled(unit.key, judge, metric)
-                yield self._row(unit, Pairing.SHUFFLED, cell, other)
+                own = unit.failure or unexplained or judged.own(unit.key, judge, metric)
+                yield self._row(unit, Pairing.OWN, cell, own, traits.needs_explanation)
+                if traits.needs_explanation:
+                    other = unit.failure or alone or judged.shuffled(unit.key, judge, metric)
+                    yield self._row(unit, Pairing.SHUFFLED, cell, other)
 
     def _own(self, unit: Sampled, scorer: str, metric: str, held: Held) -> float | Unscored:
         failure = unit.failure or (None if len(held) else NO_CONTEXTS)
@@ -172,13 +175,15 @@ class _Scorer:
             return NO_CONTEXTS
         return ALONE if unit.alone else self._shuffled.mean(unit.key, scorer, metric, slice_name)
 
-    def _row(self, unit: Sampled, pairing: Pairing, cell: _Cell, answer: float | Unscored) -> Score:
+    def _row(
+        self, unit: Sampled, pairing: Pairing, cell: _Cell, answer: float | Unscored, explained: bool = True
+    ) -> Score:
         failed = isinstance(answer, Unscored)
         return Score(
             unit=unit.key[0],
             arm=unit.arm,
             pairing=pairing.value,
-            explainer="" if cell.scorer == LOOKUP else self._explanations.explainer(unit.key),
+            explainer=self._explanations.explainer(unit.key) if explained and cell.scorer != LOOKUP else "",
             scorer=cell.scorer,
             metric=cell.metric,
             slice=cell.slice,

@@ -15,7 +15,8 @@ import numpy as np
 from autointerp.llm.places import holders
 from autointerp.llm.request import Question, Request, Response, Unreadable
 from autointerp.records import Context
-from autointerp.simulate.asked import Asked, Row
+from autointerp.simulate.asked import Asked
+from autointerp.simulate.asking import Row
 from autointerp.simulate.expected import ALTERNATIVES, DIGITS, expected_digit
 
 NAME = "digits-output"

@@ -15,7 +15,8 @@ from autointerp.llm.places import holders
 from autointerp.llm.request import Question, Request, Response
 from autointerp.quoting import cell, unmarked
 from autointerp.records import Context, Unscored
-from autointerp.simulate.asked import Asked, Row
+from autointerp.simulate.asked import Asked
+from autointerp.simulate.asking import Row
 from autointerp.simulate.digits import HIDDEN, NAME
 from autointerp.simulate.expected import ALTERNATIVES, expected_digit
 

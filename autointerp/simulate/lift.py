@@ -3,7 +3,8 @@
 One forward pass of `Here is a list of examples of {explanation}:` gives, for every word of the vocabulary, its
 log-probability as the next word. Minus its mean over a bank of unrelated explanations (seeded random word lists,
 the same for every unit), clipped at 0, that is the predicted activation of the word wherever it occurs. It sees
-the current token and nothing else. Source: methods.md, section 5.
+the current token and nothing else. Here with a model in this process; `lift_served` asks a server. Source: methods.md,
+section 5.
 """
 
 from __future__ import annotations
@@ -64,12 +65,8 @@ class Lift:
         self._neutral: Tensor | None = None
         self._bank, self._ledger = list(bank), ledger
 
-    def _prefix(self, explanation: str) -> str:
-        ((_, text),) = self._prompt.render(explanation=one_line(explanation))
-        return text.strip()
-
     def _words(self, explanations: Sequence[str]) -> Float[Tensor, "explanation vocabulary"]:
-        texts = [self._prefix(e) for e in explanations]
+        texts = [prefix(self._prompt, e) for e in explanations]
         rows = torch.cat([r.cpu() for r in self._model.next_token_logprobs(texts)])
         return rows[:, self._canonical]
 
@@ -82,14 +79,10 @@ class Lift:
 
     def simulate(self, tasks: Sequence[Task], progress: Bar) -> Iterator[tuple[int, Simulation | Unscored]]:
         """Each distinct explanation is asked once, however many tasks share it."""
-        by_text: dict[str, list[int]] = {}
-        for place, task in enumerate(tasks):
-            text = one_line(task.explanation)
-            if not text:
-                progress.advance()
-                yield place, Unscored("empty explanation")
-                continue
-            by_text.setdefault(text, []).append(place)
+        by_text, hopeless = by_explanation(tasks)
+        for place, why in hopeless.items():
+            progress.advance()
+            yield place, why
         texts = sorted(by_text, key=lambda t: (len(t), t))
         for part in chunks(len(texts), self._batch):
             chosen = texts[part]
@@ -123,6 +116,25 @@ class Lift:
     def _name(self, text: str, ids: Int[np.ndarray, " token"]) -> str:
         digest = hashlib.sha256(ids.astype("<i8").tobytes()).hexdigest()
         return hash_value([NAME, self._model.identity, self._prompt.identity, self._bank, text, digest])
+
+
+def by_explanation(tasks: Sequence[Task]) -> tuple[dict[str, list[int]], dict[int, Unscored]]:
+    """The tasks that share each explanation (on one line), and those that nothing can be predicted for."""
+    by_text: dict[str, list[int]] = {}
+    hopeless: dict[int, Unscored] = {}
+    for place, task in enumerate(tasks):
+        text = one_line(task.explanation)
+        if text and task.contexts:
+            by_text.setdefault(text, []).append(place)
+        else:
+            hopeless[place] = Unscored("no context to predict" if text else "empty explanation")
+    return by_text, hopeless
+
+
+def prefix(prompt: Prompt, explanation: str) -> str:
+    """The text whose next word is read."""
+    ((_, text),) = prompt.render(explanation=one_line(explanation))
+    return text.strip()
 
 
 def random_word_lists(contexts: Sequence[Context], count: int, rng: np.random.Generator) -> list[str]:

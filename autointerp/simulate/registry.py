@@ -34,6 +34,8 @@ class Needs:
     """Alternatives per token of a prompt."""
     whole_distribution: bool = False
     """Log-probabilities of the whole vocabulary: a model in this process."""
+    computes: bool = False
+    """A model in this process is read and not asked, whatever else an endpoint would have to give."""
     sentences: bool = False
     """The study's sentence model, and no language model at all."""
 
@@ -68,9 +70,28 @@ class Parts:
 
 def _lift(parts: Parts) -> Simulator:
     from autointerp.simulate.lift import Lift
+    from autointerp.simulate.lift_served import LiftServed
 
     prompt = _prompt("lift/v1", "completion", parts)
-    return Lift(parts.model, prompt, parts.bank, parts.batch, parts.same, parts.ledger)
+    if parts.model is not None:
+        return Lift(parts.model, prompt, parts.bank, parts.batch, parts.same, parts.ledger)
+    return LiftServed(_asker(parts), prompt, parts.bank, parts.llm.model, parts.seed)
+
+
+def _lift_next(parts: Parts) -> Simulator:
+    from autointerp.simulate.lift_next import LiftNext
+
+    return LiftNext(_lift(parts))
+
+
+def _lift_in_context(parts: Parts) -> Simulator:
+    from autointerp.simulate.lift_in_context import LiftInContext, TokenLikelihood
+    from autointerp.simulate.lift_in_context_served import TextLikelihood
+
+    prompt = _prompt("lift-in-context/v1", "completion", parts)
+    if parts.model is not None:
+        return LiftInContext(TokenLikelihood(parts.model, prompt, parts.same, parts.ledger))
+    return LiftInContext(TextLikelihood(_asker(parts), prompt, parts.llm.model, parts.seed))
 
 
 def _digits(parts: Parts) -> Simulator:
@@ -95,6 +116,30 @@ def _sparse_json(parts: Parts) -> Simulator:
     return SparseJson(_asker(parts), _prompt("sparse-json/v1", "chat", parts), parts.llm.model, parts.seed)
 
 
+def _one_by_one(parts: Parts) -> Simulator:
+    from autointerp.simulate.one_by_one import OneByOne
+    from autointerp.simulate.one_by_one_served import OneByOneServed
+
+    prompt = load_prompt("one-by-one/v1", parts.prompts)  # chat or completion: what the endpoint takes
+    if parts.model is not None:
+        return OneByOne(parts.model, prompt, parts.llm.model, parts.ledger)
+    return OneByOneServed(_asker(parts), prompt, parts.llm.model, parts.seed)
+
+
+def _anthropic_batch(parts: Parts) -> Simulator:
+    from autointerp.simulate.anthropic_batch import AnthropicBatch
+
+    return AnthropicBatch(_asker(parts), _prompt("anthropic-batch/v1", "chat", parts), parts.llm.model, parts.seed)
+
+
+def _embedding(parts: Parts) -> Simulator:
+    from autointerp.simulate.embedding import Embedding
+
+    if parts.sentences is None:
+        raise ValueError("this simulator needs a sentence model, and Parts has none")
+    return Embedding(parts.sentences, parts.bank)
+
+
 def _asker(parts: Parts) -> Asker:
     if parts.asker is None:
         raise ValueError("this simulator asks a language model, and Parts has no asker")
@@ -109,10 +154,15 @@ def _prompt(name: str, form: str, parts: Parts) -> Prompt:
 
 
 _BUILT_IN: Mapping[str, tuple[Callable[[Parts], Simulator], Needs]] = {
-    "lift": (_lift, Needs(whole_distribution=True)),
+    "lift": (_lift, Needs(prompt_logprobs=1)),
+    "lift-next": (_lift_next, Needs(prompt_logprobs=1)),
+    "lift-in-context": (_lift_in_context, Needs(prompt_logprobs=1)),
     "digits": (_digits, Needs(prompt_logprobs=LEAST)),
     "digits-output": (_digits_output, Needs(top_logprobs=LEAST)),
     "sparse-json": (_sparse_json, Needs()),
+    "one-by-one": (_one_by_one, Needs(top_logprobs=LEAST, computes=True)),
+    "anthropic-batch": (_anthropic_batch, Needs()),
+    "embedding": (_embedding, Needs(sentences=True)),
 }
 
 
@@ -130,6 +180,11 @@ def _find(name: str) -> tuple[Callable[[Parts], Simulator], Needs]:
     return build, needs if isinstance(needs, Needs) else Needs()
 
 
+def names() -> list[str]:
+    """Every simulator, the built-in ones first."""
+    return list(dict.fromkeys([*_BUILT_IN, *(point.name for point in entry_points(group=GROUP))]))
+
+
 def builder(name: str) -> Callable[[Parts], Simulator]:
     """How to build simulator `name`; BadInput with the nearest valid name when there is none."""
     return _find(name)[0]
@@ -142,7 +197,11 @@ def needs_of(name: str) -> Needs:
 
 def lacking(name: str, capabilities: Capabilities) -> str | None:
     """What simulator `name` needs and an endpoint does not give, in words; None when it has all."""
-    needs = needs_of(name)
+    return missing(needs_of(name), capabilities)
+
+
+def missing(needs: Needs, capabilities: Capabilities) -> str | None:
+    """What is needed and an endpoint does not give, in words; None when it has all."""
     if needs.whole_distribution and not capabilities.whole_distribution:
         return "log-probabilities of the whole vocabulary (a model in this process gives them)"
     if capabilities.prompt_logprobs < needs.prompt_logprobs:

@@ -14,17 +14,13 @@ import numpy as np
 from autointerp.llm.json_answers import read_json_answer
 from autointerp.llm.request import Question, Request, Response, Unreadable
 from autointerp.records import Context
-from autointerp.simulate.asked import Asked, Row
+from autointerp.simulate.asked import Asked
+from autointerp.simulate.asking import Row
+from autointerp.simulate.written import NOT_AN_OBJECT, SLACK, written_value
 
 NAME = "sparse-json"
-HIGHEST = 9
-_SLACK = 32
-"""Tokens for a code fence, or a few words around the object."""
 _INDEX = re.compile(r"0|[1-9][0-9]{0,8}")
-NOT_AN_OBJECT = Unreadable("the answer's JSON is not an object")
 NO_INDEX = Unreadable("an index of no token")
-NO_NUMBER = Unreadable("a value that is not a number")
-OUT_OF_RANGE = Unreadable("a value that is not between 0 and 9")
 
 
 class SparseJson(Asked):
@@ -38,7 +34,7 @@ class SparseJson(Asked):
         request = Request(
             messages=self.by_index(explanation, context),
             model=self._model,
-            max_tokens=_SLACK + sum(len(f'"{index}": 9, ') for index in range(count)),
+            max_tokens=SLACK + sum(len(f'"{index}": 9, ') for index in range(count)),
             temperature=0.0,
             seed=self._seed,
             json_object=True,
@@ -60,9 +56,8 @@ def read_sparse(response: Response, count: int) -> Row | Unreadable:
     for index, value in answer.items():
         if not _INDEX.fullmatch(index) or int(index) >= count:
             return NO_INDEX
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            return NO_NUMBER
-        if not 0 <= value <= HIGHEST:
-            return OUT_OF_RANGE
-        row[int(index)] = value
+        number = written_value(value)
+        if isinstance(number, Unreadable):
+            return number
+        row[int(index)] = number
     return row

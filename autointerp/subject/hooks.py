@@ -31,20 +31,25 @@ class HookPoint:
 
 
 @dataclass(frozen=True)
-class _Family:
+class Family:
+    """Where a kind of model has its parts."""
+
     blocks: str
+    """Path of the list of blocks."""
     down: str
+    """The MLP's second layer, by path in a block."""
     mlp: str
+    """The module whose output is the MLP's, by path in a block."""
 
 
 # Recognised by the modules themselves, so that a relative with the same layout needs no line of its own.
 _FAMILIES = (
-    _Family("model.layers", "mlp.down_proj", "mlp"),  # Llama, Mistral, Qwen 2 and 3, Gemma 1 to 3, Phi 3
-    _Family("model.language_model.layers", "mlp.down_proj", "mlp"),  # Gemma 3 with vision, and its like
-    _Family("model.layers", "mlp.fc2", "mlp"),  # Phi
-    _Family("transformer.h", "mlp.c_proj", "mlp"),  # GPT-2
-    _Family("gpt_neox.layers", "mlp.dense_4h_to_h", "mlp"),  # GPT-NeoX, Pythia
-    _Family("model.decoder.layers", "fc2", "fc2"),  # OPT has no MLP module: its second layer is the MLP's output
+    Family("model.layers", "mlp.down_proj", "mlp"),  # Llama, Mistral, Qwen 2 and 3, Gemma 1 to 3, Phi 3
+    Family("model.language_model.layers", "mlp.down_proj", "mlp"),  # Gemma 3 with vision, and its like
+    Family("model.layers", "mlp.fc2", "mlp"),  # Phi
+    Family("transformer.h", "mlp.c_proj", "mlp"),  # GPT-2
+    Family("gpt_neox.layers", "mlp.dense_4h_to_h", "mlp"),  # GPT-NeoX, Pythia
+    Family("model.decoder.layers", "fc2", "fc2"),  # OPT has no MLP module: its second layer is the MLP's output
 )
 
 
@@ -64,7 +69,9 @@ def _resolve_short(model: PreTrainedModel, name: str) -> HookPoint:
         advice = nearest(re.sub(r"\d+", "N", name), SHORT_NAMES)
         raise BadInput(f"hook '{name}' is unknown", f"{advice}, or a module path with ':in' or ':out'")
     layer, what = int(match[1]), match[2]
-    family = _family(model, name)
+    family = family_of(model)
+    if family is None:
+        raise _without_short_names(model, name)
     layers = len(_children(model, family.blocks))
     if layer >= layers:
         raise BadInput(f"hook '{name}' is out of range", f"the layers of this model are 0 to {layers - 1}")
@@ -76,21 +83,24 @@ def _resolve_short(model: PreTrainedModel, name: str) -> HookPoint:
     return HookPoint(name, block, "out")
 
 
-def _family(model: PreTrainedModel, name: str) -> _Family:
-    for family in _FAMILIES:
-        if _find(model, f"{family.blocks}.0.{family.down}") is not None:
-            return family
+def family_of(model: PreTrainedModel) -> Family | None:
+    """The model's family; None when it is of none that is known."""
+    return next((f for f in _FAMILIES if find_module(model, f"{f.blocks}.0.{f.down}") is not None), None)
+
+
+def _without_short_names(model: PreTrainedModel, name: str) -> BadInput:
     kind = getattr(model.config, "model_type", type(model).__name__)
     example = next(
         (path for path, module in model.named_modules() if isinstance(module, torch.nn.ModuleList)), "blocks"
     )
-    raise BadInput(
+    return BadInput(
         f"hook '{name}': models of type '{kind}' have no short names",
         f"give a module path with ':in' or ':out', for example '{example}.0:out'",
     )
 
 
-def _find(model: torch.nn.Module, path: str) -> torch.nn.Module | None:
+def find_module(model: torch.nn.Module, path: str) -> torch.nn.Module | None:
+    """The module at `path`; None when there is none."""
     try:
         return model.get_submodule(path)
     except AttributeError:
@@ -105,11 +115,11 @@ def _existing(model: PreTrainedModel, name: str, path: str) -> str:
     """Give `path` back when the model has it, else say where it leaves the model, and what is there instead."""
     if not path:
         raise BadInput(f"hook '{name}' names no module", "put a module path before the colon")
-    if _find(model, path) is not None:
+    if find_module(model, path) is not None:
         return path
     parts = path.split(".")
     known = 0
-    while known < len(parts) and _find(model, ".".join(parts[: known + 1])) is not None:
+    while known < len(parts) and find_module(model, ".".join(parts[: known + 1])) is not None:
         known += 1
     parent, wrong = ".".join(parts[:known]), parts[known]
     children = _children(model, parent)

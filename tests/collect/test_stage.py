@@ -7,53 +7,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from jaxtyping import Float, Int
 
 from autointerp.collect.reading import load_contexts, read_batches
 from autointerp.collect.stage import collect
 from autointerp.collect.token_table import read_token_tables
 from autointerp.errors import BadInput
 from autointerp.evidence import assert_evidence_only, read_exemplars, share_out
-from autointerp.records import Context, Split
+from autointerp.records import Split
 from autointerp.study import Study
 from autointerp.study_file import parse_study
-from autointerp.tables import read_table, write_table
-
-WIDTH, LATENTS, LENGTH, VOCABULARY = 6, 9, 8, 40
-HOOK = "layers.5.mlp.neurons"
-
-
-class KnownSubject:
-    """Activations that depend on the token and the one before it."""
-
-    def __init__(self) -> None:
-        rng = np.random.default_rng(0)
-        self._now = rng.normal(size=(VOCABULARY, WIDTH)).astype(np.float32)
-        self._before = rng.normal(size=(VOCABULARY, WIDTH)).astype(np.float32) * 0.3
-        self.widths = {HOOK: WIDTH}
-        self.seen: list[int] = []
-
-    def activations(self, tokens: Int[np.ndarray, "context token"]) -> dict[str, Float[torch.Tensor, "c t w"]]:
-        self.seen.append(len(tokens))
-        values = self._now[tokens]
-        values[:, 1:] += self._before[tokens[:, :-1]]
-        return {HOOK: torch.from_numpy(values)}
-
-
-class Relu:
-    """An SAE with a dead latent (the last)."""
-
-    def __init__(self) -> None:
-        self.weight = torch.from_numpy(np.random.default_rng(1).normal(size=(WIDTH, LATENTS)).astype(np.float32))
-        self.bias = torch.tensor([-1.5] * (LATENTS - 1) + [-1e9])
-
-    def encode(self, x: Float[torch.Tensor, "vector d_in"]) -> Float[torch.Tensor, "vector latent"]:
-        return torch.relu(x @ self.weight + self.bias)
-
-    def encode_latents(
-        self, x: Float[torch.Tensor, "vector d_in"], latents: Int[torch.Tensor, " chosen"]
-    ) -> Float[torch.Tensor, "vector chosen"]:
-        return torch.relu(x @ self.weight[:, latents] + self.bias[latents])
+from autointerp.tables import read_table
+from tests.collect.doubles import HOOK, LATENTS, LENGTH, WIDTH, KnownSubject, Relu, write_contexts
 
 
 def _study(**units: object) -> Study:
@@ -69,15 +33,7 @@ def _study(**units: object) -> Study:
 
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
-    rng = np.random.default_rng(2)
-    rows = []
-    for number in range(200):
-        split = Split.EVIDENCE if number % 3 else Split.HELD_OUT
-        tokens = rng.integers(0, VOCABULARY, size=LENGTH)
-        pieces = tuple(f" w{t}" for t in tokens)
-        rows.append(Context(number, split, number, f"s{number}", 0, tokens, pieces))
-    write_table("contexts", tmp_path / "contexts.parquet", rows)
-    return tmp_path
+    return write_contexts(tmp_path)
 
 
 def _all(run: Path, split: Split) -> tuple[np.ndarray, torch.Tensor]:

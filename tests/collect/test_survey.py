@@ -111,6 +111,20 @@ def test_bands_rise_and_leave_out_the_tops() -> None:
     assert sum(e.weight for e in rows if e.kind.startswith("quantile")) == pytest.approx(others)
 
 
+def test_the_weights_of_a_band_add_up_to_its_contexts() -> None:
+    """The bands of three contexts are of one context each and the last is empty; of few, some are larger."""
+    for active in (3, 7, 41):
+        values = torch.zeros(60, 7, 1)
+        values[:active, 3, 0] = torch.arange(1.0, active + 1)
+        gatherer = Gatherer(["a"], Wanted(2, 1, 4, 2), np.arange(60), seed=1)
+        gatherer.add(values, torch.arange(60), torch.zeros(60, 7, dtype=torch.int64))
+        bands = [e for e in gatherer.exemplars(0, "u") if e.kind.startswith("quantile")]
+        assert sum(e.weight for e in bands) == pytest.approx(active - 2)
+        for band in range(4):
+            of_band = [e.weight for e in bands if e.kind == f"quantile-{band}"]
+            assert sum(of_band) == pytest.approx(len(np.array_split(np.arange(active - 2), 4)[band]))
+
+
 def test_a_silent_unit_has_no_top_and_keeps_its_random_zeros() -> None:
     gatherer = _gatherer()
     _feed(gatherer, _data(4), 16)

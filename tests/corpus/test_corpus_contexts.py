@@ -3,60 +3,29 @@
 from __future__ import annotations
 
 import json
-from functools import cache
 from itertools import pairwise
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 from transformers import ByT5Tokenizer, PreTrainedTokenizerFast
 
 from autointerp.corpus.contexts import require_offsets, tokenise, window, window_starts
 from autointerp.errors import BadInput
-from tests.tiny import tiny_tokenizer
+from tests.kinds import KINDS, tokenizer_of
 
 TEXTS = [
     "The river 🎉🎉 runs to the sea; 中文字符 naïve café.\n\n\tdef f(x):\n        return x  # 🏳️‍🌈 done",
     "Tabs\tand  double  spaces, <|endoftext|> and </s> spelled out. ﬁne ﬂow Ⅳ ①",
     "\n\n  leading and trailing   \n",
 ]
-_TRAINING = ["The river runs to the sea and here is some text, words and more words 中文 naïve."] * 4
-
-
-@cache
-def _tokenizer(kind: str) -> PreTrainedTokenizerFast:
-    if kind == "byte-level":
-        return tiny_tokenizer()
-    if kind == "unigram":
-        raw = Tokenizer(models.Unigram())
-        raw.normalizer = normalizers.NFKC()
-        raw.pre_tokenizer = pre_tokenizers.Metaspace()
-        trainer = trainers.UnigramTrainer(
-            vocab_size=80, special_tokens=["<unk>"], unk_token="<unk>", show_progress=False
-        )
-    elif kind == "byte-fallback":
-        raw = Tokenizer(models.BPE(byte_fallback=True, unk_token="<unk>"))
-        raw.pre_tokenizer = pre_tokenizers.Metaspace()
-        named = ["<unk>", *(f"<0x{i:02X}>" for i in range(256))]
-        trainer = trainers.BpeTrainer(vocab_size=330, special_tokens=named, show_progress=False)
-    else:
-        raw = Tokenizer(models.WordPiece(unk_token="[UNK]"))
-        raw.normalizer = normalizers.BertNormalizer(lowercase=True)
-        raw.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-        trainer = trainers.WordPieceTrainer(vocab_size=90, special_tokens=["[UNK]"], show_progress=False)
-    raw.train_from_iterator(_TRAINING, trainer)
-    return PreTrainedTokenizerFast(tokenizer_object=raw, unk_token="[UNK]" if kind == "wordpiece" else "<unk>")
-
-
-KINDS = ["byte-level", "unigram", "byte-fallback", "wordpiece"]
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("text", TEXTS)
 def test_the_pieces_join_to_the_text(kind: str, text: str) -> None:
-    tokenizer = _tokenizer(kind)
+    tokenizer = tokenizer_of(kind)
     (document,) = tokenise(tokenizer, [text])
     n = len(document.tokens)
     whole = window(text, document, 0, n)
@@ -70,14 +39,14 @@ def test_the_pieces_join_to_the_text(kind: str, text: str) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_token_ids_are_the_tokenizers_own(kind: str) -> None:
-    tokenizer = _tokenizer(kind)
+    tokenizer = tokenizer_of(kind)
     for text, document in zip(TEXTS, tokenise(tokenizer, TEXTS), strict=True):
         alone = tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"]
         assert document.tokens.tolist() == alone
 
 
 def test_special_tokens_in_a_text_are_spelled_out() -> None:
-    (document,) = tokenise(_tokenizer("byte-level"), ["one </s> two <s> three"])
+    (document,) = tokenise(tokenizer_of("byte-level"), ["one </s> two <s> three"])
     assert 0 not in document.tokens
     assert 1 not in document.tokens
 
@@ -110,14 +79,14 @@ def _byte_characters() -> dict[int, str]:
 
 @given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=60))
 def test_byte_level_pieces_against_the_slow_twin(text: str) -> None:
-    tokenizer = _tokenizer("byte-level")
+    tokenizer = tokenizer_of("byte-level")
     (document,) = tokenise(tokenizer, [text])
     pieces = window(text, document, 0, len(document.tokens)).pieces
     assert list(pieces) == _pieces_by_bytes(tokenizer, document.tokens.tolist())
 
 
 def test_a_token_that_only_starts_a_character_is_empty() -> None:
-    (document,) = tokenise(_tokenizer("byte-level"), ["a🎉b"])
+    (document,) = tokenise(tokenizer_of("byte-level"), ["a🎉b"])
     assert window("a🎉b", document, 0, len(document.tokens)).pieces == ("a", "", "", "", "🎉", "b")
 
 
@@ -142,5 +111,5 @@ def test_a_tokenizer_without_offsets_is_refused() -> None:
 
 
 def test_the_tiny_tokenizers_are_what_their_names_say() -> None:
-    for kind, model in zip(KINDS, ["BPE", "Unigram", "BPE", "WordPiece"], strict=True):
-        assert json.loads(_tokenizer(kind).backend_tokenizer.to_str())["model"]["type"] == model
+    for kind, model in zip(KINDS, ["BPE", "Unigram", "BPE", "BPE", "WordPiece"], strict=True):
+        assert json.loads(tokenizer_of(kind).backend_tokenizer.to_str())["model"]["type"] == model

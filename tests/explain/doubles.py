@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from autointerp.explain.base import Settings, Shown, ShownContext
+from autointerp.records import Effects
 from autointerp.study import Llm
 
 SETTINGS = Settings(Llm(model="m", temperature=0.5, max_tokens=40))
+EFFECTS = Effects((" paint", "ish"), (" seven", "\n"))
 
 
 def context(kind: str, *tokens: tuple[str, float]) -> ShownContext:

@@ -26,7 +26,7 @@ from autointerp.llm.request import Failure, Request, Response, Unreadable, key
 from autointerp.records import Candidate, Context, Exemplar, Split, Unit, Unscored
 from autointerp.study import Llm
 from autointerp.study_file import parse_study
-from tests.explain.doubles import SETTINGS, colours, context, shown
+from tests.explain.doubles import EFFECTS, SETTINGS, colours, context, shown
 from tests.llm.doubles import Counter, EchoAsker
 
 
@@ -184,6 +184,10 @@ def test_contrastive_shows_active_contexts_then_silent_ones() -> None:
     assert text.index("Active 1, strength 9:") < text.index("Active 11,") < text.index('Silent 1: " nothing here"')
     assert "Silent 2" not in text
     assert first.read(Response("[EXPLANATION]: colours", 1, 1)) == "colours"
+    hard = [context(f"hard-negative-{sort}", (f" {sort}", 0)) for sort in ("token", "nearest")]
+    (harder,) = prompts(Contrastive(SETTINGS).propose(shown(*colours().contexts, *hard), 1, rng()))
+    lines = [line for line in harder.request.messages[-1][1].splitlines() if line.startswith("Silent")]
+    assert lines == ['Silent 1: " token"', 'Silent 2: " nearest"', 'Silent 3: " nothing here"']
     loud = shown(context("top", (" a", 1.0)), context("random", (" a", 1.0)))
     assert Contrastive(SETTINGS).propose(loud, 1, rng()) == [Unscored("no silent context to show")]
     quiet = shown(context("top", (" a", 0.0)), context("random", (" a", 0.0)))
@@ -298,7 +302,7 @@ def test_what_is_proposed_and_asked_holds_evidence_alone(name: str) -> None:
     unit, rows, contexts = _corpus()
     contexts[5] = Context(5, Split.EVIDENCE, 5, "s", 0, np.arange(2), (" nothing", " here"))
     silent = Exemplar("feature/1", 0, 5, "random", 1.0, np.zeros(2, dtype=np.float32))
-    seen: Shown = shown_of(unit, [*rows[:2], silent], contexts)
+    seen: Shown = shown_of(unit, [*rows[:2], silent], contexts, EFFECTS)
     assert seen.max_activation == 2.0
     proposals = open_explainer(name, SETTINGS).propose(seen, 4, rng())
     asker = EchoAsker(lambda r: Response("[EXPLANATION]: a kind of word", 1, 1))

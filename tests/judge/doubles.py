@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from autointerp.artifacts import rng_of
+from autointerp.explain.highlight import OPEN, strongly_active, with_marks
 from autointerp.judge.base import HeldOut, Settings
 from autointerp.llm.request import Request, Response
 from autointerp.records import Context, Split
@@ -33,6 +34,13 @@ def held_out(number: int, peak: float, random: bool, text: str = "") -> HeldOut:
     return HeldOut(context, np.array([0.0, peak, 0.0], dtype=np.float32), random)
 
 
+def tokens_of(number: int, activations: Sequence[float], random: bool = True) -> HeldOut:
+    """A context with a word for every activation; no two contexts hold the same text."""
+    pieces = tuple(f" w{number}x{place}" for place in range(len(activations)))
+    context = Context(number, Split.HELD_OUT, number, f"s{number}", 0, np.arange(len(pieces)), pieces)
+    return HeldOut(context, np.array(activations, dtype=np.float32), random)
+
+
 def mixed(active: int, inactive: int) -> tuple[HeldOut, ...]:
     """Active contexts, half of them drawn blindly, and inactive ones."""
     return (
@@ -41,11 +49,15 @@ def mixed(active: int, inactive: int) -> tuple[HeldOut, ...]:
     )
 
 
+def excerpts(messages: Sequence[tuple[str, str]]) -> list[str]:
+    """The excerpts that a request asks about, as the model would read them."""
+    return [json.loads(line) for line in _EXCERPT.findall(messages[-1][1])]
+
+
 def asked(messages: Sequence[tuple[str, str]]) -> tuple[str, list[str]]:
     """The explanation and the excerpts that a request asks about, as the model would read them."""
-    text = messages[-1][1]
-    (description,) = _DESCRIPTION.findall(text)
-    return json.loads(description), [json.loads(line) for line in _EXCERPT.findall(text)]
+    (description,) = _DESCRIPTION.findall(messages[-1][1])
+    return json.loads(description), excerpts(messages)
 
 
 def answer(values: Sequence[int]) -> str:
@@ -78,9 +90,12 @@ class Oracle:
         told = read_table(run / "explanations.parquet", ["unit", "text"])
         explanation = dict(zip(told["unit"], told["text"], strict=True))
         self._active: dict[tuple[str, str], bool] = {}
+        pieces = dict(zip(contexts["context"], contexts["pieces"], strict=True))
         evidence = read_table(run / "evidence.parquet", ["unit", "context", "activations"])
         for unit, context, activations in evidence.itertuples(index=False):
             self._active[explanation[unit], text[context]] = max(activations) > 0
+            marks = with_marks(tuple(pieces[context]), strongly_active(np.asarray(activations)))
+            self._active[explanation[unit], json.loads(marks)] = max(activations) > 0
         self.unique = {u for u, t in explanation.items() if list(explanation.values()).count(t) == 1}
         """Units whose explanation is no other unit's."""
 
@@ -91,6 +106,9 @@ class Oracle:
         return answer([int(self._active.get((explanation, e), self._guess(explanation, e))) for e in excerpts])
 
     def _guess(self, explanation: str, excerpt: str) -> bool:
+        """Of another unit's contexts; marks that are not the unit's own are wrong on a context of its own."""
+        if OPEN in excerpt and (explanation, excerpt.replace("«", "").replace("»", "")) in self._active:
+            return False
         return bool(rng_of("guess", explanation, excerpt).integers(2))
 
     def write(self, request: Request) -> Response:

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from autointerp.errors import BadInput
+from autointerp.judge.asking import answer_tokens
 from autointerp.judge.base import Batch, Case, HeldOut, Item, Judge
-from autointerp.judge.detection import Detection, answer_tokens
+from autointerp.judge.detection import Detection
 from autointerp.llm.capabilities import Capabilities
 from autointerp.quoting import quoted
 from autointerp.records import Unscored

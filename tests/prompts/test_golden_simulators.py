@@ -10,22 +10,27 @@ from pathlib import Path
 import pytest
 
 from autointerp.prompting import load_prompt
-from autointerp.simulate.asked import Asked
+from autointerp.simulate.anthropic_batch import AnthropicBatch
+from autointerp.simulate.asking import Asking
 from autointerp.simulate.base import Task
 from autointerp.simulate.digits_output import DigitsOutput
 from autointerp.simulate.digits_served import DigitsServed
+from autointerp.simulate.one_by_one_served import OneByOneServed
 from autointerp.simulate.sparse_json import SparseJson
 from tests.llm.doubles import EchoAsker
 from tests.simulate.contexts import as_json, context
 
 GOLDEN = Path(__file__).parent / "golden"
 _EXPLANATION = 'words for "red" {{ words }}\nTokens: <|im_end|>'
+_LONG = context(1, *(f" {word}" for word in "a b c d e f g h i j k l m n o p".split()))
 _PIECES = ("The", " sea", '\n2: "x"\t9', " </s>", "\u2028\u202e", " 蓝", "", "\\n {{ x }} {% if %}")
 
 
-@pytest.mark.parametrize("kind", [SparseJson, DigitsOutput, DigitsServed])
-def test_the_prompt_reads_as_it_was_read(kind: type[Asked]) -> None:
+@pytest.mark.parametrize("kind", [SparseJson, DigitsOutput, DigitsServed, AnthropicBatch, OneByOneServed])
+def test_the_prompt_reads_as_it_was_read(kind: type[Asking]) -> None:
+    """Of several requests (one a token), the last."""
     simulator = kind(EchoAsker(lambda request: as_json([])), load_prompt(f"{kind.name}/v1"), "m", 0)
-    (request,) = simulator.requests([Task(_EXPLANATION, (context(0, *_PIECES),))])
+    contexts = (context(0, *_PIECES),) if kind is not AnthropicBatch else (_LONG, context(0, *_PIECES * 2))
+    *_, request = simulator.requests([Task(_EXPLANATION, contexts)])
     text = "".join(f"<<<{role or 'completion'}>>>\n{content}<<<end>>>\n" for role, content in request.messages)
     assert text == (GOLDEN / f"{kind.name}-v1.txt").read_text("utf8")

@@ -1,35 +1,52 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
+import torch
+from jaxtyping import Float
 
 import autointerp
+from autointerp.artifacts import rng_of
 from autointerp.compare.stage import compare
 from autointerp.errors import BadInput
+from autointerp.judge.base import AnyJudge, Tools
 from autointerp.judge.registry import check_judges, open_judges
+from autointerp.llm.address import identity
+from autointerp.llm.capabilities import Capabilities, remember
 from autointerp.llm.request import Answer, Request, Response
+from autointerp.models.sentences import SentenceModel
 from autointerp.plot.stage import plot
 from autointerp.report.stage import report
+from autointerp.run import bench
+from autointerp.run.estimating import estimate, shown
 from autointerp.run.judging import judge
 from autointerp.score.stage import score
-from autointerp.study import Study
+from autointerp.study import Llm, Study
 from autointerp.study_file import parse_study
 from autointerp.tables import read_table
 from autointerp.verify import verify
 from tests.fake_run import finished
-from tests.judge.doubles import Oracle, answer, asked, chat_server, guess, sparse_run
+from tests.judge.doubles import Oracle, answer, asked, chat_server, excerpts, guess, sparse_run
 from tests.llm.doubles import EchoAsker
 from tests.small import small_study
+from tests.tiny import tiny_tokenizer
 
 METRICS = ("balanced_accuracy", "auroc", "f1")
 
 
+def judges_of(study: Study) -> list[AnyJudge]:
+    return open_judges(study, study.judge.methods, None)
+
+
 def finish(study: Study, write: Callable[[Request], Answer], folder: Path) -> None:
     """Judge, score and compare."""
-    judge(study, EchoAsker(write), None, folder)
+    judge(study, judges_of(study), EchoAsker(write), folder)
     score(study, folder)
     compare(study, folder)
 
@@ -121,7 +138,7 @@ def test_one_unread_batch_leaves_the_pairing_unscored(tmp_path: Path) -> None:
     study = sparse_run(tmp_path, derangements=1)
     asker = EchoAsker(lambda r: Response("well...", 1, 1) if len(seen) % 7 == 3 else guess(r))
     seen = asker.seen
-    judge(study, asker, None, tmp_path)
+    judge(study, judges_of(study), asker, tmp_path)
     score(study, tmp_path)
     table = read_table(tmp_path / "judgements.parquet")
     wrong = table[(table["reason"] == "no JSON in the answer") & (table["derangement"] == -1)]
@@ -158,7 +175,8 @@ def test_tables_do_not_depend_on_the_order_of_the_answers(tmp_path: Path) -> Non
             yield from reversed(list(super().stream(requests)))
 
     for name, asker in (("a", EchoAsker(guess)), ("b", Backwards(guess))):
-        judge(sparse_run(tmp_path / name), asker, None, tmp_path / name)
+        study = sparse_run(tmp_path / name)
+        judge(study, judges_of(study), asker, tmp_path / name)
     a, b = ((tmp_path / name / "judgements.parquet").read_bytes() for name in "ab")
     assert a == b
 
@@ -183,7 +201,7 @@ def test_a_wrong_judge_is_one_line_before_anything_runs(section: dict[str, objec
 def test_no_judge_needs_no_model() -> None:
     study = parse_study({"judge": {"llm": "nobody"}})
     check_judges(study)
-    assert open_judges(study, None) == []
+    assert judges_of(study) == []
 
 
 JUDGED = ("judge.methods=['detection']", "evidence.random_only=60", "units.controls=['neuron-sparse']")
@@ -223,3 +241,170 @@ def test_a_whole_run_with_a_server_that_knows(tmp_path: Path, monkeypatch: pytes
     usage = run.table("usage").set_index(["stage", "model"])
     assert usage.loc[("judge", "m"), "requests"] > 0
     assert all(check.ok for check in verify(run.folder))
+
+
+ALL = ["detection", "fuzzing", "intruder", "surprisal", "embedding"]
+
+
+class Lengths(SentenceModel):
+    """A sentence model that knows how long a text is."""
+
+    def __init__(self) -> None:
+        self.identity = "lengths"
+
+    def vectors(self, texts: Sequence[str]) -> Float[np.ndarray, "text dimension"]:
+        angles = np.array([len(text) % 7 for text in texts], dtype=np.float32)
+        return np.stack([np.cos(angles), np.sin(angles)], axis=1)
+
+
+class Unmoved:
+    """A language model to which an explanation makes no difference, but for how long it is."""
+
+    identity = "unmoved"
+
+    def __init__(self) -> None:
+        self.tokenizer: Any = tiny_tokenizer()
+
+    def logprobs_at(
+        self, prompt: Sequence[int], positions: Sequence[int], tokens: Sequence[int]
+    ) -> Float[torch.Tensor, "position token"]:
+        return torch.full((len(positions), len(tokens)), -1.0 - 0.01 * (positions[0] % 5))
+
+
+def any_answer(request: Request) -> Answer:
+    """What a model may write that guesses: in the form that is asked for."""
+    drawn = rng_of("any", request.messages[-1][1])
+    shown = excerpts(request.messages)
+    if "Description" not in request.messages[-1][1]:
+        return Response(json.dumps({"intruder": int(drawn.integers(1, len(shown) + 1))}), 1, 1)
+    return Response(answer([int(v) for v in drawn.integers(2, size=len(shown))]), 1, 1)
+
+
+@pytest.fixture(scope="module")
+def all_judged(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """By every judge; those that read do it through stand-ins, the one that asks gets guesses."""
+    folder = tmp_path_factory.mktemp("all")
+    study = sparse_run(folder, methods=ALL[::-1], derangements=1)
+    tools = Tools(model=Unmoved(), sentences=Lengths())
+    judge(study, open_judges(study, study.judge.methods, None, tools), EchoAsker(any_answer), folder)
+    score(study, folder)
+    compare(study, folder)
+    return folder
+
+
+def test_every_judge_has_the_scores_that_mean_something(all_judged: Path) -> None:
+    table = read_table(all_judged / "scores.parquet").query("slice == 'judged'")
+    found = {judge: set(rows["metric"]) for judge, rows in table.groupby("scorer")}
+    yes_no = {"balanced_accuracy", "auroc", "f1"}
+    assert found == {
+        "detection": yes_no, "fuzzing": yes_no, "intruder": {"accuracy", "balanced_accuracy", "auroc"},
+        "surprisal": {"auroc"}, "embedding": {"auroc"},
+    }  # fmt: skip
+    chance = table.groupby(["scorer", "metric"])["chance"].agg(["min", "max"])
+    assert (chance["min"] == chance["max"]).all()
+    assert chance.loc[("intruder", "accuracy"), "min"] == 0.2
+    assert chance.loc[("intruder", "auroc"), "min"] == 0.5
+    assert chance.loc[("fuzzing", "f1"), "min"] == pytest.approx(2 / 3)
+    for name, rows in table.query("pairing == 'own'").groupby("scorer"):
+        assert (rows["status"] == "ok").sum() >= 20, name
+    assert table.query("status == 'ok'")["n_contexts"].between(2, 10).all()
+
+
+def test_a_judge_without_explanation_has_no_shuffled_pairing_and_judges_unexplained_units(all_judged: Path) -> None:
+    table = read_table(all_judged / "judgements.parquet")
+    pairings = {judge: set(rows["derangement"]) for judge, rows in table.groupby("judge")}
+    assert pairings.pop("intruder") == {-1}
+    assert set(map(frozenset, pairings.values())) == {frozenset({-1, 0})}
+    rows = read_table(all_judged / "scores.parquet").query("scorer == 'intruder'")
+    assert set(rows["pairing"]) == {"own"}
+    assert set(rows["explainer"]) == {""}
+    unexplained = rows.query("unit == 'neuron/1+' and metric == 'auroc'")
+    assert list(unexplained["status"]) == ["ok"]
+    reasons = set(
+        read_table(all_judged / "scores.parquet").query("unit == 'neuron/1+' and scorer == 'fuzzing'")["reason"]
+    )
+    assert any(reason.startswith("no explanation") for reason in reasons)
+    compared = read_table(all_judged / "comparison.parquet").query("scorer == 'intruder'")
+    assert "shuffled" not in set(compared["baseline"])
+    own = compared.query("metric == 'accuracy' and stratum == 'all' and baseline == ''")
+    assert (own["low"] <= 0.2).all()
+    assert (own["high"] >= 0.2).all()
+
+
+def test_who_knows_nothing_is_at_chance_whatever_it_is_asked(all_judged: Path) -> None:
+    table = read_table(all_judged / "comparison.parquet")
+    chosen = table.query("slice == 'judged' and metric == 'auroc' and stratum == 'all' and baseline == ''")
+    assert len(chosen) == 2 * (2 * 4 + 1)
+    inside = (chosen["low"] <= 0.5) & (chosen["high"] >= 0.5)
+    assert inside.sum() >= len(chosen) - 2, "one in twenty may miss"
+    assert (chosen["mean"] - 0.5).abs().max() < 0.2
+
+
+def test_a_model_that_knows_the_marks_scores_one_at_fuzzing(tmp_path: Path) -> None:
+    study = sparse_run(tmp_path, methods=["fuzzing"], derangements=2)
+    oracle = Oracle(tmp_path)
+    finish(study, oracle.write, tmp_path)
+    own = read_table(tmp_path / "scores.parquet").query("metric == 'auroc' and slice == 'judged' and pairing == 'own'")
+    assert (own["status"] == "ok").sum() >= 20
+    assert set(own[own["unit"].isin(oracle.unique) & (own["status"] == "ok")]["value"]) == {1.0}
+    table = read_table(tmp_path / "judgements.parquet").dropna(subset="context")
+    for _, of_unit in table.groupby("unit"):
+        assert len({tuple(rows["context"]) for _, rows in of_unit.groupby("derangement", sort=False)}) == 1
+
+
+def test_the_report_says_what_is_special_about_a_judge(all_judged: Path) -> None:
+    plot(all_judged)
+    text = report(all_judged).read_text("utf8")
+    for name in ALL:
+        assert f"### `{name}`" in text
+        assert name == "detection" or f"`{name}` " in text
+    section = text[text.index("### `intruder`") :].partition("### ")[2].partition("\n#")[0]
+    lines = [line for line in section.splitlines() if line.startswith("| accuracy | SAE features |")]
+    assert len(lines) == 1
+    cells = [cell.strip() for cell in lines[0].split("|")]
+    assert cells[4] == "0.20"
+    assert cells[6] == cells[7] == "\u2013", "there is no null from shuffling"
+    uncalibrated = text[text.index("### `surprisal`") :].partition("### ")[2].partition("\n#")[0]
+    assert "| auroc |" in uncalibrated
+    assert "| balanced accuracy |" not in uncalibrated
+
+
+@pytest.mark.pipeline
+def test_a_whole_run_with_every_judge(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a model that can't answer: what asks is counted as unscored, what reads is scored; and a replay repeats it."""
+    monkeypatch.setattr(bench, "load_sentence_model", lambda name, device: Lengths())
+    settings = (f"judge.methods={ALL}", "evidence.random_only=60", "units.controls=['neuron-sparse']",
+                "llm.explainer.reasks=0", "llm.explainer.batch=32")  # fmt: skip
+    study = small_study(tmp_path, *settings)
+    run = autointerp.run(study, tmp_path / "run", until="compare")
+    own = run.table("scores").query("slice == 'judged' and metric == 'auroc' and pairing == 'own'")
+    assert set(own.groupby("scorer").size()) == {5 + 4 + 4}
+    for name in ("surprisal", "embedding"):
+        scored = own[own["scorer"] == name]
+        assert (scored["status"] == "ok").sum() >= 5
+    assert not set(own[own["scorer"].isin(["detection", "fuzzing", "intruder"])]["status"]) - {"unscored"}
+    judged = run.table("judgements")
+    assert judged[judged["judge"] == "surprisal"]["prompt"].str.fullmatch("surprisal/v1@[0-9a-f]{12}").all()
+    assert all(check.ok for check in verify(run.folder))
+    again = autointerp.run(study, tmp_path / "run", until="compare", replay=True)
+    assert again.table("judgements").equals(judged)
+
+
+@pytest.mark.pipeline
+def test_the_estimate_counts_what_is_asked_and_names_what_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AUTOINTERP_CACHE", str(tmp_path / "cache"))
+    far = Llm(provider="openai", model="m", base_url="http://127.0.0.1:9/v1", input_usd=1.0, output_usd=1.0)
+    remember(Capabilities(identity(far), "m", prompt_logprobs=5))
+    endpoint = "{provider='openai', model='m', base_url='http://127.0.0.1:9/v1', input_usd=1.0, output_usd=1.0}"
+    settings = (f"judge.methods={ALL}", "judge.llm=far", "evidence.random_only=60", "units.controls=[]")
+    study = small_study(tmp_path, *settings, f"llm.far={endpoint}")
+    lines = {line.stage: line for line in estimate(study, tmp_path / "run") if line.name == "far"}
+    assert set(lines) == {"judge", "judge (read)"}
+    assert lines["judge (read)"].requests > lines["judge"].requests > 0
+    assert lines["judge (read)"].batch_usd == lines["judge (read)"].usd
+    assert lines["judge"].batch_usd == pytest.approx((lines["judge"].usd or 0) / 2)
+    text = "\n".join(shown(list(lines.values()), study))
+    assert "Judge 'embedding' runs in this process and makes no requests." in text
+    assert "Judge 'surprisal'" not in text

@@ -12,7 +12,8 @@ from autointerp.score.slices import Held
 
 
 def held(truth: np.ndarray, first: int = 0) -> Held:
-    return Held(np.arange(first, first + len(truth), dtype=np.int64), truth.astype(np.float32))
+    contexts = np.arange(first, first + len(truth), dtype=np.int64)
+    return Held(contexts, truth.astype(np.float32), np.ones(len(truth)))
 
 
 def test_the_line_is_that_of_least_squares_that_does_not_fall() -> None:
@@ -61,3 +62,26 @@ def test_failures_are_values() -> None:
     flat = fit(truth.ravel(), np.ones(20))
     assert isinstance(flat, Line)
     assert (flat.slope, flat.level) == (0.0, pytest.approx(truth.mean()))
+
+
+def test_a_weighted_score_is_of_weighted_contexts_by_a_weighted_line() -> None:
+    """The slow twin holds every context as often as its weight says."""
+    rng = np.random.default_rng(4)
+    truth, predicted = rng.random((12, 5)), rng.random((12, 5))
+    times = rng.integers(1, 5, size=12)
+    some = [Held(np.arange(a, a + 6), truth[a : a + 6], times[a : a + 6].astype(np.float64)) for a in (0, 6)]
+    order = [np.repeat(np.arange(a, a + 6), times[a : a + 6]) for a in (0, 6)]
+    many = [Held(places, truth[places], np.ones(len(places))) for places in order]
+    for metric in ("r2", "pearson"):
+        found = score_on(f"weighted_{metric}", *some, lambda held: predicted[held.contexts])
+        assert found == pytest.approx(score_on(metric, *many, lambda held: predicted[held.contexts]), abs=1e-9)
+        assert found != pytest.approx(score_on(metric, *some, lambda held: predicted[held.contexts]), abs=1e-3)
+
+
+def test_a_sample_that_stands_for_nothing_has_no_weighted_score() -> None:
+    truth = np.random.default_rng(5).random((4, 5))
+    lost = Unscored("no random context beside the top ones to stand for the rest")
+    unweighted = Held(np.arange(4), truth, lost)
+    assert score_on("weighted_pearson", unweighted, None, lambda some: truth) == lost
+    assert score_on("weighted_r2", held(truth), unweighted, lambda some: truth) == lost
+    assert score_on("pearson", unweighted, None, lambda some: truth) == pytest.approx(1.0)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from autointerp.errors import BadInput
 from autointerp.records import Unscored
-from autointerp.score.classification import CLASSIFICATIONS, classify
+from autointerp.score.classification import ACCURACY, CLASSIFICATIONS, classify
 
 ITEMS = st.lists(st.tuples(st.booleans(), st.sampled_from([0.0, 0.1, 0.5, 0.51, 0.9, 1.0])), min_size=2, max_size=12)
 
@@ -51,3 +51,19 @@ def test_chance_is_what_answers_that_know_nothing_get(share: float) -> None:
 def test_an_unknown_metric_is_named() -> None:
     with pytest.raises(BadInput, match="no metric 'f2' of judgements: did you mean 'f1'"):
         classify("f2", np.array([True, False]), np.array([1.0, 0.0]))
+
+
+def test_accuracy_is_the_share_of_trials_whose_true_item_got_most() -> None:
+    """Right; wrong; a tie of two; and one that gives every item the same."""
+    truth = np.array([0, 1, 0, 0, 0, 1, 1, 0, 0, 0, 0, 1], dtype=bool)
+    given = np.array([0.1, 0.8, 0.1, 0.6, 0.1, 0.3, 0.5, 0.5, 0.0, 0.3, 0.3, 0.3])
+    assert classify("accuracy", truth, given) == pytest.approx((1 + 0 + 1 / 2 + 1 / 3) / 4)
+    assert ACCURACY.chance(1 / 3) == pytest.approx(1 / 3)
+    guesses = np.random.default_rng(0).random(5000)
+    assert classify("accuracy", np.arange(5000) % 5 == 2, guesses) == pytest.approx(0.2, abs=0.05)
+
+
+@pytest.mark.parametrize("truth", [[1, 0, 1], [1, 1, 0, 0], [1, 0, 0, 1, 0]])
+def test_items_that_are_no_trials_have_no_accuracy(truth: list[int]) -> None:
+    found = classify("accuracy", np.array(truth, dtype=bool), np.linspace(0, 1, len(truth)))
+    assert found == Unscored("the judged items are no trials with one true item each")

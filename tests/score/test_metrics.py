@@ -21,6 +21,7 @@ from autointerp.score.metrics import (
     score_one,
     score_rows,
 )
+from autointerp.study import WEIGHTED
 
 
 def slow_pearson(x: np.ndarray, y: np.ndarray) -> float:
@@ -76,7 +77,40 @@ def test_scores_of_activity_and_residuals_equal_their_slow_twins() -> None:
     for metric, twin in twins.items():
         found = score_rows(metric, truth, predicted)
         assert found == [pytest.approx(twin(truth, row), abs=1e-6) for row in predicted], metric
-    assert {*twins, "pearson", "spearman"} == set(METRICS)
+    assert {*twins, "pearson", "spearman"} == {name.removeprefix(WEIGHTED) for name in METRICS}
+
+
+@pytest.mark.parametrize("metric", [name for name in METRICS if name.startswith(WEIGHTED)])
+def test_a_weight_is_so_many_tokens(metric: str) -> None:
+    """The slow twin writes every token out as often as its weight says."""
+    rng = np.random.default_rng(6)
+    truth, predicted = sparse(rng, 90), sparse(rng, 4, 90).round(1)
+    times = rng.integers(1, 9, size=90)
+    weights = times / 2  # the scale of the weights says nothing
+    plain = metric.removeprefix(WEIGHTED)
+    written_out = score_rows(plain, np.repeat(truth, times), np.repeat(predicted, times, axis=1))
+    found = score_rows(metric, truth, predicted, weights)
+    assert found == [pytest.approx(value, abs=1e-6) for value in written_out]
+    assert chance_of(metric, truth, weights) == pytest.approx(chance_of(plain, np.repeat(truth, times)), abs=1e-6)
+    unweighted = score_rows(plain, truth, predicted)
+    assert score_rows(metric, truth, predicted) == unweighted
+    assert score_rows(metric, truth, predicted, np.full(90, 3.0)) == [pytest.approx(v, abs=1e-9) for v in unweighted]
+    assert score_rows(plain, truth, predicted, weights) == unweighted, "a plain score reads no weights"
+    assert found != [pytest.approx(value, abs=1e-3) for value in unweighted]
+    assert METRICS[metric].absolute == METRICS[plain].absolute
+
+
+def test_a_weighted_constant_is_no_better_than_chance() -> None:
+    rng = np.random.default_rng(7)
+    truth = np.maximum(rng.normal(0.5, 1, size=300), 0)
+    weights = rng.integers(1, 6, size=300).astype(np.float64)
+    levels = np.repeat(np.linspace(0, 3, 1501)[:, None], 300, axis=1)
+    for metric in ("weighted_r2", "weighted_r2_uncentred", "weighted_absolute_deviation"):
+        best = max(s for s in score_rows(metric, truth, levels, weights) if isinstance(s, float))
+        assert chance_of(metric, truth, weights) == pytest.approx(best, abs=1e-4), metric
+    noise = [s for s in score_rows("weighted_auroc", truth, rng.random((200, 300)), weights) if isinstance(s, float)]
+    assert np.mean(noise) == pytest.approx(chance_of("weighted_auroc", truth, weights), abs=0.01)
+    assert chance_of("weighted_auroc", np.zeros(5), np.ones(5)) == 0.5
 
 
 def test_chance_is_what_knowing_nothing_scores() -> None:

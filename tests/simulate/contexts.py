@@ -29,6 +29,20 @@ def listed(request: Request) -> list[str]:
     return [json.loads(piece) for _, piece in lines]
 
 
+def in_lines(request: Request) -> list[list[str]]:
+    """The tokens of each line of a request's last message; raises AssertionError when they are not lines 1, 2, 3..."""
+    lines = re.findall(r"^(\d+): (\[.*\])$", request.messages[-1][1], re.MULTILINE)
+    assert [int(number) for number, _ in lines] == list(range(1, len(lines) + 1))
+    return [json.loads(tokens) for _, tokens in lines]
+
+
+def last_token(request: Request) -> tuple[str, str]:
+    """The text so far and the last token that a request's last message shows."""
+    (text,) = re.findall(r"^Text so far: (\".*\")$", request.messages[-1][1], re.MULTILINE)
+    (token,) = re.findall(r"^Last token: (\".*\")$", request.messages[-1][1], re.MULTILINE)
+    return json.loads(text), json.loads(token)
+
+
 def spoken(text: str, top: Mapping[int, Sequence[tuple[str, float]]] | None = None) -> Response:
     """A text as an answer, one character a token; `top` gives the alternatives at some characters."""
     tokens = [TokenLogprob(c, -0.5, tuple((top or {}).get(place, [(c, -0.5)]))) for place, c in enumerate(text)]
@@ -50,6 +64,19 @@ def as_digits(values: Sequence[float]) -> Response:
         top[len(text)] = [(digit, float(logprob)) for digit, logprob in pairs]
         text += f"{low}\n"
     return spoken(text, top)
+
+
+def as_lists(lines: Sequence[Sequence[float]]) -> Response:
+    """What a model would answer to `anthropic-batch`."""
+    text = json.dumps({str(number): [round(v) for v in values] for number, values in enumerate(lines, 1)})
+    return Response(text, 1, 1)
+
+
+def as_digit(value: float) -> Response:
+    """What a model would answer to `one-by-one`: between two digits, the expected value is the value."""
+    low, share = int(value), value - int(value)
+    top = [(str(low), float(np.log1p(-share))), *([(str(low + 1), float(np.log(share)))] if share else [])]
+    return spoken(str(low), {0: top})
 
 
 def knowing(

@@ -25,15 +25,17 @@ from autointerp.models import LoadedModel
 from autointerp.prompting import load_prompt
 from autointerp.quoting import quoted, unmarked
 from autointerp.records import Context
+from autointerp.simulate.anthropic_batch import AnthropicBatch
 from autointerp.simulate.base import Task
 from autointerp.simulate.digits import HIDDEN, Digits
 from autointerp.simulate.digits_output import DigitsOutput
 from autointerp.simulate.digits_served import DigitsServed
+from autointerp.simulate.one_by_one_served import OneByOneServed
 from autointerp.simulate.sparse_json import SparseJson
 from autointerp.study import Llm
 from tests.injections import INJECTIONS, injected_by_character, injected_context
 from tests.llm.doubles import EchoAsker
-from tests.simulate.contexts import as_json, listed
+from tests.simulate.contexts import as_json, in_lines, last_token, listed
 from tests.tiny import tiny_model, tiny_tokenizer
 
 _MARK = re.compile(r"<[|｜][^\s<>]*[|｜]>|</?s>|<\w+_of_\w+>|\[/?INST\]|<</?SYS>>")
@@ -81,6 +83,46 @@ def test_listed_tokens_stay_tokens(kind: Any, text: str, make: Callable[[str], C
     first = data.splitlines()[0]
     assert first.startswith("Description: ")
     assert "\n" not in json.loads(first.removeprefix("Description: "))
+
+
+def _all_requests(kind: Any, explanation: str, *contexts: Context) -> list[Request]:
+    simulator = kind(EchoAsker(lambda request: as_json([])), load_prompt(f"{kind.name}/v1"), "m", 0)
+    return list(simulator.requests([Task(explanation, contexts)]))
+
+
+def _stays_data(request: Request, plain: Request) -> None:
+    """A request with a hostile text in it, and the same request with a harmless one."""
+    assert [role for role, _ in request.messages] == [role for role, _ in plain.messages]
+    assert request.messages[:-1] == plain.messages[:-1]
+    data = request.messages[-1][1]
+    assert len(_lines(data)) == len(_lines(plain.messages[-1][1])) == data.count("\n") + 1
+    assert not _MARK.search(data)
+    assert not _unseen(data)
+    assert request.max_tokens == plain.max_tokens
+
+
+@pytest.mark.parametrize("make", CONTEXTS)
+@pytest.mark.parametrize("text", INJECTIONS)
+def test_lines_of_tokens_stay_lines_of_tokens(text: str, make: Callable[[str], Context]) -> None:
+    other = injected_context("plain", 1)
+    (request,) = _all_requests(AnthropicBatch, text, make(text), other)
+    (plain,) = _all_requests(AnthropicBatch, "plain", make("x" * len(text)), other)
+    _stays_data(request, plain)
+    assert [len(line) for line in in_lines(request)] == [len(line) for line in in_lines(plain)]
+    shown = [piece for line in in_lines(request) for piece in line]
+    assert shown in ([*make(text).pieces, *other.pieces], [*other.pieces, *make(text).pieces])
+
+
+@pytest.mark.parametrize("make", CONTEXTS)
+@pytest.mark.parametrize("text", INJECTIONS)
+def test_the_last_token_stays_the_last_token(text: str, make: Callable[[str], Context]) -> None:
+    pieces = make(text).pieces
+    requests = _all_requests(OneByOneServed, text, make(text))
+    plain = _all_requests(OneByOneServed, "plain", make("x" * len(text)))
+    assert len(requests) == len(plain) == len(pieces)
+    for place, (request, harmless) in enumerate(zip(requests, plain, strict=True)):
+        _stays_data(request, harmless)
+        assert last_token(request) == ("".join(pieces[: place + 1]), pieces[place])
 
 
 @pytest.mark.parametrize("make", CONTEXTS)

@@ -6,14 +6,21 @@ import pytest
 
 from autointerp.errors import BadInput
 from autointerp.llm.capabilities import Capabilities
+from autointerp.llm.replaying import ReplayModel
 from autointerp.prompting import load_prompt
+from autointerp.run.bench import simulator_asks
+from autointerp.run.checks import used_llms
+from autointerp.simulate.anthropic_batch import AnthropicBatch
 from autointerp.simulate.digits_served import DigitsServed
-from autointerp.simulate.registry import Needs, Parts, builder, check_simulator, lacking, needs_of, that_work
+from autointerp.simulate.one_by_one import OneByOne
+from autointerp.simulate.one_by_one_served import OneByOneServed
+from autointerp.simulate.registry import Needs, Parts, builder, check_simulator, lacking, missing, needs_of, that_work
 from autointerp.simulate.sparse_json import SparseJson
 from autointerp.study import Llm, Study
 from autointerp.study_file import parse_study
 from tests.llm.doubles import EchoAsker
 from tests.simulate.contexts import as_json
+from tests.tiny import tiny_tokenizer
 
 BARE = Capabilities("openai http://127.0.0.1:9/v1", "m")
 CHAT = Capabilities("openai http://127.0.0.1:9/v1", "m", top_logprobs=5)
@@ -30,22 +37,29 @@ def _parts(**more: Any) -> Parts:
     return Parts(**{**settings, **more})
 
 
+ANY_CHAT = {"sparse-json", "anthropic-batch", "embedding"}
+CHAT_LOGPROBS = {"digits-output", "one-by-one"}
+PROMPT_LOGPROBS = {"lift", "lift-next", "lift-in-context", "digits"}
+
+
 @pytest.mark.parametrize(
     ("capabilities", "names"),
     [
-        (BARE, ["sparse-json"]),
-        (CHAT, ["digits-output", "sparse-json"]),
-        (SERVER, ["digits", "digits-output", "sparse-json"]),
-        (LOCAL, ["lift", "digits", "digits-output", "sparse-json"]),
+        (BARE, ANY_CHAT),
+        (CHAT, ANY_CHAT | CHAT_LOGPROBS),
+        (SERVER, ANY_CHAT | CHAT_LOGPROBS | PROMPT_LOGPROBS),
+        (LOCAL, ANY_CHAT | CHAT_LOGPROBS | PROMPT_LOGPROBS),
     ],
 )
-def test_what_an_endpoint_is_enough_for(capabilities: Capabilities, names: list[str]) -> None:
-    assert that_work(capabilities) == names
+def test_what_an_endpoint_is_enough_for(capabilities: Capabilities, names: set[str]) -> None:
+    assert set(that_work(capabilities)) == names
 
 
 def test_what_is_missing_is_said() -> None:
     assert lacking("sparse-json", BARE) is None
-    assert lacking("lift", SERVER) == "log-probabilities of the whole vocabulary (a model in this process gives them)"
+    whole = Needs(whole_distribution=True)
+    assert missing(whole, SERVER) == "log-probabilities of the whole vocabulary (a model in this process gives them)"
+    assert missing(whole, LOCAL) is None
     assert lacking("digits", CHAT) == "log-probabilities of at least 5 tokens per token of a prompt (it gives none)"
     few = Capabilities("e", "m", top_logprobs=1)
     assert lacking("digits-output", few) == (
@@ -53,18 +67,33 @@ def test_what_is_missing_is_said() -> None:
     )
 
 
+def test_what_computes_with_no_language_model_lacks_nothing() -> None:
+    assert lacking("embedding", BARE) is None
+    study = _study("embedding", provider="openai", base_url="http://127.0.0.1:9/v1")
+    check_simulator(study)
+    assert set(used_llms(study)) == {"explainer"}, "no key and no price of a model that is never asked"
+    assert not simulator_asks(study)
+
+
+@pytest.mark.parametrize(("provider", "asks"), [("local", False), ("openai", True)])
+def test_one_by_one_reads_a_model_in_the_process_and_asks_an_endpoint(provider: str, asks: bool) -> None:
+    assert simulator_asks(_study("one-by-one", provider=provider)) == asks
+    parts = _parts() if asks else _parts(model=ReplayModel(tiny_tokenizer(), "tiny"))
+    assert isinstance(builder("one-by-one")(parts), OneByOneServed if asks else OneByOne)
+
+
 def _study(method: str, **llm: Any) -> Study:
     return parse_study({"simulate": {"method": method}, "llm": {"simulator": {"model": "m", **llm}}})
 
 
 @pytest.mark.parametrize("found", [BARE, CHAT, SERVER, None])
-@pytest.mark.parametrize("method", ["lift", "digits", "digits-output", "sparse-json"])
+@pytest.mark.parametrize("method", ["lift", "digits", "digits-output", "sparse-json", "one-by-one", "anthropic-batch"])
 def test_a_study_is_refused_exactly_for_what_is_known_to_lack(
     monkeypatch: pytest.MonkeyPatch, found: Capabilities | None, method: str
 ) -> None:
     monkeypatch.setattr("autointerp.simulate.registry.known", lambda llm, endpoint: found)
     study = _study(method, provider="openai", base_url="http://127.0.0.1:9/v1")
-    refused = method == "lift" if found is None else method not in that_work(found)
+    refused = found is not None and method not in that_work(found)
     if not refused:
         check_simulator(study)
         return
@@ -84,6 +113,9 @@ def test_everything_works_in_the_process() -> None:
 def test_simulators_are_built_from_their_parts(tmp_path: Any) -> None:
     assert isinstance(builder("digits")(_parts()), DigitsServed)
     assert isinstance(builder("sparse-json")(_parts()), SparseJson)
+    assert isinstance(builder("anthropic-batch")(_parts()), AnthropicBatch)
+    with pytest.raises(ValueError, match="needs a sentence model, and Parts has none"):
+        builder("embedding")(_parts())
     with pytest.raises(ValueError, match="Parts has no asker"):
         builder("sparse-json")(_parts(asker=None))
     (tmp_path / "digits").mkdir()

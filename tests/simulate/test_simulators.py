@@ -18,6 +18,7 @@ from autointerp.progress import Bar
 from autointerp.prompting import load_prompt
 from autointerp.records import Context, Scale, Simulation, Split, Unscored
 from autointerp.simulate.base import Task
+from autointerp.simulate.digit_tokens import DigitTokens
 from autointerp.simulate.digits import Digits
 from autointerp.simulate.lift import Lift, random_word_lists
 from autointerp.simulate.lookup import Lookup
@@ -149,8 +150,8 @@ def test_digits_reads_the_expected_digit_at_each_hidden_place(loaded: Any) -> No
 
 def test_digits_refuses_a_tokenizer_that_splits_digits(loaded: Any) -> None:
     class Splits:
-        def __call__(self, text: str, **_: object) -> dict[str, list[int]]:
-            return {"input_ids": [ord(c) for c in text] * 2}
+        def __call__(self, texts: list[str], **_: object) -> dict[str, list[list[int]]]:
+            return {"input_ids": [[ord(c) for c in text for _ in "ab"] for text in texts]}
 
     model = OneByOne(loaded)
     model.tokenizer = Splits()
@@ -159,11 +160,10 @@ def test_digits_refuses_a_tokenizer_that_splits_digits(loaded: Any) -> None:
 
 
 def test_no_probability_on_any_digit_is_unscored_not_zero(loaded: Any) -> None:
-    simulator = Digits(OneByOne(loaded), load_prompt("digits/v1"))
-    row = torch.full((1, 20), -torch.inf)
-    variants = digit_tokens(loaded.tokenizer)
-    assert isinstance(variants, list)
-    assert isinstance(simulator.expected(row[:, : sum(len(v) for v in variants)]), Unscored)
+    digits = DigitTokens(loaded.tokenizer, "digits")
+    row = torch.full((2, len(digits.tokens)), -torch.inf)
+    row[0, 0] = 0.0
+    assert digits.expected(row) == Unscored("no digit has any probability at some token")
 
 
 def test_lookup_gives_the_mean_of_a_known_token_and_the_overall_mean_of_a_new_one() -> None:

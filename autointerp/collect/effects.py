@@ -1,0 +1,39 @@
+"""The table of output effects: what every sampled unit promotes and suppresses, or why that can't be told."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from autointerp.records import Effects, Status, Unit, Unscored
+from autointerp.subject.effects import OutputEffects
+from autointerp.subject.forward import Subject
+from autointerp.tables import read_arrow, write_table
+from autointerp.units import Readout
+
+
+def write_effects(path: Path, subject: Subject, drawn: Sequence[tuple[Readout, Sequence[Unit]]]) -> None:
+    """Write one row per sampled unit; a readout's units are in its order."""
+    effects = OutputEffects(subject)
+    rows = []
+    for readout, units in drawn:
+        found = effects.of(readout.hook, readout.writes(subject.widths[readout.hook]))
+        rows += [_row(unit.unit, each) for unit, each in zip(units, found, strict=True)]
+    write_table("effects", path, rows)
+
+
+def read_effects(path: Path) -> dict[str, Effects | Unscored]:
+    """The effects by unit; BadInput when the table is missing or damaged."""
+    return {
+        row["unit"]: Effects(tuple(row["promoted"]), tuple(row["suppressed"]))
+        if row["status"] == Status.OK
+        else Unscored(row["reason"])
+        for row in read_arrow(path).to_pylist()
+    }
+
+
+def _row(unit: str, found: Effects | Unscored) -> dict[str, object]:
+    if isinstance(found, Unscored):
+        return {"unit": unit, "promoted": [], "suppressed": [], "status": Status.UNSCORED, "reason": found.reason}
+    told = {"promoted": list(found.promoted), "suppressed": list(found.suppressed)}
+    return {"unit": unit, **told, "status": Status.OK, "reason": ""}

@@ -1,0 +1,110 @@
+"""The passes that gather the contexts of the sampled units, and the tables that they write."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from torch import Tensor
+
+from autointerp.collect.gather import Gatherer, Wanted
+from autointerp.collect.hard_negatives import Embed, HardNegatives, likeness_of
+from autointerp.collect.reading import context_ids
+from autointerp.collect.streaming import Reader, stream
+from autointerp.collect.survey import Surveyor
+from autointerp.collect.token_table import TokenSums, write_token_tables
+from autointerp.records import Split, Unit
+from autointerp.study import Study
+from autointerp.tables import table_writer, write_table
+from autointerp.units import SPARSE, Readout, Survey, base_id
+
+
+def gather(
+    study: Study,
+    subject: Reader,
+    contexts: Path,
+    run: Path,
+    drawn: Sequence[tuple[Readout, list[Unit]]],
+    excluded: Sequence[Unit],
+    embed: Embed | None,
+) -> None:
+    """Gather the contexts of every drawn unit from all splits but the training one, and write `run/work`."""
+    wanted = study.evidence
+    hard = wanted.hard_negatives > 0
+    bands = wanted.quantiles if wanted.held_out_per_quantile else 0
+    evidence = Wanted(wanted.top, wanted.random, wanted.quantiles, wanted.per_quantile, hard)
+    held_out = Wanted(wanted.held_out_top, wanted.random_only, bands, wanted.held_out_per_quantile, hard)
+    calibration = Wanted(wanted.held_out_top, wanted.random_only)
+    surveyors = [Surveyor(len(units)) for _, units in drawn]
+    sums = [TokenSums(len(units)) for _, units in drawn]
+    gatherers = _pass(study, subject, contexts, Split.EVIDENCE, evidence, drawn, surveyors, sums)
+    finished = [_refresh(units, surveyor.finish()) for (_, units), surveyor in zip(drawn, surveyors, strict=True)]
+    finder = _finder(gatherers, contexts, embed) if hard and gatherers else None
+    if finder is not None:
+        finder.find(gatherers, Split.EVIDENCE, wanted.hard_negatives)
+    _write_exemplars(run / "work" / "evidence.parquet", drawn, gatherers)
+    tables = {readout.arm: total.table() for (readout, _), total in zip(drawn, sums, strict=True)}
+    write_token_tables(run / "work" / "token_tables.safetensors", tables)
+    apart = [_pass(study, subject, contexts, Split.HELD_OUT, held_out, drawn)]
+    if finder is not None:
+        finder.find(apart[0], Split.HELD_OUT, wanted.hard_negatives)
+    if study.corpus.calibration:  # drawn alike, so that what fits there fits on the held-out contexts
+        apart.append(_pass(study, subject, contexts, Split.CALIBRATION, calibration, drawn))
+    _write_exemplars(run / "work" / "held-out.parquet", drawn, *apart)
+    write_table("units", run / "work" / "candidates.parquet", [*(u for us in finished for u in us), *excluded])
+
+
+def _finder(gatherers: Sequence[Gatherer], contexts: Path, embed: Embed | None) -> HardNegatives:
+    if embed is None:
+        raise ValueError("hard negatives are wanted, and there is no sentence model")
+    return HardNegatives([likeness_of(gatherer) for gatherer in gatherers], contexts, embed)
+
+
+def _pass(
+    study: Study,
+    subject: Reader,
+    contexts: Path,
+    split: Split,
+    wanted: Wanted,
+    drawn: Sequence[tuple[Readout, list[Unit]]],
+    surveyors: Sequence[Surveyor] = (),
+    sums: Sequence[TokenSums] = (),
+) -> list[Gatherer]:
+    ids = context_ids(contexts, split)
+    gatherers = [
+        Gatherer([base_id(u.unit).replace(SPARSE, "", 1) for u in units], wanted, ids, study.seed) for _, units in drawn
+    ]
+
+    def take(read: dict[str, Tensor], ids: Tensor, tokens: Tensor) -> None:
+        for place, (readout, _) in enumerate(drawn):
+            values = readout.read(read[readout.hook]).cpu()
+            gatherers[place].add(values, ids, tokens)
+            if surveyors:
+                surveyors[place].add(values, ids, tokens)
+                sums[place].add(values, tokens)
+
+    stream(study, subject, contexts, split, f"gather {split}", take)
+    return gatherers
+
+
+def _refresh(units: Sequence[Unit], survey: Survey) -> list[Unit]:
+    """The statistics after thresholding."""
+    return [
+        replace(
+            unit,
+            density=float(survey.density[place]),
+            max_activation=float(survey.peak[place]),
+            single_token=float(survey.single_token[place]),
+        )
+        for place, unit in enumerate(units)
+    ]
+
+
+def _write_exemplars(path: Path, drawn: Sequence[tuple[Readout, list[Unit]]], *passes: Sequence[Gatherer]) -> None:
+    with table_writer("evidence", path) as writer:
+        for gatherers in passes:
+            for (_, units), gatherer in zip(drawn, gatherers, strict=True):
+                for place, unit in enumerate(units):
+                    for exemplar in gatherer.exemplars(place, unit.unit):
+                        writer.add(exemplar)

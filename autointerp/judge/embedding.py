@@ -1,0 +1,47 @@
+"""`embedding`: are the unit's active contexts nearer to the explanation in meaning? (after Paulo et al. 2024.)
+
+The cosine of the sentence model's vectors of explanation and context, brought to [0, 1] as (1 + cos) / 2. How near two
+texts must be to be near is not known, so that no threshold means anything: only the order of the contexts counts.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from autointerp.judge.base import Case, Item, Judgement, Settings, Traits
+from autointerp.judge.drawing import draw_contexts
+from autointerp.records import Unscored
+from autointerp.simulate.registry import Needs
+from autointerp.simulate.vocabulary import one_line
+
+EMPTY = Unscored("empty explanation")
+
+
+class Embedding:
+    """Asks no language model; the sentence model reads explanation and contexts."""
+
+    name = "embedding"
+    traits = Traits(asks=False, needs=Needs(sentences=True), metrics=("auroc",))
+
+    def __init__(self, settings: Settings) -> None:
+        self.prompt = ""
+        """There is none."""
+        self._sentences = settings.tools.sentences
+        self._each, self._negatives = settings.examples // 2, settings.negatives
+
+    def judge(self, case: Case, rng: np.random.Generator) -> list[Judgement] | Unscored:
+        """At most `examples` contexts, active ones first; Unscored with fewer than two of a kind."""
+        if self._sentences is None:
+            raise ValueError("judge 'embedding' was made without a sentence model")
+        found = draw_contexts(case, self._each, self._negatives, rng)
+        if isinstance(found, Unscored):
+            return found
+        if not one_line(case.explanation):
+            return EMPTY
+        contexts = [*found[0], *found[1]]
+        vectors = self._sentences.vectors([case.explanation, *(c.context.text for c in contexts)]).astype(np.float64)
+        cosines = np.clip(vectors[1:] @ vectors[0], -1.0, 1.0)  # rounding may leave the range
+        return [
+            Judgement(Item(c.context.context, place, c.peak > 0), (1 + float(cosine)) / 2)
+            for place, (c, cosine) in enumerate(zip(contexts, cosines, strict=True))
+        ]

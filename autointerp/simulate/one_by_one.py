@@ -1,0 +1,67 @@
+"""`one-by-one`: Bills et al. 2023's first simulator, one question per token (prompt and code are our own).
+
+The explanation, the text up to and including a token, and the token itself; no earlier value is shown. The next-token
+distribution over the digits is renormalised, and the prediction is its expected value. Beside `digits` it costs a
+prompt per token, and the model reads the text as text and not cut into lines. Here all ten digits are read in this
+process; through an endpoint, in `one_by_one_served`, the likeliest tokens of the answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import accumulate
+
+import numpy as np
+
+from autointerp.llm.encode import encode
+from autointerp.llm.request import Request
+from autointerp.prompting import Prompt
+from autointerp.quoting import quoted
+from autointerp.records import Context, Scale, Unscored
+from autointerp.simulate.asking import Row
+from autointerp.simulate.base import Numbers
+from autointerp.simulate.computed import Computed
+from autointerp.simulate.digit_tokens import DigitTokens
+from autointerp.simulate.digits import InPrompt
+
+NAME = "one-by-one"
+Messages = tuple[tuple[str, str], ...]
+
+
+class OneByOne(Computed):
+    """Predicts the expected digit at every token, 0 to 9."""
+
+    name = NAME
+    scale = Scale.ZERO_TO_NINE
+
+    def __init__(self, model: InPrompt, prompt: Prompt, called: str, ledger: Numbers | None = None) -> None:
+        """`called`: the study's name of the model. Raises BadInput when its tokenizer splits a digit."""
+        super().__init__(model.identity, ledger)
+        self._model, self._prompt, self._called = model, prompt, called
+        self._digits = DigitTokens(model.tokenizer, NAME)
+
+    def row(self, explanation: str, context: Context) -> Row | Unscored:
+        """The expected digit after each token's prompt. What a prompt shares with the last one runs once.
+
+        Raises BadInput for a chat where the model has no chat template.
+        """
+
+        def compute() -> Row | Unscored:
+            values: list[Row] = []
+            for messages in by_token(self._prompt, explanation, context):
+                ids = encode(Request(messages, self._called, 1, 0.0, 0), self._model.tokenizer)
+                logprobs = self._model.logprobs_at(ids, [len(ids) - 1], self._digits.tokens)
+                value = self._digits.expected(logprobs.float().cpu())
+                if isinstance(value, Unscored):
+                    return value
+                values.append(value)
+            return np.concatenate(values)
+
+        return self.kept([self._prompt.identity, explanation, list(context.pieces), self._digits.tokens], compute)
+
+
+def by_token(prompt: Prompt, explanation: str, context: Context) -> Iterator[Messages]:
+    """The prompt for each token of a context, with the explanation, the text so far and the token as quoted data."""
+    described = quoted(explanation)
+    for piece, text in zip(context.pieces, accumulate(context.pieces), strict=True):
+        yield prompt.render(explanation=described, text=quoted(text), token=quoted(piece))
