@@ -44,6 +44,7 @@ def test_help_and_version_import_nothing_heavy() -> None:
         "plot",
         "report",
         "verify",
+        "benchmark",
     ):
         assert f"  {verb} " in shown
 

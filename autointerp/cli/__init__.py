@@ -8,7 +8,7 @@ import typer
 from typer.core import TyperGroup
 
 from autointerp import __version__
-from autointerp.cli import endpoints, folders, runs, saes
+from autointerp.cli import benchmark, endpoints, folders, runs, saes
 from autointerp.errors import Interrupted
 
 _ABOUT = "How interpretable are the features of a sparse autoencoder, compared with raw neurons and with chance?"
@@ -53,3 +53,4 @@ runs.register(app)
 endpoints.register(app)
 folders.register(app)
 saes.register(app)
+benchmark.register(app)

@@ -27,18 +27,23 @@ def register(app: typer.Typer) -> None:
 
 
 def plot(run: RunFolder) -> None:
-    """Every figure again, from the tables alone: no model and no network."""
+    """Every figure of a run or a benchmark again, from the tables alone: no model and no network."""
+    from autointerp.benchmark import results
     from autointerp.plot.stage import plot as draw
 
-    for figure in draw(run):
+    for figure in results.draw(run) if results.is_benchmark(run) else draw(run):
         typer.echo(figure)
 
 
 def report(run: RunFolder) -> None:
-    """report.md again, from the tables alone."""
+    """report.md of a run, or benchmark.md of a benchmark, again, from the tables alone."""
+    from autointerp.benchmark import results
     from autointerp.report.sources import write_sources
     from autointerp.report.stage import report as write
 
+    if results.is_benchmark(run):
+        typer.echo(results.write_page(run))
+        return
     typer.echo(write(run))
     typer.echo(write_sources(run))
 

@@ -1,0 +1,61 @@
+"""The verb that puts the methods themselves to the test: units whose meaning is known."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from autointerp.cli.arguments import Overrides
+
+StudyFile = Annotated[
+    Path | None,
+    typer.Argument(metavar="[STUDY]", help="a study file, for its [llm.NAME]; none: offline", show_default=False),
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb."""
+    app.command()(benchmark)
+
+
+def benchmark(
+    study: StudyFile = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="lift, embedding and lookup alone: minutes, without any endpoint")
+    ] = False,
+    method: Annotated[
+        list[str] | None, typer.Option("--method", metavar="NAME", help="this method; may be given several times")
+    ] = None,
+    units: Annotated[int | None, typer.Option("--units", min=1, help="planted units at most; default: all")] = None,
+    out: Annotated[Path, typer.Option("--out", help="folder of the results")] = Path("results/benchmark"),
+    overrides: Overrides = None,
+    estimate: Annotated[
+        bool, typer.Option("--estimate", help="requests and tokens for endpoints, before anything is sent, and stop")
+    ] = False,
+) -> None:
+    """Planted truth: which simulators and judges can tell a right explanation from a wrong one.
+
+    Every method that the study's models are enough for. Finished methods are kept: the same command continues, further
+    ones may be measured on fewer units, and without OUT/work all is measured again.
+    """
+    from autointerp.benchmark.results import PAGE, PICTURE, TABLE
+    from autointerp.benchmark.run import Asked, benchmark_study, estimated
+    from autointerp.benchmark.run import benchmark as measure
+    from autointerp.benchmark.table import shown
+    from autointerp.errors import BadInput
+
+    if quick and method:
+        raise BadInput("--quick and --method together", "give one of them")
+    configured, asked = benchmark_study(study, overrides or ()), Asked(tuple(method or ()), quick, units)
+    if estimate:
+        for line in estimated(configured, out, asked) or ["no endpoint would be asked"]:
+            typer.echo(line)
+        return
+    for line in shown(measure(configured, out, asked)):
+        typer.echo(line)
+    typer.echo("")
+    typer.echo(f"page     {out / PAGE}")
+    typer.echo(f"table    {out / TABLE}")
+    typer.echo(f"figure   {out / 'figures' / PICTURE}.svg")
