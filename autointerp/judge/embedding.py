@@ -7,10 +7,12 @@ texts must be to be near is not known, so that no threshold means anything: only
 from __future__ import annotations
 
 import numpy as np
+from jaxtyping import Float
 
 from autointerp.judge.base import Case, Item, Judgement, Settings, Traits
 from autointerp.judge.drawing import draw_contexts
 from autointerp.records import Unscored
+from autointerp.simulate.base import Vectors
 from autointerp.simulate.registry import Needs
 from autointerp.simulate.vocabulary import one_line
 
@@ -28,6 +30,7 @@ class Embedding:
         """There is none."""
         self._sentences = settings.tools.sentences
         self._each, self._negatives = settings.examples // 2, settings.negatives
+        self._known: dict[str, Float[np.ndarray, " dimension"]] = {}
 
     def judge(self, case: Case, rng: np.random.Generator) -> list[Judgement] | Unscored:
         """At most `examples` contexts, active ones first; Unscored with fewer than two of a kind."""
@@ -39,9 +42,15 @@ class Embedding:
         if not one_line(case.explanation):
             return EMPTY
         contexts = [*found[0], *found[1]]
-        vectors = self._sentences.vectors([case.explanation, *(c.context.text for c in contexts)]).astype(np.float64)
-        cosines = np.clip(vectors[1:] @ vectors[0], -1.0, 1.0)  # rounding may leave the range
+        explanation, *shown = self._vectors(self._sentences, [case.explanation, *(c.context.text for c in contexts)])
+        cosines = np.clip(np.stack(shown) @ explanation, -1.0, 1.0)  # rounding may leave the range
         return [
             Judgement(Item(c.context.context, place, c.peak > 0), (1 + float(cosine)) / 2)
             for place, (c, cosine) in enumerate(zip(contexts, cosines, strict=True))
         ]
+
+    def _vectors(self, sentences: Vectors, texts: list[str]) -> list[Float[np.ndarray, " dimension"]]:
+        """One vector per text; each text is read once, since a unit's contexts come again with every explanation."""
+        unknown = [text for text in dict.fromkeys(texts) if text not in self._known]
+        self._known.update(zip(unknown, sentences.vectors(unknown).astype(np.float64), strict=True))
+        return [self._known[text] for text in texts]

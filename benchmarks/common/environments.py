@@ -32,6 +32,11 @@ class Unavailable(Exception):
     """A contestant that could not take part, and why, in one line."""
 
 
+def loopback_only() -> dict[str, str]:
+    """This process's environment without proxies and keys: everything is asked of loopback, with a made-up key."""
+    return {name: value for name, value in os.environ.items() if not name.lower().endswith(("_proxy", "_api_key"))}
+
+
 def python_of(environment: Environment, cache: Path) -> Path:
     """The environment's Python, installed first where that has not been done. Raises Unavailable."""
     folder = cache / environment.name

@@ -7,7 +7,10 @@ from types import ModuleType
 
 
 class _Anything:
-    """A class that may be subscripted, as in annotations."""
+    """A class that may be subscripted, as in annotations, and made of anything, as by a decorator."""
+
+    def __init__(self, *arguments: object, **named: object) -> None:
+        pass
 
     def __class_getitem__(cls, item: object) -> type[_Anything]:
         return cls

@@ -7,7 +7,6 @@ passed over. A worker that waits costs no time. Standard library only.
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -18,7 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from common.environments import Unavailable
+from common.environments import Unavailable, loopback_only
 
 _ROOT = Path(__file__).parents[1]
 _MARK, _READY = "outcome ", "ready"
@@ -102,7 +101,7 @@ class Worker:
             self._process = subprocess.Popen(
                 self._command,
                 cwd=_ROOT,
-                env={**os.environ, **_QUIET},
+                env={**loopback_only(), **_QUIET},
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self._errors,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -15,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from common.environments import Unavailable, python_of
+from common.environments import Unavailable, loopback_only, python_of
 
 from throughput.contestants import Contestant
 from throughput.loopback import Stats
@@ -83,7 +82,7 @@ def run(contestant: Contestant, requests: int, setting: Setting) -> Run:
 def _measure(contestant: Contestant, python: Path, job: Job, port: int, seconds: float) -> tuple[Measured, Stats]:
     command = [str(python), "-m", f"throughput.clients.{contestant.module}", json.dumps(asdict(job))]
     with tempfile.TemporaryFile("w+") as errors, subprocess.Popen(
-        command, cwd=_ROOT, env=_environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True
+        command, cwd=_ROOT, env=loopback_only(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True
     ) as process:  # fmt: skip
         assert process.stdin is not None
         assert process.stdout is not None
@@ -113,11 +112,6 @@ def _measure(contestant: Contestant, python: Path, job: Job, port: int, seconds:
 def _line(lines: Iterator[str], start: str) -> str:
     """The next line that starts so (a client may print what it likes between); '' when the process has ended."""
     return next((line for line in lines if line.startswith(start)), "")
-
-
-def _environment() -> dict[str, str]:
-    """This process's environment without proxies and keys: everything is asked of loopback, with a made-up key."""
-    return {name: value for name, value in os.environ.items() if not name.lower().endswith(("_proxy", "_api_key"))}
 
 
 @contextmanager

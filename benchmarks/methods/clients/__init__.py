@@ -1,0 +1,1 @@
+"""One process each: scorers of the field, with their own prompts, parsers and scores."""
