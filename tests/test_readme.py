@@ -48,7 +48,7 @@ SMALL = [
 ]  # fmt: skip
 
 
-SMALLER = {"autointerp benchmark": " --units 4 --set corpus.tokens=60000"}
+SMALLER = {"autointerp benchmark": " --units 24 --set corpus.tokens=60000 --set simulate.bank=16"}
 """Of commands that take minutes with what they are given: what makes them small."""
 
 
@@ -186,6 +186,16 @@ def _shape(text: str) -> list[list[str]]:
     return [line.split() for line in plain.splitlines() if line.split()]
 
 
+def _can_tell(folder: Path) -> None:
+    """With the offline models word-like units are told from each other, and the null is near 0."""
+    table = read_table(folder / "benchmark.parquet").set_index(["method", "kind", "wrong", "half"])
+    assert {"lift", "embedding", "lookup"} == set(table.index.get_level_values("method"))
+    for method in ("lift", "embedding"):
+        assert table.loc[(method, "word-like", "other", "test"), "auroc"] > 0.7
+        assert abs(table.loc[(method, "all", "other", "test"), "null_mean"]) < 0.2
+    assert table.loc[("lookup", "all", "noise", "test"), "auroc"] > 0.7
+
+
 @pytest.mark.parametrize("section", _sections())
 def test_commands(
     section: str, at_desk: Path, server: Server, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -196,8 +206,12 @@ def test_commands(
     for command in _sections()[section]:
         before = len(server.seen)
         smaller = "".join(more for name, more in SMALLER.items() if command.startswith(name))
+        if smaller:
+            monkeypatch.delenv("AUTOINTERP_CACHE")  # the offline model, converted once for all tests
         printed[command] = _run(command + smaller, monkeypatch, capsys)
         asked[command] = len(server.seen) - before
+    if section == "Which method to trust":
+        _can_tell(at_desk / "results" / "planted")
     if section != "Bring your own endpoint":
         assert not any(asked.values())
         return

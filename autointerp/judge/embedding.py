@@ -52,5 +52,6 @@ class Embedding:
     def _vectors(self, sentences: Vectors, texts: list[str]) -> list[Float[np.ndarray, " dimension"]]:
         """One vector per text; each text is read once, since a unit's contexts come again with every explanation."""
         unknown = [text for text in dict.fromkeys(texts) if text not in self._known]
-        self._known.update(zip(unknown, sentences.vectors(unknown).astype(np.float64), strict=True))
+        if unknown:
+            self._known.update(zip(unknown, sentences.vectors(unknown).astype(np.float64), strict=True))
         return [self._known[text] for text in texts]

@@ -15,7 +15,6 @@ from autointerp.artifacts import hash_value
 from autointerp.benchmark import run as benchmarking
 from autointerp.benchmark import running
 from autointerp.benchmark.kinds import NOISE, TRUE, WRONG
-from autointerp.benchmark.measure import TEST
 from autointerp.benchmark.planted import Planted
 from autointerp.benchmark.run import TEXT, benchmark_study
 from autointerp.llm.capabilities import Capabilities, remember
@@ -210,20 +209,3 @@ def test_a_study_without_a_corpus_gets_the_benchmarks_own(tmp_path: Path) -> Non
         update={"tokens": 6000}
     )
     assert benchmark_study(tmp_path / "b.toml").corpus.evidence == 0.34
-
-
-@pytest.mark.offline_model
-@pytest.mark.slow
-def test_quick_works_offline(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """On few units and little text, with the offline models: word-like units are told from each other."""
-    monkeypatch.delenv("AUTOINTERP_CACHE")  # the converted model is kept between tests
-    few = ("--units", "24", "--set", "corpus.tokens=60000", "--set", "simulate.bank=16")
-    assert _call(monkeypatch, "--quick", *few, "--out", tmp_path) == 0
-    table = read_table(tmp_path / "benchmark.parquet").set_index(["method", "kind", "wrong", "half"])
-    assert {"lift", "embedding", "lookup"} == set(table.index.get_level_values("method"))
-    for method in ("lift", "embedding"):
-        assert table.loc[(method, "word-like", "other", TEST), "auroc"] > 0.7
-        assert abs(table.loc[(method, "all", "other", TEST), "null_mean"]) < 0.2
-    assert table.loc[("lookup", "all", NOISE, TEST), "auroc"] > 0.7

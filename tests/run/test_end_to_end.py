@@ -191,7 +191,7 @@ def test_the_explainer_and_the_ranking_never_meet_a_held_out_context(
             "llm.explainer={provider='openai', model='m', api_key_env='AUTOINTERP_NO_SUCH_KEY'}",
             "AUTOINTERP_NO_SUCH_KEY",
         ),
-        ("llm.simulator={provider='openai', model='m', base_url='http://127.0.0.1:1/v1'}", "needs log-probabilities"),
+        ("llm.simulator={provider='anthropic', model='m', base_url='http://127.0.0.1:1'}", "needs log-probabilities"),
         ("prompts_folder='nowhere'", "nowhere"),
     ],
 )
