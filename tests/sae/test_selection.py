@@ -153,12 +153,12 @@ def test_parts_come_back_in_order_and_what_the_first_of_them_raised_is_raised(
         ran.add(threading.get_ident())
         time.sleep(0.05)
         if number % 3 == 2:
-            raise KeyError(number)
+            raise ArithmeticError(f"part {number}")
         return number * number
 
     assert threads.on_threads(part, 2) == [0, 1]
     assert len(ran) == 2
-    with pytest.raises(KeyError, match="2"):
+    with pytest.raises(ArithmeticError, match="part 2"):
         threads.on_threads(part, 6)
     assert threads.on_threads(part, 1) == [0]
 
