@@ -32,18 +32,21 @@ _ALONE = {
     "embedding": "compares each word with the explanation, without the word's context",
 }
 _AFTER = {**_ALONE, "lift-next": "looks at the token that follows, and the meaning lies in the one before"}
+_ITSELF = {"lift-next": "looks at the token that follows, and the meaning lies in the token itself"}
+"""Where a word is several tokens, the one that follows may be the rest of the word."""
 
 KINDS: Mapping[str, Kind] = {
-    "word-class": Kind("words of one class of meaning (colours, animals, months)", True, {}),
-    "single-word": Kind("one word", True, {}),
-    "form": Kind("words of one grammatical form, by their spelling (-ing, -ly, -ed, capitals)", True, {}),
-    "number": Kind("digits, years, ordinals, and words for numbers", True, {}),
-    "code": Kind("keywords and marks of programming languages", True, {}),
+    "word-class": Kind("words of one class of meaning (colours, animals, months)", True, _ITSELF),
+    "single-word": Kind("one word", True, _ITSELF),
+    "form": Kind("words of one grammatical form, by their spelling (-ing, -ly, -ed, capitals)", True, _ITSELF),
+    "number": Kind("digits, years, ordinals, and words for numbers", True, _ITSELF),
+    "code": Kind("keywords and marks of programming languages", True, _ITSELF),
     "language": Kind("words of the texts in one language", True, {}),
     "script": Kind("characters of one script", True, {}),
     "position": Kind("a place in the sentence, line or text", False, _ALONE),
     "after": Kind("the token after a word or a mark", False, _AFTER),
-    "two-sense": Kind("either of two unrelated meanings", True, {}),
+    "before": Kind("the token before a word or a mark", False, _ALONE),
+    "two-sense": Kind("either of two unrelated meanings", True, _ITSELF),
     NOISE: Kind("tokens drawn at random: it means nothing", False, {}),
 }
 """The kinds, in the order of the table."""

@@ -95,6 +95,8 @@ def test_two_senses_never_cross_the_halves() -> None:
         ("position/text-first", "one, two three four", "one , two three"),
         ("after/the", "the cat and The dog saw the end of other birds", "cat dog end"),
         ("after/comma", "one, two,three, four", "two four"),
+        ("before/of", "the end of it, most of the_days offer", "end most"),
+        ("before/bracket", "print(name) or call (me)", "print"),
         ("two-sense/body-or-between", "a hand between two sticks", "hand between"),
     ],
 )
