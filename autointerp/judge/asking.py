@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from autointerp.judge.base import Batch, Item, Settings
-from autointerp.judge.yes_no import read_yes_no
+from autointerp.judge.yes_no import KEY, read_yes_no
 from autointerp.llm.request import Question, Request
+from autointerp.llm.schema import YES_NO, answer_object, listed
 from autointerp.prompting import load_prompt
 from autointerp.quoting import quoted
 
@@ -33,8 +34,11 @@ class Requests:
         offered = settings.capabilities.top_logprobs if settings.capabilities is not None else 0
         self._top_logprobs = min(top_logprobs, offered)
 
-    def request(self, max_tokens: int, **values: Any) -> Request:
-        """The prompt with its values, answered with a JSON object; log-probabilities where the endpoint has them."""
+    def request(self, max_tokens: int, schema: str, **values: Any) -> Request:
+        """The prompt with its values, answered with a JSON object; log-probabilities where the endpoint has them.
+
+        `schema`: the object's JSON schema.
+        """
         return Request(
             messages=self._prompt.render(**values),
             model=self._model,
@@ -43,13 +47,17 @@ class Requests:
             seed=self._seed,
             top_logprobs=self._top_logprobs,
             json_object=True,
+            schema=schema,
         )
 
     def yes_no(self, explanation: str, excerpts: Sequence[str], items: Sequence[Item]) -> Batch:
         """Asks for a 0 or a 1 for each of some excerpts, which are quoted, or marked, already."""
         request = self.request(
-            answer_tokens(len(excerpts)), explanation=quoted(explanation), excerpts=list(excerpts)
-        )  # fmt: skip
+            answer_tokens(len(excerpts)),
+            answer_object({KEY: listed(YES_NO, len(excerpts))}),
+            explanation=quoted(explanation),
+            excerpts=list(excerpts),
+        )
         return Batch(tuple(items), Question(request, partial(read_yes_no, count=len(items))))
 
 

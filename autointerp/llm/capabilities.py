@@ -35,6 +35,8 @@ class Capabilities:
     """Alternatives per token of a completion's prompt; 0: none."""
     json_object: bool = False
     """Whether it accepts, and keeps to, the JSON mode."""
+    json_schema: bool = False
+    """Whether it holds answers to a JSON schema."""
     seed: bool = False
     """Whether it accepts a seed."""
     context: int | None = None
@@ -50,15 +52,16 @@ class Capabilities:
 def known(llm: Llm, endpoint: str | None = None) -> Capabilities | None:
     """What is known of a configured model without any call; None: nothing.
 
-    A model in the process has everything but an enforced JSON mode. Anthropic's API has no log-probabilities and no
+    A model in the process has everything. Anthropic's API has no log-probabilities and no
     seed. Any other endpoint has what the last probe found. `endpoint`: the identity that its provider gives it; None:
     that of the built-in providers.
     """
     if llm.provider == "local":
         many = _LOCAL_ALTERNATIVES
         return Capabilities(
-            "local", llm.model, top_logprobs=many, prompt_logprobs=many, seed=True, whole_distribution=True
-        )
+            "local", llm.model, top_logprobs=many, prompt_logprobs=many, json_schema=True, seed=True,
+            whole_distribution=True,
+        )  # fmt: skip
     endpoint = identity(llm) if endpoint is None else endpoint
     remembered = recall(endpoint, llm.model)
     if remembered is None and llm.provider == "anthropic":

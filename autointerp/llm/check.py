@@ -130,6 +130,7 @@ def _rows(llm: Llm, found: Capabilities, answers: Sequence[Answer]) -> Rows:
         ("chat logprobs", _alternatives(found.top_logprobs, found.whole_distribution)),
         ("prompt logprobs", _alternatives(found.prompt_logprobs, found.whole_distribution)),
         ("JSON mode", _yes(found.json_object)),
+        ("JSON schema", _yes(found.json_schema)),
         ("seed", _yes(found.seed)),
         ("context length", UNKNOWN if found.context is None else f"{found.context:,} tokens"),
         ("latency", UNKNOWN if found.latency is None else f"{found.latency:.2f} s"),

@@ -11,6 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from autointerp.llm.guided import Guide, Held
 from autointerp.llm.logprobs import Scored, Spelling, written
 from autointerp.llm.prefix import Batch
 from autointerp.llm.request import Answer, Failure, Request, Response
@@ -24,6 +25,8 @@ class _Row:
     input_tokens: int
     rng: np.random.Generator
     """Its own: an answer does not depend on its neighbours' draws."""
+    held: Held | None = None
+    """What holds the answer to the request's JSON schema."""
     tokens: list[int] = field(default_factory=list)
     scores: list[Scored] = field(default_factory=list)
     """One per token that was picked, the last one included, when the request asks for log-probabilities."""
@@ -36,21 +39,28 @@ def generate(
     tokenizer: PreTrainedTokenizerBase,
     prompts: Sequence[Sequence[int]],
     requests: Sequence[Request],
+    guide: Guide,
 ) -> list[Answer]:
     """Answer each request by continuing its prompt (token ids).
 
-    An answer ends at a special token or before a stop text; one that reaches `max_tokens` is a Failure, unless the
-    request is about its prompt. Each request is sampled at its own temperature with its own generator.
-    Log-probabilities are those of temperature 1, whatever the request's own is.
+    An answer ends at a special token, before a stop text, or when its JSON schema is fulfilled; one that reaches
+    `max_tokens` is a Failure, unless the request is about its prompt. Each request is sampled at its own temperature
+    with its own generator. Log-probabilities are those of temperature 1, whatever the request's own is, among the
+    tokens that the request's schema allows.
     """
-    ends, spelling = _ending_tokens(model, tokenizer), Spelling(tokenizer)
+    ends, spelling = guide.ends, Spelling(tokenizer)
     rows = [
-        _Row(request, len(prompt), np.random.default_rng(request.draw_seed))
+        _Row(
+            request,
+            len(prompt),
+            np.random.default_rng(request.draw_seed),
+            guide.held(request.schema) if request.schema else None,
+        )
         for request, prompt in zip(requests, prompts, strict=True)
     ]
     batch, alive = Batch(model, prompts, max(r.max_tokens for r in requests)), list(rows)
     while True:
-        temperatures, logits = [row.request.temperature for row in alive], batch.logits.cpu()
+        temperatures, logits = [row.request.temperature for row in alive], _allowed(alive, batch.logits.cpu())
         tokens = pick(logits, temperatures, [row.rng.random() for row in alive])
         _score(alive, logits, tokens, spelling)
         for row, token in zip(alive, tokens.tolist(), strict=True):
@@ -62,6 +72,14 @@ def generate(
             alive = [alive[place] for place in kept]
             batch.keep(kept)
         batch.append(tokens[kept])
+
+
+def _allowed(rows: Sequence[_Row], logits: Float[Tensor, "row vocabulary"]) -> Float[Tensor, "row vocabulary"]:
+    """The logits, with minus infinity for tokens that a row's schema does not allow at this place."""
+    if all(row.held is None for row in rows):
+        return logits
+    masked = [row.held.masked(own) if row.held is not None else own for row, own in zip(rows, logits, strict=True)]
+    return torch.stack(masked)
 
 
 def pick(
@@ -79,7 +97,7 @@ def pick(
     return chosen
 
 
-def _ending_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
+def ending_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
     """Every special token: the end, but also the start of another turn or document."""
     ends = set(tokenizer.all_special_ids)
     configured = model.generation_config.eos_token_id if model.generation_config is not None else None
@@ -110,13 +128,17 @@ def _extend(
         row.answer = _response(row, _text(row.tokens, tokenizer), counts, spelling)
         return
     row.tokens.append(token)
+    if row.held is not None:
+        row.held.take(token)
     text = _text(row.tokens, tokenizer)
     stops = [place for stop in row.request.stop if (place := text.find(stop)) >= 0]
+    fulfilled = row.held is not None and row.held.ended
+    full = len(row.tokens) >= row.request.max_tokens
     if stops:
         row.answer = _response(row, text[: min(stops)], counts, spelling)
-    elif len(row.tokens) >= row.request.max_tokens and row.request.prompt_logprobs:
+    elif fulfilled or (full and row.request.prompt_logprobs):
         row.answer = _response(row, text, counts, spelling)
-    elif len(row.tokens) >= row.request.max_tokens:
+    elif full:
         row.answer = Failure("the answer was cut at max_tokens", "length", text, *counts)
 
 

@@ -12,8 +12,9 @@ from torch import Tensor
 
 from autointerp.errors import BadInput
 from autointerp.llm.blocks import BlockReader
-from autointerp.llm.decode import generate
+from autointerp.llm.decode import ending_tokens, generate
 from autointerp.llm.encode import encode, encode_text
+from autointerp.llm.guided import Guide
 from autointerp.llm.ledger import Entry, Ledger
 from autointerp.llm.logprobs import Spelling, of_prompt
 from autointerp.llm.prefix import Batch
@@ -33,6 +34,7 @@ class LocalModel:
         self.batch = batch
         """Prompts per forward pass."""
         self._model = loaded.model
+        self._guide = Guide(loaded.tokenizer, ending_tokens(loaded.model, loaded.tokenizer))
         self._blocks: BlockReader | None = None
         self._room: int | None = getattr(loaded.model.config.get_text_config(), "max_position_embeddings", None)
 
@@ -50,7 +52,8 @@ class LocalModel:
         ]
         fit = [i for i, p in enumerate(prompts) if self._fits(len(p) + requests[i].max_tokens)]
         if fit:
-            written = generate(self._model, self.tokenizer, [prompts[i] for i in fit], [requests[i] for i in fit])
+            asked = [requests[i] for i in fit]
+            written = generate(self._model, self.tokenizer, [prompts[i] for i in fit], asked, self._guide)
             for place, answer in zip(fit, written, strict=True):
                 answers[place] = self._with_prompt(answer, requests[place], prompts[place])
         return answers

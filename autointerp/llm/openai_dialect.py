@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -17,8 +18,12 @@ _COMMON = 5
 """Alternatives per token of those that give fewer and do not say how many."""
 _OTHER_NAME = "max_completion_tokens"
 _OPTIONAL = ("response_format", "temperature", "seed", "stop")
+_ALSO_CALLED = {"response_format": ("json_schema", "structured_outputs?", "grammar")}
 _LOGPROBS = ("top_logprobs", "logprobs")
 _PROMPT = ("prompt_logprobs", "echo")
+JsonForm = Literal["json_schema", "schema", "json_object"]
+_JSON_FORMS: tuple[JsonForm, ...] = ("json_schema", "schema", "json_object")
+_PLAIN_JSON = {"type": "json_object"}
 _CHANGEABLE = ("max_tokens", _OTHER_NAME, *_OPTIONAL, *_LOGPROBS, *_PROMPT)
 
 
@@ -34,6 +39,9 @@ class Dialect:
     """Alternatives per token that may be asked for."""
     prompt_form: Literal["prompt_logprobs", "echo"] = "prompt_logprobs"
     """How log-probabilities of a prompt are asked for: vLLM's field, or OpenAI's old `echo`."""
+    json_form: JsonForm = "json_schema"
+    """How an answer's JSON schema is given: as OpenAI's structured outputs, beside the type `json_object` (llama.cpp,
+    Together), or not at all."""
 
     def body(self, request: Request, model: str) -> dict[str, Any]:
         """The request's JSON."""
@@ -45,8 +53,8 @@ class Dialect:
         }
         if request.stop:
             body["stop"] = list(request.stop)
-        if request.json_object:
-            body["response_format"] = {"type": "json_object"}
+        if request.json_object or request.schema:
+            body["response_format"] = self._response_format(request.schema)
         if request.is_completion:
             body |= {"prompt": request.messages[0][1], **self._completion_logprobs(request)}
         else:
@@ -54,6 +62,16 @@ class Dialect:
             if request.top_logprobs:
                 body |= {"logprobs": True, "top_logprobs": min(request.top_logprobs, self.most)}
         return {name: value for name, value in body.items() if name not in self.dropped}
+
+    def _response_format(self, schema: str) -> dict[str, Any]:
+        if not schema or self.json_form == "json_object":
+            return dict(_PLAIN_JSON)
+        read = json.loads(schema)
+        if self.json_form == "schema":
+            return {"type": "json_object", "schema": read}
+        # OpenAI enforces a schema to the letter only where every member must be there.
+        strict = set(read["required"]) == set(read["properties"])
+        return {"type": "json_schema", "json_schema": {"name": "answer", "strict": strict, "schema": read}}
 
     def _completion_logprobs(self, request: Request) -> dict[str, Any]:
         answer, prompt = min(request.top_logprobs, self.most), min(request.prompt_logprobs, self.most)
@@ -64,9 +82,11 @@ class Dialect:
     def without_what_is_refused(self, refused: Refused, body: Mapping[str, Any]) -> Dialect | None:
         """The dialect in which `body` may be taken; None when there is no other way to write it.
 
-        There are eight such steps at most: none is ever taken back.
+        There are ten such steps at most: none is ever taken back.
         """
         name = named(refused, body)
+        if name == "response_format" and body[name] != _PLAIN_JSON:
+            return replace(self, json_form=_JSON_FORMS[_JSON_FORMS.index(self.json_form) + 1])
         if name in ("max_tokens", _OTHER_NAME):
             return replace(self, limit="max_completion_tokens") if self.limit == "max_tokens" else None
         if name in _OPTIONAL:
@@ -86,6 +106,7 @@ class Dialect:
             max(self.limit, other.limit, key=lambda limit: limit == _OTHER_NAME),
             min(self.most, other.most),
             max(self.prompt_form, other.prompt_form, key=lambda form: form == "echo"),
+            max(self.json_form, other.json_form, key=_JSON_FORMS.index),
         )
 
     def news(self, before: Dialect) -> list[str]:
@@ -97,17 +118,25 @@ class Dialect:
             news.append(f"gives log-probabilities of {self.most} tokens at most: no more are asked for")
         if self.prompt_form != before.prompt_form:
             news.append("takes no 'prompt_logprobs': 'echo' is used")
+        if (
+            self.json_form != before.json_form
+            and self.json_form == "json_object"
+            and "response_format" not in self.dropped
+        ):
+            news.append("takes no JSON schema: its JSON mode is used")
         return news
 
 
 def named(refused: Refused, body: Mapping[str, Any]) -> str:
     """The parameter of `body` that was refused: the one named as such, else the first in the message; '' for none."""
     sent = [name for name in _CHANGEABLE if name in body]
-    if refused.param in sent:
-        return refused.param
+    whole = refused.param.partition(".")[0]  # response_format.json_schema.schema
+    if whole in sent:
+        return whole
     places: dict[str, int] = {}
     for name in sent:
-        found = re.search(rf"(?<!\w){name.replace('_', '[ _]')}(?!\w)", refused.says)
+        called = "|".join((name, *_ALSO_CALLED.get(name, ()))).replace("_", "[ _]")
+        found = re.search(rf"(?<!\w)(?:{called})(?!\w)", refused.says)
         if found:
             places[name] = found.start()
     return min(places, key=places.__getitem__) if places else ""

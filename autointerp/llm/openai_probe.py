@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -15,11 +16,15 @@ from autointerp.llm.openai_dialect import Dialect, lacks_logprobs, named
 from autointerp.llm.openai_logprobs import read_pieces
 from autointerp.llm.refusals import Refused
 from autointerp.llm.request import COMPLETION, Answer, Failure, Request, Response
+from autointerp.llm.schema import answer_object
 
 _UNNAMED = ("response_format", "seed", "temperature")
 """What is left out, one by one, where a refusal does not say what it is about; log-probabilities before them."""
 # A model that keeps to the JSON mode answers this in JSON all the same: a mode that is only accepted shows itself.
 _PLAIN = "Name the capital of France in one plain sentence, not as JSON."
+_MEMBER = "word"
+_SCHEMA = answer_object({_MEMBER: {"type": "string"}})
+"""Its member is one that no model names by itself: what is only accepted shows itself, too."""
 _CONTEXT_FIELDS = ("max_model_len", "context_length", "context_window", "max_context_length", "n_ctx", "n_ctx_train")
 
 
@@ -80,6 +85,7 @@ async def probe(endpoint: Endpoint, model: str) -> Found:
         found,
         top_logprobs=chat.alternatives,
         json_object="response_format" not in dialect.dropped and _is_json(chat.answer),
+        json_schema=dialect.json_form != "json_object" and _has_member(chat.answer),
         seed="seed" not in dialect.dropped,
         latency=chat.seconds,
         tokens_per_second=tokens / chat.seconds if tokens else None,
@@ -88,7 +94,7 @@ async def probe(endpoint: Endpoint, model: str) -> Found:
 
 
 async def _chat(endpoint: Endpoint, model: str) -> _Chat | Refused:
-    request = Request((("user", _PLAIN),), model, 32, 0.0, 0, top_logprobs=20, json_object=True)
+    request = Request((("user", _PLAIN),), model, 32, 0.0, 0, top_logprobs=20, json_object=True, schema=_SCHEMA)
     dialect = Dialect()
     while True:
         body = dialect.body(request, model)
@@ -136,6 +142,12 @@ def _is_json(answer: Answer) -> bool:
         return isinstance(json.loads(answer.text), dict)
     except (ValueError, RecursionError):
         return False
+
+
+def _has_member(answer: Answer) -> bool:
+    """Whether it follows the schema that it was asked to follow, at least at its beginning."""
+    text = answer.partial if isinstance(answer, Failure) else answer.text
+    return re.match(rf'\s*\{{\s*"{_MEMBER}"\s*:\s*"', text) is not None
 
 
 async def _prompt(endpoint: Endpoint, model: str, dialect: Dialect) -> tuple[int, tuple[Answer, ...], bool]:

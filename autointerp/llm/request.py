@@ -46,6 +46,9 @@ class Request:
     """The answer is meant to be a JSON object; an endpoint with a JSON mode is asked to enforce it."""
     reask: int = 0
     """Number of the re-ask, after answers that could not be read; 0: the first draw."""
+    schema: str = ""
+    """The JSON schema (as text) of an answer that is meant to be a JSON object; a model in the process is held to it,
+    and an endpoint with structured outputs is asked to enforce it."""
 
     @property
     def is_completion(self) -> bool:

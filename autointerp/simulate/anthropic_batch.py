@@ -19,11 +19,12 @@ import numpy as np
 from autointerp.artifacts import rng_of
 from autointerp.llm.json_answers import read_json_answer
 from autointerp.llm.request import Question, Request, Response, Unreadable
+from autointerp.llm.schema import answer_object, listed
 from autointerp.quoting import quoted
 from autointerp.records import Context
 from autointerp.simulate.asking import Asking, Group, Row
 from autointerp.simulate.digits_output import WRONG_NUMBER
-from autointerp.simulate.written import NOT_AN_OBJECT, SLACK, written_value
+from autointerp.simulate.written import NOT_AN_OBJECT, SLACK, VALUE, written_value
 
 NAME = "anthropic-batch"
 VALUES = 540
@@ -68,6 +69,7 @@ class AnthropicBatch(Asking):
             temperature=0.0,
             seed=self._seed,
             json_object=True,
+            schema=answer_object({str(number): listed(VALUE, size) for number, size in enumerate(sizes, 1)}),
         )
         return [Question(request, partial(read_lines, sizes=sizes))]
 

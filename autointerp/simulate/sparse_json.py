@@ -13,10 +13,11 @@ import numpy as np
 
 from autointerp.llm.json_answers import read_json_answer
 from autointerp.llm.request import Question, Request, Response, Unreadable
+from autointerp.llm.schema import answer_object
 from autointerp.records import Context
 from autointerp.simulate.asked import Asked
 from autointerp.simulate.asking import Row
-from autointerp.simulate.written import NOT_AN_OBJECT, SLACK, written_value
+from autointerp.simulate.written import NOT_AN_OBJECT, SLACK, VALUE, written_value
 
 NAME = "sparse-json"
 _INDEX = re.compile(r"0|[1-9][0-9]{0,8}")
@@ -38,6 +39,7 @@ class SparseJson(Asked):
             temperature=0.0,
             seed=self._seed,
             json_object=True,
+            schema=answer_object({str(index): VALUE for index in range(count)}, all_of_them=False),
         )
         return Question(request, partial(read_sparse, count=count))
 

@@ -5,8 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from autointerp.llm.request import Unreadable
+from autointerp.llm.schema import between
 
 HIGHEST = 9
+VALUE = between(0, HIGHEST)
+"""JSON schema of a value."""
 SLACK = 32
 """Tokens of an answer for a code fence, or a few words around the values."""
 NOT_AN_OBJECT = Unreadable("the answer's JSON is not an object")

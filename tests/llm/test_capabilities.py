@@ -51,7 +51,8 @@ def whole_chat(body: Body) -> Reply:
         return Reply(
             body=json.dumps({"choices": [choice], "usage": {"prompt_tokens": 2, "completion_tokens": 1}}).encode()
         )
-    text = '{"capital": "Paris"}' if "response_format" in body else "Paris."
+    form = body.get("response_format", {}).get("type")
+    text = {"json_schema": '{"word": "Paris"}', "json_object": '{"capital": "Paris"}'}.get(form, "Paris.")
     reply = json.loads(chat(text).body)
     if "logprobs" in body:
         top = [{"token": str(n), "logprob": -n} for n in range(body["top_logprobs"])]
@@ -67,6 +68,7 @@ def test_a_server_with_everything_in_three_calls() -> None:
     with serve(behave=whole_chat, models=models({"id": "x"}, {"id": "m", "max_model_len": 4096})) as server:
         found = probe(llm_at(server))
     assert (found.top_logprobs, found.prompt_logprobs, found.json_object, found.seed) == (20, 20, True, True)
+    assert found.json_schema
     assert (found.model, found.context, found.whole_distribution) == ("m", 4096, False)
     assert found.latency
     assert found.tokens_per_second == pytest.approx(3 / found.latency)
@@ -90,6 +92,16 @@ def test_one_thing_that_is_refused_is_the_one_that_is_missing(lacking: str, name
         assert all(has.values())
 
 
+def test_a_json_mode_without_schemas() -> None:
+    def behave(body: Body) -> Reply:
+        wanted = body.get("response_format", {"type": "json_object"})
+        return error(400, "no json_schema here") if wanted != {"type": "json_object"} else whole_chat(body)
+
+    with serve(behave=behave) as server:
+        found = probe(llm_at(server))
+    assert (found.json_object, found.json_schema) == (True, False)
+
+
 def test_what_is_taken_and_ignored_does_not_count() -> None:
     """A gateway that answers every field with the same prose, and has no path for completions."""
 
@@ -99,6 +111,7 @@ def test_what_is_taken_and_ignored_does_not_count() -> None:
     with serve(behave=behave) as server:
         found = probe(llm_at(server))
     assert (found.top_logprobs, found.prompt_logprobs, found.json_object, found.context) == (0, 0, False, None)
+    assert not found.json_schema
     assert found.seed
 
 
@@ -309,7 +322,7 @@ def test_a_real_server_is_probed() -> None:
     found = known(llm)
     assert found is not None
     assert (found.top_logprobs, found.prompt_logprobs) == (20, 0)
-    assert (found.json_object, found.seed, found.context) == (True, True, 1024)
+    assert (found.json_object, found.json_schema, found.seed, found.context) == (True, True, True, 1024)
     assert dict(checked.rows)["prompt logprobs"] == "no"
 
 

@@ -35,6 +35,7 @@ _fields = st.fixed_dictionaries(
         "sample": st.integers(0, 5),
         "top_logprobs": st.integers(0, 20),
         "json_object": st.booleans(),
+        "schema": st.sampled_from(["", '{"type":"object"}']),
         "reask": st.integers(0, 2),
     }
 )

@@ -1,0 +1,147 @@
+"""Answers of a model in the process that are held to a JSON schema."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from functools import cache
+from itertools import product
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from autointerp.errors import BadInput, CheckFailed
+from autointerp.judge.choice import read_choice
+from autointerp.judge.yes_no import read_yes_no
+from autointerp.llm.decode import ending_tokens
+from autointerp.llm.guided import Guide
+from autointerp.llm.local import LocalModel
+from autointerp.llm.request import Failure, Response
+from autointerp.llm.schema import YES_NO, answer_object, between, listed
+from autointerp.models import LoadedModel
+from autointerp.simulate.anthropic_batch import read_lines
+from autointerp.simulate.sparse_json import read_sparse
+from autointerp.simulate.written import VALUE
+from tests.llm.doubles import completion
+from tests.tiny import tiny_model, tiny_tokenizer
+
+TWO = answer_object({"a": listed(YES_NO, 2)})
+
+
+@cache
+def loaded() -> LoadedModel:
+    return LoadedModel(tiny_model("llama"), tiny_tokenizer(), "tiny", torch.device("cpu"))
+
+
+def guide() -> Guide:
+    return Guide(loaded().tokenizer, ending_tokens(loaded().model, loaded().tokenizer))
+
+
+def pieces() -> list[str]:
+    tokenizer = loaded().tokenizer
+    anchor = tokenizer("a", add_special_tokens=False)["input_ids"]
+    return [tokenizer.decode([*anchor, token])[1:] for token in range(len(tokenizer))]
+
+
+def test_the_masks_are_those_of_trying_every_token() -> None:
+    """The slow twin: the answers are four texts, and a token may stand where one of them goes on with it."""
+    texts = [json.dumps({"a": list(pair)}) for pair in product((0, 1), repeat=2)]
+    special, rng = set(loaded().tokenizer.all_special_ids), np.random.default_rng(0)
+    for _ in range(8):
+        held, written = guide().held(TWO), ""
+        assert held is not None
+        while not held.ended:
+            slow = {
+                token for token, piece in enumerate(pieces())
+                if token not in special and piece and any(text.startswith(written + piece) for text in texts)
+            }  # fmt: skip
+            assert set(np.flatnonzero(held.allowed()).tolist()) == slow
+            token = int(rng.choice(sorted(slow)))
+            held.take(token)
+            written += pieces()[token]
+        assert written in texts
+
+
+def test_what_is_not_allowed_can_not_be_taken() -> None:
+    held = guide().held(TWO)
+    assert held is not None
+    logits = held.masked(torch.zeros(loaded().model.config.vocab_size + 5))
+    (refused,) = [t for t, piece in enumerate(pieces()) if piece == "x"][:1]
+    assert logits[refused] == logits[-1] == -torch.inf
+    with pytest.raises(CheckFailed, match="does not allow token"):
+        held.take(refused)
+
+
+def test_a_schema_that_can_not_be_followed_is_one_line() -> None:
+    with pytest.raises(BadInput, match="can't be followed"):
+        guide().held('{"type": "nothing"}')
+
+
+READERS = {
+    "yes-no": (answer_object({"answers": listed(YES_NO, 5)}), lambda r: read_yes_no(r, 5)),
+    "choice": (answer_object({"intruder": between(1, 5)}), lambda r: read_choice(r, 5)),
+    "lines": (answer_object({"1": listed(VALUE, 9), "2": listed(VALUE, 4)}), lambda r: read_lines(r, [9, 4])),
+    "sparse": (answer_object({str(i): VALUE for i in range(12)}, all_of_them=False), lambda r: read_sparse(r, 12)),
+}
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.sampled_from(sorted(READERS)), st.integers(0, 1000), st.sampled_from([0.0, 1.0, 3.0]))
+def test_a_model_that_knows_nothing_is_read_all_the_same(name: str, seed: int, temperature: float) -> None:
+    schema, read = READERS[name]
+    asked = completion("The sea", max_tokens=400, temperature=temperature, seed=seed, schema=schema, top_logprobs=20)
+    (answer,) = LocalModel(loaded(), 4).generate([asked])
+    assert isinstance(answer, Response)
+    value = read(answer)
+    assert isinstance(value, tuple | np.ndarray), value
+
+
+def test_probabilities_are_those_among_what_is_allowed() -> None:
+    schema = answer_object({"answers": listed(YES_NO, 1)})
+    (answer,) = LocalModel(loaded(), 1).generate([completion("The sea", max_tokens=60, schema=schema, top_logprobs=20)])
+    assert isinstance(answer, Response)
+    (place,) = [entry for entry in answer.logprobs if entry.text.strip() in ("0", "1")]
+    assert sum(np.exp(value) for _, value in place.top) == pytest.approx(1.0, abs=1e-5)
+    assert {text.strip() for text, _ in place.top} <= {"0", "1"}
+
+
+def test_neighbours_without_a_schema_answer_as_they_do_alone() -> None:
+    model = LocalModel(loaded(), 4)
+    free = [completion(text, max_tokens=10, temperature=1.0, seed=3) for text in ("The sea", "A river runs")]
+    held = completion("The rain", max_tokens=60, schema=TWO)
+    assert model.generate([free[0], held, free[1]])[::2] == model.generate(free)
+
+
+def test_an_answer_that_does_not_fit_is_cut_and_a_failure() -> None:
+    (answer,) = LocalModel(loaded(), 1).generate([completion("The sea", max_tokens=3, schema=TWO)])
+    assert isinstance(answer, Failure)
+    assert answer.finish == "length"
+
+
+def test_a_tokenizer_in_python_alone_is_not_held() -> None:
+    from transformers import PythonBackend
+
+    class Letters(PythonBackend):
+        vocab_size = 3
+
+        def get_vocab(self) -> dict[str, int]:
+            return {"a": 0, "b": 1, "<unk>": 2}
+
+        def _tokenize(self, text: str, **_: object) -> list[str]:
+            return list(text)
+
+        def _convert_token_to_id(self, token: str) -> int:
+            return self.get_vocab().get(token, 2)
+
+    assert Guide(Letters(), frozenset({2})).held(TWO) is None
+
+
+def test_the_schema_is_part_of_what_is_asked() -> None:
+    asked = completion("The sea", schema=TWO)
+    assert replace(asked, schema="") != asked
+    items = {"type": "array", "items": {"type": "integer", "enum": [0, 1]}, "minItems": 2, "maxItems": 2}
+    whole = {"type": "object", "properties": {"a": items}, "required": ["a"], "additionalProperties": False}
+    assert json.loads(TWO) == whole
