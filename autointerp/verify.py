@@ -130,9 +130,11 @@ def _coverage(run: Path) -> Iterator[Check]:
     main = (scores["slice"] == TOP_AND_RANDOM) & (scores["metric"] == "pearson")
     judged = (scores["slice"] == JUDGED) & (scores["metric"] == "auroc")
     own = scores[(scores["pairing"] == "own") & (main | judged)]
-    for (arm, scorer), rows in own.groupby(["arm", "scorer"], sort=False):
+    simulators = set(own.loc[own["slice"] != JUDGED, "scorer"])
+    for (arm, scorer, where), rows in own.groupby(["arm", "scorer", "slice"], sort=False):
         scored = int((rows["status"] == "ok").sum())
-        yield Check(f"coverage of {arm} by {scorer}", True, f"{scored} of {len(rows)} scored{_reasons(rows)}")
+        by = f"judge {scorer}" if where == JUDGED and scorer in simulators else scorer  # `embedding` is both
+        yield Check(f"coverage of {arm} by {by}", True, f"{scored} of {len(rows)} scored{_reasons(rows)}")
 
 
 def _reasons(rows: pd.DataFrame) -> str:

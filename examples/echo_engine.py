@@ -18,6 +18,7 @@ from autointerp.errors import BadInput
 from autointerp.llm.blocks import BLOCK, BlockReader
 from autointerp.llm.decode import pick
 from autointerp.llm.encode import common_prefix
+from autointerp.llm.guided import Guide, Held
 from autointerp.llm.logprobs import Scored, Spelling, written
 from autointerp.llm.prefix import Batch
 from autointerp.llm.request import TokenLogprob
@@ -44,6 +45,8 @@ class Wish:
     """None: another one each time."""
     alternatives: int | None
     """Log-probabilities of this many likeliest tokens at each place; None: of none, the token's own neither."""
+    schema: str = ""
+    """The JSON schema (as text) that a text is held to; '': none."""
 
 
 @dataclass
@@ -51,6 +54,7 @@ class Continuation:
     """What was written after a prompt."""
 
     rng: np.random.Generator
+    held: Held | None = None
     tokens: list[int] = field(default_factory=list)
     scores: list[Scored] = field(default_factory=list)
     text: str = ""
@@ -91,7 +95,7 @@ class Engine:
         self._spelling, self._reader = Spelling(loaded.tokenizer), BlockReader(loaded.model)
         self._read: list[int] = []
         self._scores: list[Scored] = []
-        self._ends = _end_tokens(loaded)
+        self._guide = Guide(loaded.tokenizer, _end_tokens(loaded))
         self.context: float = getattr(loaded.model.config.get_text_config(), "max_position_embeddings", math.inf)
         """Tokens of prompt and answer together; infinite where the model has no bound."""
 
@@ -134,12 +138,12 @@ class Engine:
     def write(self, prompts: Sequence[list[int]], wish: Wish) -> list[Continuation]:
         """Continue all prompts (token ids) together: the draws of the first one, then those of the next."""
         seeds = np.random.SeedSequence(wish.seed).spawn(len(prompts) * wish.draws)
-        rows = [Continuation(np.random.default_rng(seed)) for seed in seeds]
+        rows = [Continuation(np.random.default_rng(seed), self._held(wish.schema)) for seed in seeds]
         if not wish.tokens:
             return rows
         batch, alive = self._begun([p for p in prompts for _ in range(wish.draws)], wish.tokens), list(rows)
         while alive:
-            logits = batch.logits.cpu()
+            logits = masked([row.held for row in alive], batch.logits.cpu())
             chosen = pick(logits, [wish.temperature] * len(alive), [row.rng.random() for row in alive])
             scores = self._score(logits, chosen, wish.alternatives)
             going = [
@@ -153,6 +157,9 @@ class Engine:
                 batch.append(chosen[going])
             alive = [alive[place] for place in going]
         return rows
+
+    def _held(self, schema: str) -> Held | None:
+        return self._guide.held(schema) if schema else None
 
     def _begun(self, prompts: Sequence[list[int]], tokens: int) -> Batch | _Alone:
         """The prompts, read: together, or a single one in the way that reads fewer tokens again."""
@@ -170,7 +177,7 @@ class Engine:
     def _extend(self, row: Continuation, token: int, score: Scored | None, wish: Wish) -> bool:
         """Take one more token; whether another one may follow."""
         row.count += 1
-        if token in self._ends:
+        if token in self._guide.ends:
             row.finish = "stop"
             return False
         row.tokens.append(token)
@@ -179,8 +186,11 @@ class Engine:
         text = str(self.tokenizer.decode(row.tokens, skip_special_tokens=False, clean_up_tokenization_spaces=False))
         places = [place for stop in wish.stops if (place := text.find(stop)) >= 0]
         row.text = text[: min(places, default=len(text))]
-        row.finish = "stop" if places else "length"
-        return not places and row.count < wish.tokens
+        if row.held is not None:
+            row.held.take(token)
+        whole = bool(places) or (row.held is not None and row.held.ended)
+        row.finish = "stop" if whole else "length"
+        return not whole and row.count < wish.tokens
 
     def spelled(self, row: Continuation) -> list[TokenLogprob]:
         """The tokens of a continuation's text; none where no log-probabilities were wished for."""

@@ -5,7 +5,8 @@
 It answers /v1/completions and /v1/chat/completions, and so can stand in for a hosted model wherever one is asked: in a
 study (`provider = "openai"`, `base_url = "http://127.0.0.1:8000/v1"`), or in other packages. With `echo` and `logprobs`
 a completion tells what the model thought of the prompt itself, which simulators after Bills et al. 2023 read and few
-hosted models still offer. `GET /served` counts what was answered. One request is worked on at a time.
+hosted models still offer. A chat can be held to a JSON schema (`response_format`). `GET /served` counts what was
+answered. One request is worked on at a time.
 """
 
 from __future__ import annotations
@@ -14,10 +15,10 @@ import argparse
 import json
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import accumulate
-from typing import Any
+from typing import Any, Literal
 
 from echo_engine import MOST, Continuation, Engine, Wish
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -65,6 +66,24 @@ class Message(BaseModel):
     content: str
 
 
+class Named(BaseModel):
+    """A schema with what OpenAI wants said of it."""
+
+    json_schema: dict[str, Any] = Field(alias="schema")
+
+
+class Form(BaseModel):
+    """The form that an answer is to have: text, or what follows a JSON schema."""
+
+    type: Literal["text", "json_schema"]
+    json_schema: Named | None = None
+
+    @property
+    def schema_text(self) -> str:
+        """The schema as text; '' for none."""
+        return json.dumps(self.json_schema.json_schema) if self.json_schema is not None else ""
+
+
 class Chat(_Body):
     """A chat to be answered."""
 
@@ -73,6 +92,7 @@ class Chat(_Body):
     max_completion_tokens: int | None = Field(default=None, ge=1)
     logprobs: bool = False
     top_logprobs: int = Field(default=0, ge=0, le=MOST)
+    response_format: Form = Form(type="text")
 
 
 @dataclass(frozen=True)
@@ -126,7 +146,8 @@ class Service:
         prompt = encode(Request(turns, body.model, 1, body.temperature, 0), self._engine.tokenizer)
         room = self._engine.room(prompt, body.max_completion_tokens or body.max_tokens)
         with self._turn:
-            rows = self._engine.write([prompt], body.wish(room, body.top_logprobs if body.logprobs else None))
+            wish = body.wish(room, body.top_logprobs if body.logprobs else None)
+            rows = self._engine.write([prompt], replace(wish, schema=body.response_format.schema_text))
             choices = [
                 {
                     "index": index,

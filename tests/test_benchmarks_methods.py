@@ -58,6 +58,17 @@ def test_agreement_is_on_what_both_have() -> None:
     assert (first.scored, first.hidden, first.reasons) == (3, 6, {"nan": 1})
 
 
+def test_who_prefers_a_unit_s_own_explanation() -> None:
+    from methods.outcome import preference
+
+    units, own = ["u", "v", "u", "w", "v", "w"], [True, False, False, True, True, False]
+    found = preference(_outcome("a", [0.4, 0.3, 0.1, None, 0.3, 0.9], [None] * 6), units, own)
+    assert (found.scorer, found.n, found.auroc) == ("a", 2, pytest.approx((1 + 0.5) / 2))
+    assert found.over_all == pytest.approx((1 + 0.5 + 0.5) / 3)
+    nobody = preference(_outcome("b", [None] * 6, [None] * 6), units, own)
+    assert (nobody.n, nobody.auroc, nobody.over_all) == (0, None, 0.5)
+
+
 def test_agreement_on_some_values_alone() -> None:
     from methods.outcome import agreement
 

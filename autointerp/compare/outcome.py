@@ -61,7 +61,13 @@ class Outcome:
     @property
     def slices(self) -> tuple[str, ...]:
         """The slices that were scored, the headline's first."""
-        return tuple(s for s in (TOP_AND_RANDOM, RANDOM_ONLY) if s in self.study.score.slices)
+        first = [s for s in (TOP_AND_RANDOM, RANDOM_ONLY) if s in self.study.score.slices]
+        return (*first, *(s for s in self.study.score.slices if s not in first))
+
+    @property
+    def drawn_slices(self) -> tuple[str, ...]:
+        """Those that figures have room for; all are in the report."""
+        return self.slices[:2]
 
     @property
     def headline(self) -> Cell:

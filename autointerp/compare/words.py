@@ -2,6 +2,29 @@
 
 from __future__ import annotations
 
+from autointerp.study import WEIGHTED
+
+_METRICS = {
+    "pearson": "Pearson correlation",
+    "spearman": "Spearman correlation",
+    "auroc": "AUROC of active tokens",
+    "average_precision": "average precision of active tokens",
+    "r2": "centred r\u00b2",
+    "r2_uncentred": "uncentred r\u00b2",
+    "absolute_deviation": "absolute deviation (1 less its share)",
+}
+
+
+def capital(text: str) -> str:
+    """`text` with its first letter as a capital."""
+    return text[:1].upper() + text[1:]
+
+
+def metric_words(name: str) -> str:
+    """What to call a metric in a sentence or a heading."""
+    plain = name.removeprefix(WEIGHTED)
+    return ("importance-weighted " if plain != name else "") + _METRICS.get(plain, plain)
+
 
 def number(value: float | None) -> str:
     """A score to two digits with a true minus sign, `?` when unknown; never `-0.00`."""

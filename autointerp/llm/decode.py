@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from autointerp.llm.guided import Guide, Held
+from autointerp.llm.guided import Guide, Held, masked
 from autointerp.llm.logprobs import Scored, Spelling, written
 from autointerp.llm.prefix import Batch
 from autointerp.llm.request import Answer, Failure, Request, Response
@@ -44,7 +44,7 @@ def generate(
     """Answer each request by continuing its prompt (token ids).
 
     An answer ends at a special token, before a stop text, or when its JSON schema is fulfilled; one that reaches
-    `max_tokens` is a Failure, unless the request is about its prompt. Each request is sampled at its own temperature
+    `max_tokens` is a Failure, unless the request takes it all the same. Each request is sampled at its own temperature
     with its own generator. Log-probabilities are those of temperature 1, whatever the request's own is, among the
     tokens that the request's schema allows.
     """
@@ -60,7 +60,8 @@ def generate(
     ]
     batch, alive = Batch(model, prompts, max(r.max_tokens for r in requests)), list(rows)
     while True:
-        temperatures, logits = [row.request.temperature for row in alive], _allowed(alive, batch.logits.cpu())
+        temperatures = [row.request.temperature for row in alive]
+        logits = masked([row.held for row in alive], batch.logits.cpu())
         tokens = pick(logits, temperatures, [row.rng.random() for row in alive])
         _score(alive, logits, tokens, spelling)
         for row, token in zip(alive, tokens.tolist(), strict=True):
@@ -72,14 +73,6 @@ def generate(
             alive = [alive[place] for place in kept]
             batch.keep(kept)
         batch.append(tokens[kept])
-
-
-def _allowed(rows: Sequence[_Row], logits: Float[Tensor, "row vocabulary"]) -> Float[Tensor, "row vocabulary"]:
-    """The logits, with minus infinity for tokens that a row's schema does not allow at this place."""
-    if all(row.held is None for row in rows):
-        return logits
-    masked = [row.held.masked(own) if row.held is not None else own for row, own in zip(rows, logits, strict=True)]
-    return torch.stack(masked)
 
 
 def pick(
@@ -136,7 +129,7 @@ def _extend(
     full = len(row.tokens) >= row.request.max_tokens
     if stops:
         row.answer = _response(row, text[: min(stops)], counts, spelling)
-    elif fulfilled or (full and row.request.prompt_logprobs):
+    elif fulfilled or (full and row.request.whole_when_cut):
         row.answer = _response(row, text, counts, spelling)
     elif full:
         row.answer = Failure("the answer was cut at max_tokens", "length", text, *counts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 
 import numpy as np
@@ -75,3 +76,11 @@ class Held:
         """Go on behind `token`, one of the allowed ones. Raises CheckFailed for another."""
         if not self._matcher.consume_token(token):
             raise CheckFailed(f"the answer's JSON schema does not allow token {token} at this place")
+
+
+def masked(held: Sequence[Held | None], logits: Float[Tensor, "row vocabulary"]) -> Float[Tensor, "row vocabulary"]:
+    """The logits, with minus infinity for the tokens that may not stand next in a row's answer."""
+    if all(one is None for one in held):
+        return logits
+    rows = [own if one is None else one.masked(own) for one, own in zip(held, logits, strict=True)]
+    return torch.stack(rows)

@@ -50,8 +50,7 @@ def read_answer(body: object, request: Request, echo: bool = False) -> Answer:
     answer = text.removeprefix(plain(request.messages[0][1])) if text is not None and echo else text
     cut = kept_length(answer or "", request.stop)
     finish = _finish(choice.get("finish_reason"), counts["output_tokens"], request.max_tokens)
-    # What was asked for with a prompt's log-probabilities is the prompt, not where the answer would have ended.
-    if finish in _CUT and cut == len(answer or "") and not (request.prompt_logprobs and text is not None):
+    if finish in _CUT and cut == len(answer or "") and not (request.whole_when_cut and text is not None):
         return Failure(_CUT[finish], "length", answer or "", **counts)
     if fields.get("refusal"):
         return Failure("the model refused", "refusal", answer or "", **counts)

@@ -49,11 +49,18 @@ class Request:
     schema: str = ""
     """The JSON schema (as text) of an answer that is meant to be a JSON object; a model in the process is held to it,
     and an endpoint with structured outputs is asked to enforce it."""
+    beginning: bool = False
+    """The answer's beginning is all that is read: one that is cut is whole."""
 
     @property
     def is_completion(self) -> bool:
         """Whether this is one text to be continued, and not a chat."""
         return len(self.messages) == 1 and self.messages[0][0] == COMPLETION
+
+    @property
+    def whole_when_cut(self) -> bool:
+        """Whether an answer that reaches `max_tokens` is no failure."""
+        return bool(self.prompt_logprobs) or self.beginning
 
     @property
     def draw_seed(self) -> int:

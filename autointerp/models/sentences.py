@@ -74,9 +74,14 @@ def load_sentence_model(name: str, device: str = "auto") -> SentenceModel:
     return _load(name, device_of(device))
 
 
+def check_sentence_model(name: str) -> None:
+    """Raise BadInput when a sentence model is not to be had. Nothing is loaded; a hub id may be downloaded."""
+    _find(name)
+
+
 @cache
 def _load(name: str, device: torch.device) -> SentenceModel:
-    place, identity, commit = _builtin() if name == BUILTIN else _located(name)
+    place, identity, commit = _find(name)
     try:
         with quiet():
             model: Any = AutoModel.from_pretrained(place, revision=commit or "main", trust_remote_code=False)
@@ -85,6 +90,12 @@ def _load(name: str, device: torch.device) -> SentenceModel:
         what = f"sentence model '{name}' can't be loaded ({first_line(error)})"
         raise BadInput(what, f"give the folder or hub id of an encoder that transformers knows; {OFFLINE}") from error
     return SentenceModel(model.to(device).eval().requires_grad_(False), tokenizer, identity, device)
+
+
+@cache
+def _find(name: str) -> tuple[str, str, str | None]:
+    """Place, identity and commit."""
+    return _builtin() if name == BUILTIN else _located(name)
 
 
 def _located(name: str) -> tuple[str, str, str | None]:

@@ -15,11 +15,11 @@ from matplotlib.patches import Patch, Rectangle
 from autointerp.compare.arms import plain
 from autointerp.compare.outcome import Outcome
 from autointerp.compare.rows import Cell
-from autointerp.compare.words import with_interval
+from autointerp.compare.words import capital, metric_words, with_interval
 from autointerp.plot.style import BAND, CEILING, INK, QUIET, colour_of
 from autointerp.records import Pairing, Status
 from autointerp.score.predictions import LOOKUP
-from autointerp.score.slices import PLAIN
+from autointerp.score.slices import slice_words
 
 _GOLDEN = (5**0.5 - 1) / 2
 
@@ -31,8 +31,8 @@ def distribution(outcome: Outcome) -> Figure:
     """
     arms = outcome.arms
     figure = Figure(figsize=(10.5, 1.75 + 0.72 * len(arms)), layout="constrained")
-    panels = figure.subplots(1, len(outcome.slices), sharey=True, squeeze=False)[0]
-    for panel, slice_name in zip(panels, outcome.slices, strict=True):
+    panels = figure.subplots(1, len(outcome.drawn_slices), sharey=True, squeeze=False)[0]
+    for panel, slice_name in zip(panels, outcome.drawn_slices, strict=True):
         _panel(panel, outcome, replace(outcome.headline, slice=slice_name), arms)
     panels[0].set_yticks(range(len(arms)), [_label(arm) for arm in arms])
     panels[0].set_ylim(len(arms) - 0.45, -0.62)
@@ -68,8 +68,8 @@ def _panel(panel: Axes, outcome: Outcome, cell: Cell, arms: list[str]) -> None:
             _interval(panel, ceiling.mean, ceiling.low, ceiling.high, place + 0.34, CEILING, "v")
     panel.axvline(chance, color=QUIET, linewidth=1.0, linestyle=(0, (4, 3)), zorder=1)
     panel.set_xlim(lowest - 0.05, 1.04)
-    panel.set_title(PLAIN[cell.slice], loc="left", fontweight="bold", pad=8)
-    panel.set_xlabel(f"{cell.metric.capitalize()} correlation over a unit's pooled tokens")
+    panel.set_title(slice_words(cell.slice), loc="left", fontweight="bold", pad=8)
+    panel.set_xlabel(f"{capital(metric_words(cell.metric))} over a unit's pooled tokens")
     panel.tick_params(axis="y", length=0)
     panel.spines["left"].set_visible(False)
 

@@ -10,9 +10,9 @@ from matplotlib.figure import Figure
 from autointerp.compare.arms import is_feature, plain
 from autointerp.compare.outcome import Outcome
 from autointerp.compare.rows import ALL, OWN_SHUFFLED, STRATA, Row
-from autointerp.compare.words import p_text, with_interval
+from autointerp.compare.words import metric_words, p_text, with_interval
 from autointerp.plot.style import BAND, INK, QUIET, colour_of
-from autointerp.score.slices import PLAIN
+from autointerp.score.slices import slice_words
 
 _STRATA = {"all": "all units", "single-token": "single-token units", "not-single-token": "other units"}
 
@@ -27,7 +27,7 @@ class _Line:
 
 def forest(outcome: Outcome) -> Figure:
     """One panel per slice; a line per (feature arm, baseline) and stratum: difference of means with its interval."""
-    panels = {s: _lines(outcome, s) for s in outcome.slices}
+    panels = {s: _lines(outcome, s) for s in outcome.drawn_slices}
     tallest = max(len(lines) for lines in panels.values())
     figure = Figure(figsize=(12.5, 1.5 + 0.225 * max(tallest, 3)), layout="constrained")
     axes = figure.subplots(1, len(panels), sharex=True, sharey=True, squeeze=False)[0]
@@ -42,8 +42,8 @@ def forest(outcome: Outcome) -> Figure:
         tick.set_fontweight("bold" if line.row is None else "normal")
         tick.set_horizontalalignment("right")
     axes[0].set_ylim(tallest - 0.4, -0.7)
-    metric = outcome.headline.metric.capitalize()
-    figure.suptitle(f"SAE features minus every other arm (difference of mean {metric} scores)",
+    metric = metric_words(outcome.headline.metric)
+    figure.suptitle(f"SAE features minus every other arm (difference of means, {metric})",
                     fontsize=12, fontweight="bold")  # fmt: skip
     return figure
 
@@ -77,7 +77,7 @@ def _panel(panel: Axes, slice_name: str, lines: list[_Line]) -> None:
         _difference(panel, row, place)
         panel.text(1.02, place, _numbers(row), transform=panel.get_yaxis_transform(), va="center", fontsize=7.3)
     panel.axvline(0, color=QUIET, linewidth=1.0, zorder=1)
-    panel.set_title(PLAIN[slice_name], loc="left", fontweight="bold")
+    panel.set_title(slice_words(slice_name), loc="left", fontweight="bold")
     panel.set_xlabel("difference (right of 0: features score higher)")
     panel.tick_params(axis="y", length=0)
     panel.spines["left"].set_visible(False)

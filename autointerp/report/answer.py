@@ -9,11 +9,10 @@ from enum import Enum
 from autointerp.compare.arms import is_feature, plain
 from autointerp.compare.outcome import Outcome
 from autointerp.compare.rows import Cell, Row
-from autointerp.compare.words import number, p_text, with_interval
+from autointerp.compare.words import capital, number, p_text, with_interval
 from autointerp.records import Pairing
-from autointerp.report.markdown import capital
 from autointerp.score.predictions import LOOKUP
-from autointerp.score.slices import PLAIN, RANDOM_ONLY
+from autointerp.score.slices import RANDOM_ONLY, slice_words
 
 
 class Verdict(Enum):
@@ -140,7 +139,7 @@ def _random_only(outcome: Outcome) -> Iterator[str]:
     for arm in outcome.feature_arms:
         row = outcome.against_baseline(cell, arm)
         if row is not None:
-            yield f"On {PLAIN[RANDOM_ONLY]}: {_against(outcome, row)}."
+            yield f"On {slice_words(RANDOM_ONLY)}: {_against(outcome, row)}."
 
 
 def _ceiling(outcome: Outcome) -> Iterator[str]:

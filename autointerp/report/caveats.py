@@ -8,10 +8,9 @@ from dataclasses import replace
 from autointerp.compare.arms import plain
 from autointerp.compare.outcome import Outcome
 from autointerp.compare.rows import SINGLE_TOKEN, SINGLE_TOKEN_SHARE, STRATA, Row
-from autointerp.compare.words import number, with_interval
+from autointerp.compare.words import capital, number, with_interval
 from autointerp.records import Pairing
 from autointerp.report.answer import Verdict, mean_of, verdict_of
-from autointerp.report.markdown import capital
 from autointerp.score.predictions import LOOKUP
 from autointerp.score.slices import RANDOM_ONLY
 

@@ -30,8 +30,3 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]], left: int = 1) -> 
     """A Markdown table; the first `left` columns are aligned left, the rest right. Cells are escaped by the caller."""
     marks = ["---" if place < left else "---:" for place in range(len(head))]
     return "\n".join("| " + " | ".join(cells) + " |" for cells in (head, marks, *rows))
-
-
-def capital(text: str) -> str:
-    """`text` with its first letter as a capital."""
-    return text[:1].upper() + text[1:]

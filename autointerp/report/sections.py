@@ -10,11 +10,11 @@ import pandas as pd
 from autointerp.compare.arms import is_feature, plain
 from autointerp.compare.outcome import Outcome
 from autointerp.compare.rows import NOT_SINGLE_TOKEN, OWN_SHUFFLED, SINGLE_TOKEN, SINGLE_TOKEN_SHARE, STRATA, Cell, Row
-from autointerp.compare.words import number, p_text, with_interval
+from autointerp.compare.words import capital, metric_words, number, p_text, with_interval
 from autointerp.records import Pairing, Status
-from autointerp.report.markdown import capital, escape, table
+from autointerp.report.markdown import escape, table
 from autointerp.score.predictions import LOOKUP
-from autointerp.score.slices import PLAIN
+from autointerp.score.slices import slice_words
 from autointerp.tables import read_table
 
 _STRATA = {SINGLE_TOKEN: "single-token", NOT_SINGLE_TOKEN: "the others"}
@@ -27,10 +27,10 @@ def scores(outcome: Outcome) -> str:
     for slice_name in outcome.slices:
         cell = replace(outcome.headline, slice=slice_name)
         rows = [row for arm in outcome.arms if (row := outcome.row(cell, arm)) is not None]
-        parts.append(f"### On {PLAIN[slice_name]}\n\n{_arms_table(rows)}")
+        parts.append(f"### On {slice_words(slice_name)}\n\n{_arms_table(rows)}")
     confidence = f"{outcome.study.compare.confidence:.0%}"
     head = (
-        f"{capital(outcome.headline.metric)} correlation of predicted with true activations over a unit's pooled "
+        f"{capital(metric_words(outcome.headline.metric))} of predicted with true activations over a unit's pooled "
         "held-out "
         f"tokens, with {confidence} intervals over units (BCa bootstrap). Excluded units (dead, too few contexts) were "
         "left out before sampling. The last column is the mean if every unscored unit had scored what chance gives."
@@ -84,7 +84,9 @@ def differences(outcome: Outcome) -> str:
     for slice_name in outcome.slices:
         for row in outcome.contrasts(replace(outcome.headline, slice=slice_name)):
             if row.baseline != OWN_SHUFFLED:
-                rows.append([PLAIN[slice_name], f"{plain(row.arm)} minus {plain(row.baseline)}", *_difference(row)])
+                rows.append(
+                    [slice_words(slice_name), f"{plain(row.arm)} minus {plain(row.baseline)}", *_difference(row)]
+                )
     if not rows:
         return ""
     tested = sum(row.p is not None for row in outcome.rows)
@@ -114,8 +116,8 @@ def strata(outcome: Outcome) -> str:
             for arm in outcome.feature_arms:
                 row = outcome.against_baseline(cell, arm)
                 if row is not None:
-                    rows.append([PLAIN[slice_name], _STRATA[stratum], f"{plain(row.arm)} minus {plain(row.baseline)}",
-                                 *_difference(row)])  # fmt: skip
+                    difference = f"{plain(row.arm)} minus {plain(row.baseline)}"
+                    rows.append([slice_words(slice_name), _STRATA[stratum], difference, *_difference(row)])
     if not rows:
         return ""
     words = (
@@ -139,7 +141,7 @@ def ceiling(outcome: Outcome) -> str:
         "Mean activation per token in the evidence, looked up for every held-out token: no explanation and no language "
         "model. It is what an explanation could reach that named every token with its strength, and nothing more."
     )
-    head = ["arm", *(PLAIN[s] for s in outcome.slices)]
+    head = ["arm", *(slice_words(s) for s in outcome.slices)]
     return f"## The ceiling for explanations that name tokens\n\n{words}\n\n{table(head, rows)}"
 
 
@@ -161,8 +163,8 @@ def other_metrics(outcome: Outcome) -> str:
             if any(found):
                 name = f"{plain(arm)} minus {plain(outcome.baseline_of(arm) or '')}"
                 rows.append([name, *(_UNKNOWN if row is None else _difference(row)[0] for row in found)])
-        head = ["arm", *(PLAIN[s] for s in outcome.slices)]
-        parts.append(f"## The same by {capital(metric)} correlation\n\n{table(head, rows)}")
+        head = ["arm", *(slice_words(s) for s in outcome.slices)]
+        parts.append(f"## The same by {metric_words(metric)}\n\n{table(head, rows)}")
     return "\n\n".join(parts)
 
 

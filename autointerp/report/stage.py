@@ -8,7 +8,7 @@ from pathlib import Path
 from autointerp.artifacts import write_text
 from autointerp.compare.arms import plain
 from autointerp.compare.outcome import Outcome, read_outcome
-from autointerp.compare.words import number
+from autointerp.compare.words import capital, number
 from autointerp.plot.samples import samples_of
 from autointerp.plot.stage import strips_name
 from autointerp.records import Status
@@ -17,7 +17,7 @@ from autointerp.report.answer import answer
 from autointerp.report.caveats import caveats
 from autointerp.report.cost import cost
 from autointerp.report.judges import judges
-from autointerp.report.markdown import capital, escape, prose, table
+from autointerp.report.markdown import escape, prose, table
 from autointerp.report.provenance import provenance
 from autointerp.tables import read_arrow
 

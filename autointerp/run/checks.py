@@ -10,6 +10,7 @@ from autointerp.llm.capabilities import known
 from autointerp.llm.check import check
 from autointerp.llm.open import LOCAL, check_llm, identity_of
 from autointerp.llm.prices import Tokens, price, used
+from autointerp.models.sentences import check_sentence_model
 from autointerp.progress import say
 from autointerp.run.bench import Bench
 from autointerp.run.proposing import check_explain
@@ -36,6 +37,12 @@ def _judging(study: Study) -> list[str]:
     return [study.judge.llm] if any(uses_model(name) for name in study.judge.methods) else []
 
 
+def _reads_sentences(study: Study) -> bool:
+    """Whether anything in the study compares texts by their vectors."""
+    judges = any(traits_of(name).needs.sentences for name in study.judge.methods)
+    return judges or needs_of(study.simulate.method).sentences or bool(study.evidence.hard_negatives)
+
+
 def batched_llms(study: Study) -> list[str]:
     """The models that stages ask which a batch interface takes."""
     asked = [study.judge.llm] if any(traits_of(name).asks for name in study.judge.methods) else []
@@ -50,6 +57,8 @@ def check_study(bench: Bench) -> None:
             check_llm(llm)
         if llm.provider != LOCAL:
             check_price(bench.study.budget, llm)
+    if not bench.mode.replay and _reads_sentences(bench.study):
+        check_sentence_model(bench.study.sentences.model)
     if bench.mode.batches is not None:
         for name in batched_llms(bench.study):
             check_batch(bench.study.llm[name])

@@ -26,10 +26,15 @@ HARD_NEGATIVES = "hard-negatives"
 JUDGED = "judged"
 """The contexts that a judge decides on: as many active ones as ones checked to be inactive."""
 
-PLAIN = {TOP_AND_RANDOM: "top and random contexts", RANDOM_ONLY: "random contexts alone"}
-"""What to call a slice in a sentence."""
+_PLAIN = {TOP_AND_RANDOM: "top and random contexts", RANDOM_ONLY: "random contexts alone"}
 
 NO_OTHER_RANDOM = Unscored("no random context beside the top ones to stand for the rest")
+
+
+def slice_words(name: str) -> str:
+    """What to call a slice in a sentence: `quantile-0` is the band of the lowest peaks."""
+    return _PLAIN.get(name, f"contexts of {name.replace('-', ' ')}")
+
 
 UnitKey = tuple[str, int]
 """(unit, replicate)."""

@@ -56,10 +56,16 @@ class Digits(Computed):
         self._digits = DigitTokens(model.tokenizer, NAME)
         added = model.tokenizer.added_tokens_decoder.items()
         self._special = frozenset(token for token, added_token in added if added_token.special)
+        self._break: list[int] = model.tokenizer("\n", add_special_tokens=False)["input_ids"]
         self._tab, self._hidden = self._encode("\t"), self._encode(f"{HIDDEN}\n")
 
     def _encode(self, text: str) -> list[int]:
-        ids: list[int] = self._model.tokenizer(text, add_special_tokens=False)["input_ids"]
+        """Token ids as they are behind a line break: some tokenizers put a space of their own before every text."""
+        tokenizer, before = self._model.tokenizer, len(self._break)
+        behind: list[int] = tokenizer(f"\n{text}", add_special_tokens=False)["input_ids"]
+        if behind[:before] == self._break:
+            return behind[before:]
+        ids: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]  # it is one token with the break
         return ids
 
     def _encode_data(self, text: str) -> list[int]:

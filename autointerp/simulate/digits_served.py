@@ -42,19 +42,22 @@ class DigitsServed(Asked):
             seed=self._seed,
             prompt_logprobs=ALTERNATIVES,
         )
-        return Question(request, partial(read_hidden, count=len(context.pieces)))
+        examples = len(_VALUE.findall(text))
+        return Question(request, partial(read_hidden, count=len(context.pieces), before=examples))
 
 
-def read_hidden(response: Response, count: int) -> Row | Unscored:
+def read_hidden(response: Response, count: int, before: int = 0) -> Row | Unscored:
     """The expected digit at each of `count` hidden values. What can't be read is final: a prompt stays as it is.
+
+    `before`: values that the prompt's own examples hide, which are not read.
 
     No text can hold a tab of its own, so the tabs before the hidden word are found whatever the server made of the
     characters between them.
     """
     spelled = "".join(token.text for token in response.prompt_logprobs)
     places = [match.end() for match in _VALUE.finditer(spelled)]
-    if len(places) != count:
+    if len(places) != before + count:
         return OTHER_PROMPT
-    values = [expected_digit(*holder) for holder in holders(response.prompt_logprobs, places)]
+    values = [expected_digit(*holder) for holder in holders(response.prompt_logprobs, places[before:])]
     known = [value for value in values if value is not None]
     return np.array(known, dtype=np.float32) if len(known) == count else UNLIKELY

@@ -18,7 +18,7 @@ from autointerp.simulate.expected import ALTERNATIVES, expected_digit
 from autointerp.simulate.one_by_one import NAME, by_token
 
 _ROOM = 8
-"""Tokens for a digit and blanks around it."""
+"""Tokens for blanks and a digit; what a chatty model writes after them is not read."""
 EMPTY = Unreadable("an empty answer")
 
 
@@ -39,6 +39,7 @@ class OneByOneServed(Asking):
                     seed=self._seed,
                     stop=("\n",),
                     top_logprobs=ALTERNATIVES,
+                    beginning=True,
                 ),
                 read_digit,
             )

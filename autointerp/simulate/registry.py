@@ -212,7 +212,8 @@ def missing(needs: Needs, capabilities: Capabilities) -> str | None:
 
 
 def _too_few(where: str, needed: int, there: int) -> str:
-    return f"log-probabilities of at least {needed} tokens per {where} (it gives {there or 'none'})"
+    several = f"at least {needed} tokens per" if needed > 1 else "every"
+    return f"log-probabilities of {several} {where} (it gives {there or 'none'})"
 
 
 def that_work(capabilities: Capabilities) -> list[str]:

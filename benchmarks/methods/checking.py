@@ -15,9 +15,10 @@ from common.environments import python_of
 from common.workers import Worker
 
 from autointerp.benchmark.pairings import Pairing
+from autointerp.benchmark.planted import TRUE
 from autointerp.quoting import cell
 from methods import ours, rivals
-from methods.outcome import Agreement, Outcome, Scored, agreement
+from methods.outcome import Agreement, Outcome, Preference, Scored, agreement, preference
 from methods.prompts import EXAMPLE, EXPLANATION, write_detection, write_simulation
 from methods.rivals import DETECTOR, SIMULATOR, Rival
 from methods.serving import Served, served
@@ -39,6 +40,8 @@ class Checked:
     """What was run of the rival, with its version."""
     agreements: tuple[Agreement, ...]
     """Each of ours with the rival."""
+    preferences: tuple[Preference, ...]
+    """Of each outcome: can it tell a unit's own explanation from another unit's?"""
 
 
 def simulation(place: ours.Place, url: str, pairings: Sequence[Pairing], cache: Path) -> Checked:
@@ -55,7 +58,8 @@ def simulation(place: ours.Place, url: str, pairings: Sequence[Pairing], cache: 
     *of_ours, theirs = outcomes
     alike = of_ours[-1].only([written_alike(pairing) for pairing in pairings], ALIKE)
     title = "simulation, all at once: Pearson correlation over pooled tokens"
-    return Checked(title, outcomes, _how(SIMULATOR, version), _agreements([*of_ours, alike], theirs))
+    agreements = _agreements([*of_ours, alike], theirs)
+    return Checked(title, outcomes, _how(SIMULATOR, version), agreements, _preferences(outcomes, pairings))
 
 
 def detection(place: ours.Place, url: str, pairings: Sequence[Pairing], cache: Path) -> Checked:
@@ -71,7 +75,8 @@ def detection(place: ours.Place, url: str, pairings: Sequence[Pairing], cache: P
             _measured(DETECTOR.name, url, lambda: rivals.decide(worker, url, pairings, items)),
         )
     *of_ours, theirs = outcomes
-    return Checked("detection: balanced accuracy", outcomes, _how(DETECTOR, version), _agreements(of_ours, theirs))
+    title, agreements = "detection: balanced accuracy", _agreements(of_ours, theirs)
+    return Checked(title, outcomes, _how(DETECTOR, version), agreements, _preferences(outcomes, pairings))
 
 
 CHECKS = (simulation, detection)
@@ -97,6 +102,11 @@ def written_alike(pairing: Pairing) -> set[str]:
 
 def _agreements(of_ours: Sequence[Outcome], theirs: Outcome) -> tuple[Agreement, ...]:
     return tuple(agreement(one, theirs) for one in of_ours)
+
+
+def _preferences(outcomes: Sequence[Outcome], pairings: Sequence[Pairing]) -> tuple[Preference, ...]:
+    units, own = [pairing.unit.unit for pairing in pairings], [pairing.explanation == TRUE for pairing in pairings]
+    return tuple(preference(outcome, units, own) for outcome in outcomes)
 
 
 def _worker(rival: Rival, cache: Path) -> closing[Worker]:

@@ -95,6 +95,34 @@ def agreement(first: Outcome, second: Outcome) -> Agreement:
     )
 
 
+@dataclass(frozen=True)
+class Preference:
+    """How often one scorer puts a unit's own explanation above another unit's; a tie counts half."""
+
+    scorer: str
+    n: int
+    """Units of which it scored both."""
+    auroc: float | None
+    """Over those units: 0.5 is chance. None without one."""
+    over_all: float
+    """The same over all units, 0.5 for one that was not scored with both."""
+
+
+def preference(outcome: Outcome, units: Sequence[str], own: Sequence[bool]) -> Preference:
+    """`units` and `own`: of each pairing, the unit, and whether the explanation is its own."""
+    scores = {key: one.score for key, one in zip(zip(units, own, strict=True), outcome.pairings, strict=True)}
+    wins = [_win(scores.get((unit, True)), scores.get((unit, False))) for unit in dict.fromkeys(units)]
+    told = [win for win in wins if win is not None]
+    over_all = float(np.mean([0.5 if win is None else win for win in wins]))
+    return Preference(outcome.scorer, len(told), float(np.mean(told)) if told else None, over_all)
+
+
+def _win(first: float | None, second: float | None) -> float | None:
+    if first is None or second is None:
+        return None
+    return 1.0 if first > second else 0.5 if first == second else 0.0
+
+
 def _difference(pairs: Sequence[tuple[float, float]]) -> float | None:
     return float(np.mean([abs(a - b) for a, b in pairs])) if pairs else None
 

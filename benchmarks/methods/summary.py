@@ -7,13 +7,13 @@ from collections.abc import Iterator, Sequence
 from common.tables import aligned
 
 from methods.checking import Checked
-from methods.outcome import Agreement, Outcome
+from methods.outcome import Agreement, Outcome, Preference
 
 
 def shown(checked: Checked) -> Iterator[str]:
     """Tables and reasons, line by line."""
     yield checked.title
-    yield _table(checked.outcomes)
+    yield _table(checked.outcomes, checked.preferences)
     for outcome in checked.outcomes:
         for reason, count in sorted(outcome.reasons.items(), key=lambda pair: -pair[1]):
             yield f"  {outcome.scorer}, no score: {reason} ({count})"
@@ -22,15 +22,16 @@ def shown(checked: Checked) -> Iterator[str]:
     yield checked.how
 
 
-def _table(outcomes: Sequence[Outcome]) -> str:
+def _table(outcomes: Sequence[Outcome], preferences: Sequence[Preference]) -> str:
     head = (
-        "", "scored", "hidden failures", "mean score", "requests", "prompt tokens", "answer tokens",
+        "", "scored", "hidden failures", "mean score", "own above another's", "n", "0.5 for unscored",
+        "requests", "prompt tokens", "answer tokens",
         "tokens/explanation", "s/explanation",
     )  # fmt: skip
-    return aligned([head, *map(_row, outcomes)])
+    return aligned([head, *map(_row, outcomes, preferences)])
 
 
-def _row(outcome: Outcome) -> tuple[str, ...]:
+def _row(outcome: Outcome, preference: Preference) -> tuple[str, ...]:
     n, told = len(outcome.pairings), outcome.served
     scores = [one.score for one in outcome.pairings if one.score is not None]
     return (
@@ -38,6 +39,9 @@ def _row(outcome: Outcome) -> tuple[str, ...]:
         f"{outcome.scored} of {n}",
         str(outcome.hidden),
         f"{sum(scores) / len(scores):.3f}" if scores else "none",
+        "none" if preference.auroc is None else f"{preference.auroc:.2f}",
+        str(preference.n),
+        f"{preference.over_all:.2f}",
         f"{told.requests:,}",
         f"{told.prompt_tokens:,}",
         f"{told.completion_tokens:,}",

@@ -209,6 +209,21 @@ def test_a_chat_goes_through_the_model_s_template(client: openai.OpenAI, loaded:
             np.testing.assert_allclose(found, row.topk(3).values.tolist(), atol=1e-4)
 
 
+def test_a_chat_is_held_to_a_json_schema(client: openai.OpenAI) -> None:
+    whole = {"type": "object", "properties": {"a": {"type": "array", "items": {"enum": [0, 1]}, "minItems": 3,
+             "maxItems": 3}}, "required": ["a"], "additionalProperties": False}  # fmt: skip
+    answer = client.chat.completions.create(
+        model="m", messages=[{"role": "user", "content": "One?"}], max_tokens=80, temperature=2.0, n=3, seed=1,
+        response_format={"type": "json_schema", "json_schema": {"name": "answer", "schema": whole}},
+    )  # fmt: skip
+    found = [json.loads(choice.message.content or "")["a"] for choice in answer.choices]
+    assert all(len(values) == 3 and set(values) <= {0, 1} for values in found)
+    with pytest.raises(openai.BadRequestError, match="response_format"):
+        client.chat.completions.create(
+            model="m", messages=[{"role": "user", "content": "One?"}], response_format={"type": "json_object"}
+        )
+
+
 def _post(url: str, body: bytes) -> tuple[int, Any]:
     try:
         with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(url, data=body, timeout=10) as answer:

@@ -125,7 +125,7 @@ def test_an_endpoint_without_log_probabilities_is_refused_when_that_is_known(the
     if enough:
         check_judges(study)
         return
-    with pytest.raises(BadInput, match="judge 'surprisal' needs log-probabilities of at least 1 tokens") as caught:
+    with pytest.raises(BadInput, match="judge 'surprisal' needs log-probabilities of every token") as caught:
         check_judges(study)
     assert "\n" not in str(caught.value)
     assert traits_of("surprisal").needs == Needs(prompt_logprobs=1)

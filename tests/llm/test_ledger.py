@@ -33,7 +33,7 @@ os.kill(os.getpid(), signal.SIGKILL)
         {"messages": (("user", "Say no"),)}, {"messages": (("system", "Say yes"),)}, {"model": "n"},
         {"max_tokens": 9}, {"temperature": 0.5}, {"seed": 1}, {"stop": ("\n",)}, {"sample": 1}, {"top_logprobs": 5},
         {"prompt_logprobs": 5}, {"json_object": True}, {"reask": 1},
-        {"schema": "{}"},
+        {"schema": "{}"}, {"beginning": True},
     ],
 )  # fmt: skip
 def test_the_key_depends_on_every_field(change: dict[str, object]) -> None:
@@ -41,7 +41,7 @@ def test_the_key_depends_on_every_field(change: dict[str, object]) -> None:
     assert key(changed, "e") != key(request(), "e")
     assert set(Request.__dataclass_fields__) == {
         "messages", "model", "max_tokens", "temperature", "seed", "stop", "sample", "top_logprobs", "prompt_logprobs",
-        "json_object", "reask", "schema",
+        "json_object", "reask", "schema", "beginning",
     }  # fmt: skip
 
 

@@ -109,6 +109,16 @@ def test_an_answer_does_not_depend_on_its_neighbours() -> None:
     assert model.generate(warmer)[1:] == together[1:]
 
 
+def test_an_answer_of_which_the_beginning_is_read_may_be_cut() -> None:
+    model = LocalModel(loaded(), 8)
+    (cut,) = model.generate([completion("The sea", max_tokens=2, top_logprobs=3)])
+    (read,) = model.generate([completion("The sea", max_tokens=2, top_logprobs=3, beginning=True)])
+    assert isinstance(cut, Failure)
+    assert isinstance(read, Response)
+    assert read.text == cut.partial
+    assert len(read.logprobs) == 2
+
+
 def test_samples_differ_and_repeat() -> None:
     model = LocalModel(loaded(), 8)
     requests = [completion("The sea", max_tokens=12, temperature=1.0, sample=i) for i in range(6)]

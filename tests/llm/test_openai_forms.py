@@ -121,6 +121,15 @@ def test_an_endpoint_that_refuses_everything_is_not_asked_for_ever_and_nothing_i
     assert not capsys.readouterr().err
 
 
+def test_an_answer_of_which_the_beginning_is_read_may_be_cut() -> None:
+    asked = replace(request("A digit?"), beginning=True)
+    with serve(chat("7, because", "length")) as server:
+        assert ask(server.url, asked, replace(asked, beginning=False))[0] == Response("7, because", 11, 3)
+        (failed,) = ask(server.url, replace(asked, beginning=False))
+    assert isinstance(failed, Failure)
+    assert "beginning" not in server.seen[0]
+
+
 SCHEMA = json.loads(answer_object({"a": YES_NO}))
 HELD = replace(request("Name it as JSON"), json_object=True, schema=answer_object({"a": YES_NO}))
 

@@ -34,11 +34,12 @@ def test_explain_and_judge_go_through_batches(
         study = parse_study({
             **settings, "llm": {"explainer": settings["llm"]["explainer"], "simulator": local},
             "simulate": {"method": "lift", "bank": 8},
+            "units": {"features": 4, "neurons": 2, "directions": 0, "controls": [], "min_contexts": 4},
         })  # fmt: skip
         run = autointerp.run(study, tmp_path / "run", until="compare", batch=True)
         assert not server.problems
         held = [name for batch in server.batches for name in batch.names]
-        assert len(held) == len(set(held)) > 40
+        assert len(held) == len(set(held)) > 20
         usage = run.table("usage").set_index("stage")
         assert usage.loc[["explain", "judge"], "attempts"].sum() == len(held)
         explain = usage.loc["explain"]

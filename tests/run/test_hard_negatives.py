@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import autointerp
+from autointerp.report.stage import report
 from tests.small import small_study
 
 WANTED = (
@@ -20,7 +21,7 @@ WANTED = (
 @pytest.mark.pipeline
 @pytest.mark.offline_model
 def test_judges_get_hard_negatives_and_simulators_do_not(tmp_path: Path) -> None:
-    run = autointerp.run(small_study(tmp_path, *WANTED), tmp_path / "run", until="score")
+    run = autointerp.run(small_study(tmp_path, *WANTED), tmp_path / "run", until="compare")
     evidence = run.table("evidence")
     hard = evidence[evidence["kind"].str.startswith("hard-negative")]
     assert set(hard["kind"]) == {f"hard-negative-{sort}" for sort in ("token", "co-active", "nearest")}
@@ -36,3 +37,6 @@ def test_judges_get_hard_negatives_and_simulators_do_not(tmp_path: Path) -> None
     assert not of_unit & set(zip(simulated["unit"], simulated["context"].astype(int), strict=True))
     scores = run.table("scores").query("scorer == 'lift' and pairing == 'own'")
     assert (scores.query("slice == 'quantile-1' and metric == 'weighted_pearson'")["status"] == "ok").any()
+    told = report(run.folder).read_text("utf8")
+    assert "### On contexts of quantile 1\n" in told
+    assert "## The same by importance-weighted Pearson correlation\n" in told

@@ -14,6 +14,7 @@ import torch
 from transformers import BertConfig, BertModel
 
 import autointerp
+from autointerp.errors import BadInput
 from autointerp.llm.capabilities import Capabilities, remember
 from autointerp.records import Scale
 from autointerp.run.estimating import estimate, shown
@@ -145,6 +146,14 @@ def test_embedding_asks_no_language_model(tmp_path: Path) -> None:
     before = {name: (run.folder / f"{name}.parquet").read_bytes() for name in ("simulations", "shuffled", "scores")}
     again = autointerp.run(study, tmp_path / "run", until="compare", replay=True)
     assert {name: (again.folder / f"{name}.parquet").read_bytes() for name in before} == before
+
+
+def test_a_sentence_model_that_is_not_there_is_said_before_anything_runs(tmp_path: Path) -> None:
+    study = _embedding_study(tmp_path)
+    lost = study.model_copy(update={"sentences": study.sentences.model_copy(update={"model": "no/such/encoder"})})
+    with pytest.raises(BadInput, match="no file or folder 'no/such/encoder'"):
+        autointerp.run(lost, tmp_path / "run")
+    assert not list(tmp_path.glob("run/*.parquet"))
 
 
 def test_one_by_one_in_the_process_runs_whole(tmp_path: Path) -> None:

@@ -15,13 +15,14 @@ from autointerp.llm.open import open_asker
 from autointerp.llm.usage import Usage
 from autointerp.models import LoadedModel
 from autointerp.progress import Bar
-from autointerp.prompting import load_prompt
+from autointerp.prompting import built_in_folder, load_prompt
 from autointerp.records import Scale, Simulation
 from autointerp.simulate.base import Task
 from autointerp.simulate.digits import Digits
 from autointerp.simulate.digits_served import DigitsServed
 from autointerp.simulate.vocabulary import digit_tokens
 from autointerp.study import Budget, Llm
+from tests.kinds import tokenizer_of
 from tests.llm.doubles import EchoAsker
 from tests.llm.served import Form, serving
 from tests.simulate.contexts import context
@@ -78,6 +79,29 @@ def test_the_process_serves_log_probabilities_of_a_prompt_as_well(loaded: Loaded
     local, through = dict(Digits(model, prompt).simulate(TASKS, Bar())), dict(asked.simulate(TASKS, Bar()))
     for place in (0, 1):
         np.testing.assert_allclose(through[place].predicted, local[place].predicted, atol=1e-4)
+
+
+def test_examples_may_hide_values_too(loaded: LoadedModel, tmp_path: Path) -> None:
+    """As neuron-explainer's prompt does; what stands there is not read."""
+    theirs = built_in_folder() / "digits" / "v1.toml"
+    (tmp_path / "digits").mkdir()
+    written = theirs.read_text("utf8").replace(" paid\t0\n", " paid\tunknown\n")
+    assert "paid\tunknown" in written
+    (tmp_path / "digits" / "v1.toml").write_text(written, "utf8")
+    model, prompt = LocalModel(loaded, 2), load_prompt("digits/v1", tmp_path)
+    asked = DigitsServed(EchoAsker(lambda request: model.generate([request])[0]), prompt, "m", 0)
+    local, through = dict(Digits(model, prompt).simulate(TASKS, Bar())), dict(asked.simulate(TASKS, Bar()))
+    for place in (0, 1):
+        np.testing.assert_allclose(through[place].predicted, local[place].predicted, atol=1e-4)
+
+
+def test_lines_that_are_put_together_have_no_spaces_of_the_tokenizer_s_own() -> None:
+    """Llama 2's writes one before every text that it is given."""
+    tokenizer = tokenizer_of("llama-2")
+    model = LoadedModel(tiny_model("llama"), tokenizer, "tiny", torch.device("cpu"))
+    ids, positions = Digits(LocalModel(model, 1), load_prompt("digits/v1")).layout("words", TASKS[0].contexts[0])
+    assert tokenizer.decode(ids).endswith("\nThe\tunknown\n sea\tunknown\n gives\tunknown\n rain\tunknown\n")
+    assert tokenizer.convert_ids_to_tokens([ids[place] for place in positions]) == ["<0x09>"] * 4
 
 
 def test_the_prompt_hides_every_value(loaded: LoadedModel) -> None:

@@ -37,6 +37,7 @@ _fields = st.fixed_dictionaries(
         "json_object": st.booleans(),
         "schema": st.sampled_from(["", '{"type":"object"}']),
         "reask": st.integers(0, 2),
+        "beginning": st.booleans(),
     }
 )
 
