@@ -24,8 +24,9 @@ from autointerp.progress import say
 from autointerp.records import Context, Split
 from autointerp.run.checks import find_capabilities
 from autointerp.run.stages import carry_out
-from autointerp.study import Corpus, Study
+from autointerp.study import Study
 from autointerp.study_file import load_study, parse_study
+from autointerp.study_inputs import Corpus
 
 WORK = "work"
 """Folder of the text, the ledger, and what is finished: only a continued benchmark needs it."""

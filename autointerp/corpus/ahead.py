@@ -10,7 +10,7 @@ from autointerp.corpus.split import Splitter, quotas
 from autointerp.errors import BadInput
 from autointerp.progress import bar
 from autointerp.records import Split
-from autointerp.study import Corpus
+from autointerp.study_inputs import Corpus
 
 _CHARACTERS_PER_TOKEN = 4
 _MOST_CHARACTERS = 5_000_000

@@ -15,7 +15,7 @@ from autointerp.artifacts import rng_of
 from autointerp.corpus.document import BLOCK_CHARACTERS, Document, blocks
 from autointerp.corpus.rows import document_of
 from autointerp.errors import BadInput, nearest
-from autointerp.study import Corpus
+from autointerp.study_inputs import Corpus
 
 _TEXT = (".txt", ".md")
 SUFFIXES = (*_TEXT, ".jsonl", ".parquet")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from autointerp.corpus.document import Document
 from autointerp.corpus.rows import document_of
 from autointerp.errors import BadInput
-from autointerp.study import Corpus
+from autointerp.study_inputs import Corpus
 
 
 def hub_documents(corpus: Corpus) -> Iterator[Document]:

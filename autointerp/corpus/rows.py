@@ -7,7 +7,7 @@ from typing import Any
 
 from autointerp.corpus.document import Document
 from autointerp.errors import BadInput, nearest
-from autointerp.study import Corpus
+from autointerp.study_inputs import Corpus
 
 
 def document_of(row: Mapping[str, Any], place: str, corpus: Corpus) -> Document | None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from autointerp.artifacts import seed_of
 from autointerp.errors import BadInput
 from autointerp.records import Split
-from autointerp.study import Corpus
+from autointerp.study_inputs import Corpus
 
 
 def quotas(corpus: Corpus) -> dict[Split, int]:

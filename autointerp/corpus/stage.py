@@ -22,7 +22,8 @@ from autointerp.corpus.split import Splitter, quotas
 from autointerp.errors import BadInput
 from autointerp.progress import Bar, bar, say
 from autointerp.records import Context, Split
-from autointerp.study import Corpus, Study
+from autointerp.study import Study
+from autointerp.study_inputs import Corpus
 from autointerp.tables import TableWriter, read_table, table_writer
 
 DOCUMENTS, SHOWN, TRAINING = "documents.parquet", "contexts.parquet", "work/train.parquet"

@@ -13,7 +13,7 @@ from autointerp.corpus.document import shortened, text_hash
 from autointerp.corpus.duplicates import NearDuplicates
 from autointerp.corpus.stage import open_documents
 from autointerp.errors import BadInput
-from autointerp.study import Corpus
+from autointerp.study_inputs import Corpus
 
 _DOCUMENTS = 64  # tokenised together
 _CHARACTERS_PER_TOKEN = 32  # of a long document no more than the head is used

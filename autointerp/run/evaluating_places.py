@@ -19,8 +19,9 @@ from autointerp.records import Split
 from autointerp.run.bench import Bench
 from autointerp.run.drawn_contexts import draw_contexts
 from autointerp.run.training import sae_folder
-from autointerp.study import TRAINED, Study
+from autointerp.study import Study
 from autointerp.study_file import load_study, parse_study
+from autointerp.study_inputs import TRAINED
 from autointerp.subject.forward import Subject, open_subject
 from sae.base import SparseAutoencoder
 from sae.checkpoint import load, read_metadata

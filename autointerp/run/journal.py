@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from autointerp.progress import Bar, say
-from autointerp.study import Training
+from autointerp.study_inputs import Training
 from sae.training.loggers import Loggers, open_loggers
 from sae.training.trainer import TrainState
 

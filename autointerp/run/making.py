@@ -20,7 +20,8 @@ from autointerp.models.quiet import quiet
 from autointerp.progress import bar, say
 from autointerp.records import Split
 from autointerp.run.paths import TRAIN
-from autointerp.study import Study, SubjectTraining
+from autointerp.study import Study
+from autointerp.study_inputs import SubjectTraining
 from autointerp.subject.baselines import bigram_loss, unigram_loss
 from autointerp.subject.blank import blank_model
 from autointerp.subject.making import Making, complete, held_out_loss

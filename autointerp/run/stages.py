@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from autointerp import study as config
+from autointerp import study_inputs as inputs
 from autointerp.artifacts import hash_file, write_text
 from autointerp.explain.registry import method_names
 from autointerp.explain.revise import Revise
@@ -202,7 +202,7 @@ def _prompts(bench: Bench) -> str:
     return hash_file(bench.prompts) if bench.prompts else "built in"
 
 
-def _content(corpus: config.Corpus) -> str:
+def _content(corpus: inputs.Corpus) -> str:
     """The bytes of a local corpus: a changed file is a changed corpus."""
     path = Path(corpus.source).expanduser()
     return hash_file(path) if corpus.source != "builtin" and path.exists() else ""
@@ -229,7 +229,7 @@ def _corpus(bench: Bench, run: Path) -> None:
         build_corpus(bench.study, bench.subject.tokenizer, run)
 
 
-def _subject(study: Study, recipe: config.SubjectTraining, run: Path) -> None:
+def _subject(study: Study, recipe: inputs.SubjectTraining, run: Path) -> None:
     from autointerp.run.making import make_subject
 
     make_subject(study, recipe, run)

@@ -15,7 +15,8 @@ from autointerp.progress import bar, say
 from autointerp.run.journal import Journal
 from autointerp.run.peers import summon
 from autointerp.run.vectors import SHARDS, live_vectors, read_shards, write_shards
-from autointerp.study import Sae, SaeTraining, Study
+from autointerp.study import Study
+from autointerp.study_inputs import Sae, SaeTraining
 from autointerp.subject.forward import Subject
 from sae.checkpoint import load, read_metadata, save
 from sae.errors import SaeError

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from autointerp.study import SubjectTraining
+from autointerp.study_inputs import SubjectTraining
 
 START = 0
 """Id of the token that stands before every context, the only special one."""

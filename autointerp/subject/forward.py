@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float, Int
 from transformers import PreTrainedTokenizerBase
 
-from autointerp import study
+from autointerp import study_inputs
 from autointerp.errors import BadInput
 from autointerp.models import LoadedModel, load_model
 from autointerp.subject.hooks import HookPoint, resolve
@@ -138,7 +138,7 @@ class Subject:
         return seen[-1], {hook.name: widths[hook.name] for hook in self.hooks}
 
 
-def open_subject(config: study.Subject) -> Subject:
+def open_subject(config: study_inputs.Subject) -> Subject:
     """Load the model of a study and find its hooks.
 
     The start token is the tokenizer's beginning-of-sequence token, else its end-of-sequence token (what models such

@@ -8,12 +8,12 @@ from typing import Any
 import torch
 from transformers import AutoTokenizer, GPT2LMHeadModel
 
-from autointerp import study
+from autointerp import study_inputs
 from autointerp.artifacts import hash_value
 from autointerp.models import LoadedModel, device_of
 from autointerp.models.locate import locate
 from autointerp.models.quiet import quiet
-from autointerp.study import SubjectTraining
+from autointerp.study_inputs import SubjectTraining
 from autointerp.subject.blank import START, blank_model
 from autointerp.subject.forward import Subject
 from autointerp.subject.tokenizing import learn_tokenizer
@@ -24,7 +24,7 @@ def recipe_identity(recipe: SubjectTraining) -> str:
     return f"trained@{hash_value(recipe.model_dump(mode='json'))[:16]}"
 
 
-def check_made(config: study.Subject, recipe: SubjectTraining) -> torch.device:
+def check_made(config: study_inputs.Subject, recipe: SubjectTraining) -> torch.device:
     """The device that the subject will be on; BadInput when that or a hook can't be had, before any training."""
     device = device_of(config.device)
     blank: Any = blank_model(recipe, recipe.vocabulary, context=8, seed=0)
@@ -33,7 +33,7 @@ def check_made(config: study.Subject, recipe: SubjectTraining) -> torch.device:
     return device
 
 
-def open_made(config: study.Subject, folder: Path) -> Subject:
+def open_made(config: study_inputs.Subject, folder: Path) -> Subject:
     """Open the trained subject in `folder`.
 
     Not by `load_model`, which gives a path's model again from memory: here the path stays when the weights change.

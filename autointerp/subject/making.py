@@ -16,7 +16,7 @@ from transformers import GPT2LMHeadModel
 
 from autointerp.artifacts import atomic_path, rng_of
 from autointerp.errors import BadInput
-from autointerp.study import SubjectTraining
+from autointerp.study_inputs import SubjectTraining
 from autointerp.subject.blank import START
 
 WARM_UP, LAST = 0.02, 0.1

@@ -16,7 +16,7 @@ from autointerp.corpus.document import Document, blocks, shortened
 from autointerp.corpus.files import file_documents
 from autointerp.corpus.stage import open_documents
 from autointerp.errors import BadInput
-from autointerp.study import Corpus
+from autointerp.study_inputs import Corpus
 
 
 def _read(path: Path, **corpus: object) -> list[Document]:

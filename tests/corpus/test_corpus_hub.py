@@ -12,7 +12,7 @@ from autointerp.corpus.document import Document
 from autointerp.corpus.hub import hub_documents
 from autointerp.corpus.stage import open_documents
 from autointerp.errors import BadInput
-from autointerp.study import Corpus
+from autointerp.study_inputs import Corpus
 
 
 def _rows() -> Iterator[dict[str, str | None]]:

@@ -11,7 +11,7 @@ from autointerp.corpus.disjoint import assert_contexts_follow, assert_disjoint
 from autointerp.corpus.split import Splitter, quotas
 from autointerp.errors import BadInput, CheckFailed
 from autointerp.records import Split
-from autointerp.study import Corpus
+from autointerp.study_inputs import Corpus
 
 
 def _run(sources: list[tuple[str, int]], quota: dict[Split, int], seed: int) -> tuple[Splitter, dict[str, set[Split]]]:

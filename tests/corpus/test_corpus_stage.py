@@ -20,7 +20,8 @@ from autointerp.corpus.duplicates import shingles
 from autointerp.corpus.split import quotas
 from autointerp.corpus.stage import build_corpus
 from autointerp.errors import BadInput, CheckFailed
-from autointerp.study import Corpus, Study
+from autointerp.study import Study
+from autointerp.study_inputs import Corpus
 from autointerp.tables import SCHEMAS, read_arrow, read_table
 from tests.tiny import tiny_tokenizer
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from transformers import PreTrainedModel
 
-from autointerp import study
+from autointerp import study_inputs
 from autointerp.errors import BadInput
 from autointerp.models import LoadedModel
 from autointerp.subject.forward import Subject, open_subject
@@ -193,7 +193,7 @@ def test_a_study_opens_its_subject(tmp_path: Path, removed: list[str], start: in
     for name in removed:
         setattr(tokenizer, name, None)
     tokenizer.save_pretrained(folder)
-    subject = open_subject(study.Subject(model=str(folder), hooks=("layers.1.mlp.neurons",), device="cpu"))
+    subject = open_subject(study_inputs.Subject(model=str(folder), hooks=("layers.1.mlp.neurons",), device="cpu"))
     assert subject.start_token == start
     assert subject.widths == {"layers.1.mlp.neurons": NEURONS}
     assert subject.tokenizer("words of the list")["input_ids"] == tiny_tokenizer()("words of the list")["input_ids"]

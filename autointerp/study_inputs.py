@@ -1,0 +1,165 @@
+"""The study's sections on what is read and trained: the subject, the text, the SAEs. The others are in `study`."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+
+from annotated_types import Ge
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic.dataclasses import dataclass as pydantic_dataclass
+
+from sae.recipe import Recipe
+
+TRAINED = "trained"
+"""Name of a subject that the run trains itself."""
+
+
+_STRICT = ConfigDict(extra="forbid", use_attribute_docstrings=True, hide_input_in_errors=True)
+
+
+class Section(BaseModel):
+    """One table of the study file: frozen, and strict about its keys."""
+
+    model_config = {**_STRICT, "frozen": True}
+
+
+class SubjectTraining(Section):
+    """How to train a small subject from scratch, on the training split, before everything else."""
+
+    layers: int = Field(default=1, ge=1)
+    width: int = Field(default=128, ge=2)
+    """Residual dimensions."""
+    neurons: int = Field(default=512, ge=1)
+    """ReLU neurons of each MLP."""
+    heads: int = Field(default=4, ge=1)
+    """Attention heads of each layer; they share `width` equally."""
+    vocabulary: int = Field(default=4096, ge=257, le=65_536)
+    """Tokens at most, learned from training text: 256 bytes, the end of text, and merges."""
+    passes: int = Field(default=2, ge=1)
+    """Passes over the training split."""
+    batch: int = Field(default=16, ge=1)
+    """Contexts per step."""
+    lr: float = Field(default=1.5e-3, gt=0)
+
+    @model_validator(mode="after")
+    def _shared_out(self) -> SubjectTraining:
+        if self.width % self.heads:
+            raise ValueError(f"{self.heads} heads can't share width = {self.width}: choose a multiple of {self.heads}")
+        return self
+
+
+class Subject(Section):
+    """The language model under study."""
+
+    model: str = "builtin"
+    """`builtin` (the offline model), hub id, local folder, or GGUF file; `trained` when `train` says how."""
+    hooks: tuple[str, ...] = ("layers.5.mlp.neurons",)
+    """Short names (`layers.N.mlp.neurons`, `layers.N.mlp.out`, `layers.N.resid`) or `module.path:in` / `:out`."""
+    revision: str | None = None
+    """Commit or tag of a hub model."""
+    device: str = "auto"
+    """`auto`, `cpu`, `cuda`, `cuda:1`..."""
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    batch: int = Field(default=16, ge=1)
+    """Contexts per forward pass; fixed by the plan, so that a resumed run repeats the same sums."""
+    train: SubjectTraining | None = None
+    """Train the subject in this run, instead of loading one."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _named_trained(cls, raw: Any) -> Any:
+        return {"model": TRAINED, **raw} if isinstance(raw, dict) and raw.get("train") is not None else raw
+
+    @model_validator(mode="after")
+    def _one_of(self) -> Subject:
+        if (self.model == TRAINED) != (self.train is not None):
+            raise ValueError(
+                f"model = {self.model!r}: a subject with train = {{...}} is named '{TRAINED}', no other is"
+            )
+        return self
+
+
+class Corpus(Section):
+    """The text, and how it is split."""
+
+    source: str = "builtin"
+    """`builtin`, a .txt/.md, .jsonl or .parquet path (or a folder of them), or a hub data set id."""
+    tokens: int = Field(default=270_000, ge=1)
+    """Tokens in all four splits together; reading stops there."""
+    context: int = Field(default=64, ge=8)
+    """Tokens per context, the start token not counted."""
+    max_per_document: int = Field(default=2, ge=1)
+    """Contexts taken from one document at most."""
+    train: float = Field(default=0.42, ge=0, le=1)
+    """Share of the tokens that trains the SAE."""
+    evidence: float = Field(default=0.34, gt=0, le=1)
+    """Share shown to the explainer, also used for densities, thresholds and the ranking of candidates."""
+    calibration: float = Field(default=0.0, ge=0, le=1)
+    """Share that fits a simulator's scale (only metrics of absolute value need it)."""
+    held_out: float = Field(default=0.24, gt=0, le=1)
+    """Share that scores."""
+    near_duplicate: float = Field(default=0.7, gt=0, le=1)
+    """Estimated Jaccard similarity of word 5-grams above which a document is a copy and is dropped."""
+    text_field: str = "text"
+    """Column or key of JSONL, Parquet and hub documents that holds the text."""
+    source_field: str | None = None
+    """Column or key that names a document's source file; without it each document is its own source."""
+    config: str | None = None
+    """Configuration name of a hub data set."""
+    hub_split: str = "train"
+    """Split of a hub data set."""
+
+    @model_validator(mode="after")
+    def _whole(self) -> Corpus:
+        total = self.train + self.evidence + self.calibration + self.held_out
+        if abs(total - 1) > 1e-6:
+            raise ValueError(f"the four fractions sum to {total:g}, they must sum to 1")
+        return self
+
+
+@pydantic_dataclass(frozen=True, config=_STRICT)
+class SaeTraining(Recipe):
+    """How to train an SAE."""
+
+    passes: Annotated[int, Ge(1)] = 4
+    """Passes over the training split."""
+
+
+class Sae(Section):
+    """One sparse autoencoder: a checkpoint to load, or a recipe to train."""
+
+    name: str = "sae"
+    hook: str = "layers.5.mlp.neurons"
+    checkpoint: str | None = None
+    """Local folder or hub id in SAELens' layout."""
+    train: SaeTraining | None = None
+
+    @model_validator(mode="after")
+    def _one_of(self) -> Sae:
+        if (self.checkpoint is None) == (self.train is None):
+            raise ValueError("an SAE needs either checkpoint = ... or train = {...}, not both")
+        return self
+
+    @field_validator("name")
+    @classmethod
+    def _plain(cls, name: str) -> str:
+        if not re.fullmatch(r"[A-Za-z0-9_.-]+", name):
+            raise ValueError(f"SAE name '{name}' may hold letters, digits, '_', '.' and '-' only")
+        return name
+
+
+class Training(Section):
+    """How the SAEs of a study are trained, all of them."""
+
+    shards: bool = True
+    """Put the activations on disk first, so that several passes cost one run of the subject. Else the subject computes
+    them while training goes on, once per pass (and per hook), and a buffer in memory mixes them."""
+    buffer: int = Field(default=65_536, ge=2)
+    """Vectors in that buffer; each takes 4 bytes per dimension of the hook."""
+    minutes: float = Field(default=5.0, ge=0)
+    """Between two checkpoints, from which an interrupted training goes on."""
+    log: tuple[Literal["tensorboard", "wandb"], ...] = ()
+    """Where the figures of training go besides `training/NAME/metrics.csv`."""
+    log_every: int = Field(default=1, ge=1)
+    """Every so many steps, and the last."""
