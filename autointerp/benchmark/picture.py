@@ -26,15 +26,15 @@ def picture(results: Results) -> Figure:
     """One panel per sort of wrong explanation, a line per method: all kinds together, both halves.
 
     Methods that read no explanation have a panel of their own: how often a unit that means something scores above one
-    that means nothing.
+    that means nothing. Below its name stands the number of units of the frozen half.
     """
     methods = [scores.method for scores in results.scores]
     panels = [*WRONG, *([AGAINST_NOISE] if any(not scores.explained for scores in results.scores) else [])]
-    figure = Figure(figsize=(2.6 * len(panels) + 1.4, 1.9 + 0.34 * max(len(methods), 2)), layout="constrained")
+    figure = Figure(figsize=(2.6 * len(panels) + 1.4, 1.9 + 0.42 * max(len(methods), 2)), layout="constrained")
     axes = figure.subplots(1, len(panels), sharex=True, sharey=True, squeeze=False)[0]
     for axis, wrong in zip(axes, panels, strict=True):
         _panel(axis, results, methods, wrong)
-    axes[0].set_yticks(range(len(methods)), [one_line(method, _LONGEST) for method in methods])
+    axes[0].set_yticks(range(len(methods)), [_label(results, method, panels) for method in methods])
     axes[0].set_ylim(len(methods) - 0.5, -0.5)
     axes[0].set_xlim(-0.03, 1.03)
     figure.suptitle("How often the true explanation scores above ...", fontsize=12, fontweight="bold")
@@ -44,6 +44,12 @@ def picture(results: Results) -> Figure:
     ]
     figure.legend(handles=handles, loc="outside lower center", ncols=2, frameon=False)
     return figure
+
+
+def _label(results: Results, method: str, panels: Sequence[str]) -> str:
+    """The method, and on how many units of the frozen half it stands."""
+    counts = [row.n for wrong in panels if (row := results.row(method, ALL, wrong, TEST)) is not None]
+    return f"{one_line(method, _LONGEST)}\nn = {max(counts, default=0)}"
 
 
 def _panel(axis: Axes, results: Results, methods: Sequence[str], wrong: str) -> None:

@@ -143,7 +143,9 @@ def test_the_picture_shows_every_method_against_everything_wrong(folder: Path) -
         points = sorted(line.get_xdata()[0] for line in axis.lines if line.get_marker() == "o")
         rows = [r for r in results.rows if (r.kind, r.wrong) == (ALL, wrong) and r.half != BOTH and r.auroc is not None]
         assert points == pytest.approx(sorted(r.auroc for r in rows if r.auroc is not None))
-    assert [label.get_text() for label in figure.axes[0].get_yticklabels()][:2] == [SEES, GUESSES]
+    labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    sizes = {row.method: row.n for row in results.rows if (row.kind, row.half) == (ALL, TEST)}
+    assert labels[:2] == [f"{name}\nn = {sizes[name]}" for name in (SEES, GUESSES)]
 
 
 def test_files_are_the_same_again(folder: Path) -> None:
