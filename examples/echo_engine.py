@@ -18,7 +18,7 @@ from autointerp.errors import BadInput
 from autointerp.llm.blocks import BLOCK, BlockReader
 from autointerp.llm.decode import pick
 from autointerp.llm.encode import common_prefix
-from autointerp.llm.guided import Guide, Held
+from autointerp.llm.guided import Guide, Held, masked
 from autointerp.llm.logprobs import Scored, Spelling, written
 from autointerp.llm.prefix import Batch
 from autointerp.llm.request import TokenLogprob

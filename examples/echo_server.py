@@ -73,14 +73,16 @@ class Named(BaseModel):
 
 
 class Form(BaseModel):
-    """The form that an answer is to have: text, or what follows a JSON schema."""
+    """The form that an answer is to have: text, any JSON object, or what follows a JSON schema."""
 
-    type: Literal["text", "json_schema"]
+    type: Literal["text", "json_object", "json_schema"]
     json_schema: Named | None = None
 
     @property
     def schema_text(self) -> str:
         """The schema as text; '' for none."""
+        if self.type == "json_object":
+            return json.dumps({"type": "object"})
         return json.dumps(self.json_schema.json_schema) if self.json_schema is not None else ""
 
 

@@ -13,37 +13,87 @@ from transformers.cache_utils import Cache, DynamicCache, DynamicLayer, DynamicS
 from autointerp.errors import BadInput
 from autointerp.llm.encode import common_prefix
 
+MOST_BYTES = 3 << 30
+"""Bytes that the keys and values of a batch may take where every row holds its own copy of the prefix."""
+
 
 class SharedPrefixLayer(DynamicLayer):  # type: ignore[no-untyped-call]  # transformers leaves it untyped
-    """Keys and values of one layer: a prefix stored once for all rows, then what each row has of its own.
+    """Keys and values of one layer: what all rows begin with, then what each row has of its own.
 
-    `keys` and `values` (row, head, token, dimension) hold the rows' own part; the two parts are joined only while
-    the layer works, so memory grows by one prefix and not by one per row.
+    Where tokens will be appended and memory allows it, every row holds the whole in a buffer with room for them, so
+    that a token costs no copy of what came before. Else the prefix is stored once, `keys` and `values` (row, head,
+    token, dimension) hold the rows' own part, and the two are joined only while the layer works: memory grows by one
+    prefix and not by one per row.
     """
 
-    def __init__(self, prefix: DynamicLayer) -> None:
+    def __init__(self, prefix: DynamicLayer, room: int, most_bytes: float) -> None:
+        """`room`: tokens that will be appended to each row. `most_bytes`: that the buffers may take."""
         super().__init__()  # type: ignore[no-untyped-call]
         self._prefix = prefix if prefix.get_seq_length() else None
+        self._room, self._most_bytes = room, most_bytes
+        self._buffers: tuple[Tensor, Tensor] | None = None
+        self._filled = 0
 
     def update(
         self, key_states: Tensor, value_states: Tensor, *args: object, **kwargs: object
     ) -> tuple[Tensor, Tensor]:
-        """Append to the rows' own part; return prefix and own part of every row."""
+        """Append to the rows; return the whole of every row."""
+        if self._buffers is None and not self.get_own_length():
+            self._buffers = self._roomy(key_states, value_states)
+        if self._buffers is not None:
+            end = self._filled + key_states.shape[-2]
+            for buffer, states in zip(self._buffers, (key_states, value_states), strict=True):
+                buffer[:, :, self._filled : end] = states
+            self._filled = end
+            keys, values = self._buffers
+            return keys[:, :, :end], values[:, :, :end]
         keys, values = super().update(key_states, value_states)
         if self._prefix is None:
             return keys, values
-        shape = (len(keys), -1, -1, -1)
-        prefix_keys, prefix_values = self._prefix.keys, self._prefix.values
-        assert prefix_keys is not None
-        assert prefix_values is not None
-        return (
-            torch.cat([prefix_keys.expand(*shape), keys], dim=-2),
-            torch.cat([prefix_values.expand(*shape), values], dim=-2),
-        )
+        prefix_keys, prefix_values = self._of_prefix(len(keys))
+        return torch.cat([prefix_keys, keys], dim=-2), torch.cat([prefix_values, values], dim=-2)
+
+    def _of_prefix(self, rows: int) -> tuple[Tensor, Tensor]:
+        """The prefix as each row would hold it; nothing is copied."""
+        assert self._prefix is not None
+        keys, values = self._prefix.keys, self._prefix.values
+        assert keys is not None
+        assert values is not None
+        return keys.expand(rows, -1, -1, -1), values.expand(rows, -1, -1, -1)
+
+    def _roomy(self, key_states: Tensor, value_states: Tensor) -> tuple[Tensor, Tensor] | None:
+        """Buffers that hold the prefix and have room for these and all that will follow; None: there is no need, or
+        they would be too large."""
+        before = self._prefix.get_seq_length() if self._prefix else 0
+        tokens = before + key_states.shape[-2] + self._room
+        states = (key_states, value_states)
+        size = sum(s.element_size() * s.numel() // s.shape[-2] * tokens for s in states)
+        if not self._room or size > self._most_bytes:
+            return None
+        keys, values = (s.new_empty(*s.shape[:2], tokens, s.shape[-1]) for s in states)
+        if before:
+            prefix_keys, prefix_values = self._of_prefix(len(key_states))
+            keys[:, :, :before], values[:, :, :before] = prefix_keys, prefix_values
+        self._filled = before
+        return keys, values
+
+    def get_own_length(self) -> int:
+        """Tokens that the rows hold beside a prefix that is stored once."""
+        return super().get_seq_length()
 
     def get_seq_length(self) -> int:
-        """Tokens in prefix and own part."""
-        return super().get_seq_length() + (self._prefix.get_seq_length() if self._prefix else 0)
+        """Tokens of each row, the prefix included."""
+        if self._buffers is not None:
+            return self._filled
+        return self.get_own_length() + (self._prefix.get_seq_length() if self._prefix else 0)
+
+    def batch_select_indices(self, indices: Tensor) -> None:
+        """Go on with these rows alone."""
+        if self._buffers is None:
+            super().batch_select_indices(indices)
+        else:
+            keys, values = self._buffers
+            self._buffers = keys[indices], values[indices]
 
 
 def empty_cache(model: PreTrainedModel) -> Cache:
@@ -83,7 +133,11 @@ class Batch:
         if shared:
             self._forward(torch.tensor([prompts[0][:shared]]), prefix, torch.arange(shared)[None], None)
         self._cache = Cache(
-            layers=[SharedPrefixLayer(layer) for layer in prefix.layers if isinstance(layer, DynamicLayer)]
+            layers=[
+                SharedPrefixLayer(layer, room, MOST_BYTES / len(prefix.layers))
+                for layer in prefix.layers
+                if isinstance(layer, DynamicLayer)
+            ]
         )
         longest = max(len(p) for p in prompts)
         tokens = torch.zeros(len(prompts), longest - shared, dtype=torch.long)

@@ -99,6 +99,22 @@ def test_a_batch_answers_as_one_by_one_without_a_cache(family: str, texts: Seque
     assert len({len(getattr(a, "text", "")) for a in answers}) > 1
 
 
+@pytest.mark.parametrize("family", ["llama", "gpt2", "gemma2"])
+def test_rows_that_share_their_prefix_answer_as_rows_that_hold_it(family: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first is for batches whose own copies of the prefix would take too much memory."""
+    requests = [
+        completion(text, max_tokens=4 + 3 * i, temperature=(0.0, 1.0)[i % 2], seed=2, top_logprobs=3)
+        for i, text in enumerate(TEXTS)
+    ]
+    held = LocalModel(loaded(family), 8).generate(requests)
+    monkeypatch.setattr("autointerp.llm.prefix.MOST_BYTES", 0)
+    shared = LocalModel(loaded(family), 8).generate(requests)
+    assert [getattr(a, "text", a) for a in shared] == [getattr(a, "text", a) for a in held]
+    for one, other in zip(shared, held, strict=True):
+        if isinstance(one, Response) and isinstance(other, Response):
+            assert [t.logprob for t in one.logprobs] == pytest.approx([t.logprob for t in other.logprobs], abs=1e-5)
+
+
 def test_an_answer_does_not_depend_on_its_neighbours() -> None:
     model = LocalModel(loaded(), 8)
     requests = [completion(t, max_tokens=12, temperature=1.0, sample=i) for i, t in enumerate(TEXTS)]
