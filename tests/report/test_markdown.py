@@ -2,7 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autointerp.report.markdown import capital, escape, prose, table
+from autointerp.compare.words import capital
+from autointerp.report.markdown import escape, prose, table
 
 
 @pytest.mark.parametrize(

@@ -97,7 +97,7 @@ def test_a_local_model_is_counted_with_its_own_tokenizer_and_has_no_price(tmp_pa
     for llm in settings["llm"].values():
         llm["reasks"] = 0
     settings["units"] = {"features": 2, "neurons": 2, "directions": 0, "controls": [], "min_contexts": 4}
-    settings["explain"] = {"candidates": 4}
+    settings["explain"] = {"candidates": 6}
     study = parse_study({**settings, "simulate": {"method": "sparse-json"}, "compare": {"derangements": 1}})
     lines = estimate(study, tmp_path / "run")
     told = _by_stage(lines)

@@ -27,7 +27,7 @@ def _study(folder: Path, url: str) -> Study:
         **small_settings(folder),
         "sae": [{"hook": HOOK, "train": {"width": 32, "k": 1, "passes": 4, "batch": 128}}],
         "units": {"features": 2, "neurons": 1, "controls": [], "min_contexts": 4},
-        "evidence": {"top": 2, "quantiles": 0, "random": 2, "held_out_top": 1, "held_out_random": 1, "random_only": 1},
+        "evidence": {"top": 2, "quantiles": 0, "random": 2, "held_out_top": 1, "held_out_random": 1, "random_only": 4},
         "llm": {"explainer": llm, "simulator": llm},
         "explain": {"method": "highlight", "candidates": 2},
         "simulate": {"method": "digits-output"},

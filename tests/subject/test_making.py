@@ -29,7 +29,7 @@ from autointerp.run import making as wiring
 from autointerp.run.manifest import read_manifest
 from autointerp.run.stages import carry_out
 from autointerp.study_file import dump_study, load_study, parse_study
-from autointerp.study_inputs import Corpus, SubjectTraining
+from autointerp.study_inputs import Corpus, Subject, SubjectTraining
 from autointerp.subject.baselines import bigram_loss, unigram_loss
 from autointerp.subject.blank import START, blank_model
 from autointerp.subject.made import check_made, open_made
@@ -230,7 +230,7 @@ def test_the_saved_folder_opens_anywhere(finished: Making, tokenizer: Any, conte
 def test_the_hook_gives_the_neurons_after_relu(finished: Making, tokenizer: Any, contexts: Any, tmp_path: Path) -> None:
     """Against the whole of a one-layer transformer, written out."""
     folder = _saved(finished, tokenizer, tmp_path / "subject")
-    subject = open_made(study_inputs.Subject(train=RECIPE, hooks=(HOOK,), device="cpu"), folder)
+    subject = open_made(Subject(train=RECIPE, hooks=(HOOK,), device="cpu"), folder)
     found = subject.activations(contexts[:4])[HOOK]
     w = {name.removeprefix("transformer."): p.detach().double() for name, p in finished.model.named_parameters()}
 
@@ -359,7 +359,7 @@ def test_a_wrong_hook_or_device_is_said_before_anything_is_trained(tmp_path: Pat
     from autointerp.llm.open import Mode
     from autointerp.run.bench import Bench
 
-    assert check_made(study_inputs.Subject(train=RECIPE, hooks=(HOOK,), device="cpu"), RECIPE).type == "cpu"
+    assert check_made(Subject(train=RECIPE, hooks=(HOOK,), device="cpu"), RECIPE).type == "cpu"
     settings = _settings(tmp_path)
     settings["subject"]["hooks"] = ["layers.1.mlp.neurons"]
     settings["sae"] = []
@@ -368,7 +368,7 @@ def test_a_wrong_hook_or_device_is_said_before_anything_is_trained(tmp_path: Pat
         carry_out(bench, tmp_path / "out", "collect")
     assert not (tmp_path / "out").exists()
     with pytest.raises(BadInput, match="device 'abacus'"):
-        check_made(study_inputs.Subject(train=RECIPE, hooks=(HOOK,), device="abacus"), RECIPE)
+        check_made(Subject(train=RECIPE, hooks=(HOOK,), device="abacus"), RECIPE)
 
 
 @pytest.mark.parametrize(
