@@ -34,7 +34,7 @@ def test_explain_and_judge_go_through_batches(
         study = parse_study({
             **settings, "llm": {"explainer": settings["llm"]["explainer"], "simulator": local},
             "simulate": {"method": "lift", "bank": 8},
-            "units": {"features": 4, "neurons": 2, "directions": 0, "controls": [], "min_contexts": 4},
+            "units": {"features": 5, "neurons": 4, "directions": 0, "controls": [], "min_contexts": 4},
         })  # fmt: skip
         run = autointerp.run(study, tmp_path / "run", until="compare", batch=True)
         assert not server.problems

@@ -49,7 +49,7 @@ def open_batches(
     purse: Purse,
     *,
     limits: Limits | None = None,
-    sleep: Callable[[float], None] = time.sleep,
+    sleep: Callable[[float], None] | None = None,
 ) -> Iterator[BatchAsker]:
     """Open the batch interface of an endpoint; `path`: the file of the run's open batches, one process at a time.
 
@@ -62,7 +62,14 @@ def open_batches(
         store = BatchStore(path)
         try:
             yield BatchAsker(
-                api, ledger, store, purse, attempts=llm.attempts, reasks=llm.reasks, limits=limits, sleep=sleep
+                api,
+                ledger,
+                store,
+                purse,
+                attempts=llm.attempts,
+                reasks=llm.reasks,
+                limits=limits,
+                sleep=sleep or time.sleep,
             )
         finally:
             store.close()
