@@ -17,7 +17,6 @@ from autointerp.llm.client import Transient
 from autointerp.llm.openai_answers import read_answer
 from autointerp.llm.openai_provider import OpenAIProvider
 from autointerp.llm.request import Answer, Failure, Request, Response, TokenLogprob
-from autointerp.llm.schema import YES_NO, answer_object
 from autointerp.study import Llm
 from tests.llm.doubles import Reply, chat, completion, error, request, serve
 
@@ -119,62 +118,6 @@ def test_an_endpoint_that_refuses_everything_is_not_asked_for_ever_and_nothing_i
     assert once <= 9
     assert server.seen[0] == server.seen[once]
     assert not capsys.readouterr().err
-
-
-def test_an_answer_of_which_the_beginning_is_read_may_be_cut() -> None:
-    asked = replace(request("A digit?"), beginning=True)
-    with serve(behave=lambda body: chat("7, because", "length")) as server:
-        read, failed = ask(server.url, asked, replace(asked, beginning=False))
-    assert read == Response("7, because", 11, 3)
-    assert isinstance(failed, Failure)
-    assert "beginning" not in server.seen[0]
-
-
-SCHEMA = json.loads(answer_object({"a": YES_NO}))
-HELD = replace(request("Name it as JSON"), json_object=True, schema=answer_object({"a": YES_NO}))
-
-
-@pytest.mark.parametrize(
-    "says",
-    [
-        lambda: as_param("response_format"),
-        lambda: as_param("response_format.type"),
-        lambda: error(400, "'json_schema' is not supported by this model"),
-        lambda: error(400, "structured outputs are not supported"),
-    ],
-)
-@pytest.mark.parametrize(
-    ("taken", "format_"),
-    [
-        (3, {"type": "json_schema", "json_schema": {"name": "answer", "strict": True, "schema": SCHEMA}}),
-        (2, {"type": "json_object", "schema": SCHEMA}),
-        (1, {"type": "json_object"}),
-        (0, None),
-    ],
-)  # fmt: skip
-def test_a_schema_is_given_in_the_strictest_form_that_the_endpoint_takes(
-    capsys: pytest.CaptureFixture[str], says: Callable[[], Reply], taken: int, format_: Body | None
-) -> None:
-    """`taken`: it takes this form and those below it."""
-    forms: list[Any] = [None, {"type": "json_object"}, {"type": "json_object", "schema": SCHEMA}]
-
-    def behave(body: Body) -> Reply:
-        return chat("yes") if taken == 3 or body.get("response_format") in forms[: taken + 1] else says()
-
-    with serve(behave=behave) as server:
-        assert ask(server.url, HELD, HELD) == [Response("yes", 11, 3)] * 2
-    assert [body.get("response_format") for body in server.seen[-2:]] == [format_] * 2
-    assert len(server.seen) == 2 + 3 - taken
-    said = capsys.readouterr().err
-    assert ("takes no JSON schema" in said) == (taken == 1)
-    assert ("takes no 'response_format'" in said) == (taken == 0)
-
-
-def test_a_schema_with_members_that_may_be_missing_is_not_called_strict() -> None:
-    loose = replace(HELD, schema=answer_object({"a": YES_NO, "b": YES_NO}, all_of_them=False))
-    with serve(chat("yes")) as server:
-        ask(server.url, loose)
-    assert server.seen[0]["response_format"]["json_schema"]["strict"] is False
 
 
 def test_a_stop_text_that_the_endpoint_ignores_ends_the_answer_all_the_same() -> None:
