@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 import tempfile
 from dataclasses import asdict
 from pathlib import Path
 
-import platformdirs
+from common.arguments import benchmark_parser
 from methods.cost_table import shown
 from methods.counting import rows
 from methods.rival_costs import PUBLISHED, measured
@@ -52,12 +51,8 @@ def main() -> int:
 
 
 def _arguments() -> argparse.Namespace:
-    cache = Path(os.environ.get("AUTOINTERP_CACHE") or platformdirs.user_cache_dir("autointerp")) / "benchmarks"
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = benchmark_parser(__doc__, f"{_QUICK_UNITS} units")
     parser.add_argument("--units", type=int, help=f"planted units, of every kind in turn (default {_UNITS})")
-    parser.add_argument("--quick", action="store_true", help=f"{_QUICK_UNITS} units")
-    parser.add_argument("--cache", default=str(cache), help="environments of the rivals (default %(default)s)")
-    parser.add_argument("--json", metavar="FILE", help="write everything that was counted")
     arguments = parser.parse_args()
     arguments.units = arguments.units or (_QUICK_UNITS if arguments.quick else _UNITS)
     if arguments.units < 1:

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-import platformdirs
+from common.arguments import benchmark_parser
 from common.environments import Unavailable
 from common.machine import machine, sentence
 from throughput.contestants import BARE, EVERYBODY, OURS, Contestant
@@ -98,16 +97,12 @@ def _grown(runs: Mapping[Contestant, list[Run]], absent: dict[str, str], request
 
 
 def _arguments() -> argparse.Namespace:
-    cache = Path(os.environ.get("AUTOINTERP_CACHE") or platformdirs.user_cache_dir("autointerp")) / "benchmarks"
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = benchmark_parser(__doc__, f"{_QUICK_REQUESTS} requests, {_QUICK_ROUNDS} round")
     parser.add_argument("--requests", type=int, help="per run (default 5000)")
     parser.add_argument("--latency", type=float, default=0.2, help="seconds (default %(default)s)")
     parser.add_argument("--slots", type=int, default=64, help="requests that the endpoint admits at once (%(default)s)")
     parser.add_argument("--rounds", type=int, help="of every contestant (default 3)")
-    parser.add_argument("--quick", action="store_true", help=f"{_QUICK_REQUESTS} requests, {_QUICK_ROUNDS} round")
     parser.add_argument("--only", nargs="+", metavar="NAME", choices=[c.name for c in EVERYBODY], help="these alone")
-    parser.add_argument("--cache", default=str(cache), help="environments and ledgers (default %(default)s)")
-    parser.add_argument("--json", metavar="FILE", help="write everything that was measured")
     arguments = parser.parse_args()
     arguments.requests = arguments.requests or (_QUICK_REQUESTS if arguments.quick else 5000)
     arguments.rounds = arguments.rounds or (_QUICK_ROUNDS if arguments.quick else 3)

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import platformdirs
+from common.arguments import benchmark_parser
 from common.machine import cores, machine, sentence
 from saes.contestants import ARCHITECTURES, DICTIONARY_LEARNING, EVERYBODY, OURS, Contestant
 from saes.crew import Crew
@@ -75,17 +74,13 @@ def _plan(arguments: argparse.Namespace) -> Plan:
 
 
 def _arguments() -> argparse.Namespace:
-    cache = Path(os.environ.get("AUTOINTERP_CACHE") or platformdirs.user_cache_dir("autointerp")) / "benchmarks"
     names = [contestant.name for contestant in EVERYBODY]
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="one seed, one problem, ours and one rival")
+    parser = benchmark_parser(__doc__, "one seed, one problem, ours and one rival")
     parser.add_argument("--seeds", type=int, help="of vectors and weights (default 3)")
     parser.add_argument("--steps", type=int, help="of every training run (default 1200; 600 with --quick)")
     parser.add_argument("--batch", type=int, default=512, help="vectors per step (default %(default)s)")
     parser.add_argument("--architecture", nargs="+", choices=ARCHITECTURES, default=ARCHITECTURES, metavar="NAME")
     parser.add_argument("--only", nargs="+", metavar="NAME", choices=names, help="these contestants alone")
-    parser.add_argument("--cache", default=str(cache), help="environments (default %(default)s)")
-    parser.add_argument("--json", metavar="FILE", help="write everything that was measured")
     arguments = parser.parse_args()
     arguments.only = arguments.only or ([OURS.name, DICTIONARY_LEARNING.name] if arguments.quick else names)
     arguments.seeds = arguments.seeds or (1 if arguments.quick else 3)

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from dataclasses import asdict
 from pathlib import Path
 
-import platformdirs
+from common.arguments import benchmark_parser
 from common.machine import cores, machine, sentence
 from saes.contestants import EVERYBODY, OURS
 from saes.crew import Crew
@@ -75,10 +74,8 @@ def _setting(arguments: argparse.Namespace, width: int) -> Setting:
 
 
 def _arguments() -> argparse.Namespace:
-    cache = Path(os.environ.get("AUTOINTERP_CACHE") or platformdirs.user_cache_dir("autointerp")) / "benchmarks"
     names = [contestant.name for contestant in EVERYBODY]
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="smallest width, one round, few steps, defaults alone")
+    parser = benchmark_parser(__doc__, "smallest width, one round, few steps, defaults alone")
     parser.add_argument("--rounds", type=int, help="of every contestant (default 3; 2 from width 16,384 on)")
     parser.add_argument("--steps", type=int, help="measured per round (default 6; a third of it from width 16,384 on)")
     parser.add_argument("--width", type=int, nargs="+", help=f"latents (default {', '.join(map(str, _WIDTHS))})")
@@ -89,8 +86,6 @@ def _arguments() -> argparse.Namespace:
         "--threads", type=int, default=min(2, cores()), help="of every contestant (default %(default)s)"
     )
     parser.add_argument("--only", nargs="+", metavar="NAME", choices=names, default=names, help="these alone")
-    parser.add_argument("--cache", default=str(cache), help="environments (default %(default)s)")
-    parser.add_argument("--json", metavar="FILE", help="write everything that was measured")
     arguments = parser.parse_args()
     arguments.rounds = arguments.rounds or (1 if arguments.quick else 3)
     arguments.steps = arguments.steps or (2 if arguments.quick else 6)

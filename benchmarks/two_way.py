@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 import tempfile
 from dataclasses import asdict
 from pathlib import Path
 
-import platformdirs
+from common.arguments import benchmark_parser
 from common.environments import Unavailable
 from common.machine import machine, sentence
 from methods.checking import CHECKS, Checked
@@ -73,15 +72,11 @@ def measure(model: str, units: int, only: list[str], cache: Path) -> tuple[list[
 
 
 def _arguments() -> argparse.Namespace:
-    cache = Path(os.environ.get("AUTOINTERP_CACHE") or platformdirs.user_cache_dir("autointerp")) / "benchmarks"
     names = [check.__name__ for check in CHECKS]
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = benchmark_parser(__doc__, f"{_QUICK_UNITS} units")
     parser.add_argument("--units", type=int, help=f"planted units, of every kind in turn (default {_UNITS})")
-    parser.add_argument("--quick", action="store_true", help=f"{_QUICK_UNITS} units")
     parser.add_argument("--model", default="builtin", help="what the server serves (default %(default)s)")
     parser.add_argument("--only", nargs="+", metavar="NAME", choices=names, default=names, help="these alone")
-    parser.add_argument("--cache", default=str(cache), help="environments of the rivals (default %(default)s)")
-    parser.add_argument("--json", metavar="FILE", help="write everything that was measured")
     arguments = parser.parse_args()
     arguments.units = arguments.units or (_QUICK_UNITS if arguments.quick else _UNITS)
     if arguments.units < 2:
