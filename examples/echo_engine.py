@@ -75,9 +75,10 @@ class _Alone:
     def keep(self, rows: Sequence[int]) -> None:
         """Go on with these rows alone: there is but one."""
 
-    def append(self, tokens: Int[Tensor, " one"]) -> None:
-        """Append a token, and compute the logits after it. At most a block is read again."""
-        self._tokens += tokens.tolist()
+    def append(self, tokens: Sequence[Sequence[int]]) -> None:
+        """Append the one row's tokens, and compute the logits after them. At most a block is read again."""
+        (own,) = tokens
+        self._tokens += own
         self.logits = self._reader.logits_at(self._tokens, [len(self._tokens) - 1])
 
 
@@ -154,7 +155,7 @@ class Engine:
             if going and len(going) < len(alive):
                 batch.keep(going)
             if going:
-                batch.append(chosen[going])
+                batch.append([alive[place].tokens[-1:] for place in going])
             alive = [alive[place] for place in going]
         return rows
 

@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import argparse
 import json
-import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import accumulate
@@ -111,7 +111,8 @@ class Service:
 
     def __init__(self, loaded: LoadedModel) -> None:
         """Raises BadInput for a model that can't be served."""
-        self._engine, self._turn = Engine(loaded), threading.Lock()
+        # Not a lock: torch keeps threads for every thread that computes, and those would be in each other's way.
+        self._engine, self._worker = Engine(loaded), ThreadPoolExecutor(max_workers=1)
         self.identity = self._engine.identity
         """Names the weights."""
         self.served = Served()
@@ -124,22 +125,24 @@ class Service:
         prompts: list[list[int]] = [self._engine.tokenizer(text)["input_ids"] for text in texts]
         for prompt in prompts:
             self._engine.room(prompt, body.max_tokens)
-        with self._turn:
-            echoed = body.echo and body.logprobs is not None
-            before = [self._engine.read(text, body.logprobs or 0) if echoed else [] for text in texts]
-            rows = self._engine.write(prompts, body.wish(body.max_tokens, body.logprobs))
-            choices = [
-                {
-                    "index": index,
-                    "text": (texts[index // body.n] if body.echo else "") + row.text,
-                    "logprobs": None
-                    if body.logprobs is None
-                    else _lists([*before[index // body.n], *self._engine.spelled(row)]),
-                    "finish_reason": row.finish,
-                }
-                for index, row in enumerate(rows)
-            ]
-            return self._answer("text_completion", body, choices, prompts, rows)
+        return self._worker.submit(self._completed, body, texts, prompts).result()
+
+    def _completed(self, body: Completion, texts: Sequence[str], prompts: Sequence[list[int]]) -> dict[str, Any]:
+        echoed = body.echo and body.logprobs is not None
+        before = [self._engine.read(text, body.logprobs or 0) if echoed else [] for text in texts]
+        rows = self._engine.write(prompts, body.wish(body.max_tokens, body.logprobs))
+        choices = [
+            {
+                "index": index,
+                "text": (texts[index // body.n] if body.echo else "") + row.text,
+                "logprobs": None
+                if body.logprobs is None
+                else _lists([*before[index // body.n], *self._engine.spelled(row)]),
+                "finish_reason": row.finish,
+            }
+            for index, row in enumerate(rows)
+        ]
+        return self._answer("text_completion", body, choices, prompts, rows)
 
     def chat(self, given: object) -> dict[str, Any]:
         """Answer /v1/chat/completions. Raises as `complete` does."""
@@ -147,19 +150,21 @@ class Service:
         turns = tuple((message.role, message.content) for message in body.messages)
         prompt = encode(Request(turns, body.model, 1, body.temperature, 0), self._engine.tokenizer)
         room = self._engine.room(prompt, body.max_completion_tokens or body.max_tokens)
-        with self._turn:
-            wish = body.wish(room, body.top_logprobs if body.logprobs else None)
-            rows = self._engine.write([prompt], replace(wish, schema=body.response_format.schema_text))
-            choices = [
-                {
-                    "index": index,
-                    "message": {"role": "assistant", "content": row.text},
-                    "logprobs": {"content": list(map(_entry, self._engine.spelled(row)))} if body.logprobs else None,
-                    "finish_reason": row.finish,
-                }
-                for index, row in enumerate(rows)
-            ]
-            return self._answer("chat.completion", body, choices, [prompt], rows)
+        return self._worker.submit(self._chatted, body, prompt, room).result()
+
+    def _chatted(self, body: Chat, prompt: list[int], room: int) -> dict[str, Any]:
+        wish = body.wish(room, body.top_logprobs if body.logprobs else None)
+        rows = self._engine.write([prompt], replace(wish, schema=body.response_format.schema_text))
+        choices = [
+            {
+                "index": index,
+                "message": {"role": "assistant", "content": row.text},
+                "logprobs": {"content": list(map(_entry, self._engine.spelled(row)))} if body.logprobs else None,
+                "finish_reason": row.finish,
+            }
+            for index, row in enumerate(rows)
+        ]
+        return self._answer("chat.completion", body, choices, [prompt], rows)
 
     def _answer(
         self,
@@ -169,7 +174,7 @@ class Service:
         prompts: Sequence[Sequence[int]],
         rows: Sequence[Continuation],
     ) -> dict[str, Any]:
-        """The whole body, counted. Whoever calls has the turn."""
+        """The whole body, counted."""
         read, wrote = sum(len(prompt) for prompt in prompts), sum(row.count for row in rows)
         done = self.served
         self.served = Served(done.requests + 1, done.prompt_tokens + read, done.completion_tokens + wrote)

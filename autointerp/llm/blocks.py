@@ -1,29 +1,72 @@
-"""Logits inside long prompts, in blocks, keeping what the next prompt shares with the last one."""
+"""Logits inside long prompts and after many, in blocks, keeping what the next prompts share with the last ones."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from transformers import PreTrainedModel
 from transformers.cache_utils import Cache
 
+from autointerp.llm.attention import shared_heads
 from autointerp.llm.encode import common_prefix
-from autointerp.llm.prefix import empty_cache
+from autointerp.llm.prefix import empty_cache, window_may_end
 
 BLOCK = 128
 """Tokens per forward pass. A block is computed in the same way whether the ones before it were kept or not, so
 results don't depend, to the last bit, on which prompts came before."""
+_ROOT = -1
+_MASKED = ("sdpa", "eager")
+"""Kinds of attention that take a mask of our own."""
+
+
+@dataclass
+class _Tree:
+    """Prompts joined at what they begin with; each token stands behind the one that it follows."""
+
+    nodes: list[tuple[int, int]] = field(default_factory=list)
+    """A token's id, and the place in this list of the token before it (`_ROOT` for a prompt's first)."""
+    depths: list[int] = field(default_factory=list)
+    """Tokens before each."""
+    _places: dict[tuple[int, int], int] = field(default_factory=dict)
+
+    def add(self, prompt: Sequence[int]) -> int:
+        """Add a prompt; the place of its last token."""
+        place = _ROOT
+        for depth, token in enumerate(prompt):
+            node = token, place
+            if node not in self._places:
+                self._places[node] = len(self.nodes)
+                self.nodes.append(node)
+                self.depths.append(depth)
+            place = self._places[node]
+        return place
+
+    def is_chain(self, end: int) -> bool:
+        """Whether each of the first `end` tokens follows the one before it in the list."""
+        return self.depths[end - 1] == end - 1
+
+    def mask(self, begin: int, end: int, dtype: torch.dtype) -> Float[Tensor, "1 1 block all"]:
+        """What tokens `begin` to `end` see of the first `end`: 0 for themselves and those before them in a prompt."""
+        seen = np.zeros((end, end), dtype=bool)
+        for place, (_, before) in enumerate(self.nodes[:end]):
+            if before != _ROOT:
+                seen[place] = seen[before]
+            seen[place, place] = True
+        hidden = torch.from_numpy(~seen[begin:])
+        return torch.zeros(hidden.shape, dtype=dtype).masked_fill(hidden, torch.finfo(dtype).min)[None, None]
 
 
 class BlockReader:
-    """Reads one prompt at a time; whole blocks that it shares with the last one are not computed again."""
+    """Reads prompts; whole blocks that they share with the last ones at their beginning are not computed again."""
 
     def __init__(self, model: PreTrainedModel) -> None:
         self._model = model
-        self._read: list[int] = []
+        self._read: list[tuple[int, int]] = []
         self._cache: Cache = empty_cache(model)
 
     @torch.inference_mode()
@@ -36,14 +79,42 @@ class BlockReader:
             prompt
         ):  # fmt: skip
             raise ValueError(f"positions {list(positions)} don't ascend inside a prompt of {len(prompt)} tokens")
-        needed = list(prompt[: positions[-1] + 1])
-        start = self._rewind(min(common_prefix([self._read, needed]), positions[0]) // BLOCK * BLOCK)
+        tree = _Tree()
+        tree.add(prompt[: positions[-1] + 1])
+        return self._logits(tree, positions)
+
+    @torch.inference_mode()
+    def logits_after(self, prompts: Sequence[Sequence[int]]) -> Float[Tensor, "prompt vocabulary"]:
+        """Next-token logits after each prompt (token ids, at least one each).
+
+        What several share at their beginning runs once, and prompts of different lengths run in one pass without any
+        padding: each token sees those before it in its own prompt. Where a model's attention can't be told so, or a
+        sliding window may end inside a prompt, they are read one after the other. Raises ValueError for no prompts.
+        """
+        if not prompts or not all(prompts):
+            raise ValueError("no prompt, or an empty one")
+        if not self._sees_as_told(max(len(prompt) for prompt in prompts)):
+            return torch.cat([self.logits_at(prompt, [len(prompt) - 1]) for prompt in prompts])
+        tree = _Tree()
+        ends = [tree.add(prompt) for prompt in prompts]
+        distinct, rows = np.unique(ends, return_inverse=True)
+        logits = self._logits(tree, distinct.tolist())
+        return logits[torch.from_numpy(rows).to(logits.device)]
+
+    def _sees_as_told(self, tokens: int) -> bool:
+        """Whether a mask of ours decides what each of so many tokens sees."""
+        return self._model.config._attn_implementation in _MASKED and not window_may_end(self._model, tokens)
+
+    def _logits(self, tree: _Tree, wanted: Sequence[int]) -> Float[Tensor, "wanted vocabulary"]:
+        """Logits after the tokens at these places of a tree, which ascend."""
+        needed = tree.nodes[: wanted[-1] + 1]
+        start = self._rewind(min(common_prefix([self._read, needed]), wanted[0]) // BLOCK * BLOCK)
         rows = []
         for begin in range(start, len(needed), BLOCK):
-            block = needed[begin : begin + BLOCK]
-            wanted = [p - begin for p in positions if begin <= p < begin + len(block)]
-            logits = self._forward(block, begin, wanted or [len(block) - 1])
-            if wanted:
+            end = min(begin + BLOCK, len(needed))
+            own = [place - begin for place in wanted if begin <= place < end]
+            logits = self._forward(tree, begin, end, own or [end - begin - 1])
+            if own:
                 rows.append(logits)
         self._read = needed
         return torch.cat(rows)
@@ -57,14 +128,17 @@ class BlockReader:
             self._cache = empty_cache(self._model)
         return kept
 
-    def _forward(self, block: Sequence[int], begin: int, wanted: Sequence[int]) -> Float[Tensor, "kept vocabulary"]:
+    def _forward(self, tree: _Tree, begin: int, end: int, wanted: Sequence[int]) -> Float[Tensor, "kept vocabulary"]:
         device = self._model.device
-        output = self._model(
-            input_ids=torch.tensor([list(block)], device=device),
-            position_ids=torch.arange(begin, begin + len(block), device=device)[None],
-            past_key_values=self._cache,
-            use_cache=True,
-            logits_to_keep=torch.tensor(list(wanted), device=device),
-        )
+        told = None if tree.is_chain(end) else tree.mask(begin, end, self._model.dtype).to(device)
+        with shared_heads(device):
+            output = self._model(
+                input_ids=torch.tensor([[token for token, _ in tree.nodes[begin:end]]], device=device),
+                position_ids=torch.tensor([tree.depths[begin:end]], device=device),
+                attention_mask=told,
+                past_key_values=self._cache,
+                use_cache=True,
+                logits_to_keep=torch.tensor(list(wanted), device=device),
+            )
         logits: Tensor = output.logits
         return logits[0].float()

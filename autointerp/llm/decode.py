@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from math import ceil
 
 import numpy as np
 import torch
@@ -13,7 +14,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from autointerp.llm.guided import Guide, Held, masked
 from autointerp.llm.logprobs import Scored, Spelling, written
-from autointerp.llm.prefix import Batch
+from autointerp.llm.prefix import Batch, rows_that_fit
 from autointerp.llm.request import Answer, Failure, Request, Response
 
 
@@ -30,6 +31,8 @@ class _Row:
     tokens: list[int] = field(default_factory=list)
     scores: list[Scored] = field(default_factory=list)
     """One per token that was picked, the last one included, when the request asks for log-probabilities."""
+    unread: list[int] = field(default_factory=list)
+    """Tokens of the answer that the model has not read."""
     answer: Answer | None = None
 
 
@@ -44,11 +47,11 @@ def generate(
     """Answer each request by continuing its prompt (token ids).
 
     An answer ends at a special token, before a stop text, or when its JSON schema is fulfilled; one that reaches
-    `max_tokens` is a Failure, unless the request takes it all the same. Each request is sampled at its own temperature
-    with its own generator. Log-probabilities are those of temperature 1, whatever the request's own is, among the
-    tokens that the request's schema allows.
+    `max_tokens` is a Failure, unless the request takes it all the same. Tokens to which a schema leaves no choice are
+    read together with the one before them; prompts that take too much memory together are continued in several parts,
+    one after the other. Each request is sampled at its own temperature with its own generator. Log-probabilities are
+    those of temperature 1, whatever the request's own is, among the tokens that the request's schema allows.
     """
-    ends, spelling = guide.ends, Spelling(tokenizer)
     rows = [
         _Row(
             request,
@@ -58,21 +61,35 @@ def generate(
         )
         for request, prompt in zip(requests, prompts, strict=True)
     ]
-    batch, alive = Batch(model, prompts, max(r.max_tokens for r in requests)), list(rows)
+    room = max(request.max_tokens for request in requests)
+    parts = ceil(len(rows) / rows_that_fit(model, max(len(prompt) for prompt in prompts) + room))
+    for part in np.array_split(np.arange(len(rows)), parts):
+        batch = Batch(model, [prompts[place] for place in part], room)
+        _finish([rows[place] for place in part], batch, tokenizer, guide.ends)
+    return [row.answer for row in rows if row.answer is not None]
+
+
+def _finish(rows: Sequence[_Row], batch: Batch, tokenizer: PreTrainedTokenizerBase, ends: frozenset[int]) -> None:
+    """Continue the rows, which the batch has read, until all have an answer."""
+    spelling, alive = Spelling(tokenizer), list(rows)
     while True:
         temperatures = [row.request.temperature for row in alive]
         logits = masked([row.held for row in alive], batch.logits.cpu())
         tokens = pick(logits, temperatures, [row.rng.random() for row in alive])
         _score(alive, logits, tokens, spelling)
         for row, token in zip(alive, tokens.tolist(), strict=True):
+            row.unread = [token]
             _extend(row, token, ends, tokenizer, spelling)
+            while batch.takes_many and (forced := _forced(row)) is not None:
+                row.unread.append(forced)
+                _extend(row, forced, ends, tokenizer, spelling)
         kept = [place for place, row in enumerate(alive) if row.answer is None]
         if not kept:
-            return [row.answer for row in rows if row.answer is not None]
+            return
         if len(kept) < len(alive):
             alive = [alive[place] for place in kept]
             batch.keep(kept)
-        batch.append(tokens[kept])
+        batch.append([row.unread for row in alive])
 
 
 def pick(
@@ -101,6 +118,16 @@ def ending_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) ->
     return frozenset(ends)
 
 
+def _forced(row: _Row) -> int | None:
+    """The one token that a row's schema allows next: the model need not be asked. None where it is to be."""
+    if row.answer is not None or row.held is None or row.request.top_logprobs:
+        return None
+    token = row.held.only()
+    if token is not None:
+        row.rng.random()  # what is drawn later must not depend on what was forced
+    return token
+
+
 def _score(
     rows: Sequence[_Row], logits: Float[Tensor, "row vocabulary"], tokens: Int[Tensor, " row"], spelling: Spelling
 ) -> None:
@@ -123,10 +150,12 @@ def _extend(
     row.tokens.append(token)
     if row.held is not None:
         row.held.take(token)
-    text = _text(row.tokens, tokenizer)
-    stops = [place for stop in row.request.stop if (place := text.find(stop)) >= 0]
     fulfilled = row.held is not None and row.held.ended
     full = len(row.tokens) >= row.request.max_tokens
+    if not (row.request.stop or fulfilled or full):
+        return
+    text = _text(row.tokens, tokenizer)
+    stops = [place for stop in row.request.stop if (place := text.find(stop)) >= 0]
     if stops:
         row.answer = _response(row, text[: min(stops)], counts, spelling)
     elif fulfilled or (full and row.request.whole_when_cut):

@@ -57,7 +57,7 @@ def encode(request: Request, tokenizer: PreTrainedTokenizerBase) -> list[int]:
     return ids
 
 
-def common_prefix(prompts: Sequence[Sequence[int]]) -> int:
+def common_prefix(prompts: Sequence[Sequence[object]]) -> int:
     """How many leading tokens all prompts share."""
     first, length = prompts[0], min(len(prompt) for prompt in prompts)
     for prompt in prompts[1:]:

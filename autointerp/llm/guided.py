@@ -65,6 +65,15 @@ class Held:
         bits = np.frombuffer(self._matcher.compute_bitmask(), dtype=np.uint8)
         return np.unpackbits(bits, bitorder="little").astype(bool)
 
+    def only(self) -> int | None:
+        """The one token that may stand next; None where there are several."""
+        bits = np.frombuffer(self._matcher.compute_bitmask(), dtype=np.uint8)
+        (places,) = np.nonzero(bits)
+        byte = int(bits[places[0]])
+        if len(places) > 1 or byte.bit_count() > 1:
+            return None
+        return int(places[0]) * 8 + byte.bit_length() - 1
+
     def masked(self, logits: Float[Tensor, " vocabulary"]) -> Float[Tensor, " vocabulary"]:
         """The logits, with minus infinity for the tokens that may not stand next. A copy."""
         allowed = torch.zeros(len(logits), dtype=torch.bool)

@@ -105,6 +105,17 @@ class LocalModel:
         with torch.inference_mode():
             return torch.log_softmax(logits, dim=1)[:, torch.tensor(list(tokens), device=logits.device)]
 
+    def logprobs_after(self, prompts: Sequence[Sequence[int]], tokens: Sequence[int]) -> Float[Tensor, "prompt token"]:
+        """Log-probability (nats) of each of `tokens` as the one that follows each prompt (token ids).
+
+        What several prompts share at their beginning is computed once. Raises BadInput for a prompt that does not fit
+        into the model's context.
+        """
+        self._check(max(len(prompt) for prompt in prompts))
+        logits = self._reader().logits_after(prompts)
+        with torch.inference_mode():
+            return torch.log_softmax(logits, dim=1)[:, torch.tensor(list(tokens), device=logits.device)]
+
 
 class LocalAsker:
     """Asks a LocalModel, batch by batch.

@@ -11,26 +11,27 @@ from transformers import PreTrainedModel
 from transformers.cache_utils import Cache, DynamicCache, DynamicLayer, DynamicSlidingWindowLayer
 
 from autointerp.errors import BadInput
+from autointerp.llm.attention import shared_heads
 from autointerp.llm.encode import common_prefix
 
 MOST_BYTES = 3 << 30
-"""Bytes that the keys and values of a batch may take where every row holds its own copy of the prefix."""
+"""Bytes that the keys and values of a batch may take, every row with its own copy of the prefix."""
 
 
 class SharedPrefixLayer(DynamicLayer):  # type: ignore[no-untyped-call]  # transformers leaves it untyped
     """Keys and values of one layer: what all rows begin with, then what each row has of its own.
 
-    Where tokens will be appended and memory allows it, every row holds the whole in a buffer with room for them, so
-    that a token costs no copy of what came before. Else the prefix is stored once, `keys` and `values` (row, head,
-    token, dimension) hold the rows' own part, and the two are joined only while the layer works: memory grows by one
-    prefix and not by one per row.
+    Where tokens will be appended, every row holds the whole in a buffer with room for them, so that a token costs no
+    copy of what came before. Else the prefix is stored once, `keys` and `values` (row, head, token, dimension) hold
+    the rows' own part, and the two are joined only while the layer works: memory grows by one prefix and not by one
+    per row.
     """
 
-    def __init__(self, prefix: DynamicLayer, room: int, most_bytes: float) -> None:
-        """`room`: tokens that will be appended to each row. `most_bytes`: that the buffers may take."""
+    def __init__(self, prefix: DynamicLayer, room: int) -> None:
+        """`room`: tokens that will be appended to each row."""
         super().__init__()  # type: ignore[no-untyped-call]
         self._prefix = prefix if prefix.get_seq_length() else None
-        self._room, self._most_bytes = room, most_bytes
+        self._room = room
         self._buffers: tuple[Tensor, Tensor] | None = None
         self._filled = 0
 
@@ -38,10 +39,12 @@ class SharedPrefixLayer(DynamicLayer):  # type: ignore[no-untyped-call]  # trans
         self, key_states: Tensor, value_states: Tensor, *args: object, **kwargs: object
     ) -> tuple[Tensor, Tensor]:
         """Append to the rows; return the whole of every row."""
-        if self._buffers is None and not self.get_own_length():
+        if self._buffers is None and self._room:
             self._buffers = self._roomy(key_states, value_states)
         if self._buffers is not None:
             end = self._filled + key_states.shape[-2]
+            if end > self._buffers[0].shape[-2]:  # rows out of step: what pads them was not reckoned with
+                self._buffers = self._longer(end + self._room // 4)
             for buffer, states in zip(self._buffers, (key_states, value_states), strict=True):
                 buffer[:, :, self._filled : end] = states
             self._filled = end
@@ -61,20 +64,23 @@ class SharedPrefixLayer(DynamicLayer):  # type: ignore[no-untyped-call]  # trans
         assert values is not None
         return keys.expand(rows, -1, -1, -1), values.expand(rows, -1, -1, -1)
 
-    def _roomy(self, key_states: Tensor, value_states: Tensor) -> tuple[Tensor, Tensor] | None:
-        """Buffers that hold the prefix and have room for these and all that will follow; None: there is no need, or
-        they would be too large."""
+    def _roomy(self, key_states: Tensor, value_states: Tensor) -> tuple[Tensor, Tensor]:
+        """Buffers that hold the prefix and have room for these and all that will follow."""
         before = self._prefix.get_seq_length() if self._prefix else 0
         tokens = before + key_states.shape[-2] + self._room
-        states = (key_states, value_states)
-        size = sum(s.element_size() * s.numel() // s.shape[-2] * tokens for s in states)
-        if not self._room or size > self._most_bytes:
-            return None
-        keys, values = (s.new_empty(*s.shape[:2], tokens, s.shape[-1]) for s in states)
+        keys, values = (s.new_empty(*s.shape[:2], tokens, s.shape[-1]) for s in (key_states, value_states))
         if before:
             prefix_keys, prefix_values = self._of_prefix(len(key_states))
             keys[:, :, :before], values[:, :, :before] = prefix_keys, prefix_values
         self._filled = before
+        return keys, values
+
+    def _longer(self, tokens: int) -> tuple[Tensor, Tensor]:
+        """The buffers with room for so many tokens."""
+        assert self._buffers is not None
+        keys, values = (b.new_empty(*b.shape[:2], tokens, b.shape[-1]) for b in self._buffers)
+        for longer, held in zip((keys, values), self._buffers, strict=True):
+            longer[:, :, : self._filled] = held[:, :, : self._filled]
         return keys, values
 
     def get_own_length(self) -> int:
@@ -110,10 +116,19 @@ def empty_cache(model: PreTrainedModel) -> Cache:
     return Cache(layers=[DynamicLayer() for _ in layers])  # type: ignore[no-untyped-call]
 
 
-def _window_may_end(model: PreTrainedModel, tokens: int) -> bool:
+def window_may_end(model: PreTrainedModel, tokens: int) -> bool:
     """Whether a sliding-window layer looks back on fewer than `tokens` tokens."""
     layers = DynamicCache(config=model.config).layers
     return any(isinstance(layer, DynamicSlidingWindowLayer) and layer.sliding_window < tokens for layer in layers)
+
+
+def rows_that_fit(model: PreTrainedModel, tokens: int) -> int:
+    """How many rows of so many tokens a batch may have (at least one) that is continued: see `MOST_BYTES`."""
+    config = model.config.get_text_config()
+    heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
+    size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    row: int = 2 * config.num_hidden_layers * heads * size * model.dtype.itemsize * tokens
+    return max(1, MOST_BYTES // row)
 
 
 class Batch:
@@ -127,25 +142,18 @@ class Batch:
         """
         self._model = model
         shared = min(common_prefix(prompts), min(len(p) for p in prompts) - 1)
-        if _window_may_end(model, max(len(p) for p in prompts) + room):
+        self.takes_many = not window_may_end(model, max(len(p) for p in prompts) + room)
+        """Whether several tokens may be appended at a time: that pads the rows which have fewer."""
+        if not self.takes_many:
             shared = 0
         prefix = empty_cache(model)
         if shared:
             self._forward(torch.tensor([prompts[0][:shared]]), prefix, torch.arange(shared)[None], None)
         self._cache = Cache(
-            layers=[
-                SharedPrefixLayer(layer, room, MOST_BYTES / len(prefix.layers))
-                for layer in prefix.layers
-                if isinstance(layer, DynamicLayer)
-            ]
+            layers=[SharedPrefixLayer(layer, room) for layer in prefix.layers if isinstance(layer, DynamicLayer)]
         )
-        longest = max(len(p) for p in prompts)
-        tokens = torch.zeros(len(prompts), longest - shared, dtype=torch.long)
-        mask = torch.ones(len(prompts), longest, dtype=torch.long)
-        for row, prompt in enumerate(prompts):
-            padding = longest - len(prompt)
-            tokens[row, padding:] = torch.tensor(prompt[shared:])
-            mask[row, shared : shared + padding] = 0
+        tokens, own = _padded([prompt[shared:] for prompt in prompts])
+        mask = torch.cat([torch.ones(len(prompts), shared, dtype=torch.long), own], dim=1)
         self._mask = mask
         self._lengths = mask.sum(dim=1)
         positions = (mask.cumsum(dim=1) - 1).clamp_min(0)[:, shared:]
@@ -160,14 +168,15 @@ class Batch:
         mask: Int[Tensor, "row all"] | None,
     ) -> Float[Tensor, "row vocabulary"]:
         device = self._model.device
-        output = self._model(
-            input_ids=tokens.to(device),
-            past_key_values=cache,
-            position_ids=positions.to(device),
-            attention_mask=None if mask is None else mask.to(device),
-            use_cache=True,
-            logits_to_keep=1,
-        )
+        with shared_heads(device):
+            output = self._model(
+                input_ids=tokens.to(device),
+                past_key_values=cache,
+                position_ids=positions.to(device),
+                attention_mask=None if mask is None else mask.to(device),
+                use_cache=True,
+                logits_to_keep=1,
+            )
         logits: Tensor = output.logits
         return logits[:, -1].float()
 
@@ -180,8 +189,20 @@ class Batch:
             assert isinstance(layer, SharedPrefixLayer)
             layer.batch_select_indices(index.to(self._model.device))
 
-    def append(self, tokens: Int[Tensor, " prompt"]) -> None:
-        """Append one token to each row, and compute the logits after it."""
-        self._mask = torch.cat([self._mask, torch.ones(len(tokens), 1, dtype=torch.long)], dim=1)
-        self.logits = self._forward(tokens[:, None], self._cache, self._lengths[:, None], self._mask)
-        self._lengths = self._lengths + 1
+    def append(self, tokens: Sequence[Sequence[int]]) -> None:
+        """Append its tokens to each row, at least one (one alone, if not `takes_many`); compute the logits after."""
+        padded, own = _padded(tokens)
+        positions = (self._lengths[:, None] + own.cumsum(dim=1) - 1).clamp_min(0)
+        self._mask = torch.cat([self._mask, own], dim=1)
+        self.logits = self._forward(padded, self._cache, positions, self._mask)
+        self._lengths = self._lengths + own.sum(dim=1)
+
+
+def _padded(rows: Sequence[Sequence[int]]) -> tuple[Int[Tensor, "row token"], Int[Tensor, "row token"]]:
+    """Token ids padded on the left to one length, and 1 where a token is a row's own."""
+    longest = max(len(row) for row in rows)
+    tokens, own = (torch.zeros(len(rows), longest, dtype=torch.long) for _ in range(2))
+    for place, row in enumerate(rows):
+        tokens[place, longest - len(row) :] = torch.tensor(list(row))
+        own[place, longest - len(row) :] = 1
+    return tokens, own

@@ -43,6 +43,10 @@ class ReplayModel:
         """Raises BadInput: what is asked for is not in the ledger."""
         raise self._unrecorded()
 
+    def logprobs_after(self, prompts: Sequence[Sequence[int]], tokens: Sequence[int]) -> Float[Tensor, "prompt token"]:
+        """Raises BadInput: what is asked for is not in the ledger."""
+        raise self._unrecorded()
+
     def _unrecorded(self) -> BadInput:
         return BadInput(
             f"the ledger lacks log-probabilities of model {self.identity}",

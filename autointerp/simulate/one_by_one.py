@@ -8,10 +8,12 @@ process; through an endpoint, in `one_by_one_served`, the likeliest tokens of th
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import accumulate
+from typing import Any, Protocol, runtime_checkable
 
-import numpy as np
+from jaxtyping import Float
+from torch import Tensor
 
 from autointerp.llm.encode import encode
 from autointerp.llm.request import Request
@@ -22,10 +24,21 @@ from autointerp.simulate.asking import Row
 from autointerp.simulate.base import Numbers
 from autointerp.simulate.computed import Computed
 from autointerp.simulate.digit_tokens import DigitTokens
-from autointerp.simulate.digits import InPrompt
 
 NAME = "one-by-one"
 Messages = tuple[tuple[str, str], ...]
+
+
+@runtime_checkable
+class AfterPrompts(Protocol):
+    """What `one-by-one` needs of a language model: log-probabilities of what follows many prompts."""
+
+    tokenizer: Any
+    identity: str
+
+    def logprobs_after(self, prompts: Sequence[Sequence[int]], tokens: Sequence[int]) -> Float[Tensor, "prompt token"]:
+        """Log-probability of each of `tokens` as the one that follows each prompt (token ids)."""
+        ...
 
 
 class OneByOne(Computed):
@@ -34,28 +47,24 @@ class OneByOne(Computed):
     name = NAME
     scale = Scale.ZERO_TO_NINE
 
-    def __init__(self, model: InPrompt, prompt: Prompt, called: str, ledger: Numbers | None = None) -> None:
+    def __init__(self, model: AfterPrompts, prompt: Prompt, called: str, ledger: Numbers | None = None) -> None:
         """`called`: the study's name of the model. Raises BadInput when its tokenizer splits a digit."""
         super().__init__(model.identity, ledger)
         self._model, self._prompt, self._called = model, prompt, called
         self._digits = DigitTokens(model.tokenizer, NAME)
 
     def row(self, explanation: str, context: Context) -> Row | Unscored:
-        """The expected digit after each token's prompt. What a prompt shares with the last one runs once.
+        """The expected digit after each token's prompt. What the prompts share runs once.
 
         Raises BadInput for a chat where the model has no chat template.
         """
 
         def compute() -> Row | Unscored:
-            values: list[Row] = []
-            for messages in by_token(self._prompt, explanation, context):
-                ids = encode(Request(messages, self._called, 1, 0.0, 0), self._model.tokenizer)
-                logprobs = self._model.logprobs_at(ids, [len(ids) - 1], self._digits.tokens)
-                value = self._digits.expected(logprobs.float().cpu())
-                if isinstance(value, Unscored):
-                    return value
-                values.append(value)
-            return np.concatenate(values)
+            prompts = [
+                encode(Request(messages, self._called, 1, 0.0, 0), self._model.tokenizer)
+                for messages in by_token(self._prompt, explanation, context)
+            ]
+            return self._digits.expected(self._model.logprobs_after(prompts, self._digits.tokens).float().cpu())
 
         return self.kept([self._prompt.identity, explanation, list(context.pieces), self._digits.tokens], compute)
 

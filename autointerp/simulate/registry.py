@@ -45,7 +45,8 @@ class Parts:
     """What a simulator may be built from."""
 
     model: Any
-    """The model in this process: its `tokenizer`, `next_token_logprobs` and `logprobs_at`; None for an endpoint."""
+    """The model in this process, with `tokenizer`, `next_token_logprobs`, `logprobs_at` and `logprobs_after`; None for
+    an endpoint."""
     asker: Asker | None
     """Asks the language model; None where nothing is asked in words (a simulator that needs `model`)."""
     llm: Llm

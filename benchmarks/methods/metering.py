@@ -107,6 +107,12 @@ class _Model:
         self._meter.add(prompt, 0)
         return torch.full((len(positions), len(tokens)), self._logprob)
 
+    def logprobs_after(self, prompts: Sequence[Sequence[int]], tokens: Sequence[int]) -> Float[Tensor, "prompt token"]:
+        """Note every prompt."""
+        for prompt in prompts:
+            self._meter.add(prompt, 0)
+        return torch.full((len(prompts), len(tokens)), self._logprob)
+
 
 class MeteredDesk(Desk):
     """A bench at which every model is the meter's."""

@@ -14,6 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from autointerp.llm.request import Answer, Request, Response
+from autointerp.models import LoadedModel
 from autointerp.progress import Bar
 
 
@@ -35,6 +36,19 @@ def request(text: str = "Say yes", **more: Any) -> Request:
 def completion(text: str, **more: Any) -> Request:
     settings: dict[str, Any] = {"model": "m", "max_tokens": 8, "temperature": 0.0, "seed": 0}
     return Request(messages=(("", text),), **{**settings, **more})
+
+
+@contextmanager
+def forward_passes(loaded: LoadedModel) -> Iterator[list[tuple[int, ...]]]:
+    """The shapes of what the model reads until the block ends: rows and tokens."""
+    seen: list[tuple[int, ...]] = []
+    handle = loaded.model.register_forward_pre_hook(
+        lambda module, args, kwargs: seen.append(tuple(kwargs["input_ids"].shape)), with_kwargs=True
+    )
+    try:
+        yield seen
+    finally:
+        handle.remove()
 
 
 @dataclass

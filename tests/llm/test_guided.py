@@ -25,15 +25,15 @@ from autointerp.models import LoadedModel
 from autointerp.simulate.anthropic_batch import read_lines
 from autointerp.simulate.sparse_json import read_sparse
 from autointerp.simulate.written import VALUE
-from tests.llm.doubles import completion
+from tests.llm.doubles import completion, forward_passes
 from tests.tiny import tiny_model, tiny_tokenizer
 
 TWO = answer_object({"a": listed(YES_NO, 2)})
 
 
 @cache
-def loaded() -> LoadedModel:
-    return LoadedModel(tiny_model("llama"), tiny_tokenizer(), "tiny", torch.device("cpu"))
+def loaded(family: str = "llama") -> LoadedModel:
+    return LoadedModel(tiny_model(family), tiny_tokenizer(), "tiny", torch.device("cpu"))
 
 
 def guide() -> Guide:
@@ -59,6 +59,7 @@ def test_the_masks_are_those_of_trying_every_token() -> None:
                 if token not in special and piece and any(text.startswith(written + piece) for text in texts)
             }  # fmt: skip
             assert set(np.flatnonzero(held.allowed()).tolist()) == slow
+            assert held.only() == (next(iter(slow)) if len(slow) == 1 else None)
             token = int(rng.choice(sorted(slow)))
             held.take(token)
             written += pieces()[token]
@@ -97,6 +98,35 @@ def test_a_model_that_knows_nothing_is_read_all_the_same(name: str, seed: int, t
     assert isinstance(answer, Response)
     value = read(answer)
     assert isinstance(value, tuple | np.ndarray), value
+
+
+@pytest.mark.parametrize("family", ["llama", "gpt2", "opt", "phi"])
+def test_tokens_without_a_choice_change_no_answer(family: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The slow twin reads every token by itself."""
+    requests = [
+        completion(f"The sea {name}", max_tokens=400, temperature=heat, seed=5, sample=place, schema=schema)
+        for place, heat in enumerate((0.0, 1.0, 3.0))
+        for name, (schema, _) in READERS.items()
+    ]
+    requests += [completion("A river runs", max_tokens=60, temperature=1.0), replace(requests[2], max_tokens=9)]
+    model = LocalModel(loaded(family), len(requests))
+    with forward_passes(loaded(family)) as passes:
+        together = model.generate(requests)
+    monkeypatch.setattr("autointerp.llm.decode._forced", lambda row: None)
+    with forward_passes(loaded(family)) as slow_passes:
+        slow = model.generate(requests)
+    assert together == slow
+    assert max(tokens for _, tokens in passes[2:]) > 3
+    assert len(passes) < len(slow_passes)
+    assert {type(answer) for answer in together} == {Response, Failure}
+
+
+def test_past_a_sliding_window_every_token_is_read_by_itself() -> None:
+    schema, _ = READERS["lines"]
+    asked = completion("The sea", max_tokens=400, schema=schema)
+    with forward_passes(loaded("gemma2")) as passes:
+        LocalModel(loaded("gemma2"), 1).generate([asked])
+    assert {tokens for _, tokens in passes[1:]} == {1}
 
 
 def test_probabilities_are_those_among_what_is_allowed() -> None:

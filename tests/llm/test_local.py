@@ -13,7 +13,7 @@ from torch import Tensor
 from transformers import MambaConfig, MambaForCausalLM
 
 from autointerp.errors import BadInput
-from autointerp.llm.blocks import BLOCK
+from autointerp.llm.blocks import BLOCK, BlockReader
 from autointerp.llm.decode import pick
 from autointerp.llm.encode import common_prefix, defuse, encode
 from autointerp.llm.ledger import open_ledger
@@ -22,7 +22,7 @@ from autointerp.llm.prefix import empty_cache
 from autointerp.llm.reading import ask_all
 from autointerp.llm.request import Answer, Failure, Request, Response
 from autointerp.models import LoadedModel
-from tests.llm.doubles import Counter, completion, request
+from tests.llm.doubles import Counter, completion, forward_passes, request
 from tests.tiny import END, POSITIONS, tiny_model, tiny_tokenizer
 
 FAMILIES = ("llama", "gpt2", "gpt_neox", "opt", "qwen3", "gemma2", "gemma3", "phi")
@@ -51,6 +51,11 @@ def loaded(family: str = "llama") -> LoadedModel:
 def ids_of(text: str) -> list[int]:
     ids: list[int] = tiny_tokenizer()(text)["input_ids"]
     return ids
+
+
+def random_ids(count: int, seed: int) -> list[int]:
+    """Ordinary tokens."""
+    return np.random.default_rng(seed).integers(2, 256, size=count).tolist()
 
 
 def slow_logits(ids: Sequence[int], family: str = "llama") -> Float[Tensor, "token vocabulary"]:
@@ -100,17 +105,24 @@ def test_a_batch_answers_as_one_by_one_without_a_cache(family: str, texts: Seque
 
 
 @pytest.mark.parametrize("family", ["llama", "gpt2", "gemma2"])
-def test_rows_that_share_their_prefix_answer_as_rows_that_hold_it(family: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The first is for batches whose own copies of the prefix would take too much memory."""
+def test_prompts_that_take_too_much_memory_together_are_answered_in_parts(
+    family: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     requests = [
         completion(text, max_tokens=4 + 3 * i, temperature=(0.0, 1.0)[i % 2], seed=2, top_logprobs=3)
         for i, text in enumerate(TEXTS)
     ]
-    held = LocalModel(loaded(family), 8).generate(requests)
-    monkeypatch.setattr("autointerp.llm.prefix.MOST_BYTES", 0)
-    shared = LocalModel(loaded(family), 8).generate(requests)
-    assert [getattr(a, "text", a) for a in shared] == [getattr(a, "text", a) for a in held]
-    for one, other in zip(shared, held, strict=True):
+    whole = LocalModel(loaded(family), 8).generate(requests)
+    tokens = max(len(ids_of(text)) for text in TEXTS) + max(r.max_tokens for r in requests)
+    cache = empty_cache(loaded(family).model)
+    loaded(family).model(torch.tensor([ids_of(TEXTS[0])]), past_key_values=cache)
+    held = sum(t.nbytes for layer in cache.layers for t in (layer.keys, layer.values)) // len(ids_of(TEXTS[0]))
+    monkeypatch.setattr("autointerp.llm.prefix.MOST_BYTES", 2 * tokens * held)
+    with forward_passes(loaded(family)) as passes:
+        parts = LocalModel(loaded(family), 8).generate(requests)
+    assert max(rows for rows, _ in passes) == 2
+    assert [getattr(a, "text", a) for a in parts] == [getattr(a, "text", a) for a in whole]
+    for one, other in zip(parts, whole, strict=True):
         if isinstance(one, Response) and isinstance(other, Response):
             assert [t.logprob for t in one.logprobs] == pytest.approx([t.logprob for t in other.logprobs], abs=1e-5)
 
@@ -175,22 +187,62 @@ def test_logprobs_inside_prompts_as_in_one_pass(family: str) -> None:
 
 
 def test_logprobs_inside_prompts_don_t_depend_on_what_came_before_to_the_last_bit() -> None:
-    rng = np.random.default_rng(1)
-    shared = rng.integers(2, 256, size=BLOCK + 30).tolist()
-    prompts = [[*shared, *rng.integers(2, 256, size=20 + i).tolist()] for i in range(4)]
+    shared = random_ids(BLOCK + 30, 1)
+    prompts = [[*shared, *random_ids(20 + i, i + 2)] for i in range(4)]
     used = LocalModel(loaded(), 4)
-    calls: list[int] = []
-    handle = loaded().model.register_forward_pre_hook(
-        lambda module, args, kwargs: calls.append(kwargs["input_ids"].shape[1]), with_kwargs=True
-    )
-    try:
+    with forward_passes(loaded()) as calls:
         warm = [used.logprobs_at(p, [len(p) - 9, len(p) - 1], [5, 6]) for p in prompts]
-        assert calls == [BLOCK, 50, 51, 52, 53]
-    finally:
-        handle.remove()
+    assert calls == [(1, BLOCK), (1, 50), (1, 51), (1, 52), (1, 53)]
     for prompt, row in zip(prompts, warm, strict=True):
         fresh = LocalModel(loaded(), 4).logprobs_at(prompt, [len(prompt) - 9, len(prompt) - 1], [5, 6])
         assert torch.equal(fresh, row)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_logprobs_after_many_prompts_as_one_by_one(family: str) -> None:
+    prompts = _branching(random_ids(BLOCK + 20, 2), 24)
+    prompts = [*prompts, prompts[0][:-3], prompts[5], random_ids(9, 3)]
+    model = LocalModel(loaded(family), 4)
+    for some in (prompts, prompts[::-1], prompts[:1]):
+        slow = torch.stack([torch.log_softmax(slow_logits(p, family)[-1], 0)[[7, 3, 200]] for p in some])
+        torch.testing.assert_close(model.logprobs_after(some, [7, 3, 200]), slow, atol=1e-4, rtol=0)
+
+
+def test_what_prompts_share_runs_once_and_they_run_together() -> None:
+    shared = random_ids(BLOCK + 20, 2)
+    prompts = _branching(shared, 24)
+    fresh = LocalModel(loaded(), 4).logprobs_after(prompts, [5, 6])
+    used = LocalModel(loaded(), 4)
+    with forward_passes(loaded()) as calls:
+        used.logprobs_after([[*prompt[: BLOCK + 5], 9, 8] for prompt in prompts], [5, 6])
+        assert calls == [(1, BLOCK), (1, 7)]
+        assert torch.equal(used.logprobs_after(prompts, [5, 6]), fresh)
+        nodes = len({tuple(prompt[:end]) for prompt in prompts for end in range(1, len(prompt) + 1)})
+        assert sum(tokens for _, tokens in calls[2:]) == nodes - BLOCK
+        assert nodes < len(shared) + 24 * 6 + 1 < 0.1 * sum(len(prompt) for prompt in prompts)
+
+
+@pytest.mark.parametrize("family", ["gemma2", "gemma3"])
+def test_prompts_past_a_sliding_window_are_read_one_after_the_other(family: str) -> None:
+    window = loaded(family).model.config.sliding_window
+    prompts = _branching(random_ids(window, 4), 3)
+    with forward_passes(loaded(family)) as calls:
+        LocalModel(loaded(family), 4).logprobs_after([p[-9:] for p in prompts], [5])
+        assert len(calls) == 1
+        LocalModel(loaded(family), 4).logprobs_after(prompts, [5])
+        assert calls[1:] == [(1, len(prompt)) for prompt in prompts]
+
+
+def test_after_no_prompt_or_an_empty_one_nothing_follows() -> None:
+    for prompts in ([], [[3], []]):
+        with pytest.raises(ValueError, match="no prompt, or an empty one"):
+            BlockReader(loaded().model).logits_after(prompts)
+
+
+def _branching(shared: Sequence[int], count: int) -> list[list[int]]:
+    """Prompts like those of `one-by-one`: one more token of a text each, and the same question behind it."""
+    text = random_ids(count, 5)
+    return [[*shared, *text[: end + 1], 4, 6, 8, 10, 12] for end in range(count)]
 
 
 @pytest.mark.parametrize("positions", [[], [3, 2], [2, 2], [-1], [10]])
@@ -200,14 +252,8 @@ def test_positions_that_are_none(positions: list[int]) -> None:
 
 
 def test_the_shared_prefix_runs_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: list[tuple[int, ...]] = []
-    handle = loaded().model.register_forward_pre_hook(
-        lambda module, args, kwargs: seen.append(tuple(kwargs["input_ids"].shape)), with_kwargs=True
-    )
-    try:
+    with forward_passes(loaded()) as seen:
         list(LocalModel(loaded(), 8).next_token_logprobs(TEXTS))
-    finally:
-        handle.remove()
     shared = common_prefix([ids_of(t) for t in TEXTS])
     assert seen[0] == (1, min(shared, len(ids_of(SHARED)) - 1))
     assert seen[1] == (5, max(len(ids_of(t)) for t in TEXTS) - seen[0][1])

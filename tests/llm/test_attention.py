@@ -1,0 +1,52 @@
+"""Keys and values that heads share are not copied on a CPU."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+import torch
+
+from autointerp.llm.attention import shared_heads
+from autointerp.llm.local import LocalModel
+from autointerp.models import LoadedModel
+from tests.llm.doubles import completion
+from tests.tiny import tiny_model, tiny_tokenizer
+
+NAME = "TRANSFORMERS_SDPA_FORCE_GQA"
+
+
+@pytest.mark.parametrize("family", ["llama", "qwen3", "mistral"])
+def test_nothing_is_copied_and_nothing_changes(family: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    copied: list[int] = []
+
+    def counting(states: torch.Tensor, heads: int) -> torch.Tensor:
+        copied.append(heads)
+        return states.repeat_interleave(heads, dim=1)
+
+    monkeypatch.setattr("transformers.integrations.sdpa_attention.repeat_kv", counting)
+    loaded = LoadedModel(tiny_model(family), tiny_tokenizer(), "tiny", torch.device("cpu"))
+    asked = [completion(text, max_tokens=9, top_logprobs=4) for text in ("The sea gives rain", "A", "One, two, three")]
+    ours = LocalModel(loaded, 3)
+    after = [[5, 6, 7], [5, 6, 8, 9], [5, 11]]
+    answers, logprobs = ours.generate(asked), ours.logprobs_after(after, [3, 4])
+    assert not copied
+    monkeypatch.setenv(NAME, "0")
+    plain = LocalModel(loaded, 3)
+    assert [str(answer)[:40] for answer in plain.generate(asked)] == [str(answer)[:40] for answer in answers]
+    torch.testing.assert_close(plain.logprobs_after(after, [3, 4]), logprobs, atol=1e-5, rtol=0)
+    assert copied
+
+
+def test_it_is_asked_for_on_a_cpu_alone_and_not_beyond_the_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(NAME, raising=False)
+    with shared_heads(torch.device("cuda")):
+        assert NAME not in os.environ
+    with pytest.raises(KeyError), shared_heads(torch.device("cpu")):
+        assert os.environ[NAME] == "1"
+        raise KeyError
+    assert NAME not in os.environ
+    monkeypatch.setenv(NAME, "0")
+    with shared_heads(torch.device("cpu")):
+        assert os.environ[NAME] == "0"
+    assert os.environ[NAME] == "0"
