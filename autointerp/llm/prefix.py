@@ -141,11 +141,11 @@ class Batch:
         the padding stands before the whole prompt, out of every window's way.
         """
         self._model = model
-        shared = min(common_prefix(prompts), min(len(p) for p in prompts) - 1)
-        self.takes_many = not window_may_end(model, max(len(p) for p in prompts) + room)
-        """Whether several tokens may be appended at a time: that pads the rows which have fewer."""
-        if not self.takes_many:
+        shared, longest = min(common_prefix(prompts), min(len(p) for p in prompts) - 1), max(len(p) for p in prompts)
+        if window_may_end(model, longest + room):
             shared = 0
+        self.takes_many = not window_may_end(model, longest + len(prompts) * room)
+        """Whether several tokens may be appended at a time: that pads the rows which have fewer."""
         prefix = empty_cache(model)
         if shared:
             self._forward(torch.tensor([prompts[0][:shared]]), prefix, torch.arange(shared)[None], None)
