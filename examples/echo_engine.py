@@ -20,7 +20,7 @@ from autointerp.llm.decode import pick
 from autointerp.llm.encode import common_prefix
 from autointerp.llm.guided import Guide, Held, masked
 from autointerp.llm.logprobs import Scored, Spelling, written
-from autointerp.llm.prefix import Batch
+from autointerp.llm.prefix import Batch, rows_that_fit
 from autointerp.llm.request import TokenLogprob
 from autointerp.models import LoadedModel
 
@@ -140,9 +140,17 @@ class Engine:
         """Continue all prompts (token ids) together: the draws of the first one, then those of the next."""
         seeds = np.random.SeedSequence(wish.seed).spawn(len(prompts) * wish.draws)
         rows = [Continuation(np.random.default_rng(seed), self._held(wish.schema)) for seed in seeds]
-        if not wish.tokens:
-            return rows
-        batch, alive = self._begun([p for p in prompts for _ in range(wish.draws)], wish.tokens), list(rows)
+        drawn = [prompt for prompt in prompts for _ in range(wish.draws)]
+        if wish.tokens:
+            together = rows_that_fit(self._model, max(len(prompt) for prompt in drawn) + wish.tokens)
+            for start in range(0, len(rows), together):
+                part = slice(start, start + together)
+                self._finish(rows[part], self._begun(drawn[part], wish.tokens), wish)
+        return rows
+
+    def _finish(self, rows: Sequence[Continuation], batch: Batch | _Alone, wish: Wish) -> None:
+        """Continue the rows, which the batch has read, until all have ended."""
+        alive = list(rows)
         while alive:
             logits = masked([row.held for row in alive], batch.logits.cpu())
             chosen = pick(logits, [wish.temperature] * len(alive), [row.rng.random() for row in alive])
@@ -157,7 +165,6 @@ class Engine:
             if going:
                 batch.append([alive[place].tokens[-1:] for place in going])
             alive = [alive[place] for place in going]
-        return rows
 
     def _held(self, schema: str) -> Held | None:
         return self._guide.held(schema) if schema else None

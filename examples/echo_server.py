@@ -118,6 +118,10 @@ class Service:
         self.served = Served()
         """So far."""
 
+    def close(self) -> None:
+        """Answer none of the requests that still wait."""
+        self._worker.shutdown(wait=False, cancel_futures=True)
+
     def complete(self, given: object) -> dict[str, Any]:
         """Answer /v1/completions. Raises ValidationError or BadInput for a body that can't be answered."""
         body = Completion.model_validate(given)
@@ -204,6 +208,18 @@ def _entry(token: TokenLogprob) -> dict[str, Any]:
     return {**one(token.text, token.logprob), "top_logprobs": [one(*alternative) for alternative in token.top]}
 
 
+class _Server(ThreadingHTTPServer):
+    """Ends its service when it is closed."""
+
+    def __init__(self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler], service: Service) -> None:
+        super().__init__(address, handler)
+        self._service = service
+
+    def server_close(self) -> None:
+        self._service.close()
+        super().server_close()
+
+
 def open_server(loaded: LoadedModel, host: str, port: int) -> ThreadingHTTPServer:
     """A server at an address (port 0: any free one); it answers once `serve_forever` is called."""
     service = Service(loaded)
@@ -255,7 +271,7 @@ def open_server(loaded: LoadedModel, host: str, port: int) -> ThreadingHTTPServe
             self.end_headers()
             self.wfile.write(data)
 
-    return ThreadingHTTPServer((host, port), Handler)
+    return _Server((host, port), Handler, service)
 
 
 def main() -> None:

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 from transformers import PreTrainedModel
 from transformers.cache_utils import Cache
 
 from autointerp.llm.attention import shared_heads
 from autointerp.llm.encode import common_prefix
-from autointerp.llm.prefix import empty_cache, window_may_end
+from autointerp.llm.prefix import empty_cache, takes_positions, window_may_end
 
 BLOCK = 128
 """Tokens per forward pass. A block is computed in the same way whether the ones before it were kept or not, so
 results don't depend, to the last bit, on which prompts came before."""
+MOST_IN_TREE = 4096
+"""Tokens of prompts that are read together, about: each is weighed against all that were read before it."""
 _ROOT = -1
 _MASKED = ("sdpa", "eager")
 """Kinds of attention that take a mask of our own."""
@@ -33,6 +36,10 @@ class _Tree:
     depths: list[int] = field(default_factory=list)
     """Tokens before each."""
     _places: dict[tuple[int, int], int] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        """Tokens."""
+        return len(self.nodes)
 
     def add(self, prompt: Sequence[int]) -> int:
         """Add a prompt; the place of its last token."""
@@ -50,14 +57,18 @@ class _Tree:
         """Whether each of the first `end` tokens follows the one before it in the list."""
         return self.depths[end - 1] == end - 1
 
-    def mask(self, begin: int, end: int, dtype: torch.dtype) -> Float[Tensor, "1 1 block all"]:
-        """What tokens `begin` to `end` see of the first `end`: 0 for themselves and those before them in a prompt."""
-        seen = np.zeros((end, end), dtype=bool)
-        for place, (_, before) in enumerate(self.nodes[:end]):
+    @cached_property
+    def _seen(self) -> Bool[np.ndarray, "token token"]:
+        """Row by row: itself, and those before it in a prompt."""
+        seen = np.eye(len(self), dtype=bool)
+        for place, (_, before) in enumerate(self.nodes):
             if before != _ROOT:
-                seen[place] = seen[before]
-            seen[place, place] = True
-        hidden = torch.from_numpy(~seen[begin:])
+                seen[place] |= seen[before]
+        return seen
+
+    def mask(self, begin: int, end: int, dtype: torch.dtype) -> Float[Tensor, "1 1 block all"]:
+        """What tokens `begin` to `end` see of the first `end`: 0 for what they see. No prompt is added after this."""
+        hidden = torch.from_numpy(~self._seen[begin:end, :end])
         return torch.zeros(hidden.shape, dtype=dtype).masked_fill(hidden, torch.finfo(dtype).min)[None, None]
 
 
@@ -95,15 +106,24 @@ class BlockReader:
             raise ValueError("no prompt, or an empty one")
         if not self._sees_as_told(max(len(prompt) for prompt in prompts)):
             return torch.cat([self.logits_at(prompt, [len(prompt) - 1]) for prompt in prompts])
-        tree = _Tree()
-        ends = [tree.add(prompt) for prompt in prompts]
-        distinct, rows = np.unique(ends, return_inverse=True)
+        parts, tree, ends = [], _Tree(), list[int]()
+        for prompt in prompts:
+            if len(tree) > MOST_IN_TREE:
+                parts.append(self._ends(tree, ends))
+                tree, ends = _Tree(), []
+            ends.append(tree.add(prompt))
+        return torch.cat([*parts, self._ends(tree, ends)])
+
+    def _ends(self, tree: _Tree, ends: Sequence[int]) -> Float[Tensor, "prompt vocabulary"]:
+        """Logits after these tokens of a tree, in any order."""
+        distinct, rows = np.unique(list(ends), return_inverse=True)
         logits = self._logits(tree, distinct.tolist())
         return logits[torch.from_numpy(rows).to(logits.device)]
 
     def _sees_as_told(self, tokens: int) -> bool:
         """Whether a mask of ours decides what each of so many tokens sees."""
-        return self._model.config._attn_implementation in _MASKED and not window_may_end(self._model, tokens)
+        masked = self._model.config._attn_implementation in _MASKED and takes_positions(self._model)
+        return masked and not window_may_end(self._model, tokens)
 
     def _logits(self, tree: _Tree, wanted: Sequence[int]) -> Float[Tensor, "wanted vocabulary"]:
         """Logits after the tokens at these places of a tree, which ascend."""

@@ -73,11 +73,12 @@ def _finish(rows: Sequence[_Row], batch: Batch, tokenizer: PreTrainedTokenizerBa
     """Continue the rows, which the batch has read, until all have an answer."""
     spelling, alive = Spelling(tokenizer), list(rows)
     while True:
-        temperatures = [row.request.temperature for row in alive]
-        logits = masked([row.held for row in alive], batch.logits.cpu())
-        tokens = pick(logits, temperatures, [row.rng.random() for row in alive])
-        _score(alive, logits, tokens, spelling)
-        for row, token in zip(alive, tokens.tolist(), strict=True):
+        places = [place for place, row in enumerate(alive) if not row.unread]
+        ready = [alive[place] for place in places]
+        logits = masked([row.held for row in ready], batch.logits[places].cpu())
+        tokens = pick(logits, [row.request.temperature for row in ready], [row.rng.random() for row in ready])
+        _score(ready, logits, tokens, spelling)
+        for row, token in zip(ready, tokens.tolist(), strict=True):
             row.unread = [token]
             _extend(row, token, ends, tokenizer, spelling)
             while batch.takes_many and (forced := _forced(row)) is not None:
@@ -89,7 +90,11 @@ def _finish(rows: Sequence[_Row], batch: Batch, tokenizer: PreTrainedTokenizerBa
         if len(kept) < len(alive):
             alive = [alive[place] for place in kept]
             batch.keep(kept)
-        batch.append([row.unread for row in alive])
+        # No more than most rows have at once: what pads the others is computed, too.
+        width = int(np.median([len(row.unread) for row in alive]))
+        batch.append([row.unread[:width] for row in alive])
+        for row in alive:
+            del row.unread[:width]
 
 
 def pick(

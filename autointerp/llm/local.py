@@ -17,7 +17,7 @@ from autointerp.llm.encode import encode, encode_text
 from autointerp.llm.guided import Guide
 from autointerp.llm.ledger import Entry, Ledger
 from autointerp.llm.logprobs import Spelling, of_prompt
-from autointerp.llm.prefix import Batch
+from autointerp.llm.prefix import Batch, takes_positions
 from autointerp.llm.request import Answer, Failure, Request, Response, key, request_text
 from autointerp.models import LoadedModel
 
@@ -26,13 +26,13 @@ class LocalModel:
     """A loaded model that can be asked. What the prompts of a batch share at their beginning runs once."""
 
     def __init__(self, loaded: LoadedModel, batch: int) -> None:
-        """`batch`: prompts per forward pass."""
+        """`batch`: prompts that are answered together, fewer where they take too much memory."""
         self.tokenizer = loaded.tokenizer
         """The model's own."""
         self.identity = f"local {loaded.identity}"
         """Names provider and weights."""
         self.batch = batch
-        """Prompts per forward pass."""
+        """Prompts that are answered together."""
         self._model = loaded.model
         self._guide = Guide(loaded.tokenizer, ending_tokens(loaded.model, loaded.tokenizer))
         self._blocks: BlockReader | None = None
@@ -85,8 +85,9 @@ class LocalModel:
 
         Raises BadInput for a text that is empty or does not fit into the model's context.
         """
-        for start in range(0, len(texts), self.batch):
-            prompts = [encode_text(text, self.tokenizer) for text in texts[start : start + self.batch]]
+        batch = self.batch if takes_positions(self._model) else 1
+        for start in range(0, len(texts), batch):
+            prompts = [encode_text(text, self.tokenizer) for text in texts[start : start + batch]]
             self._check(max(len(p) for p in prompts))
             with torch.inference_mode():
                 rows = torch.log_softmax(Batch(self._model, prompts).logits, dim=1)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from inspect import signature
+from weakref import WeakKeyDictionary
 
 import torch
 from jaxtyping import Float, Int
@@ -15,7 +17,11 @@ from autointerp.llm.attention import shared_heads
 from autointerp.llm.encode import common_prefix
 
 MOST_BYTES = 3 << 30
-"""Bytes that the keys and values of a batch may take, every row with its own copy of the prefix."""
+"""Bytes that the keys and values of a batch may take, about: every row has its own copy of the prefix, and what pads
+rows that are out of step is not counted."""
+_BY_PLACE = frozenset({"gpt_neo", "llama4", "llama4_text"})
+"""Types of model in which something depends on a token's place in the cache, whatever position it is given."""
+_held_per_token: WeakKeyDictionary[PreTrainedModel, int] = WeakKeyDictionary()
 
 
 class SharedPrefixLayer(DynamicLayer):  # type: ignore[no-untyped-call]  # transformers leaves it untyped
@@ -122,17 +128,42 @@ def window_may_end(model: PreTrainedModel, tokens: int) -> bool:
     return any(isinstance(layer, DynamicSlidingWindowLayer) and layer.sliding_window < tokens for layer in layers)
 
 
-def rows_that_fit(model: PreTrainedModel, tokens: int) -> int:
-    """How many rows of so many tokens a batch may have (at least one) that is continued: see `MOST_BYTES`."""
+def takes_positions(model: PreTrainedModel) -> bool:
+    """Whether mask and positions alone decide what a token sees and where it stands, and not its place in the cache.
+
+    Else nothing may be padded, and no two prompts may be told apart by a mask (ALiBi counts places, for one).
+    """
     config = model.config.get_text_config()
-    heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
-    size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-    row: int = 2 * config.num_hidden_layers * heads * size * model.dtype.itemsize * tokens
-    return max(1, MOST_BYTES // row)
+    if getattr(config, "alibi", False) or config.model_type in _BY_PLACE:
+        return False
+    return "position_ids" in signature(model.forward).parameters
+
+
+def rows_that_fit(model: PreTrainedModel, tokens: int) -> int:
+    """How many rows of at most so many tokens a batch may have that is continued (`MOST_BYTES`); at least one.
+
+    One where rows can't be padded. Raises BadInput as `empty_cache` does.
+    """
+    if not takes_positions(model):
+        return 1
+    return max(1, MOST_BYTES // (_bytes_per_token(model) * tokens))
+
+
+@torch.inference_mode()
+def _bytes_per_token(model: PreTrainedModel) -> int:
+    """Of keys and values in all layers, as the model makes them."""
+    if model not in _held_per_token:
+        cache = empty_cache(model)
+        model(input_ids=torch.zeros(1, 1, dtype=torch.long, device=model.device), past_key_values=cache, use_cache=True)
+        layers = [layer for layer in cache.layers if isinstance(layer, DynamicLayer)]
+        states = [state for layer in layers for state in (layer.keys, layer.values) if state is not None]
+        _held_per_token[model] = sum(state.nbytes for state in states)
+    return _held_per_token[model]
 
 
 class Batch:
-    """Prompts being continued, one row each. Rows are padded on the left, between shared prefix and own part."""
+    """Prompts being continued, one row each. Rows are padded on the left, between shared prefix and own part: no more
+    than `rows_that_fit` of different lengths."""
 
     def __init__(self, model: PreTrainedModel, prompts: Sequence[Sequence[int]], room: int = 0) -> None:
         """Read the prompts (token ids, at least one each); at most `room` tokens will be appended to each.
@@ -144,7 +175,7 @@ class Batch:
         shared, longest = min(common_prefix(prompts), min(len(p) for p in prompts) - 1), max(len(p) for p in prompts)
         if window_may_end(model, longest + room):
             shared = 0
-        self.takes_many = not window_may_end(model, longest + len(prompts) * room)
+        self.takes_many = takes_positions(model) and not window_may_end(model, longest + len(prompts) * room)
         """Whether several tokens may be appended at a time: that pads the rows which have fewer."""
         prefix = empty_cache(model)
         if shared:

@@ -9,6 +9,7 @@ import torch
 
 from autointerp.llm.attention import shared_heads
 from autointerp.llm.local import LocalModel
+from autointerp.llm.request import Response
 from autointerp.models import LoadedModel
 from tests.llm.doubles import completion
 from tests.tiny import tiny_model, tiny_tokenizer
@@ -26,14 +27,20 @@ def test_nothing_is_copied_and_nothing_changes(family: str, monkeypatch: pytest.
 
     monkeypatch.setattr("transformers.integrations.sdpa_attention.repeat_kv", counting)
     loaded = LoadedModel(tiny_model(family), tiny_tokenizer(), "tiny", torch.device("cpu"))
-    asked = [completion(text, max_tokens=9, top_logprobs=4) for text in ("The sea gives rain", "A", "One, two, three")]
+    texts = ("The sea gives rain", "A", "One, two, three")
+    asked = [completion(text, max_tokens=9, top_logprobs=4, beginning=True) for text in texts]
     ours = LocalModel(loaded, 3)
     after = [[5, 6, 7], [5, 6, 8, 9], [5, 11]]
     answers, logprobs = ours.generate(asked), ours.logprobs_after(after, [3, 4])
     assert not copied
     monkeypatch.setenv(NAME, "0")
     plain = LocalModel(loaded, 3)
-    assert [str(answer)[:40] for answer in plain.generate(asked)] == [str(answer)[:40] for answer in answers]
+    for one, other in zip(plain.generate(asked), answers, strict=True):
+        assert isinstance(one, Response)
+        assert isinstance(other, Response)
+        assert one.text == other.text
+        logprobs_of = [[entry.logprob for entry in answer.logprobs] for answer in (one, other)]
+        assert logprobs_of[0] == pytest.approx(logprobs_of[1], abs=1e-5)
     torch.testing.assert_close(plain.logprobs_after(after, [3, 4]), logprobs, atol=1e-5, rtol=0)
     assert copied
 

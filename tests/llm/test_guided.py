@@ -121,12 +121,19 @@ def test_tokens_without_a_choice_change_no_answer(family: str, monkeypatch: pyte
     assert {type(answer) for answer in together} == {Response, Failure}
 
 
-def test_past_a_sliding_window_every_token_is_read_by_itself() -> None:
+@pytest.mark.parametrize(("rows", "lengths"), [(1, 400), (1, 20), (3, 20)], ids=["past", "inside", "padded past"])
+def test_where_a_sliding_window_may_end_every_token_is_read_by_itself(rows: int, lengths: int) -> None:
+    """Rows that are out of step are padded: three of 20 tokens may need 60 places, and the window has 32."""
     schema, _ = READERS["lines"]
-    asked = completion("The sea", max_tokens=400, schema=schema)
+    asked = [
+        completion("The", max_tokens=lengths, temperature=2.0, sample=i, schema=schema, top_logprobs=0)
+        for i in range(rows)
+    ]
+    LocalModel(loaded("gemma2"), rows).generate(asked)
     with forward_passes(loaded("gemma2")) as passes:
-        LocalModel(loaded("gemma2"), 1).generate([asked])
-    assert {tokens for _, tokens in passes[1:]} == {1}
+        LocalModel(loaded("gemma2"), rows).generate(asked)
+    by_itself = {tokens for _, tokens in passes[2:]} == {1}
+    assert by_itself == ((rows, lengths) != (1, 20))
 
 
 def test_probabilities_are_those_among_what_is_allowed() -> None:

@@ -10,7 +10,15 @@ import pytest
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from transformers import MambaConfig, MambaForCausalLM
+from transformers import (
+    AutoModelForCausalLM,
+    BloomConfig,
+    FalconConfig,
+    GPTNeoConfig,
+    MambaConfig,
+    MambaForCausalLM,
+    MptConfig,
+)
 
 from autointerp.errors import BadInput
 from autointerp.llm.blocks import BLOCK, BlockReader
@@ -274,9 +282,61 @@ def test_a_prompt_that_does_not_fit_fails_alone() -> None:
 
 
 def test_a_model_with_recurrent_layers_is_refused() -> None:
-    config = MambaConfig(vocab_size=32, hidden_size=16, state_size=4, num_hidden_layers=1)
+    model = MambaForCausalLM(MambaConfig(vocab_size=512, hidden_size=16, state_size=4, num_hidden_layers=1))
     with pytest.raises(BadInput, match="of type 'mamba' keeps a state"):
-        empty_cache(MambaForCausalLM(config))
+        LocalModel(LoadedModel(model, tiny_tokenizer(), "mamba", torch.device("cpu")), 2).generate([completion("A")])
+
+
+_SMALL = {"vocab_size": 384, "pad_token_id": END, "bos_token_id": 0, "eos_token_id": END}
+BY_PLACE = {
+    "bloom": BloomConfig(**_SMALL, hidden_size=16, n_layer=2, n_head=2),
+    "falcon": FalconConfig(**_SMALL, hidden_size=16, num_hidden_layers=2, num_attention_heads=2, alibi=True),
+    "gpt_neo": GPTNeoConfig(
+        **_SMALL, hidden_size=16, num_layers=2, num_heads=2, window_size=8, attention_types=[[["global", "local"], 1]]
+    ),
+    "mpt": MptConfig(**_SMALL, d_model=16, n_layers=2, n_heads=2, max_seq_len=512),
+}
+
+
+@pytest.mark.parametrize("family", sorted(BY_PLACE))
+def test_models_that_count_places_read_no_padding_and_no_tree(family: str) -> None:
+    torch.manual_seed(0)
+    model = AutoModelForCausalLM.from_config(BY_PLACE[family]).eval().requires_grad_(False)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(torch.randn(parameter.shape), alpha=0.2)
+    ours = LocalModel(LoadedModel(model, tiny_tokenizer(), family, torch.device("cpu")), 8)
+
+    def slow(ids: Sequence[int]) -> Tensor:
+        with torch.inference_mode():
+            logits: Tensor = model(torch.tensor([list(ids)]), use_cache=False).logits[0, -1]
+        return torch.log_softmax(logits.float(), 0)
+
+    texts = [TEXTS[3], *APART]
+    found = torch.cat(list(ours.next_token_logprobs(texts)))
+    torch.testing.assert_close(found, torch.stack([slow(ids_of(text)) for text in texts]), atol=1e-4, rtol=0)
+    prompts = _branching(random_ids(30, 2), 12)
+    expected = torch.stack([slow(prompt)[[7, 3, 200]] for prompt in prompts])
+    torch.testing.assert_close(ours.logprobs_after(prompts, [7, 3, 200]), expected, atol=1e-4, rtol=0)
+    for text, answer in zip(
+        texts, ours.generate([completion(t, max_tokens=6, beginning=True) for t in texts]), strict=True
+    ):
+        ids = ids_of(text)
+        while len(ids) < len(ids_of(text)) + 6 and (token := int(slow(ids).argmax())) != END:
+            ids.append(token)
+        assert isinstance(answer, Response)
+        assert answer.text == tiny_tokenizer().decode(ids[len(ids_of(text)) :], skip_special_tokens=True)
+
+
+def test_trees_stay_small(monkeypatch: pytest.MonkeyPatch) -> None:
+    prompts = _branching(random_ids(60, 2), 24)
+    whole = LocalModel(loaded(), 4).logprobs_after(prompts, [5, 6])
+    monkeypatch.setattr("autointerp.llm.blocks.MOST_IN_TREE", 80)
+    with forward_passes(loaded()) as passes:
+        parts = LocalModel(loaded(), 4).logprobs_after(prompts, [5, 6])
+    torch.testing.assert_close(parts, whole, atol=1e-4, rtol=0)
+    assert len(passes) > 4
+    assert max(tokens for _, tokens in passes) < 100
 
 
 def test_chats_go_through_the_template_and_no_text_forges_a_role() -> None:

@@ -99,7 +99,7 @@ def test_a_run_in_this_process_replays_without_its_model(
     def never(*_: object, **__: object) -> None:
         raise AssertionError("the model was run")
 
-    for method in ("generate", "next_token_logprobs", "logprobs_at"):
+    for method in ("generate", "next_token_logprobs", "logprobs_at", "logprobs_after"):
         monkeypatch.setattr(LocalModel, method, never)
     autointerp.run(study, finished.folder, until="compare", replay=True)
     assert _bytes(finished.folder) == before
