@@ -212,8 +212,8 @@ class _Server(ThreadingHTTPServer):
     """Ends its service when it is closed."""
 
     def __init__(self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler], service: Service) -> None:
+        self._service = service  # before the address is taken: where that fails, the server is closed
         super().__init__(address, handler)
-        self._service = service
 
     def server_close(self) -> None:
         self._service.close()

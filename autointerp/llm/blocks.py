@@ -21,7 +21,7 @@ BLOCK = 128
 """Tokens per forward pass. A block is computed in the same way whether the ones before it were kept or not, so
 results don't depend, to the last bit, on which prompts came before."""
 MOST_IN_TREE = 4096
-"""Tokens of prompts that are read together, about: each is weighed against all that were read before it."""
+"""Tokens beyond the first prompt that are read with it: each is weighed against all that were read before it."""
 _ROOT = -1
 _MASKED = ("sdpa", "eager")
 """Kinds of attention that take a mask of our own."""
@@ -52,6 +52,15 @@ class _Tree:
                 self.depths.append(depth)
             place = self._places[node]
         return place
+
+    def known(self, prompt: Sequence[int]) -> int:
+        """How many leading tokens of a prompt are here already."""
+        place = _ROOT
+        for count, token in enumerate(prompt):
+            if (token, place) not in self._places:
+                return count
+            place = self._places[token, place]
+        return len(prompt)
 
     def is_chain(self, end: int) -> bool:
         """Whether each of the first `end` tokens follows the one before it in the list."""
@@ -108,7 +117,7 @@ class BlockReader:
             return torch.cat([self.logits_at(prompt, [len(prompt) - 1]) for prompt in prompts])
         parts, tree, ends = [], _Tree(), list[int]()
         for prompt in prompts:
-            if len(tree) > MOST_IN_TREE:
+            if ends and len(tree) + len(prompt) - tree.known(prompt) > ends[0] + 1 + MOST_IN_TREE:
                 parts.append(self._ends(tree, ends))
                 tree, ends = _Tree(), []
             ends.append(tree.add(prompt))

@@ -81,7 +81,7 @@ class LocalModel:
             )
 
     def next_token_logprobs(self, texts: Sequence[str]) -> Iterator[Float[Tensor, "prompt vocabulary"]]:
-        """Log-probabilities (nats) of the token after each text: `batch` texts at a time, in their order.
+        """Log-probabilities (nats) of the token after each text: at most `batch` texts at a time, in their order.
 
         Raises BadInput for a text that is empty or does not fit into the model's context.
         """

@@ -142,11 +142,18 @@ def takes_positions(model: PreTrainedModel) -> bool:
 def rows_that_fit(model: PreTrainedModel, tokens: int) -> int:
     """How many rows of at most so many tokens a batch may have that is continued (`MOST_BYTES`); at least one.
 
-    One where rows can't be padded. Raises BadInput as `empty_cache` does.
+    One where rows can't be padded. Raises BadInput for a model that keeps nothing of what it read.
     """
     if not takes_positions(model):
         return 1
     return max(1, MOST_BYTES // (_bytes_per_token(model) * tokens))
+
+
+def _keeps_nothing(model: PreTrainedModel) -> BadInput:
+    return BadInput(
+        f"a model of type '{model.config.model_type}' keeps no keys and values between passes",
+        "serve it, and ask it through provider 'openai'",
+    )
 
 
 @torch.inference_mode()
@@ -158,6 +165,8 @@ def _bytes_per_token(model: PreTrainedModel) -> int:
         layers = [layer for layer in cache.layers if isinstance(layer, DynamicLayer)]
         states = [state for layer in layers for state in (layer.keys, layer.values) if state is not None]
         _held_per_token[model] = sum(state.nbytes for state in states)
+        if not _held_per_token[model]:
+            raise _keeps_nothing(model)
     return _held_per_token[model]
 
 
@@ -175,7 +184,8 @@ class Batch:
         shared, longest = min(common_prefix(prompts), min(len(p) for p in prompts) - 1), max(len(p) for p in prompts)
         if window_may_end(model, longest + room):
             shared = 0
-        self.takes_many = takes_positions(model) and not window_may_end(model, longest + len(prompts) * room)
+        paddable = len(prompts) == 1 or takes_positions(model)
+        self.takes_many = paddable and not window_may_end(model, longest + len(prompts) * room)
         """Whether several tokens may be appended at a time: that pads the rows which have fewer."""
         prefix = empty_cache(model)
         if shared:

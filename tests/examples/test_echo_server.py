@@ -75,6 +75,13 @@ def url(loaded: LoadedModel) -> Iterator[str]:
         server.server_close()
 
 
+def test_a_port_that_is_taken_is_told(url: str, loaded: LoadedModel) -> None:
+    from echo_server import open_server
+
+    with pytest.raises(OSError, match="in use"):
+        open_server(loaded, "127.0.0.1", int(url.removesuffix("/v1").rpartition(":")[2]))
+
+
 @pytest.fixture(scope="module")
 def client(url: str) -> Iterator[openai.OpenAI]:
     with openai.OpenAI(base_url=url, api_key="none", max_retries=0) as client:

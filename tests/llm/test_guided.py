@@ -109,16 +109,37 @@ def test_tokens_without_a_choice_change_no_answer(family: str, monkeypatch: pyte
         for name, (schema, _) in READERS.items()
     ]
     requests += [completion("A river runs", max_tokens=60, temperature=1.0), replace(requests[2], max_tokens=9)]
+    requests += [replace(requests[0], top_logprobs=3, sample=7), completion("A", temperature=1.0, top_logprobs=2)]
     model = LocalModel(loaded(family), len(requests))
     with forward_passes(loaded(family)) as passes:
         together = model.generate(requests)
     monkeypatch.setattr("autointerp.llm.decode._forced", lambda row: None)
     with forward_passes(loaded(family)) as slow_passes:
         slow = model.generate(requests)
-    assert together == slow
+    assert [replace(answer, logprobs=()) if isinstance(answer, Response) else answer for answer in together] == [
+        replace(answer, logprobs=()) if isinstance(answer, Response) else answer for answer in slow
+    ]
+    for one, other in zip(together, slow, strict=True):
+        if isinstance(one, Response) and isinstance(other, Response):
+            values = [[value for entry in answer.logprobs for _, value in entry.top] for answer in (one, other)]
+            assert values[0] == pytest.approx(values[1], abs=1e-4)
     assert max(tokens for _, tokens in passes[2:]) > 3
     assert len(passes) < len(slow_passes)
     assert {type(answer) for answer in together} == {Response, Failure}
+
+
+def test_a_row_with_much_to_read_does_not_pad_the_others() -> None:
+    """It reads as many tokens at a time as most rows have, and goes on when they do."""
+    long = answer_object({"a": VALUE, "the river of the sea " * 4: VALUE, "b": VALUE})
+    schemas = [long, *[READERS["lines"][0]] * 4]
+    asked = [completion("The sea", max_tokens=400, schema=s, temperature=1.0, sample=i) for i, s in enumerate(schemas)]
+    with forward_passes(loaded()) as passes:
+        answers = LocalModel(loaded(), 5).generate(asked)
+    assert answers[:1] == LocalModel(loaded(), 5).generate(asked[:1])
+    assert max(tokens for rows, tokens in passes[2:] if rows == 5) < 12
+    with forward_passes(loaded()) as passes:
+        LocalModel(loaded(), 5).generate(asked[:1])
+    assert max(tokens for _, tokens in passes[2:]) > 20
 
 
 @pytest.mark.parametrize(("rows", "lengths"), [(1, 400), (1, 20), (3, 20)], ids=["past", "inside", "padded past"])

@@ -331,12 +331,15 @@ def test_models_that_count_places_read_no_padding_and_no_tree(family: str) -> No
 def test_trees_stay_small(monkeypatch: pytest.MonkeyPatch) -> None:
     prompts = _branching(random_ids(60, 2), 24)
     whole = LocalModel(loaded(), 4).logprobs_after(prompts, [5, 6])
-    monkeypatch.setattr("autointerp.llm.blocks.MOST_IN_TREE", 80)
+    with forward_passes(loaded()) as passes:
+        LocalModel(loaded(), 4).logprobs_after(prompts, [5, 6])
+    assert [tokens for _, tokens in passes] == [BLOCK, 60 + 24 * 6 - BLOCK]
+    monkeypatch.setattr("autointerp.llm.blocks.MOST_IN_TREE", 40)
     with forward_passes(loaded()) as passes:
         parts = LocalModel(loaded(), 4).logprobs_after(prompts, [5, 6])
     torch.testing.assert_close(parts, whole, atol=1e-4, rtol=0)
-    assert len(passes) > 4
-    assert max(tokens for _, tokens in passes) < 100
+    assert 3 <= len(passes) <= 5
+    assert max(tokens for _, tokens in passes) <= 60 + 24 + 5 + 40
 
 
 def test_chats_go_through_the_template_and_no_text_forges_a_role() -> None:
