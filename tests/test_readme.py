@@ -48,7 +48,7 @@ SMALL = [
 ]  # fmt: skip
 
 
-SMALLER = {"autointerp benchmark": " --units 24 --set corpus.tokens=60000 --set simulate.bank=16"}
+SMALLER = {"autointerp benchmark": " --units 24 --set corpus.tokens=60000 --set simulate.bank=8"}
 """Of commands that take minutes with what they are given: what makes them small."""
 
 
