@@ -18,6 +18,8 @@ from transformers import (
     MambaConfig,
     MambaForCausalLM,
     MptConfig,
+    OpenAIGPTConfig,
+    OpenAIGPTLMHeadModel,
 )
 
 from autointerp.errors import BadInput
@@ -26,7 +28,7 @@ from autointerp.llm.decode import pick
 from autointerp.llm.encode import common_prefix, defuse, encode
 from autointerp.llm.ledger import open_ledger
 from autointerp.llm.local import LocalAsker, LocalModel
-from autointerp.llm.prefix import empty_cache
+from autointerp.llm.prefix import Batch, empty_cache
 from autointerp.llm.reading import ask_all
 from autointerp.llm.request import Answer, Failure, Request, Response
 from autointerp.models import LoadedModel
@@ -133,6 +135,17 @@ def test_prompts_that_take_too_much_memory_together_are_answered_in_parts(
     for one, other in zip(parts, whole, strict=True):
         if isinstance(one, Response) and isinstance(other, Response):
             assert [t.logprob for t in one.logprobs] == pytest.approx([t.logprob for t in other.logprobs], abs=1e-5)
+
+
+@pytest.mark.parametrize("family", ["llama", "gpt2", "opt"])
+def test_rows_out_of_step_outgrow_their_room_and_are_read_right(family: str) -> None:
+    rows = [[9, 8, 7, 6], [9, 8, 5]]
+    batch = Batch(loaded(family).model, rows, room=4)
+    for more in ([[3], [4, 5, 6]], [[7, 8, 9], [2]], [[5], [5]]):
+        batch.append(more)
+        rows = [[*row, *own] for row, own in zip(rows, more, strict=True)]
+        slow = torch.stack([slow_logits(row, family)[-1] for row in rows])
+        torch.testing.assert_close(batch.logits, slow, atol=1e-4, rtol=1e-4)
 
 
 def test_an_answer_does_not_depend_on_its_neighbours() -> None:
@@ -287,6 +300,12 @@ def test_a_model_with_recurrent_layers_is_refused() -> None:
         LocalModel(LoadedModel(model, tiny_tokenizer(), "mamba", torch.device("cpu")), 2).generate([completion("A")])
 
 
+def test_a_model_that_keeps_nothing_is_refused() -> None:
+    model = OpenAIGPTLMHeadModel(OpenAIGPTConfig(vocab_size=512, n_embd=16, n_layer=1, n_head=2))
+    with pytest.raises(BadInput, match="of type 'openai-gpt' keeps no keys and values"):
+        LocalModel(LoadedModel(model, tiny_tokenizer(), "gpt", torch.device("cpu")), 2).generate([completion("A")])
+
+
 _SMALL = {"vocab_size": 384, "pad_token_id": END, "bos_token_id": 0, "eos_token_id": END}
 BY_PLACE = {
     "bloom": BloomConfig(**_SMALL, hidden_size=16, n_layer=2, n_head=2),
@@ -312,15 +331,13 @@ def test_models_that_count_places_read_no_padding_and_no_tree(family: str) -> No
             logits: Tensor = model(torch.tensor([list(ids)]), use_cache=False).logits[0, -1]
         return torch.log_softmax(logits.float(), 0)
 
-    texts = TEXTS
-    found = torch.cat(list(ours.next_token_logprobs(texts)))
-    torch.testing.assert_close(found, torch.stack([slow(ids_of(text)) for text in texts]), atol=1e-4, rtol=0)
+    found = torch.cat(list(ours.next_token_logprobs(TEXTS)))
+    torch.testing.assert_close(found, torch.stack([slow(ids_of(text)) for text in TEXTS]), atol=1e-4, rtol=0)
     prompts = _branching(random_ids(30, 2), 12)
     expected = torch.stack([slow(prompt)[[7, 3, 200]] for prompt in prompts])
     torch.testing.assert_close(ours.logprobs_after(prompts, [7, 3, 200]), expected, atol=1e-4, rtol=0)
-    for text, answer in zip(
-        texts, ours.generate([completion(t, max_tokens=6, beginning=True) for t in texts]), strict=True
-    ):
+    answers = ours.generate([completion(text, max_tokens=6, beginning=True) for text in TEXTS])
+    for text, answer in zip(TEXTS, answers, strict=True):
         ids = ids_of(text)
         while len(ids) < len(ids_of(text)) + 6 and (token := int(slow(ids).argmax())) != END:
             ids.append(token)
