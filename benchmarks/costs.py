@@ -20,7 +20,7 @@ from methods.counting import rows
 from methods.rival_costs import PUBLISHED, measured
 from methods.units import asking, meaningful
 
-from autointerp.benchmark.run import benchmark_study
+from autointerp.planted.stage import benchmark_study
 
 _UNITS, _QUICK_UNITS = 6, 2
 _NOWHERE = "http://127.0.0.1:9/v1"

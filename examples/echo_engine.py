@@ -15,12 +15,12 @@ from torch import Tensor
 
 from autointerp.corpus.contexts import piece_ends, require_offsets
 from autointerp.errors import BadInput
-from autointerp.llm.blocks import BLOCK, BlockReader
-from autointerp.llm.decode import pick
-from autointerp.llm.encode import common_prefix
-from autointerp.llm.guided import Guide, Held, masked
-from autointerp.llm.logprobs import Scored, Spelling, written
-from autointerp.llm.prefix import Batch, rows_that_fit
+from autointerp.llm.local.blocks import BLOCK, BlockReader
+from autointerp.llm.local.decode import pick
+from autointerp.llm.local.encode import common_prefix
+from autointerp.llm.local.guided import Guide, Held, masked
+from autointerp.llm.local.logprobs import Scored, Spelling, written
+from autointerp.llm.local.prefix import Batch, rows_that_fit
 from autointerp.llm.request import TokenLogprob
 from autointerp.models import LoadedModel
 

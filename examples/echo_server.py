@@ -24,7 +24,7 @@ from echo_engine import MOST, Continuation, Engine, Wish
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from autointerp.errors import BadInput
-from autointerp.llm.encode import encode
+from autointerp.llm.local.encode import encode
 from autointerp.llm.request import Request, TokenLogprob
 from autointerp.models import LoadedModel, load_model
 

@@ -8,17 +8,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from autointerp.benchmark.pairings import Pairing
-from autointerp.benchmark.planted import TRUE
-from autointerp.judge.yes_no import read_yes_no
+from autointerp.judge.verdicts import read_yes_no
 from autointerp.llm.request import Response
+from autointerp.planted.pairings import Pairing
+from autointerp.planted.units import TRUE
 from autointerp.prompting import load_prompt
 from autointerp.quoting import quoted
 from autointerp.simulate.anthropic_batch import read_lines
 from autointerp.simulate.digits_output import WRONG_NUMBER, read_digits
 from autointerp.simulate.sparse_json import read_sparse
 from autointerp.study import Study
-from tests.benchmark.made import TOKENS, made_units, word_tokenizer
+from tests.planted.made import TOKENS, made_units, word_tokenizer
 from tests.small import small_study
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
@@ -81,8 +81,8 @@ def test_every_registered_method_has_a_row(
     from methods.counting import rows
     from methods.metering import MeteredDesk
 
-    from autointerp.benchmark.methods import methods
     from autointerp.explain.registry import BUILT_IN
+    from autointerp.planted.methods import methods
 
     monkeypatch.setattr(MeteredDesk, "_bank", lambda self: ["words such as none", "words such as some"])
     units = [replace(unit, test=True) for unit in made_units()[:2]]

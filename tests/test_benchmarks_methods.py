@@ -12,15 +12,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from autointerp.benchmark.pairings import Pairing
-from autointerp.benchmark.planted import TRUE, PlantedUnit
-from autointerp.judge.base import Batch, Item
+from autointerp.contexts.slices import Held
+from autointerp.judge.interface import Batch, Item
 from autointerp.llm.request import Failure, Question, Request, Response, TokenLogprob
+from autointerp.planted.pairings import Pairing
+from autointerp.planted.units import TRUE, PlantedUnit
 from autointerp.prompting import load_prompt
 from autointerp.records import Unscored
-from autointerp.score.slices import Held
 from autointerp.simulate.digits_served import read_hidden
-from tests.benchmark.made import TOKENS, made_units
+from tests.planted.made import TOKENS, made_units
 from tests.tiny import tiny_folder
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"

@@ -30,7 +30,7 @@ LINE = "autointerp: interrupted; the same command continues where this one stopp
         (["estimate", "study.toml"], "autointerp.run.estimating.estimate"),
         (["llm", "check", "explainer"], "autointerp.llm.check.check"),
         (["report", "run"], "autointerp.report.stage.report"),
-        (["ledger", "show", "run"], "autointerp.llm.housekeeping.ledger_file"),
+        (["ledger", "show", "run"], "autointerp.llm.ledger.maintenance.ledger_file"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

@@ -18,9 +18,9 @@ from transformers import AutoModelForCausalLM, LlamaConfig
 import autointerp
 from autointerp.__main__ import main
 from autointerp.llm.secrets import PLACEHOLDER
+from autointerp.run.verify import verify
 from autointerp.study_file import dump_study, load_study, parse_study
 from autointerp.tables import read_table
-from autointerp.verify import verify
 from sae.checkpoint import save
 from sae.recipe import Recipe
 from sae.streams.vectors import MemoryVectors

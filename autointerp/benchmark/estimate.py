@@ -7,14 +7,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from autointerp.benchmark.methods import Method
-from autointerp.benchmark.pairings import pairings_of
-from autointerp.benchmark.planted import PlantedUnit
-from autointerp.benchmark.running import Desk, scores_of
-from autointerp.llm.counting import CountingAsker, Tally, token_counter
+from autointerp.llm.budget.counting import CountingAsker, Tally, token_counter
+from autointerp.llm.budget.prices import Tokens, dollars, price
 from autointerp.llm.open import LOCAL, Mode, identity_of
-from autointerp.llm.prices import Tokens, dollars, price
 from autointerp.models import load_tokenizer
+from autointerp.planted.measuring import Desk, scores_of
+from autointerp.planted.methods import Method
+from autointerp.planted.pairings import pairings_of
+from autointerp.planted.units import PlantedUnit
 from autointerp.study import Llm, Study
 
 

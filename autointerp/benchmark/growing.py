@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 from jaxtyping import Float
 
-from autointerp.benchmark.rules import Rule
+from autointerp.planted.rules import Rule
 from autointerp.records import Context
 
 Rows = Mapping[int, np.ndarray]

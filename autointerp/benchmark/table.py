@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from autointerp.benchmark.measure import AGAINST_NOISE, ALL, TEST, Row
-from autointerp.benchmark.planted import WRONG
-from autointerp.benchmark.results import Results
 from autointerp.compare.words import with_interval
+from autointerp.planted.results import Results
+from autointerp.planted.statistics import AGAINST_NOISE, ALL, TEST, Row
+from autointerp.planted.units import WRONG
 
 NOTHING = "-"
 _HEAD = ("method", "n", *WRONG, "another's score", "coverage", "tokens", "seconds")

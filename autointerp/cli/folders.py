@@ -28,7 +28,7 @@ def register(app: typer.Typer) -> None:
 
 def plot(run: RunFolder) -> None:
     """Every figure of a run or a benchmark again, from the tables alone: no model and no network."""
-    from autointerp.benchmark import results
+    from autointerp.planted import results
     from autointerp.plot.stage import plot as draw
 
     for figure in results.draw(run) if results.is_benchmark(run) else draw(run):
@@ -37,7 +37,7 @@ def plot(run: RunFolder) -> None:
 
 def report(run: RunFolder) -> None:
     """report.md of a run, or benchmark.md of a benchmark, again, from the tables alone."""
-    from autointerp.benchmark import results
+    from autointerp.planted import results
     from autointerp.report.sources import write_sources
     from autointerp.report.stage import report as write
 
@@ -50,7 +50,7 @@ def report(run: RunFolder) -> None:
 
 def verify(run: RunFolder) -> None:
     """Check hashes, disjoint splits and coverage; exit 1 names what is wrong."""
-    from autointerp.verify import verify as look
+    from autointerp.run.verify import verify as look
 
     checks = look(run)
     for check in checks:
@@ -63,7 +63,7 @@ def verify(run: RunFolder) -> None:
 
 def show(ledger: LedgerOf) -> None:
     """What a ledger holds: answers, failures and tokens, per endpoint and model."""
-    from autointerp.llm.housekeeping import ledger_file, summary
+    from autointerp.llm.ledger.maintenance import ledger_file, summary
 
     for line in summary(ledger_file(ledger)):
         typer.echo(line)
@@ -75,7 +75,7 @@ def export(
 ) -> None:
     """Every request and its answer as JSON lines."""
     from autointerp.artifacts import atomic_path
-    from autointerp.llm.housekeeping import export_lines, ledger_file
+    from autointerp.llm.ledger.maintenance import export_lines, ledger_file
 
     lines = export_lines(ledger_file(ledger))
     if out is None:
@@ -102,7 +102,7 @@ def prune(
     yes: Annotated[bool, typer.Option("--yes", help="do it; without, only say what would go")] = False,
 ) -> None:
     """Remove answers; the next run of the folder asks, and pays, them again. Conditions narrow each other."""
-    from autointerp.llm.housekeeping import Chosen, ledger_file, remove
+    from autointerp.llm.ledger.maintenance import Chosen, ledger_file, remove
     from autointerp.run.manifest import forget
     from autointerp.run.stages import ASKING
 

@@ -74,7 +74,7 @@ def _go(
     batch: bool = False,
 ) -> None:
     from autointerp.run import run
-    from autointerp.run.peers import follows
+    from autointerp.train.peers import follows
 
     finished = run(study, out, until=until, ledger=ledger, replay=replay, batch=batch)
     if follows():

@@ -43,9 +43,9 @@ def evaluate(
 
     The SAEs of a run are evaluated on the run's own subject, hooks and held-out contexts.
     """
-    from autointerp.run.evaluating import evaluate_saes
-    from autointerp.run.evaluating_places import Asked, is_run
-    from autointerp.run.evaluating_tables import shown, write_evaluation
+    from autointerp.sae_eval.evaluating import evaluate_saes
+    from autointerp.sae_eval.places import Asked, is_run
+    from autointerp.sae_eval.tables import shown, write_evaluation
 
     rows = evaluate_saes(where, Asked(model, hook, corpus, tokens, context, seed), against)
     if out is None:

@@ -9,7 +9,7 @@ from autointerp.records import Effects, Status, Unit, Unscored
 from autointerp.subject.effects import OutputEffects
 from autointerp.subject.forward import Subject
 from autointerp.tables import read_arrow, write_table
-from autointerp.units import Readout
+from autointerp.units.interface import Readout
 
 
 def write_effects(path: Path, subject: Subject, drawn: Sequence[tuple[Readout, Sequence[Unit]]]) -> None:

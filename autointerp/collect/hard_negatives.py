@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from autointerp.collect.gather import Gatherer
-from autointerp.collect.reading import load_contexts, read_contexts
+from autointerp.contexts.reading import load_contexts, read_contexts
 from autointerp.progress import bar
 from autointerp.records import Context, Kind, Split
 

@@ -10,14 +10,14 @@ from torch import Tensor
 
 from autointerp.collect.gather import Gatherer, Wanted
 from autointerp.collect.hard_negatives import Embed, HardNegatives, likeness_of
-from autointerp.collect.reading import context_ids
 from autointerp.collect.streaming import Reader, stream
 from autointerp.collect.survey import Surveyor
 from autointerp.collect.token_table import TokenSums, write_token_tables
+from autointerp.contexts.reading import context_ids
 from autointerp.records import Split, Unit
 from autointerp.study import Study
 from autointerp.tables import table_writer, write_table
-from autointerp.units import SPARSE, Readout, Survey, base_id
+from autointerp.units.interface import SPARSE, Readout, Survey, base_id
 
 
 def gather(

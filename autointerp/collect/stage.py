@@ -13,13 +13,13 @@ from torch import Tensor
 from autointerp.artifacts import rng_of
 from autointerp.collect.hard_negatives import Embed
 from autointerp.collect.passes import gather
-from autointerp.collect.reading import context_ids, read_batches
 from autointerp.collect.streaming import Reader, stream
 from autointerp.collect.survey import Surveyor
+from autointerp.contexts.reading import context_ids, read_batches
 from autointerp.errors import BadInput
 from autointerp.records import Split, Unit
 from autointerp.study import Study
-from autointerp.units import (
+from autointerp.units.interface import (
     SPARSE,
     DirectionReadout,
     Encoder,

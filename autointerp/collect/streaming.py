@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from autointerp.collect.reading import context_ids, read_batches
+from autointerp.contexts.reading import context_ids, read_batches
 from autointerp.progress import bar
 from autointerp.records import Split
 from autointerp.study import Study

@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pandas as pd
 
-from autointerp.compare.arms import baseline_of, feature_hooks, is_feature, ordered
 from autointerp.compare.rows import ALL, NO_BASELINE, Cell, Row
+from autointerp.contexts.slices import RANDOM_ONLY, TOP_AND_RANDOM
 from autointerp.errors import BadInput
 from autointerp.records import Pairing
 from autointerp.score.predictions import LOOKUP
-from autointerp.score.slices import RANDOM_ONLY, TOP_AND_RANDOM
 from autointerp.study import Study
 from autointerp.study_file import load_study
 from autointerp.tables import read_arrow, read_table
+from autointerp.units.arms import baseline_of, feature_hooks, is_feature, ordered
 
 
 @dataclass(frozen=True)

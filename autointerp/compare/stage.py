@@ -12,13 +12,13 @@ import pandas as pd
 from jaxtyping import Float
 
 from autointerp.artifacts import rng_of
-from autointerp.compare.arms import contrasts, feature_hooks, ordered
 from autointerp.compare.rows import ALL, NO_BASELINE, OWN_SHUFFLED, STRATA, Cell, Row, stratum_of
-from autointerp.compare.stats import NONE, Contrast, Plan, contrast, holm, interval, paired_contrast
+from autointerp.metrics.intervals import NONE, Contrast, Plan, contrast, holm, interval, paired_contrast
 from autointerp.progress import bar
 from autointerp.records import Pairing, Status
 from autointerp.study import Study
 from autointerp.tables import read_table, write_table
+from autointerp.units.arms import contrasts, feature_hooks, ordered
 
 _CELL = ["scorer", "metric", "slice"]
 _UNIT = ["unit", "replicate"]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from autointerp.explain.base import PromptedCandidate, Proposal
+from autointerp.explain.interface import PromptedCandidate, Proposal
 from autointerp.llm.client import Asker
-from autointerp.llm.reading import read_each
+from autointerp.llm.questions import read_each
 from autointerp.llm.request import Question, key
 from autointerp.progress import Bar
 from autointerp.records import Candidate, Unscored

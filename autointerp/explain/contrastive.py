@@ -10,9 +10,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from autointerp.explain.base import Proposal, Settings, Shown, ShownContext, draws
 from autointerp.explain.highlight import marked, parse_explanation, strength
-from autointerp.explain.words import top_words, word_of
+from autointerp.explain.interface import Proposal, Settings, Shown, ShownContext, draws
+from autointerp.explain.texts import top_words, word_of
 from autointerp.quoting import quoted
 from autointerp.records import Kind, Unscored
 

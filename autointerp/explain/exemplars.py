@@ -8,8 +8,8 @@ from itertools import chain
 
 import numpy as np
 
-from autointerp.explain.base import Proposal, Settings, Shown, ShownContext
-from autointerp.explain.words import top_words, word_of
+from autointerp.explain.interface import Proposal, Settings, Shown, ShownContext
+from autointerp.explain.texts import top_words, word_of
 from autointerp.records import Candidate, Kind, Unscored
 
 COUNTS = (3, 6, 12)

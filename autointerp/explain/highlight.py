@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from autointerp.explain.answers import checked
-from autointerp.explain.base import Proposal, Settings, Shown, ShownContext, draws
+from autointerp.explain.interface import Proposal, Settings, Shown, ShownContext, draws
 from autointerp.quoting import quoted
 from autointerp.records import Kind, Unscored
 

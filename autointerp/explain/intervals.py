@@ -28,10 +28,10 @@ from typing import Any
 
 import numpy as np
 
-from autointerp.explain.base import Proposal, Settings, Shown, ShownContext, draws
 from autointerp.explain.highlight import parse_explanation
+from autointerp.explain.interface import Proposal, Settings, Shown, ShownContext, draws
+from autointerp.explain.texts import peak_words, word_of
 from autointerp.explain.token_activation import display
-from autointerp.explain.words import peak_words, word_of
 from autointerp.quoting import cell, quoted
 from autointerp.records import Kind, Unscored
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from autointerp.explain.base import Proposal, Settings, Shown, draws
 from autointerp.explain.highlight import parse_explanation
-from autointerp.explain.words import peak_words
+from autointerp.explain.interface import Proposal, Settings, Shown, draws
+from autointerp.explain.texts import peak_words
 from autointerp.llm.request import Unreadable
 from autointerp.quoting import quoted
 from autointerp.records import Kind, Unscored

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import cast
 
 from autointerp.errors import BadInput, nearest
-from autointerp.explain.base import Explainer, Settings
 from autointerp.explain.contrastive import Contrastive
 from autointerp.explain.exemplars import Exemplars
 from autointerp.explain.highlight import Highlight
+from autointerp.explain.interface import Explainer, Settings
 from autointerp.explain.intervals import Intervals
 from autointerp.explain.max_act_logits import MaxActLogits
 from autointerp.explain.phrase import Phrase

@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Float
 
-from autointerp.explain.base import Proposal, Settings, Shown, ShownContext, draws
 from autointerp.explain.highlight import Highlight, marked, parse_explanation
+from autointerp.explain.interface import Proposal, Settings, Shown, ShownContext, draws
 from autointerp.quoting import quoted
 from autointerp.records import Unscored
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from autointerp.explain.answers import checked
-from autointerp.explain.base import Proposal, Settings, Shown, ShownContext, draws
+from autointerp.explain.interface import Proposal, Settings, Shown, ShownContext, draws
 from autointerp.quoting import cell
 from autointerp.records import Kind, Unscored
 

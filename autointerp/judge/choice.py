@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from autointerp.judge.reading import shares, tokens_at
-from autointerp.llm.json_answers import find_json
+from autointerp.llm.answers.json import find_json
 from autointerp.llm.request import Response, Unreadable
 
 KEY = "intruder"

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from autointerp.judge.asking import Requests, in_batches
-from autointerp.judge.base import Batch, Case, Item, Settings, Traits
-from autointerp.judge.drawing import draw_contexts
+from autointerp.judge.interface import Batch, Case, Item, Settings, Traits
+from autointerp.judge.items import draw_contexts
+from autointerp.judge.requests import Requests, in_batches
 from autointerp.quoting import quoted
 from autointerp.records import Unscored
 

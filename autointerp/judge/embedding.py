@@ -9,10 +9,10 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float
 
-from autointerp.judge.base import Case, Item, Judgement, Settings, Traits
-from autointerp.judge.drawing import draw_contexts
+from autointerp.judge.interface import Case, Item, Judgement, Settings, Traits
+from autointerp.judge.items import draw_contexts
 from autointerp.records import Unscored
-from autointerp.simulate.base import Vectors
+from autointerp.simulate.interface import Vectors
 from autointerp.simulate.registry import Needs
 from autointerp.simulate.vocabulary import one_line
 

@@ -16,10 +16,10 @@ import numpy as np
 from jaxtyping import Bool
 
 from autointerp.explain.highlight import OPEN, strongly_active, with_marks
-from autointerp.judge.asking import Requests, in_batches
-from autointerp.judge.base import Batch, Case, HeldOut, Item, Settings, Traits
-from autointerp.judge.drawing import FEWEST, TOO_FEW_ACTIVE
 from autointerp.judge.exchange import exchange
+from autointerp.judge.interface import Batch, Case, HeldOut, Item, Settings, Traits
+from autointerp.judge.items import FEWEST, TOO_FEW_ACTIVE
+from autointerp.judge.requests import Requests, in_batches
 from autointerp.records import Unscored
 
 NO_EXCHANGE = Unscored("no silent tokens where its other contexts are active")

@@ -11,10 +11,10 @@ from functools import partial
 
 import numpy as np
 
-from autointerp.judge.asking import Requests
-from autointerp.judge.base import Batch, Case, HeldOut, Item, Settings, Traits
 from autointerp.judge.choice import KEY, read_choice
-from autointerp.judge.drawing import TOO_FEW_ACTIVE, TOO_FEW_HARD, TOO_FEW_INACTIVE, draw_contexts
+from autointerp.judge.interface import Batch, Case, HeldOut, Item, Settings, Traits
+from autointerp.judge.items import TOO_FEW_ACTIVE, TOO_FEW_HARD, TOO_FEW_INACTIVE, draw_contexts
+from autointerp.judge.requests import Requests
 from autointerp.llm.request import Question
 from autointerp.llm.schema import answer_object, between
 from autointerp.quoting import quoted

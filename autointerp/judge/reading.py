@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import exp
 
-from autointerp.llm.places import holders
+from autointerp.llm.answers.logprobs import holders
 from autointerp.llm.request import Response, TokenLogprob, Unreadable
 
 OTHER_TEXT = Unreadable("the log-probabilities are of another text than the answer")

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import cast
 
 from autointerp.errors import BadInput, nearest
-from autointerp.judge.base import NO_TOOLS, AnyJudge, ComputedJudge, Judge, Settings, Tools, Traits
 from autointerp.judge.detection import Detection
 from autointerp.judge.embedding import Embedding
 from autointerp.judge.fuzzing import Fuzzing
+from autointerp.judge.interface import NO_TOOLS, AnyJudge, ComputedJudge, Judge, Settings, Tools, Traits
 from autointerp.judge.intruder import Intruder
 from autointerp.judge.surprisal import Surprisal
 from autointerp.llm.capabilities import Capabilities, known

@@ -11,12 +11,12 @@ import numpy as np
 from scipy.special import expit
 
 from autointerp.errors import BadInput
-from autointerp.judge.base import Case, Item, Judgement, Settings, Traits
-from autointerp.judge.drawing import draw_contexts
+from autointerp.judge.interface import Case, Item, Judgement, Settings, Traits
+from autointerp.judge.items import draw_contexts
 from autointerp.progress import Bar
 from autointerp.prompting import load_prompt
 from autointerp.records import Simulation, Unscored
-from autointerp.simulate.base import Simulator, Task
+from autointerp.simulate.interface import Simulator, Task
 from autointerp.simulate.registry import Needs
 
 

@@ -12,9 +12,9 @@ from autointerp.errors import BadInput
 from autointerp.llm.aside import run_aside
 from autointerp.llm.capabilities import QUESTION, UNKNOWN, Capabilities, known, remember
 from autointerp.llm.client import Transient
+from autointerp.llm.online.retrying import wait
 from autointerp.llm.open import LOCAL, check_llm, open_provider
 from autointerp.llm.request import Answer, Request
-from autointerp.llm.retrying import wait
 from autointerp.study import Llm
 
 Rows = list[tuple[str, str]]
@@ -98,7 +98,7 @@ async def _probe(llm: Llm, attempts: int) -> _Probed:
 
 
 def _measure_local(llm: Llm) -> _Probed:
-    from autointerp.llm.local import LocalModel
+    from autointerp.llm.local.model import LocalModel
     from autointerp.models import load_model
 
     loaded = load_model(llm.model)

@@ -10,7 +10,7 @@ import aiohttp
 import httpx2
 
 from autointerp.llm.client import Transient
-from autointerp.llm.refusals import read_refusal
+from autointerp.llm.http.refusals import read_refusal
 
 _NEVER_CONNECTED = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, httpx2.ConnectError,
                     httpx2.ConnectTimeout, httpx2.PoolTimeout)  # fmt: skip

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from autointerp.llm.client import Client, Transient
+from autointerp.llm.online.slots import TURN, Slots, Turn
 from autointerp.llm.request import Answer, Request
-from autointerp.llm.turns import TURN, Slots, Turn
 
 
 class Limited:

@@ -11,10 +11,10 @@ from pathlib import Path
 
 from autointerp.errors import BadInput, nearest
 from autointerp.llm.address import address, identity
+from autointerp.llm.budget.account import Counted, Usage
+from autointerp.llm.budget.prices import BATCH_DISCOUNT
 from autointerp.llm.client import Asker, Provider
-from autointerp.llm.ledger import Ledger
-from autointerp.llm.prices import BATCH_DISCOUNT
-from autointerp.llm.usage import Counted, Usage
+from autointerp.llm.ledger.ledger import Ledger
 from autointerp.study import Llm
 
 LOCAL = "local"
@@ -38,13 +38,13 @@ class Mode:
 
 
 def _openai(llm: Llm) -> Provider:
-    from autointerp.llm.openai_provider import OpenAIProvider
+    from autointerp.llm.openai.provider import OpenAIProvider
 
     return OpenAIProvider(llm)
 
 
 def _anthropic(llm: Llm) -> Provider:
-    from autointerp.llm.anthropic_provider import AnthropicProvider
+    from autointerp.llm.anthropic.provider import AnthropicProvider
 
     return AnthropicProvider(llm)
 
@@ -99,18 +99,18 @@ def identity_of(llm: Llm) -> str:
 def open_asker(llm: Llm, ledger: Ledger, usage: Usage, stage: str, mode: Mode = Mode()) -> Iterator[Counted]:
     """Open the provider that `llm` names; its answers go through `ledger`, and are paid for and counted for `stage`."""
     if mode.replay:
-        from autointerp.llm.replaying import ReplayAsker
+        from autointerp.llm.ledger.replaying import ReplayAsker
 
         yield Counted(ReplayAsker(ledger, identity_of(llm), llm.reasks), usage, stage, llm, charged=True)
     elif llm.provider == LOCAL:
-        from autointerp.llm.local import LocalAsker, LocalModel
+        from autointerp.llm.local.model import LocalAsker, LocalModel
         from autointerp.models import load_model
 
         asker = LocalAsker(LocalModel(load_model(llm.model), llm.batch), ledger, llm.reasks)
         yield Counted(asker, usage, stage, llm, charged=False)
     elif mode.batches is not None:
         from autointerp.llm.batch.opening import open_batches
-        from autointerp.llm.budgeted import Purse
+        from autointerp.llm.budget.purse import Purse
 
         with open_batches(llm, ledger, mode.batches, Purse(usage, stage, llm, BATCH_DISCOUNT)) as batches:
             yield Counted(batches, usage, stage, llm, charged=True)
@@ -121,11 +121,11 @@ def open_asker(llm: Llm, ledger: Ledger, usage: Usage, stage: str, mode: Mode = 
 
 @contextmanager
 def _online(llm: Llm, ledger: Ledger, usage: Usage, stage: str) -> Iterator[Asker]:
-    from autointerp.llm.asking import AsyncAsker
-    from autointerp.llm.budgeted import Budgeted, Purse
+    from autointerp.llm.budget.purse import Budgeted, Purse
+    from autointerp.llm.ledger.recorded import Recorded
     from autointerp.llm.limited import Limited
-    from autointerp.llm.recorded import Recorded
-    from autointerp.llm.retrying import Retrying
+    from autointerp.llm.online.asker import AsyncAsker
+    from autointerp.llm.online.retrying import Retrying
 
     purse = Purse(usage, stage, llm)
     provider = open_provider(llm)

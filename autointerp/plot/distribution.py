@@ -12,14 +12,14 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 
-from autointerp.compare.arms import plain
 from autointerp.compare.outcome import Outcome
 from autointerp.compare.rows import Cell
 from autointerp.compare.words import capital, metric_words, with_interval
+from autointerp.contexts.slices import slice_words
 from autointerp.plot.style import BAND, CEILING, INK, QUIET, colour_of
 from autointerp.records import Pairing, Status
 from autointerp.score.predictions import LOOKUP
-from autointerp.score.slices import slice_words
+from autointerp.units.arms import plain
 
 _GOLDEN = (5**0.5 - 1) / 2
 

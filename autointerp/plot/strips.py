@@ -14,16 +14,16 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from autointerp.compare.arms import plain
 from autointerp.compare.outcome import Outcome
 from autointerp.compare.words import number
+from autointerp.contexts.slices import Held, read_slices
 from autointerp.plot.glyphs import drawable, one_line
 from autointerp.plot.samples import Sample, samples_of
 from autointerp.plot.style import PREDICTED, QUIET, RULE, TRUE
 from autointerp.records import Status
 from autointerp.score.predictions import Predictions
-from autointerp.score.slices import Held, read_slices
 from autointerp.tables import read_arrow
+from autointerp.units.arms import plain
 
 _COLUMNS = 112
 _MARGIN = 11  # columns left of the text, for the names of the rows

@@ -15,7 +15,7 @@ from matplotlib.style import context as style_context
 from PIL import Image
 
 from autointerp.artifacts import atomic_path
-from autointerp.compare.arms import is_feature
+from autointerp.units.arms import is_feature
 
 INK = "#222222"
 QUIET = "#6b6b6b"

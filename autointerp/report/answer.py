@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from dataclasses import replace
 from enum import Enum
 
-from autointerp.compare.arms import is_feature, plain
 from autointerp.compare.outcome import Outcome
 from autointerp.compare.rows import Cell, Row
 from autointerp.compare.words import capital, number, p_text, with_interval
+from autointerp.contexts.slices import RANDOM_ONLY, slice_words
 from autointerp.records import Pairing
 from autointerp.score.predictions import LOOKUP
-from autointerp.score.slices import RANDOM_ONLY, slice_words
+from autointerp.units.arms import is_feature, plain
 
 
 class Verdict(Enum):

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from autointerp.compare.arms import plain
 from autointerp.compare.outcome import Outcome
 from autointerp.compare.rows import SINGLE_TOKEN, SINGLE_TOKEN_SHARE, STRATA, Row
 from autointerp.compare.words import capital, number, with_interval
+from autointerp.contexts.slices import RANDOM_ONLY
 from autointerp.records import Pairing
 from autointerp.report.answer import Verdict, mean_of, verdict_of
 from autointerp.score.predictions import LOOKUP
-from autointerp.score.slices import RANDOM_ONLY
+from autointerp.units.arms import plain
 
 _COVERAGE = 0.95
 _DERANGEMENTS = 16

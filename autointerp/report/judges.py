@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from autointerp.compare.arms import plain
 from autointerp.compare.outcome import Outcome
 from autointerp.compare.rows import NO_BASELINE, OWN_SHUFFLED, Cell, Row
 from autointerp.compare.words import number, p_text, with_interval
+from autointerp.contexts.slices import JUDGED
 from autointerp.judge.embedding import Embedding
 from autointerp.judge.fuzzing import Fuzzing
 from autointerp.judge.intruder import Intruder
 from autointerp.judge.surprisal import Surprisal
+from autointerp.metrics.classification import JUDGED_SCORES
 from autointerp.records import Pairing
 from autointerp.report.markdown import escape, table
-from autointerp.score.classification import JUDGED_SCORES
-from autointerp.score.slices import JUDGED
+from autointerp.units.arms import plain
 
 _UNKNOWN = "\u2013"
 _NOTES = {

@@ -7,15 +7,15 @@ from dataclasses import replace
 
 import pandas as pd
 
-from autointerp.compare.arms import is_feature, plain
 from autointerp.compare.outcome import Outcome
 from autointerp.compare.rows import NOT_SINGLE_TOKEN, OWN_SHUFFLED, SINGLE_TOKEN, SINGLE_TOKEN_SHARE, STRATA, Cell, Row
 from autointerp.compare.words import capital, metric_words, number, p_text, with_interval
+from autointerp.contexts.slices import slice_words
 from autointerp.records import Pairing, Status
 from autointerp.report.markdown import escape, table
 from autointerp.score.predictions import LOOKUP
-from autointerp.score.slices import slice_words
 from autointerp.tables import read_table
+from autointerp.units.arms import is_feature, plain
 
 _STRATA = {SINGLE_TOKEN: "single-token", NOT_SINGLE_TOKEN: "the others"}
 _UNKNOWN = "\u2013"

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from autointerp.artifacts import write_text
-from autointerp.compare.arms import plain
 from autointerp.compare.outcome import Outcome, read_outcome
 from autointerp.compare.words import capital, number
 from autointerp.plot.samples import samples_of
@@ -20,6 +19,7 @@ from autointerp.report.judges import judges
 from autointerp.report.markdown import escape, prose, table
 from autointerp.report.provenance import provenance
 from autointerp.tables import read_arrow
+from autointerp.units.arms import plain
 
 _NOT_EXPLAINED = "(none)"
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from autointerp.run.folder import Run
-from autointerp.run.peers import follows, joined, summoned
 from autointerp.study import Study
+from autointerp.train.peers import follows, joined, summoned
 
 ENDS = {
     "train": "train",
@@ -42,11 +42,11 @@ def run(
     from autointerp.plot.stage import plot
     from autointerp.report.sources import write_sources
     from autointerp.report.stage import report
-    from autointerp.run.bench import Bench, note_threads
     from autointerp.run.checks import check_study, find_capabilities
     from autointerp.run.paths import BATCHES
+    from autointerp.run.resources import Bench, note_threads
     from autointerp.run.stages import ASKING, carry_out
-    from autointerp.run.training import train_along
+    from autointerp.train.saes import train_along
 
     folder = Path(out)
     bench = Bench(

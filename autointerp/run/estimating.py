@@ -18,26 +18,26 @@ from typing import Any
 
 import numpy as np
 
+from autointerp.contexts.joining import settle as join_held_out
 from autointerp.explain.ask import settle
-from autointerp.explain.base import PromptedCandidate, Proposal
+from autointerp.explain.interface import PromptedCandidate, Proposal
+from autointerp.explain.proposing import Planned, planned
+from autointerp.explain.ranking import rank
 from autointerp.explain.revise import Revise
+from autointerp.explain.revising import Ask, revised
+from autointerp.explain.stage import completed, to_rank, write_choice
 from autointerp.judge.registry import reads_in_process, uses_model
-from autointerp.llm.counting import COUNTED, CountingAsker, Tally, token_counter
+from autointerp.llm.budget.counting import COUNTED, CountingAsker, Tally, token_counter
+from autointerp.llm.budget.prices import BATCH_DISCOUNT, Tokens, dollars, price
 from autointerp.llm.open import LOCAL, Mode, identity_of
-from autointerp.llm.prices import BATCH_DISCOUNT, Tokens, dollars, price
 from autointerp.models import load_tokenizer
 from autointerp.progress import Bar, say
 from autointerp.records import Candidate, Scale, Simulation, Unscored
-from autointerp.run.bench import Bench, simulator_asks
 from autointerp.run.checks import check_methods
-from autointerp.run.explaining import completed, to_rank, write_choice
 from autointerp.run.paths import LEDGER
-from autointerp.run.proposing import Planned, planned
-from autointerp.run.ranking import rank
-from autointerp.run.revising import Ask, revised
-from autointerp.run.settling import settle as join_held_out
+from autointerp.run.resources import Bench, simulator_asks
 from autointerp.run.stages import asking_work, carry_out
-from autointerp.simulate.base import Simulator, Task
+from autointerp.simulate.interface import Simulator, Task
 from autointerp.study import Llm, Study
 
 _STAND_IN = "words and parts of words that name one kind of thing in a text, number"

@@ -1,6 +1,6 @@
 """Files that one stage of a run leaves for another, by path in the run folder."""
 
-from autointerp.llm.ledger import FILE_NAME as LEDGER
+from autointerp.llm.ledger.ledger import FILE_NAME as LEDGER
 
 __all__ = [
     "BATCHES", "CANDIDATES", "EFFECTS", "EVIDENCE", "HELD_OUT", "LEDGER", "REVISIONS", "SPENDING", "TABLES", "TRAIN",

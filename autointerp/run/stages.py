@@ -12,13 +12,13 @@ from autointerp.explain.revise import Revise
 from autointerp.judge.registry import traits_of, uses_model
 from autointerp.llm.open import LOCAL
 from autointerp.llm.secrets import public_url
-from autointerp.run.bench import Bench, note_threads
-from autointerp.run.making import SUBJECT, TOKENIZER
 from autointerp.run.paths import CANDIDATES, EFFECTS, EVIDENCE, HELD_OUT, REVISIONS, TABLES, TRAIN
 from autointerp.run.plan import Stage, execute
-from autointerp.run.training import sae_folder
+from autointerp.run.resources import Bench, note_threads
 from autointerp.study import Llm, Study
 from autointerp.study_file import dump_study
+from autointerp.train.saes import sae_folder
+from autointerp.train.subject import SUBJECT, TOKENIZER
 
 ASKING = ("explain", "simulate", "judge")
 """Stages that ask language models."""
@@ -220,7 +220,7 @@ def _checkpoints(study: Study) -> list[str]:
 
 def _corpus(bench: Bench, run: Path) -> None:
     from autointerp.corpus.stage import build_corpus
-    from autointerp.run.making import cut_for
+    from autointerp.train.subject import cut_for
 
     recipe = bench.study.subject.train
     if recipe is not None:
@@ -230,13 +230,13 @@ def _corpus(bench: Bench, run: Path) -> None:
 
 
 def _subject(study: Study, recipe: inputs.SubjectTraining, run: Path) -> None:
-    from autointerp.run.making import make_subject
+    from autointerp.train.subject import make_subject
 
     make_subject(study, recipe, run)
 
 
 def _train(bench: Bench, run: Path) -> None:
-    from autointerp.run.training import make_saes
+    from autointerp.train.saes import make_saes
 
     make_saes(bench.study, bench.subject, bench.subject.identity, run)
 
@@ -251,26 +251,26 @@ def _collect(bench: Bench, run: Path) -> None:
 
 
 def _explain(bench: Bench, run: Path) -> None:
-    from autointerp.run.explaining import explain
+    from autointerp.explain.stage import explain
 
     explain(bench, run)
 
 
 def _settle(run: Path) -> None:
-    from autointerp.run.settling import settle
+    from autointerp.contexts.joining import settle
 
     settle(run)
 
 
 def _simulate(bench: Bench, run: Path) -> None:
-    from autointerp.run.simulating import simulate
+    from autointerp.simulate.stage import simulate
 
     with bench.simulator("simulate") as simulator:
         simulate(bench.study, simulator, run)
 
 
 def _judge(bench: Bench, run: Path) -> None:
-    from autointerp.run.judging import judge
+    from autointerp.judge.stage import judge
 
     with bench.judges("judge") as (judges, asker):
         judge(bench.study, judges, asker, run)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from autointerp.score.weighing import Rows, Truth, Values, Weights, mean, ranks
+from autointerp.metrics.formulas import Rows, Truth, Values, Weights, mean, ranks
 
 
 def pearson(truth: Truth, predicted: Rows, weights: Weights | None = None) -> Values:

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
+from autointerp.contexts.slices import UnitKey
 from autointerp.judge.registry import traits_of
+from autointerp.metrics.classification import JUDGED_SCORES, classify
 from autointerp.records import Status, Unscored
-from autointerp.score.classification import JUDGED_SCORES, classify
-from autointerp.score.slices import UnitKey
 from autointerp.tables import read_arrow
 
 NOT_JUDGED = Unscored("not judged")

@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
+from autointerp.contexts.slices import Held, UnitKey
 from autointerp.errors import BadInput
 from autointerp.records import Status, Unscored
-from autointerp.score.slices import Held, UnitKey
 from autointerp.tables import read_arrow, read_table
 
 LOOKUP = "lookup"

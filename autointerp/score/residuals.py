@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from autointerp.score.weighing import Rows, Truth, Values, Weights, mean
+from autointerp.metrics.formulas import Rows, Truth, Values, Weights, mean
 
 
 def r2(truth: Truth, predicted: Rows, weights: Weights | None = None) -> Values:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from pathlib import Path
 
+from autointerp.contexts.slices import UnitKey
 from autointerp.records import Status, Unscored
-from autointerp.score.slices import UnitKey
 from autointerp.tables import read_arrow
 
 ALONE = Unscored("no other unit in the arm")

@@ -9,16 +9,16 @@ from pathlib import Path
 
 import numpy as np
 
+from autointerp.contexts.slices import CALIBRATION, JUDGED, Held, UnitKey, read_slices
 from autointerp.errors import BadInput
 from autointerp.judge.registry import traits_of
+from autointerp.metrics.calibration import NO_CONTEXTS, score_on
+from autointerp.metrics.metrics import METRICS, any_absolute, chance_of
 from autointerp.progress import bar
 from autointerp.records import Pairing, Status, Unscored
-from autointerp.score.calibration import NO_CONTEXTS, score_on
 from autointerp.score.judged import Judged
-from autointerp.score.metrics import METRICS, any_absolute, chance_of
 from autointerp.score.predictions import LOOKUP, Explanations, Predictions
 from autointerp.score.shuffled import ALONE, Shuffled
-from autointerp.score.slices import CALIBRATION, JUDGED, Held, UnitKey, read_slices
 from autointerp.study import Study
 from autointerp.tables import read_arrow, table_writer
 

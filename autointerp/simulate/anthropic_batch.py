@@ -17,7 +17,7 @@ from math import ceil
 import numpy as np
 
 from autointerp.artifacts import rng_of
-from autointerp.llm.json_answers import read_json_answer
+from autointerp.llm.answers.json import read_json_answer
 from autointerp.llm.request import Question, Request, Response, Unreadable
 from autointerp.llm.schema import answer_object, listed
 from autointerp.quoting import quoted

@@ -10,12 +10,12 @@ import numpy as np
 from jaxtyping import Float
 
 from autointerp.llm.client import Asker
-from autointerp.llm.reading import read_each
+from autointerp.llm.questions import read_each
 from autointerp.llm.request import Question, Request
 from autointerp.progress import Bar
 from autointerp.prompting import Prompt
 from autointerp.records import Context, Scale, Simulation, Unscored
-from autointerp.simulate.base import Task
+from autointerp.simulate.interface import Task
 from autointerp.simulate.vocabulary import one_line
 
 Row = Float[np.ndarray, " token"]

@@ -12,7 +12,7 @@ from autointerp.artifacts import hash_value
 from autointerp.progress import Bar
 from autointerp.records import Context, Scale, Simulation, Unscored
 from autointerp.simulate.asking import Row
-from autointerp.simulate.base import Numbers, Task
+from autointerp.simulate.interface import Numbers, Task
 from autointerp.simulate.vocabulary import one_line
 
 

@@ -14,14 +14,14 @@ from typing import Any, Protocol, runtime_checkable
 from jaxtyping import Float
 from torch import Tensor
 
-from autointerp.llm.encode import defuse
+from autointerp.llm.local.encode import defuse
 from autointerp.prompting import Prompt
 from autointerp.quoting import cell, unmarked
 from autointerp.records import Context, Scale, Unscored
 from autointerp.simulate.asking import Row
-from autointerp.simulate.base import Numbers
 from autointerp.simulate.computed import Computed
 from autointerp.simulate.digit_tokens import DigitTokens
+from autointerp.simulate.interface import Numbers
 from autointerp.simulate.vocabulary import one_line
 
 NAME = "digits"

@@ -12,7 +12,7 @@ from functools import partial
 
 import numpy as np
 
-from autointerp.llm.places import holders
+from autointerp.llm.answers.logprobs import holders
 from autointerp.llm.request import Question, Request, Response, Unreadable
 from autointerp.records import Context
 from autointerp.simulate.asked import Asked

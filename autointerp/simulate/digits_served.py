@@ -11,7 +11,7 @@ from functools import partial
 
 import numpy as np
 
-from autointerp.llm.places import holders
+from autointerp.llm.answers.logprobs import holders
 from autointerp.llm.request import Question, Request, Response
 from autointerp.quoting import cell, unmarked
 from autointerp.records import Context, Unscored

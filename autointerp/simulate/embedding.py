@@ -19,8 +19,8 @@ from jaxtyping import Float, Int
 
 from autointerp.progress import Bar
 from autointerp.records import Context, Scale, Simulation, Unscored
-from autointerp.simulate.align import overlaps
-from autointerp.simulate.base import Task, Vectors
+from autointerp.simulate.alignment import overlaps
+from autointerp.simulate.interface import Task, Vectors
 from autointerp.simulate.vocabulary import one_line
 
 NAME = "embedding"

@@ -22,7 +22,7 @@ from autointerp.artifacts import hash_value
 from autointerp.progress import Bar
 from autointerp.prompting import Prompt
 from autointerp.records import Context, Scale, Simulation, Unscored
-from autointerp.simulate.base import Numbers, Task
+from autointerp.simulate.interface import Numbers, Task
 from autointerp.simulate.vocabulary import ContextReader, canonical_tokens, chunks, one_line
 
 NAME = "lift"

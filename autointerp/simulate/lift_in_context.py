@@ -16,14 +16,14 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from jaxtyping import Float
 
-from autointerp.llm.encode import encode_text
+from autointerp.llm.local.encode import encode_text
 from autointerp.progress import Bar
 from autointerp.prompting import Prompt
 from autointerp.records import Context, Scale, Simulation, Unscored
 from autointerp.simulate.asking import Row
-from autointerp.simulate.base import Numbers, Simulator, Task
 from autointerp.simulate.computed import Computed
 from autointerp.simulate.digits import InPrompt
+from autointerp.simulate.interface import Numbers, Simulator, Task
 from autointerp.simulate.vocabulary import ContextReader, one_line
 
 NAME = "lift-in-context"

@@ -13,7 +13,7 @@ import numpy as np
 from autointerp.llm.request import COMPLETION, Question, Request, Response
 from autointerp.quoting import unmarked
 from autointerp.records import Context, Scale, Unscored
-from autointerp.simulate.align import carry_over
+from autointerp.simulate.alignment import carry_over
 from autointerp.simulate.asked import Asked
 from autointerp.simulate.asking import Row
 from autointerp.simulate.echoed import places_of

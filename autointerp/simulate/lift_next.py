@@ -12,7 +12,7 @@ import numpy as np
 
 from autointerp.progress import Bar
 from autointerp.records import Simulation, Unscored
-from autointerp.simulate.base import Simulator, Task
+from autointerp.simulate.interface import Simulator, Task
 
 NAME = "lift-next"
 

@@ -24,13 +24,13 @@ from jaxtyping import Float
 
 from autointerp.errors import BadInput
 from autointerp.llm.client import Asker
-from autointerp.llm.reading import read_each
+from autointerp.llm.questions import read_each
 from autointerp.llm.request import COMPLETION, Question, Request, Response, TokenLogprob
 from autointerp.progress import Bar
 from autointerp.prompting import Prompt
 from autointerp.quoting import unmarked, visible
 from autointerp.records import Context, Scale, Simulation, Unscored
-from autointerp.simulate.base import Task
+from autointerp.simulate.interface import Task
 from autointerp.simulate.lift import NAME, by_explanation, prefix
 
 MOST = 500_000

@@ -15,15 +15,15 @@ from typing import Any, Protocol, runtime_checkable
 from jaxtyping import Float
 from torch import Tensor
 
-from autointerp.llm.encode import encode
+from autointerp.llm.local.encode import encode
 from autointerp.llm.request import Request
 from autointerp.prompting import Prompt
 from autointerp.quoting import quoted
 from autointerp.records import Context, Scale, Unscored
 from autointerp.simulate.asking import Row
-from autointerp.simulate.base import Numbers
 from autointerp.simulate.computed import Computed
 from autointerp.simulate.digit_tokens import DigitTokens
+from autointerp.simulate.interface import Numbers
 
 NAME = "one-by-one"
 Messages = tuple[tuple[str, str], ...]

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from autointerp.llm.places import holders
+from autointerp.llm.answers.logprobs import holders
 from autointerp.llm.request import Question, Request, Response, Unreadable
 from autointerp.simulate.asking import Asking, Group, Row
 from autointerp.simulate.digits_output import OTHER_TEXT, UNLIKELY

@@ -13,8 +13,8 @@ from autointerp.llm.capabilities import Capabilities, known
 from autointerp.llm.client import Asker
 from autointerp.llm.open import LOCAL, identity_of
 from autointerp.prompting import Prompt, load_prompt
-from autointerp.simulate.base import Numbers, Simulator, Vectors
 from autointerp.simulate.expected import LEAST
+from autointerp.simulate.interface import Numbers, Simulator, Vectors
 from autointerp.study import Llm, Study
 
 GROUP = "autointerp.simulators"

@@ -11,7 +11,7 @@ from functools import partial
 
 import numpy as np
 
-from autointerp.llm.json_answers import read_json_answer
+from autointerp.llm.answers.json import read_json_answer
 from autointerp.llm.request import Question, Request, Response, Unreadable
 from autointerp.llm.schema import answer_object
 from autointerp.records import Context

@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 
 from autointerp.corpus.contexts import require_offsets
 from autointerp.records import Context, Unscored
-from autointerp.simulate.align import carry_over
+from autointerp.simulate.alignment import carry_over
 
 _COLON = ":"
 """What the prompts whose next word is read end in."""

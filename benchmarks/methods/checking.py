@@ -14,8 +14,8 @@ from typing import TypeVar
 from common.environments import python_of
 from common.workers import Worker
 
-from autointerp.benchmark.pairings import Pairing
-from autointerp.benchmark.planted import TRUE
+from autointerp.planted.pairings import Pairing
+from autointerp.planted.units import TRUE
 from autointerp.quoting import cell
 from methods import ours, rivals
 from methods.outcome import Agreement, Outcome, Preference, Scored, agreement, preference

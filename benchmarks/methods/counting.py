@@ -10,17 +10,17 @@ from pathlib import Path
 import numpy as np
 
 from autointerp.artifacts import rng_of
-from autointerp.benchmark.methods import Method
-from autointerp.benchmark.methods import methods as scoring_methods
-from autointerp.benchmark.pairings import NONE, Pairing
-from autointerp.benchmark.planted import TRUE, PlantedUnit
-from autointerp.benchmark.running import scores_of
-from autointerp.explain.base import PromptedCandidate, Settings
+from autointerp.explain.interface import PromptedCandidate, Settings
 from autointerp.explain.registry import BUILT_IN, open_explainer
 from autointerp.explain.revise import Revise, mistakes
 from autointerp.llm.capabilities import Capabilities
 from autointerp.llm.open import LOCAL, identity_of
 from autointerp.models import load_tokenizer
+from autointerp.planted.measuring import scores_of
+from autointerp.planted.methods import Method
+from autointerp.planted.methods import methods as scoring_methods
+from autointerp.planted.pairings import NONE, Pairing
+from autointerp.planted.units import TRUE, PlantedUnit
 from autointerp.study import Study
 from methods.evidence import material
 from methods.metering import Meter, MeteredDesk, Spent

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from autointerp.benchmark.planted import PlantedUnit
 from autointerp.collect.gather import Gatherer, Wanted
-from autointerp.evidence import share_out
-from autointerp.explain.base import Shown, ShownContext, shown_of
-from autointerp.explain.words import top_words
+from autointerp.contexts.sharing import share_out
+from autointerp.explain.interface import Shown, ShownContext, shown_of
+from autointerp.explain.texts import top_words
+from autointerp.planted.units import PlantedUnit
 from autointerp.records import Effects, Kind, Unit
 from autointerp.study import Study
 from autointerp.subject.effects import TOKENS

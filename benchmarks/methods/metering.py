@@ -13,10 +13,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from autointerp.benchmark.running import Desk
-from autointerp.llm.encode import common_prefix, encode, encode_text
+from autointerp.llm.local.encode import common_prefix, encode, encode_text
 from autointerp.llm.open import Mode
 from autointerp.llm.request import Answer, Failure, Request
+from autointerp.planted.measuring import Desk
 from autointerp.study import Llm, Study
 
 _COUNTED = Failure("counted, not asked", "refusal")

@@ -11,20 +11,20 @@ from pathlib import Path
 import numpy as np
 
 from autointerp.artifacts import rng_of
-from autointerp.benchmark.methods import Method, chosen
-from autointerp.benchmark.pairings import Pairing
-from autointerp.benchmark.running import Desk
-from autointerp.judge.ask import judge_each
-from autointerp.judge.base import Batch, Case, Judge, Judgement
+from autointerp.judge.answers import judge_each
+from autointerp.judge.interface import Batch, Case, Judge, Judgement
+from autointerp.llm.answers.logprobs import holders
 from autointerp.llm.capabilities import Capabilities
 from autointerp.llm.open import Mode, identity_of
-from autointerp.llm.places import holders
-from autointerp.llm.reading import ask_all
+from autointerp.llm.questions import ask_all
 from autointerp.llm.request import Answer, Failure
+from autointerp.metrics.classification import classify
+from autointerp.metrics.metrics import score_one
+from autointerp.planted.measuring import Desk
+from autointerp.planted.methods import Method, chosen
+from autointerp.planted.pairings import Pairing
 from autointerp.progress import Bar
 from autointerp.records import Unscored
-from autointerp.score.classification import classify
-from autointerp.score.metrics import score_one
 from autointerp.simulate.digits import HIDDEN
 from autointerp.simulate.digits_served import OTHER_PROMPT, UNLIKELY, DigitsServed
 from autointerp.simulate.expected import ALTERNATIVES, expected_digit

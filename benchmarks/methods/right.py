@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from jaxtyping import Float, Int
 
-from autointerp.benchmark.planted import TRUE, PlantedUnit
 from autointerp.explain.registry import BUILT_IN as EXPLAINERS
+from autointerp.planted.units import TRUE, PlantedUnit
 from autointerp.simulate.anthropic_batch import LINE
 from autointerp.simulate.written import HIGHEST
 

@@ -12,11 +12,11 @@ from typing import Any
 from common.environments import Unavailable, python_of
 from common.workers import Worker
 
-from autointerp.benchmark.pairings import Pairing
-from autointerp.benchmark.planted import TRUE, PlantedUnit
-from autointerp.llm.encode import common_prefix, encode
+from autointerp.llm.local.encode import common_prefix, encode
 from autointerp.llm.request import COMPLETION, Request
 from autointerp.models import load_tokenizer
+from autointerp.planted.pairings import Pairing
+from autointerp.planted.units import TRUE, PlantedUnit
 from methods.rivals import DETECTOR, SIMULATOR, Rival, prompts_of
 
 _EXAMPLES, _LENGTH = 100, 32

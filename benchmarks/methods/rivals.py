@@ -10,8 +10,8 @@ from common.environments import Environment
 from common.workers import Worker
 from throughput.contestants import RIVALS as CLIENTS
 
-from autointerp.benchmark.pairings import Pairing
-from autointerp.judge.base import Batch
+from autointerp.judge.interface import Batch
+from autointerp.planted.pairings import Pairing
 from autointerp.records import Context, Unscored
 from methods.outcome import Scored
 

@@ -6,10 +6,10 @@ import random
 from collections.abc import Sequence
 from pathlib import Path
 
-from autointerp.benchmark.methods import limited
-from autointerp.benchmark.pairings import Pairing
-from autointerp.benchmark.planted import OTHER, TRUE, PlantedUnit
-from autointerp.benchmark.run import benchmark_study, ground
+from autointerp.planted.methods import limited
+from autointerp.planted.pairings import Pairing
+from autointerp.planted.stage import benchmark_study, ground
+from autointerp.planted.units import OTHER, TRUE, PlantedUnit
 from autointerp.study import Study
 
 ROLES = ("explainer", "simulator")

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from sae.architectures.architecture import Architecture
+from sae.architectures.interface import Architecture
 from sae.base import SparseAutoencoder
 from sae.codes.dense import code_where
 from sae.training.forward import Forward, Step

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from sae.architectures.architecture import Architecture
+from sae.architectures.interface import Architecture
 from sae.base import SparseAutoencoder
 from sae.codes.dense import code_where, places_where
 from sae.errors import SaeError

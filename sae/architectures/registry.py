@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from sae.architectures.architecture import Architecture
 from sae.architectures.batchtopk import BatchTopK
 from sae.architectures.gated import Gated, GatedSae
+from sae.architectures.interface import Architecture
 from sae.architectures.jumprelu import JumpRelu, JumpReluSae
 from sae.architectures.matryoshka import Matryoshka
 from sae.architectures.standard import Standard, StandardSae

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from sae.architectures.architecture import Architecture
+from sae.architectures.interface import Architecture
 from sae.architectures.largest import largest_per_vector
 from sae.architectures.revival import revive
 from sae.base import SparseAutoencoder

@@ -16,8 +16,8 @@ from torch import Tensor
 
 from sae.base import SparseAutoencoder
 from sae.errors import SaeError
-from sae.formats.base import Files, Format
 from sae.formats.dictionary_classes import CLASSES, class_for
+from sae.formats.interface import Files, Format
 from sae.formats.reading import Shapes, read_object, read_pickle, shapes_of, size
 
 _METADATA: Mapping[str, tuple[str, str]] = {

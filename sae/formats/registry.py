@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from sae.errors import SaeError
-from sae.formats.base import Format
 from sae.formats.dictionary_learning import DictionaryLearning
+from sae.formats.interface import Format
 from sae.formats.saelens import SaeLens
 from sae.formats.sparsify import Sparsify
 

@@ -18,8 +18,8 @@ from torch import Tensor
 from sae.architectures.registry import loadable
 from sae.base import SparseAutoencoder
 from sae.errors import SaeError
-from sae.formats.base import Files, Format
 from sae.formats.equivalent import fold_decoder_lengths
+from sae.formats.interface import Files, Format
 from sae.formats.reading import Shapes, read_safetensors, shapes_of
 from sae.formats.saelens_config import SaeLensConfig, read_config
 

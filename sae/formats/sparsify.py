@@ -18,8 +18,8 @@ from torch import Tensor
 from sae.architectures.topk import TopKSae
 from sae.base import SparseAutoencoder
 from sae.errors import SaeError
-from sae.formats.base import Files, Format
 from sae.formats.equivalent import has_unit_decoder, with_centring
+from sae.formats.interface import Files, Format
 from sae.formats.reading import Shapes, active_latents, read_object, read_safetensors, shapes_of, size
 
 _SHAPES: Mapping[str, tuple[str, ...]] = {

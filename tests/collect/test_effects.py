@@ -16,7 +16,7 @@ from autointerp.models import LoadedModel
 from autointerp.records import Effects, Unit, Unscored
 from autointerp.subject.effects import OutputEffects
 from autointerp.subject.forward import Subject
-from autointerp.units import DirectionReadout, FeatureReadout, NeuronReadout, Readout
+from autointerp.units.interface import DirectionReadout, FeatureReadout, NeuronReadout, Readout
 from tests.tiny import NEURONS, START, WIDTH, tiny_model, tiny_tokenizer
 
 HOOK, NOWHERE = "layers.1.mlp.neurons", "model.layers.1.self_attn:out"

@@ -14,9 +14,9 @@ from autointerp.artifacts import rng_of
 from autointerp.collect.activity import Activity
 from autointerp.collect.gather import Gatherer, Wanted
 from autointerp.collect.hard_negatives import CO_ACTIVE, SORTS, HardNegatives, likeness_of
-from autointerp.collect.reading import read_contexts
 from autointerp.collect.stage import collect
-from autointerp.evidence import read_exemplars, share_out
+from autointerp.contexts.reading import read_contexts
+from autointerp.contexts.sharing import read_exemplars, share_out
 from autointerp.records import Context, Exemplar, Kind, Split
 from autointerp.study import Study
 from autointerp.study_file import parse_study

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from autointerp.collect.reading import load_contexts, read_batches
 from autointerp.collect.stage import collect
 from autointerp.collect.token_table import read_token_tables
+from autointerp.contexts.reading import load_contexts, read_batches
+from autointerp.contexts.sharing import assert_evidence_only, read_exemplars, share_out
 from autointerp.errors import BadInput
-from autointerp.evidence import assert_evidence_only, read_exemplars, share_out
 from autointerp.records import Split
 from autointerp.study import Study
 from autointerp.study_file import parse_study

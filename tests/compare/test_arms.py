@@ -1,6 +1,6 @@
-from autointerp.compare.arms import baseline_of, contrasts, is_feature, ordered, plain
 from autointerp.compare.rows import NOT_SINGLE_TOKEN, SINGLE_TOKEN, stratum_of
 from autointerp.compare.words import number, p_text, with_interval
+from autointerp.units.arms import baseline_of, contrasts, is_feature, ordered, plain
 
 
 def test_features_come_first_and_unknown_arms_last() -> None:

@@ -6,8 +6,8 @@ import pytest
 from autointerp.compare.outcome import Outcome, read_outcome
 from autointerp.compare.rows import Row
 from autointerp.compare.stage import compare
-from autointerp.compare.stats import NONE, ONE, holm
 from autointerp.errors import BadInput
+from autointerp.metrics.intervals import NONE, ONE, holm
 from autointerp.score.stage import score
 from autointerp.tables import read_arrow
 from tests.fake_run import FakeRun, Plan, scores_by

@@ -8,7 +8,7 @@ from hypothesis.extra.numpy import arrays
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
-from autointerp.compare.stats import (
+from autointerp.metrics.intervals import (
     EQUAL,
     NONE,
     ONE,
@@ -190,7 +190,7 @@ def test_superiority_equals_counting_pairs(first: np.ndarray, second: np.ndarray
 def test_memory_is_bounded_without_changing_the_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     first, second = rng(1).normal(0.5, 1, size=30), rng(2).normal(0, 1, size=30)
     whole = contrast(first, second, Plan(2000, 0.95), rng(3))
-    monkeypatch.setattr("autointerp.compare.stats._BLOCK", 600)
+    monkeypatch.setattr("autointerp.metrics.intervals._BLOCK", 600)
     blocks = contrast(first, second, Plan(2000, 0.95), rng(3))
     assert blocks.p == pytest.approx(whole.p, abs=0.02)
 

@@ -19,20 +19,20 @@ import openai
 import pytest
 import torch
 
-from autointerp.llm.blocks import BLOCK
+from autointerp.llm.budget.account import Usage
 from autointerp.llm.capabilities import recall
 from autointerp.llm.check import check
-from autointerp.llm.ledger import open_ledger
-from autointerp.llm.local import LocalModel
+from autointerp.llm.ledger.ledger import open_ledger
+from autointerp.llm.local.blocks import BLOCK
+from autointerp.llm.local.model import LocalModel
 from autointerp.llm.open import identity_of, open_asker
-from autointerp.llm.usage import Usage
 from autointerp.models import LoadedModel
 from autointerp.progress import Bar
 from autointerp.prompting import load_prompt
 from autointerp.records import Simulation
-from autointerp.simulate.base import Task
 from autointerp.simulate.digits import Digits
 from autointerp.simulate.digits_served import DigitsServed
+from autointerp.simulate.interface import Task
 from autointerp.simulate.vocabulary import digit_tokens
 from autointerp.study import Llm
 from tests.simulate.contexts import context

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from autointerp.explain.base import Settings, Shown, ShownContext
+from autointerp.explain.interface import Settings, Shown, ShownContext
 from autointerp.records import Effects
 from autointerp.study import Llm
 

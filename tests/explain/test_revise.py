@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from autointerp.errors import BadInput
-from autointerp.explain.base import PromptedCandidate, Proposal
 from autointerp.explain.exemplars import Exemplars
 from autointerp.explain.highlight import Highlight, marked
+from autointerp.explain.interface import PromptedCandidate, Proposal
 from autointerp.explain.registry import open_explainers
 from autointerp.explain.revise import CONTEXTS, Mistakes, Revise, mistakes
 from autointerp.llm.request import Response

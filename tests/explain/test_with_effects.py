@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from autointerp.explain.base import UNREAD, PromptedCandidate, Proposal, Shown, ShownContext
+from autointerp.explain.interface import UNREAD, PromptedCandidate, Proposal, Shown, ShownContext
 from autointerp.explain.intervals import TOKENS, Intervals, examples
 from autointerp.explain.max_act_logits import MaxActLogits, parse_label
-from autointerp.explain.words import peak_words
+from autointerp.explain.texts import peak_words
 from autointerp.llm.request import Response, Unreadable
 from autointerp.records import Effects, Unscored
 from tests.explain.doubles import EFFECTS, SETTINGS, colours, context, shown

@@ -15,7 +15,7 @@ import numpy as np
 
 from autointerp.artifacts import rng_of
 from autointerp.explain.highlight import OPEN, strongly_active, with_marks
-from autointerp.judge.base import HeldOut, Settings
+from autointerp.judge.interface import HeldOut, Settings
 from autointerp.llm.request import Request, Response
 from autointerp.records import Context, Split
 from autointerp.study import Llm, Study

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from autointerp.errors import BadInput
-from autointerp.judge.asking import answer_tokens
-from autointerp.judge.base import Batch, Case, HeldOut, Item, Judge
 from autointerp.judge.detection import Detection
+from autointerp.judge.interface import Batch, Case, HeldOut, Item, Judge
+from autointerp.judge.requests import answer_tokens
 from autointerp.llm.capabilities import Capabilities
 from autointerp.quoting import quoted
 from autointerp.records import Unscored

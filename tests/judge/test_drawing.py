@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from autointerp.judge.base import Case, HeldOut
-from autointerp.judge.drawing import TOO_FEW_ACTIVE, TOO_FEW_HARD, TOO_FEW_INACTIVE, draw_contexts
+from autointerp.judge.interface import Case, HeldOut
+from autointerp.judge.items import TOO_FEW_ACTIVE, TOO_FEW_HARD, TOO_FEW_INACTIVE, draw_contexts
 from autointerp.records import Unscored
 from tests.judge.doubles import held_out, mixed
 

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from jaxtyping import Float
 
-from autointerp.judge.base import Case, ComputedJudge, Judgement, Tools
 from autointerp.judge.embedding import Embedding
+from autointerp.judge.interface import Case, ComputedJudge, Judgement, Tools
+from autointerp.metrics.classification import classify
 from autointerp.models.sentences import load_sentence_model
 from autointerp.records import Unscored
-from autointerp.score.classification import classify
-from autointerp.simulate.base import Vectors
+from autointerp.simulate.interface import Vectors
 from tests.judge.doubles import SETTINGS, held_out, mixed
 
 

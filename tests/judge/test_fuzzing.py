@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from autointerp.explain.highlight import strongly_active
-from autointerp.judge.base import Batch, Case, HeldOut, Judge
 from autointerp.judge.fuzzing import Fuzzing
+from autointerp.judge.interface import Batch, Case, HeldOut, Judge
 from autointerp.records import Unscored
 from tests.injections import INJECTIONS, injected_context
 from tests.judge.doubles import SETTINGS, asked, tokens_of

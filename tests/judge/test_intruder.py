@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy.stats import chisquare
 
-from autointerp.judge.base import Batch, Case, HeldOut, Judge
+from autointerp.judge.interface import Batch, Case, HeldOut, Judge
 from autointerp.judge.intruder import Intruder
 from autointerp.llm.capabilities import Capabilities
 from autointerp.records import Unscored

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from autointerp.errors import BadInput
-from autointerp.judge.base import Batch, Case, Judgement, Settings, Traits
+from autointerp.judge.interface import Batch, Case, Judgement, Settings, Traits
 from autointerp.judge.registry import (
     BUILT_IN,
     check_judges,
@@ -21,8 +21,8 @@ from autointerp.judge.registry import (
 )
 from autointerp.llm.address import identity
 from autointerp.llm.capabilities import Capabilities, remember
+from autointerp.metrics.classification import JUDGED_SCORES
 from autointerp.records import Unscored
-from autointerp.score.classification import JUDGED_SCORES
 from autointerp.simulate.registry import Needs
 from autointerp.study import Llm
 from autointerp.study_file import parse_study

@@ -13,14 +13,14 @@ from jaxtyping import Float
 from torch import Tensor
 
 from autointerp.errors import BadInput
-from autointerp.judge.base import Case, ComputedJudge, Judgement, Tools
+from autointerp.judge.interface import Case, ComputedJudge, Judgement, Tools
 from autointerp.judge.surprisal import Surprisal
-from autointerp.llm.ledger import Ledger, open_ledger
-from autointerp.llm.local import LocalModel
+from autointerp.llm.budget.account import Usage
+from autointerp.llm.ledger.ledger import Ledger, open_ledger
+from autointerp.llm.ledger.replaying import ReplayModel
+from autointerp.llm.local.model import LocalModel
 from autointerp.llm.open import open_asker
-from autointerp.llm.replaying import ReplayModel
 from autointerp.llm.request import Failure, Request
-from autointerp.llm.usage import Usage
 from autointerp.models import LoadedModel
 from autointerp.quoting import unmarked
 from autointerp.records import Unscored

@@ -13,11 +13,11 @@ import pytest
 from jaxtyping import Bool, Float
 
 from autointerp.explain.highlight import strongly_active
-from autointerp.judge.base import Case, HeldOut, Item, Judge
 from autointerp.judge.detection import Detection
 from autointerp.judge.fuzzing import Fuzzing
+from autointerp.judge.interface import Case, HeldOut, Item, Judge
 from autointerp.judge.intruder import Intruder
-from autointerp.score.classification import classify
+from autointerp.metrics.classification import classify
 from tests.judge.doubles import SETTINGS, asked, excerpts, tokens_of
 from tests.judge.test_fuzzing import marked_places
 

@@ -4,7 +4,7 @@ from math import log
 
 import pytest
 
-from autointerp.judge.yes_no import read_yes_no
+from autointerp.judge.verdicts import read_yes_no
 from autointerp.llm.request import Response, TokenLogprob, Unreadable
 
 

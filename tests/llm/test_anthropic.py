@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 
 from autointerp.errors import BadInput
-from autointerp.llm.anthropic_messages import read_message
-from autointerp.llm.anthropic_provider import AnthropicProvider
+from autointerp.llm.anthropic.messages import read_message
+from autointerp.llm.anthropic.provider import AnthropicProvider
+from autointerp.llm.budget.account import Usage
 from autointerp.llm.client import Provider, Transient
-from autointerp.llm.ledger import open_ledger
+from autointerp.llm.ledger.ledger import open_ledger
 from autointerp.llm.open import check_llm, open_asker, open_provider
-from autointerp.llm.reading import ask_all
+from autointerp.llm.questions import ask_all
 from autointerp.llm.request import Answer, Failure, Request, Response
-from autointerp.llm.usage import Usage
 from autointerp.study import Llm
 from tests.llm.doubles import Counter, Reply, Server, completion, error, message, request, serve
 
@@ -115,7 +115,7 @@ def test_a_stop_text_that_the_api_does_not_take_cuts_the_answer_all_the_same(tmp
      '{"content": "yes", "stop_reason": "end_turn"}', '{"content": [], "stop_reason": "pause_turn"}'],
 )  # fmt: skip
 def test_a_body_that_is_no_message_is_tried_again(tmp_path: Path, body: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("autointerp.llm.retrying._BACK_OFF", lambda state: 0.0)
+    monkeypatch.setattr("autointerp.llm.online.retrying._BACK_OFF", lambda state: 0.0)
     with serve(Reply(body=body.encode()), message("yes")) as server:
         assert ask(server, tmp_path, request()) == [Response("yes", 11, 3)]
 
@@ -160,7 +160,7 @@ def test_what_the_api_does_not_have_is_refused_before_anything_is_sent(tmp_path:
 
 
 def test_overload_and_wrong_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("autointerp.llm.retrying._BACK_OFF", lambda state: 0.0)
+    monkeypatch.setattr("autointerp.llm.online.retrying._BACK_OFF", lambda state: 0.0)
     monkeypatch.setenv("MY_KEY", KEY)
     overloaded = Reply(529, json.dumps({"type": "error", "error": {"type": "overloaded_error"}}).encode())
     with serve(overloaded, message("yes")) as server:

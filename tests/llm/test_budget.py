@@ -14,14 +14,14 @@ from typing import Any
 import pytest
 
 from autointerp.errors import BadInput, BudgetReached
-from autointerp.llm.asking import AsyncAsker
-from autointerp.llm.budgeted import Budgeted, Purse
+from autointerp.llm.budget.account import Counted, Usage
+from autointerp.llm.budget.prices import NANO, Tokens, price, worst_case
+from autointerp.llm.budget.purse import Budgeted, Purse
 from autointerp.llm.client import Transient
 from autointerp.llm.limited import Limited
-from autointerp.llm.prices import NANO, Tokens, price, worst_case
+from autointerp.llm.online.asker import AsyncAsker
+from autointerp.llm.online.retrying import Retrying
 from autointerp.llm.request import Answer, Failure, Request, Response
-from autointerp.llm.retrying import Retrying
-from autointerp.llm.usage import Counted, Usage
 from autointerp.study import Budget, Llm
 from tests.llm.doubles import YES, EchoAsker, ScriptedClient, request
 

@@ -175,7 +175,7 @@ def test_whether_a_failed_check_may_have_been_billed(reply: Reply, billed: bool,
 
 
 def test_a_try_that_may_have_been_billed_is_not_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("autointerp.llm.retrying._BACK_OFF", lambda state: 0.0)
+    monkeypatch.setattr("autointerp.llm.online.retrying._BACK_OFF", lambda state: 0.0)
     for last, answers in ((error(401), 0), (chat("Paris."), 1)):
         with serve(error(500), last, error(404)) as server:
             checked = check(llm_at(server), "explainer", attempts=3)

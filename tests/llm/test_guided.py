@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 
 from autointerp.errors import BadInput, CheckFailed
 from autointerp.judge.choice import read_choice
-from autointerp.judge.yes_no import read_yes_no
-from autointerp.llm.decode import ending_tokens
-from autointerp.llm.guided import Guide
-from autointerp.llm.local import LocalModel
+from autointerp.judge.verdicts import read_yes_no
+from autointerp.llm.local.decode import ending_tokens
+from autointerp.llm.local.guided import Guide
+from autointerp.llm.local.model import LocalModel
 from autointerp.llm.request import Failure, Response
 from autointerp.llm.schema import YES_NO, answer_object, between, listed
 from autointerp.models import LoadedModel
@@ -113,7 +113,7 @@ def test_tokens_without_a_choice_change_no_answer(family: str, monkeypatch: pyte
     model = LocalModel(loaded(family), len(requests))
     with forward_passes(loaded(family)) as passes:
         together = model.generate(requests)
-    monkeypatch.setattr("autointerp.llm.decode._forced", lambda row: None)
+    monkeypatch.setattr("autointerp.llm.local.decode._forced", lambda row: None)
     with forward_passes(loaded(family)) as slow_passes:
         slow = model.generate(requests)
     assert [replace(answer, logprobs=()) if isinstance(answer, Response) else answer for answer in together] == [

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from autointerp.errors import BadInput
-from autointerp.llm.housekeeping import Chosen, export_lines, ledger_file, remove, summary
-from autointerp.llm.ledger import Ledger, open_ledger
+from autointerp.llm.ledger.ledger import Ledger, open_ledger
+from autointerp.llm.ledger.maintenance import Chosen, export_lines, ledger_file, remove, summary
 from autointerp.llm.request import Failure, Response, TokenLogprob
 from tests.llm.doubles import request
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autointerp.llm.json_answers import find_json, read_json_answer
+from autointerp.llm.answers.json import find_json, read_json_answer
 from autointerp.llm.request import Unreadable
 
 

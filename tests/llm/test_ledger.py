@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from autointerp.errors import BadInput
-from autointerp.llm.ledger import Ledger, open_ledger
+from autointerp.llm.ledger.ledger import Ledger, open_ledger
 from autointerp.llm.request import Failure, Request, Response, key
 from tests.llm.doubles import request
 

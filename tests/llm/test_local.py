@@ -23,13 +23,13 @@ from transformers import (
 )
 
 from autointerp.errors import BadInput
-from autointerp.llm.blocks import BLOCK, BlockReader
-from autointerp.llm.decode import pick
-from autointerp.llm.encode import common_prefix, defuse, encode
-from autointerp.llm.ledger import open_ledger
-from autointerp.llm.local import LocalAsker, LocalModel
-from autointerp.llm.prefix import Batch, empty_cache
-from autointerp.llm.reading import ask_all
+from autointerp.llm.ledger.ledger import open_ledger
+from autointerp.llm.local.blocks import BLOCK, BlockReader
+from autointerp.llm.local.decode import pick
+from autointerp.llm.local.encode import common_prefix, defuse, encode
+from autointerp.llm.local.model import LocalAsker, LocalModel
+from autointerp.llm.local.prefix import Batch, empty_cache
+from autointerp.llm.questions import ask_all
 from autointerp.llm.request import Answer, Failure, Request, Response
 from autointerp.models import LoadedModel
 from tests.llm.doubles import Counter, completion, forward_passes, request
@@ -127,7 +127,7 @@ def test_prompts_that_take_too_much_memory_together_are_answered_in_parts(
     cache = empty_cache(loaded(family).model)
     loaded(family).model(torch.tensor([ids_of(TEXTS[0])]), past_key_values=cache)
     held = sum(t.nbytes for layer in cache.layers for t in (layer.keys, layer.values)) // len(ids_of(TEXTS[0]))
-    monkeypatch.setattr("autointerp.llm.prefix.MOST_BYTES", 2 * tokens * held)
+    monkeypatch.setattr("autointerp.llm.local.prefix.MOST_BYTES", 2 * tokens * held)
     with forward_passes(loaded(family)) as passes:
         parts = LocalModel(loaded(family), 8).generate(requests)
     assert max(rows for rows, _ in passes) == 2
@@ -351,7 +351,7 @@ def test_trees_stay_small(monkeypatch: pytest.MonkeyPatch) -> None:
     with forward_passes(loaded()) as passes:
         LocalModel(loaded(), 4).logprobs_after(prompts, [5, 6])
     assert [tokens for _, tokens in passes] == [BLOCK, 60 + 24 * 6 - BLOCK]
-    monkeypatch.setattr("autointerp.llm.blocks.MOST_IN_TREE", 40)
+    monkeypatch.setattr("autointerp.llm.local.blocks.MOST_IN_TREE", 40)
     with forward_passes(loaded()) as passes:
         parts = LocalModel(loaded(), 4).logprobs_after(prompts, [5, 6])
     torch.testing.assert_close(parts, whole, atol=1e-4, rtol=0)

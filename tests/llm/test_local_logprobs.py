@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from autointerp.errors import BadInput
-from autointerp.llm.blocks import BLOCK
-from autointerp.llm.decode import pick
-from autointerp.llm.local import LocalModel
-from autointerp.llm.logprobs import Spelling, written
+from autointerp.llm.local.blocks import BLOCK
+from autointerp.llm.local.decode import pick
+from autointerp.llm.local.logprobs import Spelling, written
+from autointerp.llm.local.model import LocalModel
 from autointerp.llm.request import Failure, Request, Response
 from tests.llm.doubles import completion, request
 from tests.llm.test_local import TEXTS, ids_of, loaded, slow_logits

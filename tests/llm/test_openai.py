@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from autointerp.errors import BadInput
-from autointerp.llm.ledger import open_ledger
+from autointerp.llm.budget.account import Usage
+from autointerp.llm.ledger.ledger import open_ledger
 from autointerp.llm.open import check_llm, open_asker
-from autointerp.llm.reading import ask_all
+from autointerp.llm.questions import ask_all
 from autointerp.llm.request import Answer, Failure, Request, Response
-from autointerp.llm.usage import Usage
 from autointerp.study import Llm
 from tests.llm.doubles import YES, Counter, Reply, Server, chat, completion, error, request, serve
 
@@ -81,7 +81,7 @@ def test_a_second_run_asks_nothing(tmp_path: Path) -> None:
     ids=lambda reply: f"{reply.status} {reply.body[:24]!r}",
 )  # fmt: skip
 def test_what_may_pass_is_tried_again(tmp_path: Path, fault: Reply, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("autointerp.llm.retrying._BACK_OFF", lambda state: 0.0)
+    monkeypatch.setattr("autointerp.llm.online.retrying._BACK_OFF", lambda state: 0.0)
     with serve(fault, chat("yes")) as server:
         assert _ask(server, tmp_path, [request()]) == [YES]
     assert len(server.seen) == 2
@@ -95,7 +95,7 @@ def test_the_wait_that_the_endpoint_asks_for_is_kept(tmp_path: Path) -> None:
 
 
 def test_a_hang_ends_at_the_time_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("autointerp.llm.retrying._BACK_OFF", lambda state: 0.0)
+    monkeypatch.setattr("autointerp.llm.online.retrying._BACK_OFF", lambda state: 0.0)
     with serve(Reply(hang=True), chat("yes")) as server:
         assert _ask(server, tmp_path, [request()], timeout=0.3) == [YES]
 
@@ -103,7 +103,7 @@ def test_a_hang_ends_at_the_time_out(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_an_endpoint_that_is_down_is_a_failure_and_is_asked_again_by_the_next_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("autointerp.llm.retrying._BACK_OFF", lambda state: 0.0)
+    monkeypatch.setattr("autointerp.llm.online.retrying._BACK_OFF", lambda state: 0.0)
     down = Server("http://127.0.0.1:9/v1", [])
     assert _ask(down, tmp_path, [request()]) == [Failure("no connection to the endpoint (3 tries)")]
     with serve(chat("yes")) as server:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from autointerp.llm.client import Transient
-from autointerp.llm.openai_answers import read_answer, usage
+from autointerp.llm.openai.answers import read_answer, usage
 from autointerp.llm.request import Failure, Response
 from tests.llm.doubles import completion, request
 

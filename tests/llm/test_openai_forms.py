@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from autointerp.errors import BadInput
 from autointerp.llm.client import Transient
-from autointerp.llm.openai_answers import read_answer
-from autointerp.llm.openai_provider import OpenAIProvider
+from autointerp.llm.openai.answers import read_answer
+from autointerp.llm.openai.provider import OpenAIProvider
 from autointerp.llm.request import Answer, Failure, Request, Response, TokenLogprob
 from autointerp.study import Llm
 from tests.llm.doubles import Reply, chat, completion, error, request, serve

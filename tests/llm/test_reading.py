@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from autointerp.llm.reading import read_each
+from autointerp.llm.questions import read_each
 from autointerp.llm.request import Answer, Failure, Question, Request, Response, Unreadable
 from autointerp.records import Unscored
 from tests.llm.doubles import Counter, EchoAsker, request

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from autointerp.llm.ledger import open_ledger
-from autointerp.llm.local import LocalModel
+from autointerp.llm.budget.account import Usage
+from autointerp.llm.ledger.ledger import open_ledger
+from autointerp.llm.local.model import LocalModel
 from autointerp.llm.open import open_asker
-from autointerp.llm.reading import ask_all
+from autointerp.llm.questions import ask_all
 from autointerp.llm.request import Failure, Response
-from autointerp.llm.usage import Usage
 from autointerp.models import load_model
 from autointerp.study import Llm
 from tests.llm.doubles import Counter, completion, request

@@ -12,9 +12,9 @@ from autointerp.errors import BadInput
 from autointerp.llm.client import Transient
 from autointerp.llm.grouped import Grouped
 from autointerp.llm.limited import Limited
+from autointerp.llm.online.slots import TURN
 from autointerp.llm.open import open_provider
 from autointerp.llm.request import Answer, Response
-from autointerp.llm.turns import TURN
 from autointerp.study import Llm
 from tests.llm.doubles import YES, Reply, Server, chat, error, request, serve
 

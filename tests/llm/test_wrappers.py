@@ -10,15 +10,15 @@ from pathlib import Path
 import pytest
 
 from autointerp.errors import BadInput
-from autointerp.llm.asking import AsyncAsker
 from autointerp.llm.client import Transient
-from autointerp.llm.ledger import open_ledger
+from autointerp.llm.ledger.ledger import open_ledger
+from autointerp.llm.ledger.recorded import Recorded
+from autointerp.llm.ledger.replaying import ReplayAsker, UnrecordedRequest
 from autointerp.llm.limited import Limited
-from autointerp.llm.reading import ask_all
-from autointerp.llm.recorded import Recorded
-from autointerp.llm.replaying import ReplayAsker, UnrecordedRequest
+from autointerp.llm.online.asker import AsyncAsker
+from autointerp.llm.online.retrying import Retrying, retry_after
+from autointerp.llm.questions import ask_all
 from autointerp.llm.request import Answer, Failure, Request, Response
-from autointerp.llm.retrying import Retrying, retry_after
 from tests.llm.doubles import YES, Counter, ScriptedClient, request
 
 

@@ -11,9 +11,9 @@ import pytest
 from matplotlib.colors import to_rgba
 from PIL import Image
 
-from autointerp.compare.stats import Interval
-from autointerp.plot.sae_eval import SaePoint, sae_eval
+from autointerp.metrics.intervals import Interval
 from autointerp.plot.style import house_style, save
+from autointerp.sae_eval.figure import SaePoint, sae_eval
 
 EDGES = tuple(bound / 4 - 8 for bound in range(33))
 

@@ -12,9 +12,9 @@ import pytest
 from autointerp.prompting import load_prompt
 from autointerp.simulate.anthropic_batch import AnthropicBatch
 from autointerp.simulate.asking import Asking
-from autointerp.simulate.base import Task
 from autointerp.simulate.digits_output import DigitsOutput
 from autointerp.simulate.digits_served import DigitsServed
+from autointerp.simulate.interface import Task
 from autointerp.simulate.one_by_one_served import OneByOneServed
 from autointerp.simulate.sparse_json import SparseJson
 from tests.llm.doubles import EchoAsker

@@ -8,13 +8,13 @@ import pytest
 import autointerp
 from autointerp import progress
 from autointerp.errors import BadInput
-from autointerp.llm.local import LocalModel
+from autointerp.llm.local.model import LocalModel
 from autointerp.records import Split
 from autointerp.run.folder import Run
+from autointerp.run.verify import verify
 from autointerp.study import Study
 from autointerp.study_file import parse_study
 from autointerp.tables import read_table
-from autointerp.verify import verify
 from tests.small import TABLES, small_settings, small_study
 
 pytestmark = pytest.mark.pipeline

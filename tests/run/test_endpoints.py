@@ -17,13 +17,13 @@ import autointerp
 from autointerp.__main__ import main
 from autointerp.errors import BadInput, BudgetReached
 from autointerp.llm import check
+from autointerp.llm.budget.prices import NANO
 from autointerp.llm.capabilities import Capabilities, remember
-from autointerp.llm.housekeeping import export_lines
-from autointerp.llm.prices import NANO
+from autointerp.llm.ledger.maintenance import export_lines
 from autointerp.run.folder import Run
+from autointerp.run.verify import verify
 from autointerp.study import Study
 from autointerp.study_file import dump_study, parse_study
-from autointerp.verify import verify
 from tests.llm.misbehaving import CONTENT, HARMLESS, TRANSPORT, Endpoint, running
 from tests.run.served import brain, served_settings
 from tests.small import TABLES

@@ -11,8 +11,8 @@ from transformers import AutoTokenizer
 
 import autointerp
 from autointerp.__main__ import main
+from autointerp.llm.budget.counting import token_counter
 from autointerp.llm.capabilities import Capabilities, remember
-from autointerp.llm.counting import token_counter
 from autointerp.llm.request import Request
 from autointerp.run.estimating import Line, estimate, shown
 from autointerp.study import Study

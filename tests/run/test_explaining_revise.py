@@ -7,17 +7,17 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pytest
 
+from autointerp.contexts.sharing import UnitEvidence
 from autointerp.errors import CheckFailed
-from autointerp.evidence import UnitEvidence
 from autointerp.explain.ask import settle
-from autointerp.explain.base import Proposal
+from autointerp.explain.interface import Proposal
+from autointerp.explain.proposing import Material, Planned, set_apart
 from autointerp.explain.revise import Revise
+from autointerp.explain.revising import revised
 from autointerp.llm.request import Answer, Request, Response
 from autointerp.progress import Bar
 from autointerp.records import Candidate, Context, Exemplar, Scale, Simulation, Split, Unit, Unscored
-from autointerp.run.proposing import Material, Planned, set_apart
-from autointerp.run.revising import revised
-from autointerp.simulate.base import Task
+from autointerp.simulate.interface import Task
 from autointerp.study_file import parse_study
 from tests.explain.doubles import SETTINGS
 from tests.llm.doubles import EchoAsker

@@ -15,22 +15,22 @@ import autointerp
 from autointerp.artifacts import rng_of
 from autointerp.compare.stage import compare
 from autointerp.errors import BadInput
-from autointerp.judge.base import AnyJudge, Tools
+from autointerp.judge.interface import AnyJudge, Tools
 from autointerp.judge.registry import check_judges, open_judges
+from autointerp.judge.stage import judge
 from autointerp.llm.address import identity
 from autointerp.llm.capabilities import Capabilities, remember
 from autointerp.llm.request import Answer, Request, Response
 from autointerp.models.sentences import SentenceModel
 from autointerp.plot.stage import plot
 from autointerp.report.stage import report
-from autointerp.run import bench
+from autointerp.run import resources as bench
 from autointerp.run.estimating import estimate, shown
-from autointerp.run.judging import judge
+from autointerp.run.verify import verify
 from autointerp.score.stage import score
 from autointerp.study import Llm, Study
 from autointerp.study_file import parse_study
 from autointerp.tables import read_table
-from autointerp.verify import verify
 from tests.fake_run import finished
 from tests.judge.doubles import Oracle, answer, asked, chat_server, excerpts, guess, sparse_run
 from tests.llm.doubles import EchoAsker

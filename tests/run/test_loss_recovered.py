@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from autointerp.compare.stats import EQUAL, Plan
-from autointerp.run import loss_recovered
-from autointerp.run.loss_recovered import NOT_A_NUMBER, NOT_WORSE, ONE, TOO_CLOSE, Losses, recovered
+from autointerp.metrics.intervals import EQUAL, Plan
+from autointerp.sae_eval import loss_recovered
+from autointerp.sae_eval.loss_recovered import NOT_A_NUMBER, NOT_WORSE, ONE, TOO_CLOSE, Losses, recovered
 
 PLAN = Plan(resamples=2000, confidence=0.9)
 

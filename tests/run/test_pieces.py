@@ -7,17 +7,17 @@ import numpy as np
 import pytest
 
 from autointerp.errors import BadInput
-from autointerp.llm.reading import ask_all
+from autointerp.explain.ranking import Ranked, rank
+from autointerp.explain.stage import filled_up
+from autointerp.llm.questions import ask_all
 from autointerp.llm.request import Response
 from autointerp.progress import Bar
 from autointerp.records import Candidate, Context, Exemplar, Scale, Simulation, Split, Unscored
 from autointerp.run.asking import InOrder
-from autointerp.run.explaining import filled_up
 from autointerp.run.manifest import read_manifest
 from autointerp.run.plan import Stage, execute
-from autointerp.run.ranking import Ranked, rank
-from autointerp.simulate.base import Task
-from autointerp.units import base_id, unit_id
+from autointerp.simulate.interface import Task
+from autointerp.units.interface import base_id, unit_id
 from tests.llm.doubles import EchoAsker, completion
 
 

@@ -8,9 +8,9 @@ import pytest
 
 import autointerp
 from autointerp.llm.capabilities import known
+from autointerp.run.verify import verify
 from autointerp.study import Study
 from autointerp.study_file import parse_study
-from autointerp.verify import verify
 from tests.llm.llama import llama
 from tests.small import HOOK, small_settings
 

@@ -19,10 +19,10 @@ from autointerp.llm.capabilities import Capabilities, remember
 from autointerp.records import Scale
 from autointerp.run.estimating import estimate, shown
 from autointerp.run.folder import Run
+from autointerp.run.verify import verify
 from autointerp.simulate.anthropic_batch import VALUES
 from autointerp.study import Study
 from autointerp.study_file import parse_study
-from autointerp.verify import verify
 from tests.llm.misbehaving import Body, Endpoint, draw, running
 from tests.run.served import brain
 from tests.small import HOOK, small_settings

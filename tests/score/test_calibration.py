@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from scipy.optimize import nnls
 
+from autointerp.contexts.slices import Held
+from autointerp.metrics.calibration import NO_CALIBRATION, NO_CONTEXTS, NOT_FINITE, Line, fit, score_on
 from autointerp.records import Unscored
-from autointerp.score.calibration import NO_CALIBRATION, NO_CONTEXTS, NOT_FINITE, Line, fit, score_on
-from autointerp.score.slices import Held
 
 
 def held(truth: np.ndarray, first: int = 0) -> Held:

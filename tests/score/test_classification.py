@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autointerp.errors import BadInput
+from autointerp.metrics.classification import ACCURACY, CLASSIFICATIONS, classify
 from autointerp.records import Unscored
-from autointerp.score.classification import ACCURACY, CLASSIFICATIONS, classify
 
 ITEMS = st.lists(st.tuples(st.booleans(), st.sampled_from([0.0, 0.1, 0.5, 0.51, 0.9, 1.0])), min_size=2, max_size=12)
 

@@ -6,8 +6,7 @@ from hypothesis.extra.numpy import arrays
 from scipy import stats
 
 from autointerp.errors import BadInput
-from autointerp.records import Unscored
-from autointerp.score.metrics import (
+from autointerp.metrics.metrics import (
     CONSTANT_PREDICTION,
     CONSTANT_TRUTH,
     METRICS,
@@ -21,6 +20,7 @@ from autointerp.score.metrics import (
     score_one,
     score_rows,
 )
+from autointerp.records import Unscored
 from autointerp.study import WEIGHTED
 
 

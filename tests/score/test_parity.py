@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from autointerp.score.calibration import Line, fit
-from autointerp.score.classification import classify
-from autointerp.score.metrics import score_one
+from autointerp.metrics.calibration import Line, fit
+from autointerp.metrics.classification import classify
+from autointerp.metrics.metrics import score_one
 
 KNOWN = json.loads((Path(__file__).parent / "parity" / "scores.json").read_text())
 OURS = {

@@ -6,8 +6,7 @@ import pandas as pd
 import pytest
 
 from autointerp.compare.rows import STRATA
-from autointerp.records import Unscored
-from autointerp.score.slices import (
+from autointerp.contexts.slices import (
     CALIBRATION,
     HARD_NEGATIVES,
     NO_OTHER_RANDOM,
@@ -16,6 +15,7 @@ from autointerp.score.slices import (
     read_slices,
     slices_of,
 )
+from autointerp.records import Unscored
 from autointerp.study import Evidence
 from autointerp.tables import read_table, write_table
 from tests.fake_run import Plan, finished

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autointerp.simulate.align import carry_over, overlaps
+from autointerp.simulate.alignment import carry_over, overlaps
 
 TEXTS = ["The naïve café", "日本語のテキスト", "x = f(a)\n\treturn 3", "👩‍👩‍👧 smile 🙂", ""]
 

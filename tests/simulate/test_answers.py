@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autointerp.llm.places import holders
+from autointerp.llm.answers.logprobs import holders
 from autointerp.llm.request import Response, TokenLogprob, Unreadable
 from autointerp.records import Unscored
 from autointerp.simulate.digits_output import read_digits

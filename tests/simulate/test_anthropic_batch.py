@@ -15,7 +15,7 @@ from autointerp.progress import Bar
 from autointerp.prompting import load_prompt
 from autointerp.records import Context, Scale, Simulation, Unscored
 from autointerp.simulate.anthropic_batch import LINE, VALUES, AnthropicBatch, read_lines
-from autointerp.simulate.base import Simulator, Task
+from autointerp.simulate.interface import Simulator, Task
 from tests.llm.doubles import Counter, EchoAsker
 from tests.simulate.contexts import as_lists, context, in_lines, random_context
 

@@ -11,8 +11,8 @@ from autointerp.progress import Bar
 from autointerp.prompting import load_prompt
 from autointerp.records import Scale, Simulation, Unscored
 from autointerp.simulate.asked import Asked
-from autointerp.simulate.base import Simulator, Task
 from autointerp.simulate.digits_output import DigitsOutput
+from autointerp.simulate.interface import Simulator, Task
 from autointerp.simulate.sparse_json import SparseJson
 from tests.llm.doubles import Counter, EchoAsker
 from tests.simulate.contexts import WORDS, as_digits, as_json, context, knowing, listed, random_context

@@ -9,17 +9,17 @@ import numpy as np
 import pytest
 import torch
 
-from autointerp.llm.ledger import open_ledger
-from autointerp.llm.local import LocalModel
+from autointerp.llm.budget.account import Usage
+from autointerp.llm.ledger.ledger import open_ledger
+from autointerp.llm.local.model import LocalModel
 from autointerp.llm.open import open_asker
-from autointerp.llm.usage import Usage
 from autointerp.models import LoadedModel
 from autointerp.progress import Bar
 from autointerp.prompting import built_in_folder, load_prompt
 from autointerp.records import Scale, Simulation
-from autointerp.simulate.base import Task
 from autointerp.simulate.digits import Digits
 from autointerp.simulate.digits_served import DigitsServed
+from autointerp.simulate.interface import Task
 from autointerp.simulate.vocabulary import digit_tokens
 from autointerp.study import Budget, Llm
 from tests.kinds import tokenizer_of

@@ -10,8 +10,8 @@ from jaxtyping import Float
 
 from autointerp.progress import Bar
 from autointerp.records import Context, Scale, Simulation, Unscored
-from autointerp.simulate.base import Simulator, Task
 from autointerp.simulate.embedding import Embedding, word_spans
+from autointerp.simulate.interface import Simulator, Task
 from tests.llm.doubles import Counter
 from tests.simulate.contexts import WORDS, context, random_context
 

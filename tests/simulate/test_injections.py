@@ -14,22 +14,22 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autointerp.explain.base import Settings, Shown, ShownContext
 from autointerp.explain.contrastive import Contrastive
 from autointerp.explain.highlight import Highlight
+from autointerp.explain.interface import Settings, Shown, ShownContext
 from autointerp.explain.phrase import Phrase
 from autointerp.explain.token_activation import TokenActivation
-from autointerp.llm.local import LocalModel
+from autointerp.llm.local.model import LocalModel
 from autointerp.llm.request import Request
 from autointerp.models import LoadedModel
 from autointerp.prompting import load_prompt
 from autointerp.quoting import quoted, unmarked
 from autointerp.records import Context
 from autointerp.simulate.anthropic_batch import AnthropicBatch
-from autointerp.simulate.base import Task
 from autointerp.simulate.digits import HIDDEN, Digits
 from autointerp.simulate.digits_output import DigitsOutput
 from autointerp.simulate.digits_served import DigitsServed
+from autointerp.simulate.interface import Task
 from autointerp.simulate.one_by_one_served import OneByOneServed
 from autointerp.simulate.sparse_json import SparseJson
 from autointerp.study import Llm

@@ -11,17 +11,17 @@ import pytest
 import torch
 
 from autointerp.errors import BadInput
-from autointerp.llm.ledger import open_ledger
-from autointerp.llm.local import LocalModel
+from autointerp.llm.budget.account import Usage
+from autointerp.llm.ledger.ledger import open_ledger
+from autointerp.llm.ledger.replaying import ReplayModel
+from autointerp.llm.local.model import LocalModel
 from autointerp.llm.open import open_asker
-from autointerp.llm.replaying import ReplayModel
 from autointerp.llm.request import Answer, Failure, Request, Response, TokenLogprob
-from autointerp.llm.usage import Usage
 from autointerp.models import LoadedModel
 from autointerp.progress import Bar
 from autointerp.prompting import load_prompt
 from autointerp.records import Context, Scale, Simulation, Unscored
-from autointerp.simulate.base import Simulator, Task
+from autointerp.simulate.interface import Simulator, Task
 from autointerp.simulate.lift_in_context import NEUTRAL, LiftInContext, TokenLikelihood, heading
 from autointerp.simulate.lift_in_context_served import TextLikelihood, harmless, read_likelihood
 from autointerp.study import Budget, Llm

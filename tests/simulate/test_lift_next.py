@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from autointerp.llm.local import LocalModel
+from autointerp.llm.local.model import LocalModel
 from autointerp.models import LoadedModel
 from autointerp.progress import Bar
 from autointerp.prompting import load_prompt
 from autointerp.records import Scale, Simulation, Unscored
-from autointerp.simulate.base import Simulator, Task
+from autointerp.simulate.interface import Simulator, Task
 from autointerp.simulate.lift import Lift
 from autointerp.simulate.lift_next import LiftNext
 from tests.llm.doubles import Counter

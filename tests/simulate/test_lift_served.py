@@ -11,18 +11,18 @@ import pytest
 import torch
 
 from autointerp.errors import BadInput
-from autointerp.llm.counting import COUNTED, CountingAsker, Tally
-from autointerp.llm.ledger import open_ledger
-from autointerp.llm.local import LocalModel
+from autointerp.llm.budget.account import Usage
+from autointerp.llm.budget.counting import COUNTED, CountingAsker, Tally
+from autointerp.llm.ledger.ledger import open_ledger
+from autointerp.llm.local.model import LocalModel
 from autointerp.llm.open import open_asker
 from autointerp.llm.request import Answer, Failure, Request, Response, TokenLogprob
-from autointerp.llm.usage import Usage
 from autointerp.models import LoadedModel
 from autointerp.progress import Bar
 from autointerp.prompting import load_prompt
 from autointerp.records import Context, Scale, Simulation, Unscored
 from autointerp.simulate import lift_served
-from autointerp.simulate.base import Task
+from autointerp.simulate.interface import Task
 from autointerp.simulate.lift import Lift
 from autointerp.simulate.lift_served import LiftServed, log_probability, spelled
 from autointerp.simulate.vocabulary import canonical_tokens

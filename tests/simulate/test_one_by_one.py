@@ -10,17 +10,17 @@ import pytest
 import torch
 
 from autointerp.errors import BadInput
-from autointerp.llm.encode import encode
-from autointerp.llm.ledger import open_ledger
-from autointerp.llm.local import LocalModel
-from autointerp.llm.logprobs import Spelling
-from autointerp.llm.replaying import ReplayModel
+from autointerp.llm.ledger.ledger import open_ledger
+from autointerp.llm.ledger.replaying import ReplayModel
+from autointerp.llm.local.encode import encode
+from autointerp.llm.local.logprobs import Spelling
+from autointerp.llm.local.model import LocalModel
 from autointerp.llm.request import Request, Response, TokenLogprob, Unreadable
 from autointerp.models import LoadedModel
 from autointerp.progress import Bar
 from autointerp.prompting import Prompt, load_prompt
 from autointerp.records import Scale, Simulation, Unscored
-from autointerp.simulate.base import Simulator, Task
+from autointerp.simulate.interface import Simulator, Task
 from autointerp.simulate.one_by_one import OneByOne
 from autointerp.simulate.one_by_one_served import OneByOneServed, read_digit
 from autointerp.simulate.vocabulary import digit_tokens

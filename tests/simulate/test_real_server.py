@@ -7,18 +7,18 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
+from autointerp.llm.budget.account import Usage
 from autointerp.llm.client import Asker
-from autointerp.llm.ledger import open_ledger
-from autointerp.llm.local import LocalModel
+from autointerp.llm.ledger.ledger import open_ledger
+from autointerp.llm.local.model import LocalModel
 from autointerp.llm.open import open_asker
-from autointerp.llm.reading import ask_all
+from autointerp.llm.questions import ask_all
 from autointerp.llm.request import Request, Response
-from autointerp.llm.usage import Usage
 from autointerp.models import load_model
 from autointerp.prompting import load_prompt
 from autointerp.records import Simulation, Unscored
-from autointerp.simulate.base import Task
 from autointerp.simulate.digits_output import DigitsOutput
+from autointerp.simulate.interface import Task
 from autointerp.simulate.sparse_json import SparseJson
 from autointerp.study import Budget, Llm
 from tests.injections import INJECTIONS, injected_context

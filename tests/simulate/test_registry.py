@@ -6,10 +6,10 @@ import pytest
 
 from autointerp.errors import BadInput
 from autointerp.llm.capabilities import Capabilities
-from autointerp.llm.replaying import ReplayModel
+from autointerp.llm.ledger.replaying import ReplayModel
 from autointerp.prompting import load_prompt
-from autointerp.run.bench import simulator_asks
 from autointerp.run.checks import used_llms
+from autointerp.run.resources import simulator_asks
 from autointerp.simulate.anthropic_batch import AnthropicBatch
 from autointerp.simulate.digits_served import DigitsServed
 from autointerp.simulate.one_by_one import OneByOne

@@ -11,15 +11,15 @@ import torch
 
 from autointerp.collect.token_table import TokenTable
 from autointerp.errors import BadInput
-from autointerp.llm.ledger import open_ledger
-from autointerp.llm.replaying import ReplayModel
+from autointerp.llm.ledger.ledger import open_ledger
+from autointerp.llm.ledger.replaying import ReplayModel
 from autointerp.models import load_model
 from autointerp.progress import Bar
 from autointerp.prompting import load_prompt
 from autointerp.records import Context, Scale, Simulation, Split, Unscored
-from autointerp.simulate.base import Task
 from autointerp.simulate.digit_tokens import DigitTokens
 from autointerp.simulate.digits import Digits
+from autointerp.simulate.interface import Task
 from autointerp.simulate.lift import Lift, random_word_lists
 from autointerp.simulate.lookup import Lookup
 from autointerp.simulate.vocabulary import canonical_tokens, digit_tokens, one_line, same_vocabulary
@@ -90,7 +90,7 @@ def test_lift_is_the_gain_in_log_probability_of_the_word(loaded: Any) -> None:
 
 
 def test_lift_through_the_batched_model_equals_one_by_one(loaded: Any) -> None:
-    from autointerp.llm.local import LocalModel
+    from autointerp.llm.local.model import LocalModel
 
     contexts = (_context(loaded, "def area(width, height)", 1), _context(loaded, "the sea gives rain; the", 2))
     width = min(len(c.tokens) for c in contexts)

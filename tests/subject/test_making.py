@@ -25,7 +25,6 @@ from autointerp.corpus.document import Document
 from autointerp.corpus.stage import open_documents
 from autointerp.errors import BadInput
 from autointerp.records import Split
-from autointerp.run import making as wiring
 from autointerp.run.manifest import read_manifest
 from autointerp.run.stages import carry_out
 from autointerp.study_file import dump_study, load_study, parse_study
@@ -35,6 +34,7 @@ from autointerp.subject.blank import START, blank_model
 from autointerp.subject.made import check_made, open_made
 from autointerp.subject.making import WARM_UP, Making, complete, held_out_loss, next_token_loss, schedule
 from autointerp.subject.tokenizing import END_OF_TEXT, learn_tokenizer
+from autointerp.train import subject as wiring
 from sae.checkpoint import load as load_sae
 from tests.small import small_settings, write_corpus
 
@@ -343,8 +343,8 @@ def test_a_study_trains_its_subject_and_everything_follows_it(
 @pytest.mark.pipeline
 def test_a_subject_with_other_weights_of_the_same_recipe_is_noticed(tmp_path: Path) -> None:
     from autointerp.llm.open import Mode
-    from autointerp.run.bench import Bench
     from autointerp.run.plan import input_hash
+    from autointerp.run.resources import Bench
     from autointerp.run.stages import stages
 
     bench = Bench(parse_study(_settings(tmp_path)), tmp_path / "out", Mode())
@@ -357,7 +357,7 @@ def test_a_subject_with_other_weights_of_the_same_recipe_is_noticed(tmp_path: Pa
 
 def test_a_wrong_hook_or_device_is_said_before_anything_is_trained(tmp_path: Path) -> None:
     from autointerp.llm.open import Mode
-    from autointerp.run.bench import Bench
+    from autointerp.run.resources import Bench
 
     assert check_made(Subject(train=RECIPE, hooks=(HOOK,), device="cpu"), RECIPE).type == "cpu"
     settings = _settings(tmp_path)

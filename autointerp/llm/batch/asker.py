@@ -7,16 +7,16 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 
 from autointerp.errors import BudgetReached
-from autointerp.llm.batch.api import BatchApi, Limits, State
 from autointerp.llm.batch.collecting import Collector
-from autointerp.llm.batch.desk import Desk
+from autointerp.llm.batch.handing_in import Desk
+from autointerp.llm.batch.interface import BatchApi, Limits, State
 from autointerp.llm.batch.outcome import Outcome, Unanswered
 from autointerp.llm.batch.pauses import pauses
 from autointerp.llm.batch.steps import Steps
 from autointerp.llm.batch.store import BatchStore, Submission
 from autointerp.llm.batch.waiting import Waiting
-from autointerp.llm.budgeted import Purse
-from autointerp.llm.ledger import Ledger
+from autointerp.llm.budget.purse import Purse
+from autointerp.llm.ledger.ledger import Ledger
 from autointerp.llm.request import Answer, Request, key
 from autointerp.progress import say
 

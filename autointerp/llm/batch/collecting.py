@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from functools import partial
 
 from autointerp.errors import BadInput
-from autointerp.llm.batch.api import BatchApi, State
+from autointerp.llm.batch.interface import BatchApi, State
 from autointerp.llm.batch.outcome import Outcome, Unanswered
 from autointerp.llm.batch.steps import Steps
 from autointerp.llm.batch.store import BatchStore, Held, Submission
 from autointerp.llm.batch.wire import json_lines
-from autointerp.llm.budgeted import Purse
-from autointerp.llm.ledger import Ledger
+from autointerp.llm.budget.purse import Purse
+from autointerp.llm.ledger.ledger import Ledger
 
 _CROWDED = Unanswered("the endpoint had too much under way to start the batch", again=True, billed=False)
 _BROKEN_OFF = Unanswered("the batch ended before the request was done", again=True, billed=False)

@@ -8,22 +8,22 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from autointerp.errors import BadInput
-from autointerp.llm.batch.api import BatchApi, Limits
 from autointerp.llm.batch.asker import BatchAsker
+from autointerp.llm.batch.interface import BatchApi, Limits
 from autointerp.llm.batch.store import BatchStore
-from autointerp.llm.budgeted import Purse
-from autointerp.llm.ledger import Ledger
+from autointerp.llm.budget.purse import Purse
+from autointerp.llm.ledger.ledger import Ledger
 from autointerp.study import Llm
 
 
 def _openai(llm: Llm) -> BatchApi:
-    from autointerp.llm.batch.openai_api import OpenAIBatches
+    from autointerp.llm.openai.batches import OpenAIBatches
 
     return OpenAIBatches(llm)
 
 
 def _anthropic(llm: Llm) -> BatchApi:
-    from autointerp.llm.batch.anthropic_api import AnthropicBatches
+    from autointerp.llm.anthropic.batches import AnthropicBatches
 
     return AnthropicBatches(llm)
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from autointerp.llm.batch.api import BatchApi, Limits
+from autointerp.llm.batch.interface import BatchApi, Limits
 from autointerp.llm.request import Request
 
 _SEPARATOR = 2

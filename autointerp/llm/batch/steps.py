@@ -9,7 +9,7 @@ from tenacity import RetryError, Retrying, retry_if_exception_type, stop_after_a
 
 from autointerp.errors import BadInput
 from autointerp.llm.client import Transient
-from autointerp.llm.retrying import wait
+from autointerp.llm.online.retrying import wait
 
 T = TypeVar("T")
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from autointerp.errors import BadInput
-from autointerp.llm.base import transaction, unusable
+from autointerp.llm.ledger.database import transaction, unusable
 from autointerp.llm.request import Request, canonical
 
 _TABLES = """

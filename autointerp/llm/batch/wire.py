@@ -13,7 +13,7 @@ from autointerp.llm.address import Address
 from autointerp.llm.batch.outcome import Outcome, Unanswered
 from autointerp.llm.client import Transient
 from autointerp.llm.connecting import FAULTS, broken
-from autointerp.llm.refusals import Refused, read_refusal, settle
+from autointerp.llm.http.refusals import Refused, read_refusal, settle
 from autointerp.study import Llm
 
 T = TypeVar("T")

@@ -7,10 +7,10 @@ from contextlib import closing
 from pathlib import Path
 
 import autointerp
-from autointerp.llm.ledger import open_ledger
+from autointerp.llm.budget.account import Usage
+from autointerp.llm.ledger.ledger import open_ledger
 from autointerp.llm.open import open_asker
 from autointerp.llm.request import Request, Response
-from autointerp.llm.usage import Usage
 from autointerp.study import Budget, Llm
 from throughput.measuring import Tally, contest, job
 from throughput.workload import MAX_TOKENS, MODEL, TEMPERATURE, chat

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from autointerp.explain.base import Proposal, Settings, Shown
-from autointerp.explain.words import word_of
+from autointerp.explain.interface import Proposal, Settings, Shown
+from autointerp.explain.texts import word_of
 from autointerp.records import Candidate, Kind, Unscored
 
 AFTER = "a token after words such as "

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from autointerp.judge.base import Batch, Case, HeldOut, Item, Settings
-from autointerp.judge.yes_no import read_yes_no
+from autointerp.judge.interface import Batch, Case, HeldOut, Item, Settings
+from autointerp.judge.verdicts import read_yes_no
 from autointerp.llm.request import Question, Request
 from autointerp.prompting import load_prompt
 from autointerp.quoting import quoted

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from autointerp.explain.words import word_of
+from autointerp.explain.texts import word_of
 from autointerp.progress import Bar
 from autointerp.records import Scale, Simulation, Unscored
-from autointerp.simulate.base import Task
+from autointerp.simulate.interface import Task
 from autointerp.simulate.registry import Needs, Parts
 from autointerp_example_plugin.explainer import AFTER
 

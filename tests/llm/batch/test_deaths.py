@@ -12,14 +12,14 @@ from typing import Any
 import pytest
 
 from autointerp.errors import BadInput
-from autointerp.llm.batch.anthropic_api import AnthropicBatches
+from autointerp.llm.anthropic.batches import AnthropicBatches
 from autointerp.llm.batch.asker import BatchAsker
-from autointerp.llm.batch.openai_api import OpenAIBatches
 from autointerp.llm.batch.store import BatchStore, Submission
-from autointerp.llm.budgeted import Purse
-from autointerp.llm.ledger import Ledger
-from autointerp.llm.prices import BATCH_DISCOUNT
-from autointerp.llm.usage import Usage
+from autointerp.llm.budget.account import Usage
+from autointerp.llm.budget.prices import BATCH_DISCOUNT
+from autointerp.llm.budget.purse import Purse
+from autointerp.llm.ledger.ledger import Ledger
+from autointerp.llm.openai.batches import OpenAIBatches
 from autointerp.study import Llm
 from tests.llm.batch.standin import ANSWER_TOKENS, PROMPT_TOKENS, Fault, StandIn, text_of
 from tests.llm.batch.workshop import Stable, answers, asking, asks, endpoint, kill, spent

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from autointerp.errors import BadInput, BudgetReached
-from autointerp.llm.ledger import Ledger
-from autointerp.llm.prices import worst_case
+from autointerp.llm.budget.prices import worst_case
+from autointerp.llm.ledger.ledger import Ledger
 from autointerp.llm.request import Answer, Failure, Response, key
 from autointerp.study import Budget
 from tests.llm.batch.standin import ANSWER_TOKENS, KEY, PROMPT_TOKENS, Fault, StandIn, text_of

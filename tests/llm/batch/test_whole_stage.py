@@ -5,13 +5,13 @@ from pathlib import Path
 import pytest
 
 from autointerp.errors import BadInput, BudgetReached
-from autointerp.llm.batch.api import Limits
-from autointerp.llm.budgeted import Purse
+from autointerp.llm.batch.interface import Limits
+from autointerp.llm.budget.account import Usage
+from autointerp.llm.budget.prices import worst_case
+from autointerp.llm.budget.purse import Purse
 from autointerp.llm.client import Asker
 from autointerp.llm.open import open_provider
-from autointerp.llm.prices import worst_case
 from autointerp.llm.request import Failure, Request, Response
-from autointerp.llm.usage import Usage
 from autointerp.study import Budget, Llm
 from tests.llm.batch.standin import ANSWER_TOKENS, KEY, PROMPT_TOKENS, StandIn, openai_answer
 from tests.llm.batch.workshop import answers, asking, asks, endpoint, spent

@@ -14,11 +14,11 @@ from typing import Any
 
 from autointerp.llm.batch.asker import BatchAsker
 from autointerp.llm.batch.opening import open_batches
-from autointerp.llm.budgeted import Purse
-from autointerp.llm.ledger import Ledger
-from autointerp.llm.prices import BATCH_DISCOUNT
+from autointerp.llm.budget.account import Usage
+from autointerp.llm.budget.prices import BATCH_DISCOUNT
+from autointerp.llm.budget.purse import Purse
+from autointerp.llm.ledger.ledger import Ledger
 from autointerp.llm.request import Answer, Request
-from autointerp.llm.usage import Usage
 from autointerp.study import Budget, Llm
 from tests.llm.batch.standin import KEY
 

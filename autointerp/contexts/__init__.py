@@ -1,0 +1,1 @@
+"""Which contexts who may see, and whose explanation a unit is tried on: read by every stage after collect."""

@@ -1,0 +1,86 @@
+"""Which unit is held against whose explanation: its own, and other units' of the same arm."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from autointerp.artifacts import rng_of
+from autointerp.contexts.slices import CALIBRATION, HARD_NEGATIVES, Held, read_slices
+from autointerp.metrics.metrics import any_absolute
+from autointerp.records import Status, Unscored
+from autointerp.score.derangement import derangements
+from autointerp.study import Study
+from autointerp.tables import read_table
+
+OWN = -1
+"""In place of the number of a derangement: the unit's own explanation."""
+
+
+@dataclass(frozen=True)
+class Sampled:
+    """A sampled unit, with what it is scored on."""
+
+    unit: str
+    arm: str
+    explanation: str | Unscored
+    slices: Mapping[str, Held]
+
+    @property
+    def contexts(self) -> tuple[int, ...]:
+        """What is simulated: held-out contexts of all its slices, and those for calibration, each once."""
+        return self._all_but(HARD_NEGATIVES)
+
+    @property
+    def judged(self) -> tuple[int, ...]:
+        """What judges may draw from: held-out contexts of all its slices and its hard negatives, each once."""
+        return self._all_but(CALIBRATION)
+
+    def _all_but(self, left_out: str) -> tuple[int, ...]:
+        slices = (held for name, held in self.slices.items() if name != left_out)
+        return tuple(dict.fromkeys(int(c) for held in slices for c in held.contexts))
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One unit on another unit's explanation, or on its own (derangement -1)."""
+
+    unit: Sampled
+    explained: Sampled
+    """Whose explanation it is."""
+    derangement: int
+
+
+def read_sampled(study: Study, run: Path) -> list[Sampled]:
+    """The units that were not excluded, in the order of the table."""
+    units = read_table(run / "units.parquet", ["unit", "arm", "status"])
+    texts = read_table(run / "explanations.parquet", ["unit", "text", "status", "reason"]).set_index("unit")
+    slices = read_slices(run, study.evidence, any_absolute(study.score.metrics))
+    rows = []
+    for unit, arm in units.loc[units["status"] != str(Status.EXCLUDED), ["unit", "arm"]].itertuples(index=False):
+        told = texts.loc[unit]
+        text = str(told["text"]) if told["status"] == str(Status.OK) else Unscored(f"no explanation: {told['reason']}")
+        rows.append(Sampled(unit, arm, text, slices.get((unit, 0), {})))
+    return rows
+
+
+def own_pairs(units: Sequence[Sampled]) -> list[Pair]:
+    """Every unit with its own explanation."""
+    return [Pair(unit, unit, OWN) for unit in units]
+
+
+def shuffled_pairs(units: Sequence[Sampled], count: int, seed: int) -> list[Pair]:
+    """`count` seeded derangements inside each arm; an arm of one unit has none (the score stage says why).
+
+    The first derangements are the same whatever `count` is.
+    """
+    pairs = []
+    for arm in dict.fromkeys(u.arm for u in units):
+        members = [u for u in units if u.arm == arm]
+        if len(members) < 2:
+            continue
+        drawn = derangements(len(members), count, rng_of(seed, "derangements", arm))
+        for number, row in enumerate(drawn):
+            pairs += [Pair(members[i], members[int(j)], number) for i, j in enumerate(row)]
+    return pairs

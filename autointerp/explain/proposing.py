@@ -1,0 +1,136 @@
+"""What the explain stage will ask: units, the evidence that each part of it may use, and all proposals."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from autointerp.artifacts import rng_of
+from autointerp.collect.effects import read_effects
+from autointerp.contexts.reading import load_contexts
+from autointerp.contexts.sharing import UnitEvidence, read_exemplars, share_out
+from autointerp.explain.best_of_n import Plan, plan
+from autointerp.explain.interface import UNREAD, Explainer, Proposal, Shown, shown_of
+from autointerp.explain.registry import open_explainers
+from autointerp.explain.revise import Revise
+from autointerp.records import Context, Exemplar, Status, Unit
+from autointerp.run.paths import CANDIDATES, EFFECTS, EVIDENCE
+from autointerp.run.resources import Bench
+from autointerp.study import Study
+from autointerp.tables import read_arrow
+from autointerp.units.interface import SPARSE, group_by_base
+
+
+@dataclass(frozen=True)
+class Material:
+    """What proposing and ranking may use, all of it of the evidence split."""
+
+    shares: Mapping[str, UnitEvidence]
+    """By unit."""
+    shown: Mapping[str, Shown]
+    """By unit: the part that explainers see."""
+    validation: Mapping[str, Sequence[Exemplar]]
+    """By unit: what `revise` tries first explanations on; none of it is shown before, or ranks. Empty without it."""
+    contexts: Mapping[int, Context]
+    """All contexts of these, by id."""
+
+
+def check_explain(study: Study) -> None:
+    """Raise BadInput, before anything runs, for an unknown explainer, a missing prompt or shares that don't fit."""
+    _plan(study, open_explainers(study), signed=study.units.neurons > 0)
+
+
+@dataclass(frozen=True)
+class Planned:
+    """All that is known before the first request."""
+
+    rows: Sequence[Unit]
+    """Candidate units, excluded ones included."""
+    groups: Sequence[Sequence[Unit]]
+    """The orientations of each unit."""
+    units: Sequence[Unit]
+    """Every orientation."""
+    material: Material
+    explainers: Mapping[str, Explainer]
+    counts: Mapping[str, Mapping[str, int]]
+    """Unit -> explainer -> candidates."""
+    proposals: Sequence[Sequence[Proposal]]
+    """Of each of `units`."""
+
+
+def planned(bench: Bench, run: Path) -> Planned:
+    """What the explain stage will do, from the candidate units and their evidence."""
+    rows = [_unit(row) for row in read_arrow(run / CANDIDATES).to_pylist()]
+    groups = list(group_by_base([unit for unit in rows if unit.status == Status.OK]).values())
+    units = [unit for group in groups for unit in group]
+    explainers = open_explainers(bench.study)
+    material = _material(run, units, Revise.name in explainers)
+    counts = _counts(bench.study, explainers, groups)
+    proposals = _propose(bench.study, explainers, units, counts, material.shown)
+    return Planned(rows, groups, units, material, explainers, counts, proposals)
+
+
+def _unit(row: Mapping[str, Any]) -> Unit:
+    return Unit(**{**row, "status": Status(row["status"])})
+
+
+def twin(unit: str) -> str:
+    """A unit and its density-matched twin draw alike, so that equal questions are asked once."""
+    return unit.replace(SPARSE, "", 1)
+
+
+def _material(run: Path, units: Sequence[Unit], revises: bool) -> Material:
+    exemplars = read_exemplars(run / EVIDENCE)
+    effects = read_effects(run / EFFECTS)
+    whole = {u.unit: share_out(u.unit, exemplars.get(u.unit, [])) for u in units}
+    wanted = {e.context for share in whole.values() for e in (*share.shown, *share.ranking)}
+    contexts = load_contexts(run / "contexts.parquet", wanted)
+    shares, shown, validation = {}, {}, {}
+    for unit in units:
+        share = whole[unit.unit]
+        shown_of(unit, share.ranking, contexts)  # ranks candidates: evidence only, too
+        shown[unit.unit] = shown_of(unit, share.shown, contexts, effects.get(unit.unit, UNREAD))
+        validation[unit.unit], shares[unit.unit] = set_apart(share) if revises else ((), share)
+    return Material(shares, shown, validation, contexts)
+
+
+def set_apart(share: UnitEvidence) -> tuple[tuple[Exemplar, ...], UnitEvidence]:
+    """Every other ranking context, the first included, for the trial of first explanations; the rest still rank.
+
+    So a revision is never ranked on the contexts whose mistakes it was written from.
+    """
+    return share.ranking[0::2], replace(share, ranking=share.ranking[1::2])
+
+
+def _plan(study: Study, explainers: Mapping[str, Explainer], signed: bool) -> Plan:
+    asks = {name: explainer.needs_model for name, explainer in explainers.items()}
+    return plan(asks, study.explain.candidates, study.explain.model_share, signed)
+
+
+def _counts(
+    study: Study, explainers: Mapping[str, Explainer], groups: Sequence[Sequence[Unit]]
+) -> dict[str, dict[str, int]]:
+    """Candidates per explainer for every oriented unit; the sum over a unit's orientations is always the same."""
+    shared = _plan(study, explainers, signed=any(len(group) > 1 for group in groups))
+    return {unit.unit: shared.counts(len(group)) for group in groups for unit in group}
+
+
+def _propose(
+    study: Study,
+    explainers: Mapping[str, Explainer],
+    units: Sequence[Unit],
+    counts: Mapping[str, Mapping[str, int]],
+    shown: Mapping[str, Shown],
+) -> list[list[Proposal]]:
+    return [
+        [
+            proposal
+            for name, count in counts[unit.unit].items()
+            for proposal in explainers[name].propose(
+                shown[unit.unit], count, rng_of(study.seed, "explain", name, twin(unit.unit))
+            )
+        ]
+        for unit in units
+    ]

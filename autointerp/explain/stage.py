@@ -1,0 +1,144 @@
+"""The explain stage: propose for all units, ask together, rank on evidence by the simulator, choose.
+
+It opens the evidence split alone. A neuron's two orientations share its candidates equally; the orientation of the
+best candidate is the neuron's from here on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from autointerp.artifacts import rng_of
+from autointerp.explain.ask import requests_in, settle
+from autointerp.explain.best_of_n import Choice, choose
+from autointerp.explain.interface import Explainer, Proposal, Shown
+from autointerp.explain.proposing import Planned, planned, twin
+from autointerp.explain.ranking import Ranked, rank
+from autointerp.explain.revise import Revise
+from autointerp.explain.revising import revised
+from autointerp.progress import Bar, bar
+from autointerp.records import Candidate, Status, Unit, Unscored
+from autointerp.run.asking import InOrder
+from autointerp.run.paths import REVISIONS
+from autointerp.run.resources import Bench
+from autointerp.study import Study
+from autointerp.tables import write_table
+
+
+def explain(bench: Bench, run: Path) -> None:
+    """Write `explanations.parquet` and `units.parquet` from the candidate units and their evidence.
+
+    Where `revise` is asked, `revisions.parquet` tells what became of each first explanation.
+    """
+    plan = planned(bench, run)
+    candidates = _ask(bench, plan.proposals)
+    with bench.simulator("explain") as simulator:
+        if Revise.name in plan.explainers:
+            candidates, rows = revised(bench.study, plan, candidates, simulator, lambda asked: _ask(bench, asked))
+            write_table("revisions", run / REVISIONS, rows)
+        candidates = completed(bench.study, plan, candidates)
+        scores = rank(simulator, to_rank(plan, candidates), plan.material.contexts)
+    write_choice(run, plan, candidates, scores)
+
+
+def completed(
+    study: Study, plan: Planned, candidates: Sequence[list[Candidate | Unscored]]
+) -> list[list[Candidate | Unscored]]:
+    """Candidates of every orientation, failures replaced by spare word lists where there are any."""
+    whole = list(candidates)
+    for place, unit in enumerate(plan.units):
+        wanted = sum(plan.counts[unit.unit].values())
+        if sum(isinstance(c, Candidate) for c in whole[place]) < wanted:
+            spare = _spare(study, plan.explainers, unit, wanted, plan.material.shown[unit.unit])
+            whole[place] = filled_up(whole[place], spare, wanted)
+    return whole
+
+
+def to_rank(plan: Planned, candidates: Sequence[Sequence[Candidate | Unscored]]) -> list[Ranked]:
+    """Candidates of every orientation, with the contexts that rank them."""
+    return [
+        Ranked(unit.unit, found, plan.material.shares[unit.unit].ranking)
+        for unit, found in zip(plan.units, candidates, strict=True)
+    ]
+
+
+def _ask(bench: Bench, proposals: Sequence[Sequence[Proposal]]) -> list[list[Candidate | Unscored]]:
+    """Ask for all units together; the language model is opened only when there is something to ask."""
+    total = requests_in(proposals)
+    if not total:
+        return settle(proposals, None, Bar())
+    with (
+        bench.asker(bench.study.explain.llm, "explain", batch=True) as asker,
+        bar("ask the explainer", total, "requests") as progress,
+    ):
+        return settle(proposals, InOrder(asker), progress)
+
+
+def _spare(study: Study, explainers: Mapping[str, Explainer], unit: Unit, wanted: int, shown: Shown) -> list[Candidate]:
+    """Further candidates that need no language model, to stand in for those that failed."""
+    found: list[Candidate] = []
+    for name, explainer in explainers.items():
+        if not explainer.needs_model:
+            rng = rng_of(study.seed, "spare", name, twin(unit.unit))
+            found += [p for p in explainer.propose(shown, 2 * wanted, rng) if isinstance(p, Candidate)]
+    return found
+
+
+def filled_up(
+    candidates: Sequence[Candidate | Unscored], spare: Sequence[Candidate], wanted: int
+) -> list[Candidate | Unscored]:
+    """`candidates` with failures replaced by unused spare ones, until `wanted` are good: the same for every unit.
+
+    Failures stay in the list, so that their reasons are counted, when nothing is left to stand in for them.
+    """
+    good: list[Candidate | Unscored] = [c for c in candidates if isinstance(c, Candidate)]
+    failed = [c for c in candidates if isinstance(c, Unscored)]
+    texts = {c.text for c in candidates if isinstance(c, Candidate)}
+    for candidate in spare:
+        if len(good) >= wanted:
+            break
+        if candidate.text not in texts:
+            texts.add(candidate.text)
+            good.append(candidate)
+    return [*good, *failed[: max(wanted - len(good), 0)]]
+
+
+def write_choice(
+    run: Path,
+    plan: Planned,
+    candidates: Sequence[Sequence[Candidate | Unscored]],
+    scores: Sequence[Sequence[float | Unscored]],
+) -> None:
+    """One row per unit, in the orientation of its best candidate (without one: of its larger peak)."""
+    found = dict(zip((u.unit for u in plan.units), zip(candidates, scores, strict=True), strict=True))
+    chosen: list[Unit] = []
+    explanations: list[dict[str, Any]] = []
+    for group in plan.groups:
+        pairs = [(unit, c, s) for unit in group for c, s in zip(*found[unit.unit], strict=True)]
+        choice = choose([c for _, c, _ in pairs], [s for _, _, s in pairs])
+        unit = pairs[choice.place][0] if isinstance(choice, Choice) else max(group, key=lambda u: u.max_activation)
+        chosen.append(unit)
+        explanations.append(_explanation(unit, choice, sum(isinstance(c, Candidate) for _, c, _ in pairs)))
+    excluded = [unit for unit in plan.rows if unit.status == Status.EXCLUDED]
+    write_table("explanations", run / "explanations.parquet", explanations)
+    write_table("units", run / "units.parquet", [*chosen, *excluded])
+
+
+def _explanation(unit: Unit, choice: Choice | Unscored, candidates: int) -> dict[str, Any]:
+    row: dict[str, Any] = {"unit": unit.unit, "arm": unit.arm, "replicate": unit.replicate, "candidates": candidates}
+    if isinstance(choice, Unscored):
+        empty = {"explainer": "", "text": "", "evidence_score": None, "prompt": "", "request": ""}
+        return {**row, **empty, "status": Status.UNSCORED, "reason": choice.reason}
+    told = choice.candidate
+    return {
+        **row,
+        "explainer": told.explainer,
+        "text": told.text,
+        "evidence_score": choice.score,
+        "prompt": told.prompt,
+        "request": told.request,
+        "status": Status.OK,
+        "reason": "",
+    }

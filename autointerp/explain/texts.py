@@ -1,0 +1,35 @@
+"""The words that a unit is active on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from autointerp.explain.interface import ShownContext
+
+LONGEST_WORD = 40
+"""Characters kept of a token's text."""
+
+
+def word_of(piece: str) -> str:
+    """The canonical form of a token's text: printable characters on one line, stripped, at most 40; may be ''.
+
+    Case is kept. Tokens are hostile text: control and invisible characters are dropped.
+    """
+    visible = "".join(c for c in piece if c.isprintable() or c.isspace())
+    return " ".join(visible.split())[:LONGEST_WORD].rstrip()
+
+
+def top_words(contexts: Sequence[ShownContext], n: int) -> list[str]:
+    """The `n` words with the highest activation summed over all their tokens; fewer when fewer are active."""
+    sums: dict[str, float] = {}
+    for context in contexts:
+        for piece, activation in zip(context.pieces, context.activations.tolist(), strict=True):
+            if activation > 0 and (word := word_of(piece)):
+                sums[word] = sums.get(word, 0.0) + activation
+    return sorted(sums, key=lambda word: (-sums[word], word))[:n]
+
+
+def peak_words(contexts: Sequence[ShownContext]) -> list[str]:
+    """The word under the peak of each active context, in their order, each once; a token without a word is left out."""
+    peaks = (c.pieces[int(c.activations.argmax())] for c in contexts if c.peak > 0)
+    return [word for word in dict.fromkeys(word_of(piece) for piece in peaks) if word]

@@ -1,0 +1,140 @@
+"""The judge stage: every judge on each unit's held-out contexts, with its own explanation and with other units'."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from autointerp.artifacts import rng_of
+from autointerp.contexts.pairing import Pair, Sampled, own_pairs, read_sampled, shuffled_pairs
+from autointerp.contexts.reading import load_contexts
+from autointerp.contexts.slices import CALIBRATION, HARD_NEGATIVES, RANDOM_ONLY
+from autointerp.judge.answers import judge_each
+from autointerp.judge.interface import AnyJudge, Batch, Case, ComputedJudge, HeldOut, Judge, Judgement
+from autointerp.judge.registry import traits_of
+from autointerp.llm.client import Asker
+from autointerp.progress import Bar, bar
+from autointerp.records import Context, Status, Unscored
+from autointerp.study import Study
+from autointerp.tables import table_writer
+
+
+@dataclass(frozen=True)
+class _Task:
+    judge: AnyJudge
+    pair: Pair
+    explanation: str | Unscored
+    """'' for a judge that needs none."""
+
+
+_Result = list[Judgement] | Unscored
+
+
+def judge(study: Study, judges: Sequence[AnyJudge], asker: Asker | None, run: Path) -> None:
+    """Write `judgements.parquet`: a row per item, in the order shown; or one per pairing that could not be judged.
+
+    `asker` asks the model `judge.llm`; None where none of `judges` asks. Judges that ask come first, and the questions
+    of all of them and of all units go out in one stream. A judge that needs no explanation judges each unit once, also
+    one without explanation. Raises BadInput when a table is missing.
+    """
+    units = read_sampled(study, run)
+    contexts = load_contexts(run / "contexts.parquet", (c for u in units for c in u.judged))
+    own, shuffled = own_pairs(units), shuffled_pairs(units, study.judge.derangements, study.seed)
+    tasks: list[_Task] = []
+    for judge in sorted(judges, key=lambda judge: not isinstance(judge, Judge)):
+        if traits_of(judge.name).needs_explanation:
+            tasks += [_Task(judge, pair, pair.explained.explanation) for pair in (*own, *shuffled)]
+        else:
+            tasks += [_Task(judge, pair, "") for pair in own]
+    done: dict[int, _Result] = {}
+    written = 0
+    with (
+        table_writer("judgements", run / "judgements.parquet") as table,
+        bar("judge", len(tasks), "pairings") as progress,
+    ):
+        for place, result in _results(study, tasks, contexts, asker, progress):
+            done[place] = result
+            while written in done:  # rows in the order of the tasks, whatever order the answers come in
+                for row in _rows(tasks[written], done.pop(written)):
+                    table.add(row)
+                written += 1
+
+
+def _results(
+    study: Study, tasks: Sequence[_Task], contexts: Mapping[int, Context], asker: Asker | None, progress: Bar
+) -> Iterator[tuple[int, _Result]]:
+    """(Position of the task, its judgements) of those that ask, as answers come in, and then of the others."""
+    asking = [task for task in tasks if isinstance(task.judge, Judge)]
+    if asking:
+        if asker is None:
+            raise ValueError("judges that ask, and nobody to ask")
+        yield from judge_each((_batches(study, task, contexts) for task in asking), asker, progress)
+    for place in range(len(asking), len(tasks)):
+        yield place, _computed(study, tasks[place], contexts)
+        progress.advance()
+
+
+def _held(unit: Sampled, contexts: Mapping[int, Context]) -> tuple[HeldOut, ...]:
+    """The unit's held-out contexts of all slices and its hard negatives, each once."""
+    blindly = unit.slices.get(RANDOM_ONLY)
+    random = set() if blindly is None else {int(c) for c in blindly.contexts}
+    found: dict[int, HeldOut] = {}
+    for name, held in unit.slices.items():
+        if name == CALIBRATION:
+            continue
+        for context, truth in zip(held.contexts, held.truth, strict=True):
+            number = int(context)
+            found[number] = HeldOut(contexts[number], truth, number in random, name == HARD_NEGATIVES)
+    return tuple(found.values())
+
+
+def _case(study: Study, task: _Task, contexts: Mapping[int, Context]) -> tuple[Case, np.random.Generator] | Unscored:
+    """What the judge gets; Unscored for a unit without the explanation that it needs."""
+    if isinstance(task.explanation, Unscored):
+        return task.explanation
+    # Drawn by unit: whoever's explanation it is, the items are the same.
+    rng = rng_of(study.seed, "judge", task.judge.name, task.pair.unit.unit)
+    return Case(task.explanation, _held(task.pair.unit, contexts)), rng
+
+
+def _batches(study: Study, task: _Task, contexts: Mapping[int, Context]) -> Sequence[Batch] | Unscored:
+    case = _case(study, task, contexts)
+    assert isinstance(task.judge, Judge)
+    return case if isinstance(case, Unscored) else task.judge.batches(*case)
+
+
+def _computed(study: Study, task: _Task, contexts: Mapping[int, Context]) -> _Result:
+    case = _case(study, task, contexts)
+    assert isinstance(task.judge, ComputedJudge)
+    return case if isinstance(case, Unscored) else task.judge.judge(*case)
+
+
+def _rows(task: _Task, result: _Result) -> Iterator[dict[str, Any]]:
+    shared = {
+        "unit": task.pair.unit.unit,
+        "explanation_of": task.pair.explained.unit,
+        "derangement": task.pair.derangement,
+        "judge": task.judge.name,
+        "prompt": task.judge.prompt,
+        "replicate": 0,
+    }
+    if isinstance(result, Unscored):
+        nothing = {"context": None, "shown": None, "truth": None, "probability": None}
+        yield {**shared, **nothing, "status": str(Status.UNSCORED), "reason": result.reason}
+        return
+    for judgement in result:
+        item, answer = judgement.item, judgement.probability
+        failed = isinstance(answer, Unscored)
+        yield {
+            **shared,
+            "context": item.context,
+            "shown": item.shown,
+            "truth": item.truth,
+            "probability": None if isinstance(answer, Unscored) else answer,
+            "status": str(Status.UNSCORED if failed else Status.OK),
+            "reason": answer.reason if isinstance(answer, Unscored) else "",
+        }

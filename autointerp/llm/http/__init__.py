@@ -1,0 +1,1 @@
+"""HTTP to endpoints: connections, and what their refusals mean."""

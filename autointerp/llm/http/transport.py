@@ -1,0 +1,114 @@
+"""The HTTP client under both SDKs: aiohttp, in the place of the pool of httpx2 that looks at every connection.
+
+The SDKs build their requests and read their answers as always; what is ours is what lies between. A slot is held from
+the moment when a request is ready until its answer has been read, and not while Python gets the one ready and makes
+sense of the other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any
+from urllib.request import getproxies, proxy_bypass
+
+import aiohttp
+import httpx2
+
+from autointerp.errors import BadInput
+from autointerp.llm.online.slots import TURN
+
+_log = logging.getLogger(__name__)
+_SPARE = 8
+"""Connections beyond the requests in flight: one that is being closed still counts."""
+_IDLE = 15.0
+"""Seconds that an idle connection is kept."""
+_OF_THE_BODY = (b"content-encoding", b"content-length", b"transfer-encoding")
+"""Headers that no longer hold once a body has been read and decompressed."""
+
+
+class HttpClient(httpx2.AsyncClient):
+    """One pool of connections, with room for `concurrency` requests at a time; whole answers, no streams."""
+
+    def __init__(self, concurrency: int, timeout: float) -> None:
+        """`timeout`: seconds from a request's first byte to its answer's last. Nothing is sent."""
+        super().__init__(transport=_Unused())
+        self._room, self._timeout_seconds = concurrency + _SPARE, timeout
+        self._session: aiohttp.ClientSession | None = None
+        self._urls: dict[tuple[str, Any], httpx2.URL] = {}
+
+    def build_request(
+        self, method: str, url: httpx2.URL | str, *, params: Any = None, content: Any = None, headers: Any = None,
+        **more: Any,
+    ) -> httpx2.Request:  # fmt: skip
+        """As httpx2 does it, without parsing the same address again for every request."""
+        given = {name: value for name, value in more.items() if name != "timeout" and value is not None}
+        if given:
+            raise TypeError(f"not supported by this client: {', '.join(given)}")
+        place = (str(url), params)
+        if place not in self._urls:
+            self._urls[place] = httpx2.URL(url) if params is None else httpx2.URL(url, params=params)
+        return httpx2.Request(method, self._urls[place], headers=headers, content=content)
+
+    async def send(self, request: httpx2.Request, **_: Any) -> httpx2.Response:
+        """Send once it is this request's turn, and read the whole answer.
+
+        Raises what aiohttp raises, TimeoutError, and NotSent when cancelled before its turn.
+        """
+        turn = TURN.get()
+        if turn is not None:
+            await turn.take()
+        async with self._open(request.url).request(
+            request.method,
+            str(request.url),
+            headers=request.headers.multi_items(),
+            data=request.content,
+        ) as answer:
+            body = await answer.read()
+        _log.debug("%s %s: %d", request.method, request.url, answer.status)
+        headers = [pair for pair in answer.raw_headers if pair[0].lower() not in _OF_THE_BODY]
+        if turn is not None and answer.status < 400:  # an error may say that nothing should be sent now
+            turn.give_back()
+            # The next request has been woken; twice round the loop, and it is on its way before this one goes on.
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+        return httpx2.Response(answer.status, headers=headers, content=body, request=request)
+
+    def _open(self, to: httpx2.URL) -> aiohttp.ClientSession:
+        if self._session is None:  # made here: it belongs to the loop that runs
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(
+                    limit=self._room, keepalive_timeout=_IDLE, ssl=httpx2.create_ssl_context()
+                ),
+                timeout=aiohttp.ClientTimeout(total=self._timeout_seconds),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                proxy=_proxy(to),
+            )
+        return self._session
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        if self._session is not None:
+            await self._session.close()
+        await super().aclose()
+
+
+def _proxy(url: httpx2.URL) -> str | None:
+    """The proxy that the environment names for this address. (aiohttp's own look at it reads ~/.netrc per request.)"""
+    proxies = getproxies()
+    found = proxies.get(url.scheme) or proxies.get("all")
+    if found is None or proxy_bypass(url.host):
+        return None
+    if not found.startswith(("http://", "https://")):
+        raise BadInput(
+            f"the environment's proxy for {url.scheme} speaks {found.partition(':')[0]}, not http",
+            "name an http:// proxy in HTTPS_PROXY, or the endpoint's host in NO_PROXY",
+        )
+    return found
+
+
+class _Unused(httpx2.AsyncBaseTransport):
+    """In the place of the transport that httpx2 would make, with a certificate store, and that nothing would use."""
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        raise httpx2.UnsupportedProtocol("requests go through send() alone")

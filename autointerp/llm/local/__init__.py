@@ -1,0 +1,1 @@
+"""The inference engine: a causal language model in this process."""

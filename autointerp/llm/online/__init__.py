@@ -1,0 +1,1 @@
+"""One request at a time to an endpoint: retries, and as many in flight as it bears."""

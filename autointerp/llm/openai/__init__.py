@@ -1,0 +1,1 @@
+"""Every API that speaks OpenAI's protocol: chats, log-probabilities, batches."""

@@ -1,0 +1,124 @@
+"""Endpoints that speak OpenAI's protocol, through the `openai` SDK: hosted, vLLM, llama.cpp, gateways."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import openai
+from openai import AsyncOpenAI, Omit
+
+from autointerp.errors import BadInput
+from autointerp.llm.address import address, identity
+from autointerp.llm.capabilities import Capabilities
+from autointerp.llm.client import Transient
+from autointerp.llm.connecting import send
+from autointerp.llm.http.refusals import Refused, settle
+from autointerp.llm.http.transport import HttpClient
+from autointerp.llm.openai.answers import read_answer
+from autointerp.llm.openai.dialect import Dialect, lacks_logprobs
+from autointerp.llm.openai.probe import probe
+from autointerp.llm.request import Answer, Failure, Request
+from autointerp.progress import say
+from autointerp.study import Llm
+
+
+class OpenAIProvider:
+    """One SDK client and one connection pool for all requests. Chats go to /chat/completions, texts to /completions."""
+
+    def __init__(self, llm: Llm) -> None:
+        """Raises BadInput when the key is missing or base_url is no address. Nothing is sent."""
+        place = address(llm)
+        self._secrets, self._key_env = place.secrets, llm.api_key_env
+        self._model = llm.model
+        self._where = f"model '{llm.model}' at {place.url}"
+        headers: dict[str, Any] = {"Authorization": place.authorization} if place.authorization else {}
+        if llm.base_url is not None:  # the SDK would tell any endpoint which organization one is of
+            headers |= {"OpenAI-Organization": Omit(), "OpenAI-Project": Omit()}
+        self._client = AsyncOpenAI(
+            api_key=place.key,
+            base_url=place.url,
+            default_query=place.query,
+            default_headers=headers,
+            timeout=llm.timeout,
+            max_retries=0,
+            http_client=HttpClient(llm.concurrency, llm.timeout),
+        )
+        self._dialect = Dialect()
+        self._prompt_form_is_sure = False
+        self.takes_turns = True
+        """Holds a slot only from the first byte of a request to the last of its answer (see `Limited`)."""
+        self.identity = identity(llm)
+        """Names the endpoint, without secrets."""
+        self.probe_answers: tuple[Answer, ...] = ()
+        """What the last probe was answered: it has to be paid for like any other answer."""
+        self.probe_lost = False
+        """Whether a call of the last probe may have been billed and was not answered."""
+
+    async def complete(self, request: Request) -> Answer:
+        """One attempt; only a request whose form is refused is sent again, in another form that is then kept to.
+
+        Raises Transient for what may pass, BadInput for what won't.
+        """
+        known = dialect = self._dialect
+        while True:
+            body = dialect.body(request, self._model)
+            answer = await self.post(_path(request), body)
+            if not isinstance(answer, Refused):
+                break
+            other = dialect.without_what_is_refused(answer, body) if answer.about_form else None
+            if other is None:
+                return self._settle(answer, body)
+            dialect = other
+        if dialect != known:
+            self._learn(dialect)
+        return self._checked(read_answer(answer, request, echo="echo" in body), request, dialect)
+
+    def _settle(self, refused: Refused, body: Mapping[str, Any]) -> Failure:
+        if refused.about_form and (lack := lacks_logprobs(refused, body)):
+            raise BadInput(f"{self._where} gives no {lack} ({refused.status}: {refused.says})",
+                           "choose a simulator that needs none, or another endpoint")  # fmt: skip
+        return settle(refused, self._where, self._key_env)
+
+    def _checked(self, answer: Answer, request: Request, dialect: Dialect) -> Answer:
+        """A prompt's log-probabilities that did not come may come in the other form, with the next try."""
+        if not request.prompt_logprobs:
+            return answer
+        lacking = isinstance(answer, Failure) and answer.finish == "no-logprobs"
+        if lacking and dialect.prompt_form == "prompt_logprobs" and not self._prompt_form_is_sure:
+            self._learn(replace(dialect, prompt_form="echo"))
+            raise Transient("no log-probabilities of the prompt in this form")
+        self._prompt_form_is_sure |= not lacking
+        return answer
+
+    def _learn(self, dialect: Dialect) -> None:
+        learnt = self._dialect.joined(dialect)
+        for news in learnt.news(self._dialect):
+            say(f"{self._where} {news}")
+        self._dialect = learnt
+
+    async def post(self, path: str, body: Mapping[str, Any]) -> object:
+        """Send one JSON body; give the one that comes back, or Refused. Raises Transient."""
+        return await send(openai, self._client.post(path, cast_to=object, body=body), self._secrets)
+
+    async def get(self, path: str) -> object:
+        """Get one JSON body, or Refused. Raises Transient."""
+        return await send(openai, self._client.get(path, cast_to=object), self._secrets)
+
+    async def probe(self) -> Capabilities:
+        """Find out what the endpoint can do, by a chat and a completion or two. Raises what `complete` raises."""
+        found = await probe(self, self._model)
+        self.probe_answers, self.probe_lost = found.answers, found.lost
+        if found.refused is not None:
+            settled = settle(found.refused, self._where, self._key_env)
+            raise BadInput(f"{self._where} refuses the probe ({settled.reason})", "check base_url and model")
+        return found.capabilities
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._client.close()
+
+
+def _path(request: Request) -> str:
+    return "/completions" if request.is_completion else "/chat/completions"

@@ -1,0 +1,1 @@
+"""Pure numbers: scores of predictions, their calibration, and intervals over units."""

@@ -1,0 +1,95 @@
+"""What the numbers say, in sentences: which methods tell right from wrong, which are at chance, what can't be seen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from enum import StrEnum
+
+from autointerp.benchmark.kinds import KINDS, NOISE
+from autointerp.benchmark.table import interval_of
+from autointerp.planted.results import Results
+from autointerp.planted.statistics import AGAINST_NOISE, ALL, BOTH, CHANCE, TEST, Row, Scores
+from autointerp.planted.units import NEAR_MISS, OTHER
+
+TOO_FEW = "too few to tell"
+_FEWEST = 12
+"""Six meanings in two forms: that all of fewer are alike, chance alone gives more than once in thirty times."""
+
+
+class Verdict(StrEnum):
+    """Where an interval lies."""
+
+    ABOVE = "above"
+    CHANCE = "chance"
+    BELOW = "below"
+    TOO_FEW = "too few"
+
+
+def verdict(row: Row) -> Verdict:
+    """Where the interval of a line with an AUROC lies; where there is none (all units alike), what the value says."""
+    value = CHANCE if row.auroc is None else row.auroc
+    if row.low is None or row.high is None:
+        if row.n < _FEWEST:
+            return Verdict.TOO_FEW
+        return Verdict.ABOVE if value > CHANCE else Verdict.BELOW if value < CHANCE else Verdict.CHANCE
+    if row.low > CHANCE:
+        return Verdict.ABOVE
+    return Verdict.BELOW if row.high < CHANCE else Verdict.CHANCE
+
+
+def findings(results: Results) -> Iterator[str]:
+    """A sentence or two per method, on the frozen half; then what a method should not see and does."""
+    for scores in results.scores:
+        yield from _explained(results, scores) if scores.explained else _alone(results, scores)
+    for scores in results.scores:
+        yield from _surprises(results, scores)
+
+
+def _explained(results: Results, scores: Scores) -> Iterator[str]:
+    method = scores.method
+    other, near = (results.row(method, ALL, wrong, TEST) for wrong in (OTHER, NEAR_MISS))
+    if other is None or other.auroc is None or near is None or near.auroc is None:
+        yield f"{method}: no unit of the frozen half was scored with both explanations."
+        return
+    numbers = f"true above another unit's {interval_of(other)}, above a near miss {interval_of(near)}, n {near.n}"
+    model = f" with {asked}" if (asked := results.about.models.get(method, "")) else ""
+    far, close = verdict(other), verdict(near)
+    if Verdict.TOO_FEW in (far, close):
+        yield f"{method}: too few units to tell ({numbers})."
+    elif far is not Verdict.ABOVE:
+        yield f"{method} is {_where(far)}{model}: it can't tell the true explanation from another unit's ({numbers})."
+    elif close is not Verdict.ABOVE:
+        yield (
+            f"{method} tells another unit's explanation from the true one, but not a near miss: there it is "
+            f"{_where(close)}{model} ({numbers})."
+        )
+    else:
+        yield f"{method} tells the true explanation from wrong ones: {numbers}."
+
+
+def _where(said: Verdict) -> str:
+    return "below chance" if said is Verdict.BELOW else "at chance"
+
+
+def _alone(results: Results, scores: Scores) -> Iterator[str]:
+    row = results.row(scores.method, ALL, AGAINST_NOISE, TEST)
+    if row is None or row.auroc is None:
+        yield f"{scores.method}: no unit of the frozen half, or no noise, was scored."
+        return
+    said = {
+        Verdict.ABOVE: "tells units that mean something from noise",
+        Verdict.TOO_FEW: "has too few units to tell them from noise",
+    }.get(verdict(row), "can't tell units that mean something from noise")
+    yield f"{scores.method} (reads no explanation) {said}: {interval_of(row)}, n {row.n}."
+
+
+def _surprises(results: Results, scores: Scores) -> Iterator[str]:
+    for kind, about in KINDS.items():
+        row = results.row(scores.method, kind, NEAR_MISS, BOTH)
+        if kind == NOISE or scores.method not in about.unseen or row is None or row.auroc is None:
+            continue
+        if verdict(row) is Verdict.ABOVE:
+            yield (
+                f"{scores.method} should not see {kind} (it {about.unseen[scores.method]}), and still scores "
+                f"{interval_of(row)} there, n {row.n}: the words of the explanations give something away."
+            )

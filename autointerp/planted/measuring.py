@@ -1,0 +1,139 @@
+"""One method on all pairings, and what it took."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from autointerp.llm.ledger.ledger import Ledger
+from autointerp.llm.open import LOCAL, Mode
+from autointerp.models import load_model
+from autointerp.planted.methods import Form, Method
+from autointerp.planted.pairings import Pairing, pairings_of
+from autointerp.planted.scoring import judged, looked_up, simulated
+from autointerp.planted.statistics import Cost
+from autointerp.planted.store import Measured, Store
+from autointerp.planted.units import PlantedUnit
+from autointerp.progress import bar
+from autointerp.records import Unscored
+from autointerp.run.resources import Bench
+from autointerp.study import Study
+
+
+class _Watched(Ledger):
+    """A ledger that counts how often it spared a computation."""
+
+    def __init__(self, path: Path | None) -> None:
+        super().__init__(path)
+        self.spared = 0
+        """Numbers that were found."""
+
+    def numbers(self, name: str) -> np.ndarray | None:
+        found = super().numbers(name)
+        self.spared += found is not None
+        return found
+
+
+class Desk(Bench):
+    """A bench that notices what its ledger spares: time and tokens can't be told then."""
+
+    @cached_property
+    def ledger(self) -> _Watched:
+        """The ledger of answers."""
+        return _Watched(self._ledger_path)
+
+    def asked(self, stage: str) -> tuple[int, int, int]:
+        """Requests of a stage so far, those of them that the ledger answered, and tokens of all of them."""
+        rows = [row for row in self.usage.rows() if row["stage"] == stage]
+        tokens = ("input_tokens", "output_tokens", "saved_input_tokens", "saved_output_tokens")
+        return (
+            sum(row["requests"] for row in rows),
+            sum(row["cached"] for row in rows),
+            sum(row[name] for row in rows for name in tokens),
+        )
+
+
+@dataclass
+class _Meter:
+    """What is measured while a method runs."""
+
+    ran: int = 0
+    """Tokens that a model in this process read."""
+    seconds: float = 0.0
+    before: tuple[int, int, int] = field(default=(0, 0, 0))
+
+
+def measure(study: Study, method: Method, units: Sequence[PlantedUnit], work: Path, store: Store) -> Measured:
+    """Score every pairing with one method, or take what was kept of it. Raises BadInput when the method can't run.
+
+    Not kept when a request came to nothing: the next call asks those again.
+    """
+    kept = store.find(method, len(units))
+    if kept is not None:
+        return kept
+    pairings = pairings_of(units, method.explained)
+    desk = Desk(method.study_for(study), work, Mode())
+    try:
+        with _metered(desk, method) as meter:
+            scores = scores_of(desk, method, pairings)
+        found = Measured(method.name, len(units), tuple(scores), _cost(desk, method, meter, len(pairings)))
+        if not desk.unanswered:
+            store.keep(method, found)
+        return found
+    finally:
+        desk.close()
+
+
+def scores_of(desk: Desk, method: Method, pairings: Sequence[Pairing]) -> list[float | Unscored]:
+    """Score the pairings with the method that the desk's study is of (see `Method.study_for`)."""
+    with bar(method.name, len(pairings), "pairings") as progress:
+        if method.form is Form.TOKEN_TABLE:
+            return looked_up(pairings, progress)
+        if method.form is Form.SIMULATOR:
+            with desk.simulator(_stage(method)) as simulator:
+                return simulated(simulator, pairings, progress)
+        with desk.judges(_stage(method)) as ((judge,), asker):
+            return judged(judge, asker, pairings, desk.study.seed, progress)
+
+
+def _stage(method: Method) -> str:
+    return f"benchmark {method.name}"
+
+
+@contextmanager
+def _metered(desk: Desk, method: Method) -> Iterator[_Meter]:
+    """Count the tokens that the method's model reads in this process, and the seconds until the block ends."""
+    meter = _Meter(before=desk.asked(_stage(method)))
+    name = method.llm_of(desk.study)
+    hook = None
+    if name is not None and desk.study.llm[name].provider == LOCAL:
+        loaded = load_model(desk.study.llm[name].model, device=desk.study.subject.device)
+
+        def count(module: Any, inputs: tuple[Any, ...]) -> None:
+            meter.ran += inputs[0].numel()
+
+        hook = loaded.model.get_input_embeddings().register_forward_pre_hook(count)
+    start = time.perf_counter()
+    try:
+        yield meter
+    finally:
+        meter.seconds = time.perf_counter() - start
+        if hook is not None:
+            hook.remove()
+
+
+def _cost(desk: Desk, method: Method, meter: _Meter, pairings: int) -> Cost:
+    """Tokens of requests, where it asks; else those that a model in this process read."""
+    requests, cached, tokens = (now - then for now, then in zip(desk.asked(_stage(method)), meter.before, strict=True))
+    spared = bool(cached or desk.ledger.spared)
+    seconds = None if spared else meter.seconds / pairings
+    if requests:
+        return Cost(tokens / pairings, seconds)
+    return Cost(None if spared else meter.ran / pairings, seconds)

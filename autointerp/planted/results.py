@@ -1,0 +1,136 @@
+"""The folder of a benchmark: what is kept in it, and the page and the picture again from its tables alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from pydantic import TypeAdapter, ValidationError
+
+from autointerp.artifacts import read_json, write_json, write_text
+from autointerp.errors import BadInput
+from autointerp.metrics.intervals import Plan
+from autointerp.planted.statistics import Calibration, Row, Score, Scores, calibration_of
+from autointerp.tables import read_table, write_table
+
+TABLE, SCORES, ABOUT, PAGE, PICTURE = (
+    "benchmark.parquet", "scores.parquet", "about.json", "benchmark.md", "benchmark",
+)  # fmt: skip
+"""Files of the folder; the picture's name is without suffix, and it lies in `figures/`."""
+
+
+@dataclass(frozen=True)
+class About:
+    """What the tables don't say."""
+
+    version: str
+    """Of autointerp."""
+    seed: int
+    resamples: int
+    confidence: float
+    corpus: str
+    """The study's `corpus.source`."""
+    contexts: Mapping[str, int]
+    """Contexts by split."""
+    tokenizer: str
+    """Whose tokens the units are active on: identity of the subject."""
+    models: Mapping[str, str]
+    """What each method asks or runs, by method; '' for none."""
+    left_out: Mapping[str, int]
+    """Planted units that the corpus is too poor for: reason -> how many."""
+    not_run: Mapping[str, str]
+    """Methods without a result: name -> why."""
+
+    @property
+    def left_by_reason(self) -> dict[str, list[str]]:
+        """Methods without a result, by why."""
+        found: dict[str, list[str]] = {}
+        for method, reason in self.not_run.items():
+            found.setdefault(reason, []).append(method)
+        return found
+
+    @property
+    def plan(self) -> Plan:
+        """How the intervals were made."""
+        return Plan(self.resamples, self.confidence)
+
+
+@dataclass(frozen=True)
+class Results:
+    """A benchmark's tables."""
+
+    about: About
+    rows: tuple[Row, ...]
+    scores: tuple[Scores, ...]
+    """One per method."""
+
+    def row(self, method: str, kind: str, wrong: str, half: str) -> Row | None:
+        """A line of the table; None when there is no such unit."""
+        for row in self.rows:
+            if (row.method, row.kind, row.wrong, row.half) == (method, kind, wrong, half):
+                return row
+        return None
+
+    def calibrations(self) -> dict[str, Calibration]:
+        """By method, of those that read explanations."""
+        plan, seed = self.about.plan, self.about.seed
+        return {found.method: calibration_of(found, plan, seed) for found in self.scores if found.explained}
+
+
+def is_benchmark(folder: Path) -> bool:
+    """Whether `folder` holds a benchmark, and not a run."""
+    return (folder / TABLE).is_file()
+
+
+def grouped(scores: Sequence[Score]) -> list[Scores]:
+    """The scores of each method, in the order of their first one."""
+    names = dict.fromkeys(score.method for score in scores)
+    return [Scores([score for score in scores if score.method == name]) for name in names]
+
+
+def write_results(folder: Path, about: About, scores: Sequence[Score], rows: Sequence[Row]) -> None:
+    """Write the tables, each whole or not at all."""
+    write_table("benchmark_scores", folder / SCORES, scores)
+    write_json(folder / ABOUT, TypeAdapter(About).dump_python(about, mode="json"))
+    write_table("benchmark", folder / TABLE, rows)
+
+
+def read_results(folder: Path) -> Results:
+    """Read them back; BadInput when one is missing or damaged."""
+    try:
+        about = TypeAdapter(About).validate_python(read_json(folder / ABOUT))
+    except ValidationError as error:
+        raise BadInput(f"{folder / ABOUT} is not of this version", "run autointerp benchmark again") from error
+    scores = [Score(**record) for record in _records(read_table(folder / SCORES))]
+    rows = [Row(**record) for record in _records(read_table(folder / TABLE))]
+    return Results(about, tuple(rows), tuple(grouped(scores)))
+
+
+def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Rows as plain values; what is null is None."""
+    return [
+        {str(name): None if pd.isna(value) else value for name, value in record.items()}
+        for record in frame.to_dict("records")
+    ]
+
+
+def draw(folder: Path) -> list[Path]:
+    """The picture again, from the tables: `figures/benchmark.svg` and `.png`."""
+    from autointerp.planted.figure import picture
+    from autointerp.plot.style import house_style, save
+
+    results = read_results(folder)
+    with house_style():
+        return save(picture(results), folder / "figures", PICTURE)
+
+
+def write_page(folder: Path) -> Path:
+    """The page again, from the tables: `benchmark.md`."""
+    from autointerp.planted.page import page
+
+    path = folder / PAGE
+    write_text(path, page(read_results(folder)))
+    return path

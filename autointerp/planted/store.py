@@ -1,0 +1,114 @@
+"""What finished methods leave in the work folder: a file each, under a key of all that it depends on but the code."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from autointerp import __version__
+from autointerp.artifacts import hash_file, hash_value, read_json, write_json
+from autointerp.llm.open import identity_of
+from autointerp.planted.methods import Method, limited
+from autointerp.planted.pairings import Pairing
+from autointerp.planted.statistics import DEVELOPMENT, TEST, Cost, Score
+from autointerp.planted.units import PlantedUnit
+from autointerp.prompting import built_in_folder
+from autointerp.records import Status, Unscored
+from autointerp.study import Study
+
+_FOLDER = "methods"
+_DEPENDS = ("provider", "model", "temperature", "max_tokens", "reasks")
+"""What an answer depends on, in a study's section of a language model."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A method's scores, and what they cost."""
+
+    method: str
+    units: int
+    """How many of the planted units it was given, by `limited`."""
+    scores: tuple[float | Unscored, ...]
+    """Per pairing of those units, in their order."""
+    cost: Cost
+
+    def rows(self, pairings: Sequence[Pairing]) -> Iterator[Score]:
+        """Rows of `scores.parquet`."""
+        for pairing, score in zip(pairings, self.scores, strict=True):
+            failed = isinstance(score, Unscored)
+            yield Score(
+                method=self.method,
+                unit=pairing.unit.unit,
+                kind=pairing.unit.kind,
+                half=TEST if pairing.unit.test else DEVELOPMENT,
+                graded=pairing.unit.graded,
+                density=pairing.unit.density,
+                explanation=pairing.explanation,
+                text=pairing.text,
+                value=None if isinstance(score, Unscored) else score,
+                status=str(Status.UNSCORED if failed else Status.OK),
+                reason=score.reason if isinstance(score, Unscored) else "",
+            )
+
+
+class Store:
+    """The finished methods of one study on planted units, each on all of them or on some."""
+
+    def __init__(self, study: Study, units: Sequence[PlantedUnit], work: Path) -> None:
+        """`units`: all that were planted."""
+        self._study, self._units, self._folder = study, units, work / _FOLDER
+        self._digests = {unit.unit: _unit_key(unit) for unit in units}
+        users = None if study.prompts_folder is None else Path(study.prompts_folder).expanduser()
+        self._shared = [
+            __version__,
+            [hash_file(place) for place in (built_in_folder(), users) if place is not None],
+        ]
+
+    def find(self, method: Method, units: int | None = None) -> Measured | None:
+        """What was kept of a method on so many units, or (None) on however many; None when it has to be run."""
+        path = self._path(method)
+        kept = read_json(path) if path.is_file() else {}
+        count = kept.get("units")
+        if not isinstance(count, int) or units not in (None, count) or kept.get("key") != self._key(method, count):
+            return None
+        scores = tuple(Unscored(score) if isinstance(score, str) else float(score) for score in kept["scores"])
+        return Measured(method.name, count, scores, Cost(**kept["cost"]))
+
+    def keep(self, method: Method, found: Measured) -> None:
+        """Keep a method's scores, whole or not at all; a failure is kept as its reason."""
+        scores = [score.reason if isinstance(score, Unscored) else score for score in found.scores]
+        facts = {"key": self._key(method, found.units), "units": found.units, "cost": asdict(found.cost)}
+        write_json(self._path(method), {**facts, "scores": scores})
+
+    def _path(self, method: Method) -> Path:
+        return self._folder / f"{method.name}.json"
+
+    def _key(self, method: Method, units: int) -> str:
+        own, name = method.study_for(self._study), method.llm_of(self._study)
+        llm = None if name is None else own.llm[name].model_dump(mode="json", include=set(_DEPENDS))
+        settings = {
+            "method": [str(method.form), method.registered],
+            "seed": own.seed,
+            "llm": [llm, None if name is None else identity_of(own.llm[name])],
+            "simulate": own.simulate.model_dump(mode="json"),
+            "judge": own.judge.model_dump(mode="json"),
+            "sentences": own.sentences.model,
+        }
+        return hash_value([settings, self._shared, [self._digests[u.unit] for u in limited(self._units, units)]])
+
+
+def _unit_key(unit: PlantedUnit) -> str:
+    """Hash of everything that a method may be shown of a unit, or scored by."""
+    held_out = [[held.context.text, held.activations.tolist(), held.random] for held in unit.held_out]
+    contexts, activations = zip(*unit.evidence, strict=True)
+    evidence = [_digest([context.tokens for context in contexts]), _digest(activations)]
+    facts = [unit.unit, unit.kind, unit.test, dict(unit.explanations), unit.held.contexts.tolist()]
+    return hash_value([facts, held_out, evidence])
+
+
+def _digest(rows: Sequence[np.ndarray]) -> str:
+    return hashlib.sha256(np.stack(rows).tobytes()).hexdigest()

@@ -1,0 +1,238 @@
+"""Planted units: scalars over real text whose meaning is known, because a rule over the text made them.
+
+A meaning comes in two forms: binary (1 on the tokens that it names) and graded (1 on those that the explanation calls
+the strongest, less on the others). Which meanings there are is in `units/`, one file per kind; half of each kind is
+the frozen test half.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from autointerp.artifacts import rng_of, seed_of
+from autointerp.benchmark.growing import Rows, coverage, rows_over
+from autointerp.benchmark.kinds import NEAR_MISS, NOISE, OTHER, TOO_BROAD, TOO_NARROW, TRUE, WRONG
+from autointerp.contexts.slices import Held
+from autointerp.errors import BadInput, CheckFailed
+from autointerp.judge.interface import HeldOut
+from autointerp.planted.activations import HeldOuts, draw_held_out
+from autointerp.planted.meanings import Family, families
+from autointerp.planted.rules import Noise, Rule
+from autointerp.records import Context, Split
+
+__all__ = [
+    "NEAR_MISS",
+    "OTHER",
+    "TOO_BROAD",
+    "TOO_NARROW",
+    "TRUE",
+    "WRONG",
+    "LeftOut",
+    "Planted",
+    "PlantedUnit",
+    "plant",
+]
+
+FEWEST = 5
+"""Contexts of each split on which a unit must be active: as many as its top held-out ones."""
+OVERLAP = 0.1
+"""Another unit's meaning may cover less than this share of a unit's active tokens."""
+TOO_FEW = {
+    Split.EVIDENCE: "active in too few evidence contexts",
+    Split.HELD_OUT: "active in too few held-out contexts",
+}
+NO_OTHER = "no unit of another kind is different enough"
+_NOISE_DENSITIES = {"0.002": True, "0.005": False, "0.02": True, "0.05": False}
+"""Density of each noise family, and whether it is in the test half."""
+
+
+@dataclass(frozen=True)
+class PlantedUnit:
+    """A unit of known meaning, with its explanations and the contexts that it is measured on."""
+
+    unit: str
+    """Readable id: `planted/word-class/colours/graded`."""
+    kind: str
+    """One of `kinds.KINDS`."""
+    test: bool
+    """In the frozen half, on which no prompt was tuned."""
+    graded: bool
+    """Whether its activations have two levels above 0, as the true explanation says; else they are 0 and 1."""
+    density: float
+    """Share of the tokens of both splits on which it is active."""
+    explanations: Mapping[str, str]
+    """TRUE and the four of WRONG; a noise unit has OTHER alone, because nothing is true of it."""
+    rules: Mapping[str, Rule]
+    """What a perfect reader of each explanation would predict."""
+    held_out: tuple[HeldOut, ...]
+    """Held-out contexts, drawn as a run draws them: top ones, then those drawn blindly; each once. For judges."""
+    held: Held
+    """The slice top-and-random of them. For simulators."""
+    evidence: tuple[tuple[Context, Float[np.ndarray, " token"]], ...]
+    """All evidence contexts with the unit's activations. For its token table, and for nothing else."""
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A unit that a corpus is too poor for."""
+
+    unit: str
+    kind: str
+    reason: str
+    """In words that group well."""
+
+
+@dataclass(frozen=True)
+class Planted:
+    """What could be planted on a corpus."""
+
+    units: tuple[PlantedUnit, ...]
+    """In the order of `kinds.KINDS`."""
+    left_out: tuple[LeftOut, ...]
+
+
+@dataclass(frozen=True)
+class _Draft:
+    """A unit before anything is drawn."""
+
+    family: str
+    kind: str
+    test: bool
+    graded: bool
+    rule: Rule
+    """What it is active on."""
+    explanations: Mapping[str, str]
+    rules: Mapping[str, Rule]
+
+    @property
+    def unit(self) -> str:
+        return f"planted/{self.kind}/{self.family}/{'graded' if self.graded else 'binary'}"
+
+
+Forms = tuple[_Draft, _Draft]
+"""A binary unit and its graded twin, which is active on the same tokens."""
+
+
+@dataclass(frozen=True)
+class _Grown:
+    """A unit with its activations."""
+
+    draft: _Draft
+    evidence: Rows
+    held_out: Rows
+
+    @property
+    def failure(self) -> str:
+        """Why it must be left out; '' when it need not."""
+        poor = [TOO_FEW[split] for split, rows in self._rows if len(rows) < FEWEST]
+        return poor[0] if poor else ""
+
+    @property
+    def active_tokens(self) -> int:
+        return sum(int(np.count_nonzero(row)) for _, rows in self._rows for row in rows.values())
+
+    @property
+    def _rows(self) -> tuple[tuple[Split, Rows], ...]:
+        return (Split.EVIDENCE, self.evidence), (Split.HELD_OUT, self.held_out)
+
+
+def plant(evidence: Sequence[Context], held_out: Sequence[Context], seed: int) -> Planted:
+    """Plant every unit that the text allows. The same contexts and seed give the same units.
+
+    Contexts must all have the same number of tokens. Raises CheckFailed when some are not of their split, BadInput when
+    the text is too poor for any unit.
+    """
+    for contexts, split in ((evidence, Split.EVIDENCE), (held_out, Split.HELD_OUT)):
+        if any(c.split != split for c in contexts):
+            raise CheckFailed(f"planted units were given contexts as {split} that are of another split")
+    tokens = len(evidence[0].pieces)
+    grown = [g for forms in _drafts(seed) for g in _grow(forms, evidence, held_out)]
+    others = _others(grown, len(evidence), tokens, seed)
+    failures = {g.draft.unit: g.failure or ("" if g.draft.unit in others else NO_OTHER) for g in grown}
+    kept = [g for g in grown if not failures[g.draft.unit]]
+    if not kept:
+        raise BadInput(
+            f"no unit can be planted on {len(evidence)} evidence and {len(held_out)} held-out contexts",
+            "raise corpus.tokens, or give other text",
+        )
+    drawn = draw_held_out(
+        [f"{g.draft.kind}/{g.draft.family}" for g in kept], [g.held_out for g in kept], held_out, seed
+    )
+    units = [
+        _planted(g, others[g.draft.unit], d, evidence, tokens * (len(evidence) + len(held_out)))
+        for g, d in zip(kept, drawn, strict=True)
+    ]
+    left_out = [LeftOut(g.draft.unit, g.draft.kind, failures[g.draft.unit]) for g in grown if failures[g.draft.unit]]
+    return Planted(tuple(units), tuple(left_out))
+
+
+def _grow(forms: Forms, evidence: Sequence[Context], held_out: Sequence[Context]) -> Iterator[_Grown]:
+    """Both forms of a unit. The graded one is active where the binary one is, so it is read there alone."""
+    binary, graded = forms
+    first = _Grown(binary, rows_over(binary.rule, evidence), rows_over(binary.rule, held_out))
+    yield first
+    yield _Grown(
+        graded,
+        rows_over(graded.rule, evidence, first.evidence),
+        rows_over(graded.rule, held_out, first.held_out),
+    )
+
+
+def _planted(
+    grown: _Grown, other: _Draft, drawn: HeldOuts, evidence: Sequence[Context], all_tokens: int
+) -> PlantedUnit:
+    draft = grown.draft
+    silent = np.zeros(len(evidence[0].pieces), dtype=np.float32)  # shared: most contexts of most units are silent
+    return PlantedUnit(
+        unit=draft.unit,
+        kind=draft.kind,
+        test=draft.test,
+        graded=draft.graded,
+        density=grown.active_tokens / all_tokens,
+        explanations={**draft.explanations, OTHER: other.explanations[TRUE]},
+        rules={**draft.rules, OTHER: other.rule},
+        held_out=drawn[0],
+        held=drawn[1],
+        evidence=tuple((c, grown.evidence.get(place, silent)) for place, c in enumerate(evidence)),
+    )
+
+
+def _drafts(seed: int) -> Iterator[Forms]:
+    """The binary and the graded form of every unit."""
+    for family in families():
+        yield _of_family(family, False), _of_family(family, True)
+    for density, test in _NOISE_DENSITIES.items():
+        binary, graded = (Noise(float(density), form, seed_of(seed, density)) for form in (False, True))
+        yield _Draft(density, NOISE, test, False, binary, {}, {}), _Draft(density, NOISE, test, True, graded, {}, {})
+
+
+def _of_family(family: Family, graded: bool) -> _Draft:
+    texts = {name: meaning.explanation(graded) for name, meaning in family.meanings.items()}
+    rules = {name: meaning.predicts(graded) for name, meaning in family.meanings.items()}
+    return _Draft(family.name, family.kind, family.test, graded, rules[TRUE], texts, rules)
+
+
+def _others(grown: Sequence[_Grown], contexts: int, tokens: int, seed: int) -> dict[str, _Draft]:
+    """For each unit another of the same half and form and of another kind, whose meaning hardly touches its own.
+
+    Drawn with a seed of the unit's own name, and on evidence alone: among the units that are active in enough evidence
+    contexts, whatever they do on held-out ones. A unit without such another has none.
+    """
+    able = [g for g in grown if len(g.evidence) >= FEWEST]
+    covered = coverage([g.evidence for g in able], contexts, tokens)
+    found: dict[str, _Draft] = {}
+    for place, draft in enumerate(g.draft for g in able):
+        candidates = [
+            g.draft
+            for other, g in enumerate(able)
+            if g.draft.kind not in (draft.kind, NOISE)
+            and (g.draft.test, g.draft.graded) == (draft.test, draft.graded)
+            and covered[place, other] < OVERLAP
+        ]
+        if candidates:
+            found[draft.unit] = candidates[int(rng_of(seed, "planted-other", draft.unit).integers(len(candidates)))]
+    return found

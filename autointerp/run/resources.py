@@ -1,0 +1,213 @@
+"""What the stages work with, each opened when first needed: subject, SAEs, simulator, ledger, usage."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from autointerp.artifacts import rng_of
+from autointerp.contexts.reading import context_ids, load_contexts
+from autointerp.errors import BadInput
+from autointerp.judge.interface import AnyJudge, Tools
+from autointerp.judge.registry import open_judges, reads_in_process, traits_of, uses_model
+from autointerp.llm.budget.account import Counted, Usage
+from autointerp.llm.capabilities import Capabilities, known
+from autointerp.llm.client import Asker
+from autointerp.llm.ledger.ledger import Ledger
+from autointerp.llm.ledger.replaying import ReplayModel
+from autointerp.llm.local.model import LocalModel
+from autointerp.llm.open import LOCAL, Mode, identity_of, open_asker
+from autointerp.models import load_model, load_tokenizer
+from autointerp.models.locate import locate
+from autointerp.models.sentences import SentenceModel, load_sentence_model
+from autointerp.records import Split
+from autointerp.run.paths import LEDGER, SPENDING
+from autointerp.simulate.interface import Simulator
+from autointerp.simulate.registry import Parts, builder, needs_of
+from autointerp.simulate.vocabulary import same_vocabulary
+from autointerp.study import Llm, Study
+from autointerp.subject.forward import Subject, open_subject
+from autointerp.subject.made import check_made, open_made, recipe_identity
+from autointerp.tables import write_table
+from autointerp.train.saes import sae_folder
+from autointerp.train.subject import SUBJECT
+from autointerp.units.interface import Encoder
+from sae.checkpoint import load
+from sae.errors import SaeError
+
+_BANK_CONTEXTS = 512
+"""Evidence contexts whose words fill the bank of `lift`."""
+
+
+class Bench:
+    """Opened things, shared by the stages of one run."""
+
+    def __init__(self, study: Study, run: Path, mode: Mode, ledger: Path | None = None) -> None:
+        """`ledger`: where the answers are kept, when not in the run folder."""
+        self.study, self.run, self.mode = study, run, mode
+        self.unanswered = 0
+        """Requests so far that nothing came back for."""
+        self._ledger_path = ledger or run / LEDGER
+
+    @cached_property
+    def usage(self) -> Usage:
+        """The run's account: what was spent, by this call and earlier ones."""
+        return Usage(self.run / SPENDING, self.study.budget)
+
+    @cached_property
+    def subject_identity(self) -> str:
+        """Names the subject's weights, without loading them; of one that the run trains, its recipe.
+
+        What reads the trained subject depends on its files besides, as on any output of an earlier stage.
+        """
+        if self.study.subject.train is not None:
+            return recipe_identity(self.study.subject.train)
+        return locate(self.study.subject.model, self.study.subject.revision).identity
+
+    @cached_property
+    def subject(self) -> Subject:
+        """The language model with its hooks; one that the run trains must have been trained."""
+        if self.study.subject.train is not None:
+            return open_made(self.study.subject, self.run / SUBJECT)
+        return open_subject(self.study.subject)
+
+    def check_subject(self) -> torch.device:
+        """The subject's device; BadInput for a model, device or hook that can't be had, even before it is trained."""
+        if self.study.subject.train is not None:
+            return check_made(self.study.subject, self.study.subject.train)
+        return self.subject.device
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        """The ledger of answers."""
+        return Ledger(self._ledger_path)
+
+    @contextmanager
+    def asker(self, name: str, stage: str, *, batch: bool = False) -> Iterator[Counted]:
+        """The study's model `name`, paid for by `stage`; through its batch interface where stage and user want it."""
+        mode = self.mode if batch else replace(self.mode, batches=None)
+        with open_asker(self.study.llm[name], self.ledger, self.usage, stage, mode) as asker:
+            try:
+                yield asker
+            finally:
+                self.unanswered += asker.unanswered
+
+    @cached_property
+    def prompts(self) -> Path | None:
+        """The user's prompt folder; BadInput when it is none."""
+        if self.study.prompts_folder is None:
+            return None
+        folder = Path(self.study.prompts_folder).expanduser()
+        if not folder.is_dir():
+            raise BadInput(f"no prompts folder {folder}", "correct prompts_folder, or take it out")
+        return folder
+
+    def encoders(self) -> dict[str, tuple[Encoder, int]]:
+        """The SAEs of the run, by name, each with its number of latents."""
+        found: dict[str, tuple[Encoder, int]] = {}
+        for sae in self.study.sae:
+            try:
+                loaded = load(str(self.run / sae_folder(sae.name))).to(self.subject.device)
+            except SaeError as error:
+                raise BadInput(f"SAE '{sae.name}' of this run can't be loaded ({error})", "train it again") from error
+            found[sae.name] = (loaded, loaded.width)
+        return found
+
+    @contextmanager
+    def simulator(self, stage: str) -> Iterator[Simulator]:
+        """The study's simulator, its requests paid for by `stage`."""
+        name = self.study.simulate.llm
+        llm = self.study.llm[name]
+        build = builder(self.study.simulate.method)
+        parts = Parts(
+            model=None, asker=None, llm=llm, capabilities=self.capabilities(name), bank=(), batch=llm.batch,
+            same=False, prompts=self.prompts, seed=self.study.seed, ledger=self.ledger,
+        )  # fmt: skip
+        if needs_of(self.study.simulate.method).sentences:
+            yield build(replace(parts, sentences=self.sentences, bank=self._bank()))
+        elif simulator_asks(self.study):
+            with self.asker(name, stage) as asker:
+                yield build(replace(parts, asker=asker, bank=self._bank()))
+        else:
+            same = same_vocabulary(load_tokenizer(llm.model), self.subject.tokenizer)
+            yield build(replace(parts, model=self._local(llm), bank=self._bank(), same=same))
+
+    @property
+    def judge_names(self) -> Sequence[str]:
+        """The judges of this run."""
+        return self.study.judge.methods
+
+    @contextmanager
+    def judges(self, stage: str) -> Iterator[tuple[list[AnyJudge], Asker | None]]:
+        """The run's judges, and who asks for those that ask; their requests are paid for by `stage`."""
+        study, names, role = self.study, self.judge_names, self.study.judge.llm
+        reading = [name for name in names if uses_model(name) and not traits_of(name).asks]
+        inside = any(reads_in_process(study, name) for name in reading)
+        with ExitStack() as stack:
+            tools = Tools(
+                model=self._local(study.llm[role]) if inside else None,
+                # One case after the other: a batch interface would take hours for each.
+                asker=stack.enter_context(self.asker(role, f"{stage} (read)")) if reading and not inside else None,
+                sentences=self.sentences if any(traits_of(name).needs.sentences for name in names) else None,
+                ledger=self.ledger,
+            )
+            asks = any(traits_of(name).asks for name in names)
+            asker = stack.enter_context(self.asker(role, stage, batch=True)) if asks else None
+            yield open_judges(study, names, self.capabilities(role) if asks or reading else None, tools), asker
+
+    @cached_property
+    def sentences(self) -> SentenceModel:
+        """The study's sentence model; BadInput when it can't be had."""
+        return load_sentence_model(self.study.sentences.model, self.study.subject.device)
+
+    def _local(self, llm: Llm) -> Any:
+        if self.mode.replay:
+            return ReplayModel(load_tokenizer(llm.model), identity_of(llm))
+        return LocalModel(load_model(llm.model, device=self.study.subject.device), llm.batch)
+
+    def capabilities(self, name: str) -> Capabilities | None:
+        """What the study's model `name` can do, as its ledger remembers it, or this machine; None: not known."""
+        llm = self.study.llm[name]
+        return self.ledger.capabilities(identity_of(llm), llm.model) or known(llm, identity_of(llm))
+
+    def _bank(self) -> list[str]:
+        from autointerp.simulate.lift import random_word_lists
+
+        contexts = self.run / "contexts.parquet"
+        ids = context_ids(contexts, Split.EVIDENCE)
+        rng = rng_of(self.study.seed, "bank")
+        chosen = rng.choice(ids, size=min(_BANK_CONTEXTS, len(ids)), replace=False)
+        loaded = load_contexts(contexts, chosen.tolist())
+        return random_word_lists([loaded[int(c)] for c in chosen], self.study.simulate.bank, rng)
+
+    def close(self) -> None:
+        """Write what was spent so far, by all calls on this folder, and close ledger and account."""
+        if "usage" in self.__dict__:
+            rows = self.usage.rows()
+            if rows:
+                write_table("usage", self.run / "usage.parquet", rows)
+            self.usage.close()
+        if "ledger" in self.__dict__:
+            self.ledger.close()
+
+
+def simulator_asks(study: Study) -> bool:
+    """Whether the study's simulator asks in words; else it reads log-probabilities of a model in this process."""
+    needs = needs_of(study.simulate.method)
+    if needs.sentences:
+        return False
+    inside = bool(needs.whole_distribution or needs.prompt_logprobs or needs.computes)
+    return not (inside and study.llm[study.simulate.llm].provider == LOCAL)
+
+
+def note_threads(study: Study) -> int:
+    """Set torch's threads as the study says; return how many there are now."""
+    if study.threads:
+        torch.set_num_threads(study.threads)
+    return int(torch.get_num_threads())

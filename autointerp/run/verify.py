@@ -1,0 +1,142 @@
+"""`autointerp verify RUN`: hashes, disjoint splits, coverage, and what the explainer was shown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from autointerp.artifacts import hash_file
+from autointerp.contexts.slices import JUDGED, TOP_AND_RANDOM
+from autointerp.corpus.disjoint import assert_contexts_follow, assert_disjoint
+from autointerp.errors import BadInput, CheckFailed
+from autointerp.records import Split
+from autointerp.run.manifest import read_manifest
+from autointerp.tables import SCHEMAS, read_arrow, read_table
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was looked at."""
+
+    name: str
+    ok: bool
+    detail: str
+
+
+def verify(run: Path) -> list[Check]:
+    """Every check of a run folder; BadInput when it is none. Files that are not what was written are not read."""
+    if not (run / "manifest.json").is_file():
+        raise BadInput(f"{run} is not a run folder (no manifest.json)", "give the folder that `autointerp run` wrote")
+    hashes = list(_hashes(run))
+    if not all(check.ok for check in hashes):
+        return hashes
+    return [*hashes, *_schemas(run), *_splits(run), *_shown(run), *_coverage(run)]
+
+
+def _hashes(run: Path) -> Iterator[Check]:
+    left_out = []
+    for stage, entry in read_manifest(run).items():
+        for name, expected in entry.outputs.items():
+            path = run / name
+            if not path.exists():
+                if name in entry.bulk:
+                    left_out.append(name)
+                else:
+                    yield Check(f"hash of {name}", False, f"missing, stage '{stage}' wrote it")
+                continue
+            found = hash_file(path)
+            ok = found == expected
+            detail = found[:12] if ok else f"is {found[:12]}, stage '{stage}' wrote {expected[:12]}"
+            yield Check(f"hash of {name}", ok, detail)
+    if left_out:
+        yield Check("bulk files", True, f"not kept in this folder: {', '.join(left_out)}")
+
+
+def _schemas(run: Path) -> Iterator[Check]:
+    for name, schema in SCHEMAS.items():
+        path = run / f"{name}.parquet"
+        if path.is_file():
+            found = read_arrow(path).schema
+            ok = found.names == schema.names and found.types == schema.types
+            yield Check(f"columns of {path.name}", ok, "as documented" if ok else f"found {', '.join(found.names)}")
+
+
+def _splits(run: Path) -> Iterator[Check]:
+    documents = read_table(run / "documents.parquet")
+    counts = ", ".join(f"{split} {n:,}" for split, n in documents.groupby("split", sort=False).size().items())
+    yield _asserted(
+        "splits share no document, source or text", f"documents: {counts}", lambda: assert_disjoint(documents)
+    )
+    contexts = read_table(run / "contexts.parquet", ["context", "split", "document", "source"])
+    yield _asserted(
+        "every context has the split and source of its document",
+        f"{len(contexts):,} contexts",
+        lambda: assert_contexts_follow(documents, contexts),
+    )
+
+
+def _asserted(name: str, detail: str, check: Callable[[], None]) -> Check:
+    try:
+        check()
+    except CheckFailed as error:
+        return Check(name, False, str(error))
+    return Check(name, True, detail)
+
+
+def _shown(run: Path) -> Iterator[Check]:
+    splits = read_table(run / "contexts.parquet", ["context", "split"]).set_index("context")["split"]
+    evidence = read_table(run / "evidence.parquet", ["unit", "context", "kind"])
+    where = evidence["context"].map(splits)
+    yield Check("every evidence row names a context", not where.isna().any(), f"{len(evidence):,} rows")
+    allowed = {str(Split.EVIDENCE), str(Split.CALIBRATION), str(Split.HELD_OUT)}
+    stray = set(where.dropna()) - allowed
+    yield Check("no training context is shown or scored", not stray, ", ".join(sorted(stray)) or "none")
+    simulated = read_table(run / "simulations.parquet", ["unit", "context"])
+    simulated_in = simulated["context"].map(splits)
+    leaked = simulated[~simulated_in.isin([str(Split.HELD_OUT), str(Split.CALIBRATION)])]
+    fitting = int((simulated_in == str(Split.CALIBRATION)).sum())
+    detail = f"{len(simulated) - fitting:,} simulated contexts" + (f", {fitting:,} that fit scales" if fitting else "")
+    if not leaked.empty:
+        detail = f"{leaked.iloc[0]['unit']} is scored elsewhere"
+    yield Check("scores come from held-out contexts alone", leaked.empty, detail)
+    if (run / "judgements.parquet").is_file():
+        yield _judged(run, splits)
+
+
+def _judged(run: Path, splits: pd.Series) -> Check:
+    judged = read_table(run / "judgements.parquet", ["unit", "context"]).dropna(subset="context")
+    leaked = judged[judged["context"].map(splits) != str(Split.HELD_OUT)]
+    detail = f"{len(judged):,} judged contexts" if leaked.empty else f"{leaked.iloc[0]['unit']} is judged elsewhere"
+    return Check("judges see held-out contexts alone", leaked.empty, detail)
+
+
+def _coverage(run: Path) -> Iterator[Check]:
+    units = read_table(run / "units.parquet", ["unit", "arm", "status"])
+    scores = read_table(run / "scores.parquet")
+    sampled = units[units["status"] != "excluded"]
+    keys = ["pairing", "scorer", "metric", "slice"]
+    for combination, rows in scores.groupby(keys, sort=False):
+        missing = set(sampled["unit"]) - set(rows["unit"])
+        if missing:
+            name = " ".join(str(c) for c in combination)
+            yield Check(f"a row per unit: {name}", False, f"{sorted(missing)[0]} has neither score nor reason")
+    silent = scores[(scores["status"] != "ok") & (scores["reason"] == "")]
+    yield Check("every unscored row has a reason", silent.empty, "yes" if silent.empty else str(silent.iloc[0]["unit"]))
+    empty = scores[(scores["status"] == "ok") & scores["value"].isna()]
+    yield Check("every scored row has a value", empty.empty, "yes" if empty.empty else str(empty.iloc[0]["unit"]))
+    main = (scores["slice"] == TOP_AND_RANDOM) & (scores["metric"] == "pearson")
+    judged = (scores["slice"] == JUDGED) & (scores["metric"] == "auroc")
+    own = scores[(scores["pairing"] == "own") & (main | judged)]
+    simulators = set(own.loc[own["slice"] != JUDGED, "scorer"])
+    for (arm, scorer, where), rows in own.groupby(["arm", "scorer", "slice"], sort=False):
+        scored = int((rows["status"] == "ok").sum())
+        by = f"judge {scorer}" if where == JUDGED and scorer in simulators else scorer  # `embedding` is both
+        yield Check(f"coverage of {arm} by {by}", True, f"{scored} of {len(rows)} scored{_reasons(rows)}")
+
+
+def _reasons(rows: pd.DataFrame) -> str:
+    counts = rows.loc[rows["status"] != "ok", "reason"].value_counts()
+    return "".join(f"; {count} x {reason}" for reason, count in counts.items())

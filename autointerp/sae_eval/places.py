@@ -1,0 +1,215 @@
+"""What `sae eval` is given becomes places: one hook of one subject, the contexts, and the SAEs to splice in there."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Int
+
+from autointerp.contexts.reading import count_contexts, read_batches
+from autointerp.errors import BadInput
+from autointerp.llm.open import Mode
+from autointerp.progress import say
+from autointerp.records import Split
+from autointerp.run.drawn_contexts import draw_contexts
+from autointerp.run.resources import Bench
+from autointerp.study import Study
+from autointerp.study_file import load_study, parse_study
+from autointerp.study_inputs import TRAINED
+from autointerp.subject.forward import Subject, open_subject
+from autointerp.train.saes import sae_folder
+from sae.base import SparseAutoencoder
+from sae.checkpoint import load, read_metadata
+
+TOKENS, CONTEXT = 32_768, 64
+"""Tokens, and tokens per context, that a checkpoint is evaluated on unless others are asked for."""
+
+_STUDY, _CONTEXTS = "study.toml", "contexts.parquet"
+_FOREIGN_HOOKS = {
+    r"blocks\.(\d+)\.hook_resid_post": "layers.{}.resid",
+    r"blocks\.(\d+)\.hook_mlp_out": "layers.{}.mlp.out",
+    r"blocks\.(\d+)\.mlp\.hook_post": "layers.{}.mlp.neurons",
+}
+"""Names of TransformerLens, which checkpoints of SAELens carry, where one of ours means the same tensor."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What was asked for besides the SAEs. None: the run's, the checkpoint's, or the default."""
+
+    model: str | None = None
+    hook: str | None = None
+    corpus: str | None = None
+    tokens: int | None = None
+    context: int | None = None
+    seed: int | None = None
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """An SAE and what it is called in tables."""
+
+    name: str
+    sae: SparseAutoencoder
+
+
+@dataclass(frozen=True)
+class Place:
+    """One hook of one subject, with the text and the SAEs that are evaluated on it together."""
+
+    subject: Subject
+    hook: str
+    text: str
+    """What the contexts are, in words."""
+    contexts: int
+    read: Callable[[], Iterator[Int[np.ndarray, "context token"]]]
+    """Gives the contexts batch by batch, the same ones each time."""
+    seed: int
+    """Of the resampling."""
+    candidates: tuple[Candidate, ...]
+
+
+def is_run(where: str) -> bool:
+    """Whether `where` is the folder of a run (and not a checkpoint)."""
+    return (Path(where) / _STUDY).is_file()
+
+
+def places_of(where: Sequence[str], asked: Asked) -> list[Place]:
+    """Open every subject and SAE, runs first; those on the same hook of the same subject and text go together.
+
+    Raises BadInput for what can't be used together, and SaeError for what can't be loaded.
+    """
+    given = list(dict.fromkeys(where))
+    runs = [w for w in given if is_run(w)]
+    names = _names(given)
+    found = [place for run in runs for place in _run_places(Path(run), names[run], asked, several=len(given) > 1)]
+    grouped: dict[tuple[str, str], list[str]] = {}
+    for checkpoint in (w for w in given if w not in runs):
+        grouped.setdefault(_origin(checkpoint, asked), []).append(checkpoint)
+    texts: dict[str, np.ndarray] = {}
+    for (model, hook), members in grouped.items():
+        found.append(_checkpoint_place(model, hook, {c: names[c] for c in members}, asked, texts))
+    return found
+
+
+def _run_places(run: Path, label: str, asked: Asked, several: bool) -> list[Place]:
+    """A run's SAEs on its own subject, hooks and held-out contexts; the label leads their names if there are others."""
+    for name in ("model", "hook", "corpus", "context", "seed"):
+        if getattr(asked, name) is not None:
+            remedy = f"leave out --{name}, or give one of its SAEs: {run / sae_folder('NAME')}"
+            raise BadInput(f"{run} is a run, which is evaluated on its own {name}", remedy)
+    study = load_study(run / _STUDY)
+    if not study.sae:
+        raise BadInput(f"the run {run} has no SAE", "give one whose study has a section [[sae]]")
+    subject = Bench(study, run, Mode()).subject
+    contexts = count_contexts(run / _CONTEXTS, Split.HELD_OUT)
+    if asked.tokens is not None:
+        contexts = min(contexts, asked.tokens // study.corpus.context)
+    if not contexts:
+        raise BadInput(f"{asked.tokens} tokens are less than a context of {study.corpus.context}", "raise --tokens")
+
+    def read() -> Iterator[np.ndarray]:
+        return _first(read_batches_of(run, study), contexts)
+
+    places = []
+    for hook in dict.fromkeys(sae.hook for sae in study.sae):
+        where = {
+            f"{label}/{sae.name}" if several else sae.name: run / sae_folder(sae.name)
+            for sae in study.sae
+            if sae.hook == hook
+        }
+        text = f"held-out contexts of {label}"
+        candidates = _load(where, subject, hook)
+        places.append(Place(subject, hook, text, contexts, read, study.seed, candidates))
+    return places
+
+
+def read_batches_of(run: Path, study: Study) -> Iterator[Int[np.ndarray, "context token"]]:
+    """Tokens of a run's held-out contexts, as many together as its forward passes take."""
+    for batch in read_batches(run / _CONTEXTS, Split.HELD_OUT, study.subject.batch):
+        yield batch.tokens
+
+
+def _first(batches: Iterator[Int[np.ndarray, "_ token"]], contexts: int) -> Iterator[Int[np.ndarray, "context token"]]:
+    left = contexts
+    for batch in batches:
+        if left <= 0:
+            return
+        yield batch[:left]
+        left -= len(batch)
+
+
+def _origin(checkpoint: str, asked: Asked) -> tuple[str, str]:
+    """Model and hook of a checkpoint: as asked for, else as its metadata say."""
+    metadata: Mapping[str, Any] = {} if asked.model and asked.hook else read_metadata(checkpoint)
+    model, hook = asked.model or metadata.get("model_name"), asked.hook or metadata.get("hook_name")
+    for name, found in (("model", model), ("hook", hook)):
+        if not found:
+            raise BadInput(f"checkpoint {checkpoint} does not say which {name} it is for", f"give --{name}")
+    if model == TRAINED:
+        raise BadInput(f"checkpoint {checkpoint} is for a subject that a run trained", "give the folder of that run")
+    return str(model), _own_name(str(hook))
+
+
+def _own_name(hook: str) -> str:
+    for pattern, own in _FOREIGN_HOOKS.items():
+        if match := re.fullmatch(pattern, hook):
+            return own.format(match[1])
+    return hook
+
+
+def _checkpoint_place(
+    model: str, hook: str, names: Mapping[str, str], asked: Asked, texts: dict[str, np.ndarray]
+) -> Place:
+    """Checkpoints of one hook, with their names, on contexts from a corpus; `texts` keeps those of each model."""
+    study = parse_study(
+        {
+            "seed": asked.seed or 0,
+            "subject": {"model": model, "hooks": [hook]},
+            "corpus": {
+                "source": asked.corpus or "builtin", "tokens": asked.tokens or TOKENS,
+                "context": asked.context or CONTEXT,
+            },
+            "sae": [],
+        }
+    )  # fmt: skip
+    subject = open_subject(study.subject)
+    candidates = _load({name: checkpoint for checkpoint, name in names.items()}, subject, hook)
+    if model not in texts:
+        texts[model] = draw_contexts(study.corpus, subject.tokenizer, study.seed)
+    tokens, size = texts[model], study.subject.batch
+    for checkpoint in names:
+        if read_metadata(checkpoint).get("dataset_path") == study.corpus.source:
+            say(f"  {checkpoint} was trained on corpus '{study.corpus.source}': its figures may be of text that it saw")
+
+    def read() -> Iterator[np.ndarray]:
+        return (tokens[start : start + size] for start in range(0, len(tokens), size))
+
+    return Place(subject, hook, f"corpus {study.corpus.source}", len(tokens), read, study.seed, candidates)
+
+
+def _names(where: Sequence[str]) -> dict[str, str]:
+    """Name of each: of a local folder its last part, where no other has the same; else what was given."""
+    short = {w: Path(w).resolve().name if Path(w).is_dir() else w for w in where}
+    taken = list(short.values())
+    return {w: name if taken.count(name) == 1 else w for w, name in short.items()}
+
+
+def _load(where: Mapping[str, str | Path], subject: Subject, hook: str) -> tuple[Candidate, ...]:
+    """The SAEs of these names on the subject's device; BadInput when one reads vectors of another length."""
+    width = subject.widths[hook]
+    candidates = []
+    for name, checkpoint in where.items():
+        sae = load(checkpoint)
+        if sae.d_in != width:
+            raise BadInput(
+                f"SAE '{name}' reads vectors of {sae.d_in}, hook '{hook}' gives {width}",
+                "name the hook that it was trained on",
+            )
+        candidates.append(Candidate(name, sae.to(subject.device)))
+    return tuple(candidates)

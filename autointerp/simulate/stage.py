@@ -1,0 +1,136 @@
+"""The simulate stage: each unit's own explanation, and other units', on its held-out contexts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from autointerp.collect.token_table import read_token_tables
+from autointerp.contexts.pairing import OWN, Pair, Sampled, own_pairs, read_sampled, shuffled_pairs
+from autointerp.contexts.reading import load_contexts
+from autointerp.contexts.slices import CALIBRATION, Held
+from autointerp.metrics.calibration import score_on
+from autointerp.progress import bar
+from autointerp.records import Context, Simulation, Status, Unscored
+from autointerp.run.paths import CANDIDATES, TABLES
+from autointerp.score.predictions import LOOKUP
+from autointerp.simulate.interface import Simulator, Task
+from autointerp.simulate.lookup import Lookup
+from autointerp.study import Study
+from autointerp.tables import TableWriter, read_table, table_writer
+
+
+def simulate(study: Study, simulator: Simulator, run: Path) -> None:
+    """Write `simulations.parquet` (own pairing) and `shuffled.parquet` (scores with other units' explanations).
+
+    A unit without an explanation is unscored with the reason; a pairing that meets one is unscored too, never
+    skipped. The token table's predictions (`lookup`) go beside the simulator's.
+    """
+    units = read_sampled(study, run)
+    contexts = load_contexts(run / "contexts.parquet", (c for u in units for c in u.contexts))
+    pairs = [*own_pairs(units), *shuffled_pairs(units, study.compare.derangements, study.seed)]
+    with (
+        table_writer("simulations", run / "simulations.parquet") as simulations,
+        table_writer("shuffled", run / "shuffled.parquet") as shuffled,
+    ):
+        own, others = _ask(study, simulator, pairs, contexts)
+        for row in own:
+            simulations.add(row)
+        for row in others:
+            shuffled.add(row)
+        if study.simulate.lookup:
+            _look_up(run, units, contexts, simulations)
+
+
+def _ask(
+    study: Study,
+    simulator: Simulator,
+    pairs: Sequence[Pair],
+    contexts: Mapping[int, Context],
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Simulate every pair; rows of `simulations` and of `shuffled`, in the order of the pairs."""
+    rows: dict[int, list[dict[str, Any]]] = {}
+    asked: list[int] = []
+    tasks: list[Task] = []
+    for number, pair in enumerate(pairs):
+        text = pair.explained.explanation
+        if isinstance(text, Unscored):
+            rows[number] = list(_rows(study, pair, simulator.name, text))
+        elif pair.unit.contexts:
+            asked.append(number)
+            tasks.append(Task(text, tuple(contexts[c] for c in pair.unit.contexts)))
+    with bar("simulate", len(tasks), "pairings") as progress:
+        for place, result in simulator.simulate(tasks, progress):
+            rows[asked[place]] = list(_rows(study, pairs[asked[place]], simulator.name, result))
+    own = [row for n, pair in enumerate(pairs) if pair.derangement == OWN for row in rows.get(n, ())]
+    others = [row for n, pair in enumerate(pairs) if pair.derangement != OWN for row in rows.get(n, ())]
+    return own, others
+
+
+def _rows(study: Study, pair: Pair, simulator: str, result: Simulation | Unscored) -> Iterator[dict[str, Any]]:
+    return _predictions(pair, simulator, result) if pair.derangement == OWN else _scored(study, pair, simulator, result)
+
+
+def _state(result: object) -> dict[str, str]:
+    if isinstance(result, Unscored):
+        return {"status": str(Status.UNSCORED), "reason": result.reason}
+    return {"status": str(Status.OK), "reason": ""}
+
+
+def _predictions(pair: Pair, simulator: str, result: Simulation | Unscored) -> Iterator[dict[str, Any]]:
+    for place, context in enumerate(pair.unit.contexts):
+        predicted = None if isinstance(result, Unscored) else result.predicted[place]
+        scale = None if isinstance(result, Unscored) else str(result.scale)
+        yield {
+            "unit": pair.unit.unit,
+            "simulator": simulator,
+            "replicate": 0,
+            "context": context,
+            "predicted": predicted,
+            "scale": scale,
+            **_state(result),
+        }
+
+
+def _scored(study: Study, pair: Pair, simulator: str, result: Simulation | Unscored) -> Iterator[dict[str, Any]]:
+    places = {context: place for place, context in enumerate(pair.unit.contexts)}
+    calibration = pair.unit.slices.get(CALIBRATION)
+
+    def predict(held: Held) -> Float[np.ndarray, "context token"] | Unscored:
+        return result if isinstance(result, Unscored) else result.predicted[[places[int(c)] for c in held.contexts]]
+
+    for slice_name in study.score.slices:
+        held = pair.unit.slices.get(slice_name)
+        for metric in study.score.metrics:
+            value = result if isinstance(result, Unscored) else score_on(metric, held, calibration, predict)
+            yield {
+                "unit": pair.unit.unit,
+                "explanation_of": pair.explained.unit,
+                "simulator": simulator,
+                "replicate": 0,
+                "derangement": pair.derangement,
+                "metric": metric,
+                "slice": slice_name,
+                "value": None if isinstance(value, Unscored) else value,
+                **_state(value),
+            }
+
+
+def _look_up(run: Path, units: Sequence[Sampled], contexts: Mapping[int, Context], simulations: TableWriter) -> None:
+    """The token table's predictions for every unit."""
+    candidates = read_table(run / CANDIDATES, ["unit", "arm", "status"])
+    candidates = candidates[candidates["status"] == str(Status.OK)]
+    tables = read_token_tables(run / TABLES)
+    place_of: dict[str, int] = {}
+    for _, members in candidates.groupby("arm", sort=False):
+        place_of |= {str(unit): place for place, unit in enumerate(members["unit"])}
+    lookups = {arm: Lookup(table) for arm, table in tables.items()}
+    for unit in units:
+        if unit.contexts:
+            simulation = lookups[unit.arm].predict(place_of[unit.unit], [contexts[c] for c in unit.contexts])
+            for row in _predictions(Pair(unit, unit, OWN), LOOKUP, simulation):
+                simulations.add(row)

@@ -1,0 +1,154 @@
+"""The train stage: SAEs from activations of the training split, in SAELens' layout."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from autointerp.artifacts import hash_value, seed_of
+from autointerp.collect.streaming import Reader
+from autointerp.errors import BadInput
+from autointerp.models import device_of
+from autointerp.progress import bar, say
+from autointerp.run.journal import Journal
+from autointerp.study import Study
+from autointerp.study_inputs import Sae, SaeTraining
+from autointerp.subject.forward import Subject
+from autointerp.train.peers import summon
+from autointerp.train.vectors import SHARDS, live_vectors, read_shards, write_shards
+from sae.checkpoint import load, read_metadata, save
+from sae.errors import SaeError
+from sae.streams.vectors import VectorSource
+from sae.training.train import Checkpoints, train_together
+from sae.training.trainer import Trained, TrainState
+
+_CHECKPOINTS = Path("work") / "training"
+
+
+def sae_folder(name: str) -> Path:
+    """Where a run keeps an SAE, relative to its folder."""
+    return Path("sae") / name
+
+
+def make_saes(study: Study, subject: Reader, identity: str, run: Path) -> None:
+    """Train the SAEs that have a recipe, copy in those that have a checkpoint; all land in `run/sae`.
+
+    Vectors go to disk once per hook, in shards that an interrupted run continues and that are removed at the end; or
+    the subject computes them while training goes on (`training.shards`). SAEs of one hook, with batches of one size and
+    as many passes, are trained on one stream; an interrupted training goes on from its last checkpoint. Other processes
+    of this run train along.
+    """
+    try:
+        streams = _streams(study)
+        if streams and study.training.shards:
+            write_shards(study, subject, identity, run, sorted({stream.hook for stream in streams}))
+        for sae in study.sae:
+            if sae.train is None:
+                _copy(subject, sae, run)
+        if streams:
+            summon()
+        for stream in streams:
+            _make(study, stream, _vectors(study, stream, lambda: (subject, identity), run), run)
+    except SaeError as error:
+        raise BadInput(error.what, error.remedy) from error
+    for bulk in (SHARDS, _CHECKPOINTS):
+        if (run / bulk).is_dir():
+            shutil.rmtree(run / bulk)
+
+
+def train_along(study: Study, subject: Callable[[], Subject], run: Path) -> None:
+    """What the other processes do while the first one is in `make_saes`: the same training, and nothing is written.
+
+    `subject` is only called where the vectors are computed while training goes on.
+    """
+    try:
+        for stream in _streams(study):
+            vectors = _vectors(study, stream, lambda: (subject(), subject().identity), run)
+            _train(study, stream, vectors, run, None)
+    except SaeError as error:
+        raise BadInput(error.what, error.remedy) from error
+
+
+@dataclass(frozen=True)
+class _Stream:
+    """SAEs that are trained together."""
+
+    hook: str
+    batch: int
+    passes: int
+    recipes: Mapping[str, SaeTraining]
+
+
+def _streams(study: Study) -> list[_Stream]:
+    found: dict[tuple[str, int, int], dict[str, SaeTraining]] = {}
+    for sae in study.sae:
+        if sae.train is not None:
+            found.setdefault((sae.hook, sae.train.batch, sae.train.passes), {})[sae.name] = sae.train
+    return [_Stream(*shared, recipes) for shared, recipes in found.items()]
+
+
+def _vectors(study: Study, stream: _Stream, subject: Callable[[], tuple[Reader, str]], run: Path) -> VectorSource:
+    """`subject` gives the subject, and what names its weights."""
+    if study.training.shards:
+        return read_shards(run, stream.hook)
+    return live_vectors(study, *subject(), run, stream.hook)
+
+
+def _copy(subject: Reader, sae: Sae, run: Path) -> None:
+    made = load(str(sae.checkpoint))
+    if made.d_in != subject.widths[sae.hook]:
+        raise BadInput(
+            f"SAE '{sae.name}' reads vectors of {made.d_in}, hook '{sae.hook}' gives {subject.widths[sae.hook]}",
+            "name the hook that it was trained on",
+        )
+    save(made, run / sae_folder(sae.name), read_metadata(str(sae.checkpoint)))
+
+
+def _make(study: Study, stream: _Stream, vectors: VectorSource, run: Path) -> None:
+    """Train the SAEs of a stream, show how it goes, and save them."""
+    steps = stream.passes * vectors.count // stream.batch
+    names = ", ".join(f"'{name}'" for name in stream.recipes)
+    with (
+        bar(f"train SAE {names}", steps * stream.batch, "vectors") as progress,
+        Journal(study.training, run, progress) as journal,
+    ):
+        trained = _train(study, stream, vectors, run, journal.add)
+    for name, (sae, m) in trained.items():
+        say(f"  SAE '{name}': FVU {m.fvu:.3f}, L0 {m.l0:.1f}, dead {m.dead_share:.1%} after {m.vectors:,} vectors")
+        save(sae, run / sae_folder(name), _metadata(study, stream.hook, stream.recipes[name]))
+
+
+def _train(
+    study: Study,
+    stream: _Stream,
+    vectors: VectorSource,
+    run: Path,
+    progress: Callable[[Mapping[str, TrainState]], None] | None,
+) -> dict[str, Trained]:
+    return train_together(
+        {name: (recipe, seed_of(study.seed, "sae", name)) for name, recipe in stream.recipes.items()},
+        vectors,
+        passes=stream.passes,
+        seed=seed_of(study.seed, "stream", stream.hook),
+        progress=progress,
+        device=str(device_of(study.subject.device)),
+        checkpoints=Checkpoints(run / _checkpoint(stream), 60 * study.training.minutes),
+    )
+
+
+def _checkpoint(stream: _Stream) -> Path:
+    return _CHECKPOINTS / f"{hash_value([stream.hook, sorted(stream.recipes)])[:16]}.safetensors"
+
+
+def _metadata(study: Study, hook: str, recipe: SaeTraining) -> Mapping[str, str | int | float]:
+    sparsity = {"trained_l1": recipe.l1} if recipe.architecture in ("standard", "gated") else {"trained_k": recipe.k}
+    return {
+        "model_name": study.subject.model,
+        "hook_name": hook,
+        "context_size": study.corpus.context,
+        "dataset_path": study.corpus.source,
+        "trained_as": recipe.architecture,
+        **sparsity,
+    }

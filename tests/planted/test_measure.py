@@ -1,0 +1,179 @@
+"""The numbers of the benchmark, each beside a slow twin, on scores that are made up."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from scipy.stats import somersd
+
+from autointerp.benchmark.kinds import KINDS, NEAR_MISS, NOISE, OTHER, TOO_BROAD, TOO_NARROW, TRUE, WRONG
+from autointerp.metrics.intervals import Plan, superiority
+from autointerp.metrics.metrics import CONSTANT_PREDICTION
+from autointerp.planted.pairings import EXPLANATIONS, NONE
+from autointerp.planted.statistics import (
+    AGAINST_NOISE,
+    ALL,
+    BOTH,
+    DEVELOPMENT,
+    RANKS,
+    TEST,
+    WORD_LIKE,
+    Cost,
+    Row,
+    Score,
+    Scores,
+    above,
+    calibration_of,
+    in_kind,
+    rows_of,
+    somers_d,
+    with_unscored_at_chance,
+)
+
+PLAN, COST = Plan(1000, 0.95), Cost(12.0, None)
+
+
+def score(unit: str, sort: str, value: float | None, reason: str = "", test: bool = True) -> Score:
+    """Of `KIND/MEANING/FORM`."""
+    kind = unit.split("/")[0]
+    status = "ok" if value is not None else "unscored"
+    return Score(
+        "m", f"planted/{unit}", kind, TEST if test else DEVELOPMENT, False, 0.01, sort, "", value, status, reason
+    )
+
+
+def scored(unit: str, values: Sequence[float | None], test: bool = True) -> list[Score]:
+    """In the order of EXPLANATIONS; None: the answer could not be read."""
+    found = zip(EXPLANATIONS, values, strict=True)
+    return [score(unit, sort, value, "" if value is not None else "no JSON", test) for sort, value in found]
+
+
+def made(units: int = 40, seed: int = 0) -> list[Score]:
+    rng = np.random.default_rng(seed)
+    kinds = [kind for kind in KINDS if kind != NOISE]
+    found: list[Score] = []
+    for n in range(units):
+        values = [round(float(v), 1) if v > 0.07 else None for v in rng.random(5)]
+        found += scored(f"{kinds[n % 4]}/x{n}/binary", values, test=n // 4 % 2 == 0)
+    return found + [score(f"noise/n{n}/binary", OTHER, float(rng.random()), test=n % 2 == 0) for n in range(6)]
+
+
+def row_of(scores: Sequence[Score], wrong: str, kind: str = ALL, half: str = TEST) -> Row:
+    rows = rows_of(Scores(scores), COST, PLAN, 0)
+    (found,) = (r for r in rows if (r.wrong, r.kind, r.half) == (wrong, kind, half))
+    return found
+
+
+@pytest.mark.parametrize("kind", [ALL, WORD_LIKE, "form"])
+@pytest.mark.parametrize("half", [TEST, DEVELOPMENT, BOTH])
+@pytest.mark.parametrize("wrong", WRONG)
+def test_auroc_null_and_coverage_are_those_of_a_loop(wrong: str, half: str, kind: str) -> None:
+    scores = made()
+    row = row_of(scores, wrong, kind, half)
+    values = {(s.unit, s.explanation): s.value for s in scores}
+    wins, others, asked = [], [], 0
+    for s in scores:
+        if s.explanation != TRUE or not in_kind(s.kind, kind) or half not in (s.half, BOTH):
+            continue
+        asked += 1
+        true, false, other = s.value, values[s.unit, wrong], values[s.unit, OTHER]
+        others += [] if other is None else [other]
+        if true is not None and false is not None:
+            wins.append(1 if true > false else 0.5 if true == false else 0)
+    assert row.auroc == pytest.approx(np.mean(wins))
+    assert row.null_mean == pytest.approx(np.mean(others))
+    assert (row.n, row.coverage) == (len(wins), len(wins) / asked)
+    assert row.low is not None
+    assert row.high is not None
+    assert row.low <= np.mean(wins) <= row.high
+    assert (row.tokens_per_unit, row.seconds_per_unit) == (12.0, None)
+
+
+def test_a_tie_counts_half() -> None:
+    assert [above(0.2, 0.1), above(0.1, 0.1), above(0.1, 0.2)] == [1.0, 0.5, 0.0]
+
+
+def test_a_meaning_in_two_forms_counts_once() -> None:
+    right, wrong = [1.0, 0.0, 0.0, 0.0, 0.0], [0.0, 1.0, 1.0, 1.0, 1.0]
+    scores = [*scored("form/a/binary", right), *scored("form/a/graded", wrong), *scored("form/b/binary", right)]
+    row = row_of(scores, NEAR_MISS)
+    assert row.auroc == pytest.approx((0.5 + 1) / 2)
+    assert row.n == 3
+
+
+def test_noise_has_a_null_and_nothing_else() -> None:
+    row = row_of(made(), OTHER, NOISE)
+    assert (row.auroc, row.low, row.high, row.n, row.coverage) == (None, None, None, 3, 1.0)
+    assert row.null_mean is not None
+    assert not [r for r in rows_of(Scores(made()), COST, PLAN, 0) if r.kind == NOISE and r.wrong != OTHER]
+
+
+def test_noise_is_no_part_of_the_pooled_kinds() -> None:
+    scores = made()
+    without = [s for s in scores if s.kind != NOISE]
+    for kind in (ALL, WORD_LIKE):
+        assert row_of(scores, OTHER, kind) == row_of(without, OTHER, kind)
+
+
+def test_a_constant_prediction_is_compared_as_knowing_nothing_and_another_failure_is_left_out() -> None:
+    scores = [
+        *scored("form/a/binary", [0.3, 0.0, 0.0, 0.0, 0.0])[:4],
+        score("form/a/binary", OTHER, None, CONSTANT_PREDICTION.reason),
+        *scored("form/b/binary", [-0.1, 0.0, 0.0, 0.0, 0.0])[:4],
+        score("form/b/binary", OTHER, None, CONSTANT_PREDICTION.reason),
+        *scored("form/c/binary", [0.3, None, 0.0, 0.0, None]),
+    ]
+    row = row_of(scores, OTHER)
+    assert (row.auroc, row.n, row.null_mean) == (0.5, 2, 0.0)
+    assert row.coverage == pytest.approx(2 / 3)
+    assert Scores(scores).reasons == {CONSTANT_PREDICTION.reason: 2, "no JSON": 2}
+    assert with_unscored_at_chance(Scores(scores), TEST, ALL, NEAR_MISS) == pytest.approx((1 + 0 + 0.5) / 3)
+    assert row_of(scores, NEAR_MISS).auroc == pytest.approx((1 + 0) / 2)
+
+
+def test_a_method_that_reads_no_explanation_is_held_against_noise() -> None:
+    rng = np.random.default_rng(1)
+    meaning, noise = rng.normal(0.5, 1, 20).round(1), rng.normal(0, 1, 8).round(1)
+    scores = [score(f"form/x{n}/binary", NONE, float(v)) for n, v in enumerate(meaning)]
+    scores += [score(f"noise/n{n}/binary", NONE, float(v)) for n, v in enumerate(noise)]
+    rows = rows_of(Scores(scores), COST, PLAN, 0)
+    assert {(r.kind, r.wrong, r.half) for r in rows} == {
+        (kind, AGAINST_NOISE, half) for kind in (ALL, WORD_LIKE, "form") for half in (TEST, BOTH)
+    }
+    row = row_of(scores, AGAINST_NOISE)
+    assert row.auroc == pytest.approx(superiority(meaning, noise))
+    assert row.null_mean == pytest.approx(noise.mean())
+    assert row.low is not None
+    assert row.high is not None
+    drawn = np.random.default_rng(2)
+    slow = [superiority(drawn.choice(meaning, 20), drawn.choice(noise, 8)) for _ in range(3000)]
+    np.testing.assert_allclose([row.low, row.high], np.quantile(slow, [0.025, 0.975]), atol=0.03)
+
+
+def test_order_is_somers_d() -> None:
+    rng = np.random.default_rng(3)
+    for _ in range(50):
+        scores = dict(zip(EXPLANATIONS, rng.integers(0, 4, size=5).astype(float).tolist(), strict=True))
+        expected = somersd([RANKS[sort] for sort in scores], list(scores.values())).statistic
+        assert somers_d(scores) == pytest.approx(expected)
+    assert somers_d({TRUE: 3.0, TOO_BROAD: 2.0, TOO_NARROW: 1.0, NEAR_MISS: 0.0, OTHER: 0.5}) == 1
+    assert somers_d(dict.fromkeys(EXPLANATIONS, 0.5)) == 0
+
+
+def test_calibration_is_of_the_frozen_half_and_of_units_without_a_gap() -> None:
+    scores = [
+        *scored("form/a/binary", [0.9, 0.1, 0.5, 0.4, 0.0]),
+        *scored("form/b/binary", [0.1, 0.9, 0.5, 0.4, 1.0]),
+        *scored("form/c/binary", [0.8, None, 0.5, 0.4, 0.0]),
+        *scored("form/d/binary", [0.0] * 5, test=False),
+    ]
+    found = calibration_of(Scores(scores), PLAN, 0)
+    assert found.n == 2
+    assert found.order.value == pytest.approx((1 - 1) / 2)
+    assert found.means[TRUE].value == pytest.approx((0.9 + 0.1 + 0.8) / 3)
+
+
+def test_the_same_scores_give_the_same_rows() -> None:
+    assert rows_of(Scores(made()), COST, PLAN, 0) == rows_of(Scores(made()), COST, PLAN, 0)

@@ -1,0 +1,107 @@
+"""What the unit files say is so: every explanation of every family, held against a text that tells them apart."""
+
+from __future__ import annotations
+
+from collections import Counter
+from functools import cache
+
+import numpy as np
+import pytest
+
+from autointerp.benchmark.kinds import KINDS, NEAR_MISS, NOISE, TOO_BROAD, TOO_NARROW, TRUE
+from autointerp.planted.meanings import Family, families
+from autointerp.planted.rules import STRONG, Levels
+from tests.planted.texts import context, gallery, pieces_of
+
+each_family = pytest.mark.parametrize("family", families(), ids=lambda f: f"{f.kind}/{f.name}")
+
+
+@cache
+def _contexts():
+    return [context(text) for text in gallery()]
+
+
+@cache
+def _over(rule: Levels) -> np.ndarray:
+    return np.concatenate([rule.activations(c) for c in _contexts()])
+
+
+@each_family
+def test_the_false_explanations_are_false_in_their_way(family: Family) -> None:
+    active = {name: _over(meaning.rule) > 0 for name, meaning in family.meanings.items()}
+    true, near, broad, narrow = (active[name] for name in (TRUE, NEAR_MISS, TOO_BROAD, TOO_NARROW))
+    assert narrow.any()
+    assert not (narrow & ~true).any(), "a subset"
+    assert (true & ~narrow).any(), "a strict one"
+    assert not (true & ~broad).any(), "a superset"
+    assert (broad & ~true).any(), "a strict one"
+    assert near.any()
+    assert (near & true).sum() < 0.1 * min(near.sum(), true.sum())
+
+
+@each_family
+def test_a_graded_unit_is_active_on_the_same_tokens_and_says_where_most(family: Family) -> None:
+    for name, meaning in family.meanings.items():
+        plain, graded = _over(meaning.rule), _over(meaning.graded_rule)
+        assert set(plain) == {0.0, STRONG}
+        assert np.array_equal(graded > 0, plain > 0)
+        if family.kind == "two-sense" and name == TOO_NARROW:
+            assert np.array_equal(graded, plain), "one sense: nothing to grade"
+            assert meaning.graded_text == meaning.text
+        else:
+            assert len(set(graded)) == 3, f"{name} has a strong part and a weak one"
+            assert meaning.graded_text != meaning.text
+
+
+@each_family
+def test_every_explanation_is_words_of_its_own(family: Family) -> None:
+    for graded in (False, True):
+        texts = [meaning.explanation(graded) for meaning in family.meanings.values()]
+        assert len(set(texts)) == 4
+        assert all(text == text.strip() and "\n" not in text and not text.endswith(".") for text in texts)
+
+
+def test_every_kind_has_as_many_families_in_both_halves() -> None:
+    halves = {kind: Counter(f.test for f in families() if f.kind == kind) for kind in KINDS if kind != NOISE}
+    assert all(counts[True] == counts[False] > 0 for counts in halves.values()), halves
+    assert 2 * len(families()) >= 60
+
+
+def test_two_senses_never_cross_the_halves() -> None:
+    by_pattern = {id(f.meanings[TRUE].rule.levels[0][0]): f for f in families() if f.kind != "two-sense"}
+    for family in families():
+        if family.kind == "two-sense":
+            senses = [by_pattern[id(spans)] for spans, _ in family.meanings[TOO_BROAD].rule.levels]
+            assert {sense.test for sense in senses} == {family.test}
+            assert len({(sense.kind, sense.name) for sense in senses}) == 3
+
+
+@pytest.mark.parametrize(
+    ("unit", "text", "active"),
+    [
+        ("word-class/colours", "A red car, a Blue one, a colored redness", "red Blue"),
+        ("word-class/months", "on 6 juillet 1796, in May 1800 he may march", "juillet May"),
+        ("single-word/file", "Files in the file profile, file_name", "Files file"),
+        ("form/ing", "singing in the ring, King Thing bring sing", "singing ring King Thing bring sing"),
+        ("form/ed", "he needed bed and walked indeed, red", "needed walked"),
+        ("form/capital", "The old King of France. His son, Paul", "King France Paul"),
+        ("number/years", "in 1789, 20000 or 2.1999 or 2042, 2001", "1789 2001"),
+        ("number/versions", "version 3.11 of 2 and 0.5.1", "3 . 11 0 . 5 . 1"),
+        ("code/errors", "raise ValueError or an Error", "ValueError"),
+        ("code/snake-case", "max_length of max and _x", "max_length"),
+        ("script/greek", "the letter α in λόγος", "α λόγος"),
+        ("position/sentence-last", "It ends here. And so, it does.", "here does"),
+        ("position/line-first", "one two\n  three four\nfive", "three five"),
+        ("position/text-first", "one, two three four", "one , two three"),
+        ("after/the", "the cat and The dog saw the end of other birds", "cat dog end"),
+        ("after/comma", "one, two,three, four", "two four"),
+        ("before/of", "the end of it, most of the_days offer", "end most"),
+        ("before/bracket", "print(name) or call (me)", "print"),
+        ("two-sense/body-or-between", "a hand between two sticks", "hand between"),
+    ],
+)
+def test_what_a_unit_is_active_on(unit: str, text: str, active: str) -> None:
+    (family,) = (f for f in families() if f"{f.kind}/{f.name}" == unit)
+    values = family.meanings[TRUE].rule.activations(context(text))
+    found = [piece for piece, value in zip(pieces_of(text), values, strict=True) if value > 0]
+    assert "".join(found).replace(" ", "") == active.replace(" ", "")

@@ -1,0 +1,172 @@
+"""Tables, page, picture and terminal: what is in them, and that they say what can't be seen and what failed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from autointerp.benchmark.kinds import KINDS, NEAR_MISS, NOISE, OTHER, WRONG
+from autointerp.benchmark.table import amount, shown
+from autointerp.errors import BadInput
+from autointerp.planted.figure import picture
+from autointerp.planted.findings import Verdict, findings, verdict
+from autointerp.planted.page import page
+from autointerp.planted.pairings import EXPLANATIONS, NONE
+from autointerp.planted.results import (
+    TABLE,
+    About,
+    draw,
+    grouped,
+    is_benchmark,
+    read_results,
+    write_page,
+    write_results,
+)
+from autointerp.planted.statistics import ALL, BOTH, DEVELOPMENT, TEST, Cost, Row, Score, rows_of
+from autointerp.plot.style import house_style
+from autointerp.tables import read_table
+from tests.injections import INJECTIONS
+
+SEES, GUESSES, ALONE, HOSTILE = "lift", "digits", "lookup", "$x_1$|<b>`"
+"""Sees the word alone; is at chance; reads no explanation; has the name that somebody else gave it."""
+COLUMNS = (
+    "method kind wrong auroc low high null_mean null_low null_high coverage tokens_per_unit seconds_per_unit n half"
+).split()
+
+
+def _scores() -> list[Score]:
+    found: list[Score] = []
+    for method in (SEES, GUESSES, HOSTILE, ALONE):
+        for kind in ("word-class", "position", NOISE):
+            for n in range(16):
+                test = n % 4 < 2
+                unit = f"planted/{kind}/m{n // 2}/{'graded' if n % 2 else 'binary'}"
+                for place, sort in enumerate((NONE,) if method == ALONE else EXPLANATIONS):
+                    if kind != NOISE or sort in (NONE, OTHER):
+                        found.append(_score(method, unit, kind, test, sort, _value(method, kind, n, place)))
+    return found
+
+
+def _value(method: str, kind: str, n: int, place: int) -> float | None:
+    if method == HOSTILE:
+        return None
+    if method == ALONE:
+        return 0.1 if kind == NOISE else 0.5 + n / 100
+    sees = method == SEES and kind == "word-class"
+    return 1.0 - place / 10 - n / 100 if sees else ((n // 2) * 7 % 8 - 3.5) / 10 * (-1) ** place
+
+
+def _score(method: str, unit: str, kind: str, test: bool, sort: str, value: float | None) -> Score:
+    half, status = TEST if test else DEVELOPMENT, "ok" if value is not None else "unscored"
+    reason = "" if value is not None else "no | JSON"
+    return Score(method, unit, kind, half, unit.endswith("graded"), 0.01, sort, INJECTIONS[0], value, status, reason)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    scores = _scores()
+    about = About(
+        "0", 0, 1000, 0.95, "builtin", {"evidence": 10, "held-out": 10}, "tok@1",
+        {SEES: "small model", GUESSES: "small model", HOSTILE: "", ALONE: ""}, {"active in too few contexts": 3},
+        {"sparse-json": "not asked for", "detection": "not asked for", "one-by-one": "no log-probabilities"},
+    )  # fmt: skip
+    rows = [row for of in grouped(scores) for row in rows_of(of, Cost(48.4, None), about.plan, 0)]
+    write_results(tmp_path, about, scores, rows)
+    return tmp_path
+
+
+def test_the_tables_come_back_as_they_were(folder: Path) -> None:
+    assert is_benchmark(folder)
+    table = read_table(folder / TABLE)
+    assert list(table.columns) == COLUMNS
+    assert set(table["half"]) == {TEST, DEVELOPMENT, BOTH}
+    assert table["coverage"].between(0, 1).all()
+    results = read_results(folder)
+    assert [scores.method for scores in results.scores] == [SEES, GUESSES, HOSTILE, ALONE]
+    assert len(results.rows) == len(table)
+    row = results.row(SEES, "word-class", NEAR_MISS, BOTH)
+    assert row is not None
+    assert (row.auroc, row.low, row.n, row.seconds_per_unit) == (1.0, None, 16, None)
+    assert results.row(SEES, "word-class", "noise", TEST) is None
+
+
+def test_a_damaged_folder_is_one_line(folder: Path, tmp_path: Path) -> None:
+    (folder / "about.json").write_text('{"seed": 1}')
+    with pytest.raises(BadInput, match="about.json is not of this version: run autointerp benchmark again"):
+        read_results(folder)
+    assert not is_benchmark(tmp_path / "nowhere")
+
+
+def test_verdicts() -> None:
+    def said(value: float | None, low: float | None, high: float | None, n: int = 20) -> Verdict:
+        return verdict(Row("m", "k", "w", value, low, high, None, None, None, 1.0, None, None, n, TEST))
+
+    assert said(0.8, 0.6, 0.9) is Verdict.ABOVE
+    assert said(0.6, 0.5, 0.9) is Verdict.CHANCE
+    assert said(0.3, 0.1, 0.49) is Verdict.BELOW
+    assert said(1.0, None, None) is Verdict.ABOVE
+    assert said(1.0, None, None, n=4) is Verdict.TOO_FEW
+
+
+def test_what_is_at_chance_is_a_finding_with_its_model(folder: Path) -> None:
+    said = list(findings(read_results(folder)))
+    assert any(line.startswith(f"{GUESSES} is at chance with small model: it can't tell") for line in said)
+    assert any(line.startswith(f"{ALONE} (reads no explanation) tells units that mean something") for line in said)
+    assert any(line.startswith(f"{HOSTILE}: no unit of the frozen half") for line in said)
+    assert all(", n " in line for line in said if not line.startswith(HOSTILE))
+
+
+def test_the_page_says_what_cant_be_seen_and_what_failed(folder: Path) -> None:
+    text = page(read_results(folder))
+    assert "can't see: " in text
+    assert f"- {SEES} can't see `position`" in text
+    assert "0.50 in its place" in text
+    assert "no \\| JSON" in text
+    assert "Left out, because this corpus is too poor for them: 3 (active in too few contexts)" in text
+    assert "- detection, sparse-json: not asked for" in text
+    assert "- one-by-one: no log-probabilities" in text
+    assert HOSTILE not in text
+    assert all(kind in text for kind in ("`word-class`", "`position`"))
+    assert text == page(read_results(folder))
+
+
+def test_the_picture_shows_every_method_against_everything_wrong(folder: Path) -> None:
+    results = read_results(folder)
+    with house_style():
+        figure = picture(results)
+        figure.canvas.draw()
+    assert len(figure.axes) == len(WRONG) + 1  # and noise, for what reads no explanation
+    for axis, wrong in zip(figure.axes, (*WRONG, NOISE), strict=True):
+        assert list(axis.lines[0].get_xdata()) == [0.5, 0.5]
+        points = sorted(line.get_xdata()[0] for line in axis.lines if line.get_marker() == "o")
+        rows = [r for r in results.rows if (r.kind, r.wrong) == (ALL, wrong) and r.half != BOTH and r.auroc is not None]
+        assert points == pytest.approx(sorted(r.auroc for r in rows if r.auroc is not None))
+    labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    sizes = {row.method: row.n for row in results.rows if (row.kind, row.half) == (ALL, TEST)}
+    assert labels[:2] == [f"{name}\nn = {sizes[name]}" for name in (SEES, GUESSES)]
+
+
+def test_files_are_the_same_again(folder: Path) -> None:
+    first = {path: path.read_bytes() for path in (*draw(folder), write_page(folder))}
+    assert {path.name for path in first} == {"benchmark.svg", "benchmark.png", "benchmark.md"}
+    again = {path: path.read_bytes() for path in (*draw(folder), write_page(folder))}
+    assert first == again
+
+
+def test_the_terminal_shows_n_and_what_did_not_run(folder: Path) -> None:
+    lines = list(shown(read_results(folder)))
+    assert lines[0].split()[:2] == ["method", "n"]
+    assert [line.split()[0] for line in lines[1:5]] == [SEES, GUESSES, HOSTILE.split()[0], ALONE]
+    assert "not run: detection, sparse-json: not asked for" in lines
+    assert any(line.startswith(f"{ALONE} reads no explanation") for line in lines)
+
+
+def test_amounts() -> None:
+    assert [amount(v) for v in (None, 0.0, 0.0417, 48.4, 12_345.0)] == ["?", "0", "0.0417", "48.4", "12,345"]
+
+
+def test_kinds_say_what_they_are() -> None:
+    unseen: Any = {method for kind in KINDS.values() for method in kind.unseen}
+    assert {"lift", "lookup"} <= unseen
