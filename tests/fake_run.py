@@ -17,10 +17,10 @@ import numpy as np
 
 from autointerp.artifacts import rng_of, write_text
 from autointerp.compare.stage import compare
+from autointerp.contexts.pairing import derangements
 from autointerp.contexts.slices import slices_of
 from autointerp.metrics.metrics import score_rows
 from autointerp.records import Kind, Scale, Split, Status, Unscored
-from autointerp.score.derangement import derangements
 from autointerp.score.stage import score
 from autointerp.study import Study
 from autointerp.study_file import dump_study, parse_study

@@ -19,7 +19,7 @@ from autointerp.planted.pairings import Pairing
 from autointerp.planted.units import TRUE, PlantedUnit
 from autointerp.prompting import load_prompt
 from autointerp.records import Unscored
-from autointerp.simulate.digits_served import read_hidden
+from autointerp.simulate.digits import read_hidden
 from tests.planted.made import TOKENS, made_units
 from tests.tiny import tiny_folder
 

@@ -10,7 +10,7 @@ import pytest
 
 import autointerp
 from autointerp.__main__ import main
-from autointerp.demo import demo_study
+from autointerp.cli.runs import demo_study
 from autointerp.study_file import dump_study
 from tests.small import TABLES, small_study
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from autointerp.__main__ import main
-from autointerp.llm.aside import run_aside
+from autointerp.llm.check import run_aside
 from autointerp.study_file import dump_study, parse_study
 from tests.llm.doubles import Reply, serve
 

@@ -16,8 +16,8 @@ import torch
 from transformers import PreTrainedModel
 
 from autointerp.errors import BadInput
-from autointerp.models import gguf as conversion
 from autointerp.models import load_model
+from autointerp.models import locate as conversion
 from autointerp.models.locate import builtin_file
 from tests.tiny import END, LAYERS, NEURONS, POSITIONS, START, WIDTH, tiny_folder, tiny_model, tiny_tokenizer
 

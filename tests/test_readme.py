@@ -17,7 +17,7 @@ from transformers import AutoModelForCausalLM, LlamaConfig
 
 import autointerp
 from autointerp.__main__ import main
-from autointerp.llm.secrets import PLACEHOLDER
+from autointerp.llm.address import PLACEHOLDER
 from autointerp.run.verify import verify
 from autointerp.study_file import dump_study, load_study, parse_study
 from autointerp.tables import read_table

@@ -40,8 +40,8 @@ def benchmark(
     Every method that the study's models are enough for. Finished methods are kept: the same command continues, further
     ones may be measured on fewer units, and without OUT/work all is measured again.
     """
-    from autointerp.benchmark.table import shown
     from autointerp.errors import BadInput
+    from autointerp.planted.findings import shown
     from autointerp.planted.results import PAGE, PICTURE, TABLE
     from autointerp.planted.stage import Asked, benchmark_study, estimated
     from autointerp.planted.stage import benchmark as measure

@@ -38,7 +38,7 @@ def plot(run: RunFolder) -> None:
 def report(run: RunFolder) -> None:
     """report.md of a run, or benchmark.md of a benchmark, again, from the tables alone."""
     from autointerp.planted import results
-    from autointerp.report.sources import write_sources
+    from autointerp.report.provenance import write_sources
     from autointerp.report.stage import report as write
 
     if results.is_benchmark(run):

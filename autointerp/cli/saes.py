@@ -66,7 +66,7 @@ def convert(
 ) -> None:
     """The same SAE in another tool's layout: its encodings stay the same."""
     from autointerp.errors import BadInput
-    from sae.convert import convert as write
+    from sae.checkpoint import convert as write
     from sae.errors import SaeError
 
     try:

@@ -2,22 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Protocol, TypeAlias, runtime_checkable
 
+import numpy as np
+import torch
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from autointerp.collect.gather import Gatherer, Wanted
 from autointerp.collect.hard_negatives import Embed, HardNegatives, likeness_of
-from autointerp.collect.streaming import Reader, stream
 from autointerp.collect.survey import Surveyor
 from autointerp.collect.token_table import TokenSums, write_token_tables
-from autointerp.contexts.reading import context_ids
+from autointerp.contexts.reading import context_ids, read_batches
+from autointerp.progress import bar
 from autointerp.records import Split, Unit
 from autointerp.study import Study
 from autointerp.tables import table_writer, write_table
 from autointerp.units.interface import SPARSE, Readout, Survey, base_id
+
+
+@runtime_checkable
+class Reader(Protocol):
+    """What is needed of the subject."""
+
+    widths: dict[str, int]
+
+    def activations(self, tokens: Int[np.ndarray, "context token"]) -> dict[str, Float[Tensor, "context token width"]]:
+        """Activations at every hook, the start token's position dropped."""
+        ...
+
+
+Taker: TypeAlias = Callable[[dict[str, Tensor], Tensor, Tensor], None]
+
+
+def stream(study: Study, subject: Reader, contexts: Path, split: Split, label: str, take: Taker) -> None:
+    """One pass over a split: hand activations, context ids and tokens of every batch to `take`."""
+    total = len(context_ids(contexts, split))
+    with bar(label, total, "contexts") as progress:
+        for batch in read_batches(contexts, split, study.subject.batch):
+            read = subject.activations(batch.tokens)
+            take(read, torch.from_numpy(batch.contexts), torch.from_numpy(batch.tokens))
+            progress.advance(len(batch.contexts))
 
 
 def gather(

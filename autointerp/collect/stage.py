@@ -12,8 +12,7 @@ from torch import Tensor
 
 from autointerp.artifacts import rng_of
 from autointerp.collect.hard_negatives import Embed
-from autointerp.collect.passes import gather
-from autointerp.collect.streaming import Reader, stream
+from autointerp.collect.passes import Reader, gather, stream
 from autointerp.collect.survey import Surveyor
 from autointerp.contexts.reading import context_ids, read_batches
 from autointerp.errors import BadInput

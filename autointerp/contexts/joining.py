@@ -9,8 +9,7 @@ from pathlib import Path
 
 from autointerp.contexts.sharing import read_exemplars
 from autointerp.records import Status
-from autointerp.run.paths import EVIDENCE, HELD_OUT
-from autointerp.tables import read_table, table_writer
+from autointerp.tables import EVIDENCE, HELD_OUT, read_table, table_writer
 
 
 def settle(run: Path) -> None:

@@ -6,13 +6,36 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+from jaxtyping import Int
+
 from autointerp.artifacts import rng_of
 from autointerp.contexts.slices import CALIBRATION, HARD_NEGATIVES, Held, read_slices
+from autointerp.errors import BadInput
 from autointerp.metrics.metrics import any_absolute
 from autointerp.records import Status, Unscored
-from autointerp.score.derangement import derangements
 from autointerp.study import Study
 from autointerp.tables import read_table
+
+
+def derangements(n: int, count: int, rng: np.random.Generator) -> Int[np.ndarray, "derangement unit"]:
+    """Draw `count` permutations of `n` units without a fixed point, uniformly and independently.
+
+    Entry [d, u] is the unit whose explanation unit u gets in derangement d. A permutation with a fixed point is thrown
+    away as a whole (about 1.7 for each that is kept): mending it instead would not be uniform.
+
+    Raises BadInput when there is no other unit to pair with.
+    """
+    if n < 2:
+        raise BadInput(f"no other unit in the arm (it has {n})", "sample at least two units of every arm")
+    own = np.arange(n)
+    kept: list[Int[np.ndarray, " unit"]] = []
+    while len(kept) < count:
+        drawn = rng.permutation(n)
+        if not (drawn == own).any():
+            kept.append(drawn)
+    return np.stack(kept) if kept else np.empty((0, n), dtype=np.int64)
+
 
 OWN = -1
 """In place of the number of a derangement: the unit's own explanation."""

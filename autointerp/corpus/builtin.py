@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -12,10 +13,11 @@ from itertools import chain, cycle
 import numpy as np
 
 from autointerp.artifacts import rng_of
-from autointerp.corpus import installed, python_parts
+from autointerp.corpus import installed
+from autointerp.corpus import installed as python_parts
 from autointerp.corpus.document import BLOCK_CHARACTERS, Document, blocks
-from autointerp.corpus.installed import InstalledFile
-from autointerp.corpus.wikipedia import PACKAGE, wikipedia_documents, wikipedia_files
+from autointerp.corpus.installed import PACKAGE, InstalledFile, wikipedia_documents, wikipedia_files
+from autointerp.corpus.split import shingles
 from autointerp.progress import say
 
 SHORTEST = 150
@@ -164,3 +166,35 @@ def _is_licence(file: InstalledFile) -> bool:
 
 def _is_description(file: InstalledFile) -> bool:
     return installed.in_metadata(file) and file.source.endswith(("/METADATA", "/PKG-INFO"))
+
+
+SHARED = 0.5
+"""Share of a context's word 5-grams that may stand in earlier contexts; from there on it counts as seen."""
+_TOKENS_PER_STEP = 32
+
+
+class Passages:
+    """Remembers word 5-grams of the contexts that were kept.
+
+    Unlike the similarity of whole documents this finds a passage wherever it begins. Of contexts of more than 32
+    tokens a part of the 5-grams is remembered, chosen by their hash (the 0 mod p sampling of Manber 1994), so that
+    memory grows with the number of contexts, by about twenty hashes each, and not with their length.
+    """
+
+    def __init__(self, context: int) -> None:
+        self._one_in = max(context // _TOKENS_PER_STEP, 1)
+        self._known: set[int] = set()
+
+    def seen(self, text: str) -> bool:
+        """Whether at least half of the text stood in contexts that were added."""
+        prints = self._fingerprints(text)
+        return len(prints & self._known) >= SHARED * len(prints)
+
+    def add(self, text: str) -> None:
+        """Remember a context's text."""
+        self._known |= self._fingerprints(text)
+
+    def _fingerprints(self, text: str) -> set[int]:
+        """Hashes of the 5-grams that are sampled; of all of them when none is."""
+        hashes = {int.from_bytes(hashlib.blake2b(s.encode(), digest_size=8).digest(), "big") for s in shingles(text)}
+        return {h for h in hashes if h % self._one_in == 0} or hashes

@@ -3,19 +3,49 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from autointerp.artifacts import rng_of
 from autointerp.corpus.document import BLOCK_CHARACTERS, Document, blocks
-from autointerp.corpus.rows import document_of
 from autointerp.errors import BadInput, nearest
 from autointerp.study_inputs import Corpus
+
+
+def document_of(row: Mapping[str, Any], place: str, corpus: Corpus) -> Document | None:
+    """The document of a row found at `place`, which is also its source when the study names no field for that.
+
+    None when the row's text is null. Raises BadInput when a field is missing or the text is no text.
+    """
+    text = _field(row, corpus.text_field, "text_field", place)
+    if text is None:
+        return None
+    if not isinstance(text, str):
+        raise BadInput(
+            f"{place}: '{corpus.text_field}' holds {type(text).__name__}, not text",
+            "set corpus.text_field to the field that holds the text",
+        )
+    source = place
+    if corpus.source_field is not None:
+        source = str(_field(row, corpus.source_field, "source_field", place))
+    return Document(source, well_formed(text))
+
+
+def well_formed(text: str) -> str:
+    """The text with lone surrogates (a JSON escape can make one) replaced by '?', since no tokenizer takes them."""
+    return text.encode("utf8", "replace").decode("utf8")
+
+
+def _field(row: Mapping[str, Any], name: str, key: str, place: str) -> Any:
+    if name not in row:
+        raise BadInput(f"{place} has no field '{name}'", f"set corpus.{key}: {nearest(name, row)}")
+    return row[name]
+
 
 _TEXT = (".txt", ".md")
 SUFFIXES = (*_TEXT, ".jsonl", ".parquet")
@@ -112,3 +142,28 @@ def _parquet(file: Path, name: str, corpus: Corpus) -> Iterator[Document]:
                 document = document_of(row, f"{name}#{number}", corpus)
                 if document is not None:
                     yield document
+
+
+def hub_documents(corpus: Corpus) -> Iterator[Document]:
+    """Documents of data set `corpus.source`; a row is its own source unless `corpus.source_field` names one.
+
+    Raises BadInput when the package `datasets` is missing or the data set can't be had.
+    """
+    try:
+        import datasets
+    except ImportError as error:
+        raise BadInput(
+            f"hub data set '{corpus.source}' needs the package datasets", "pip install 'autointerp[hub]'"
+        ) from error
+    try:
+        rows = datasets.load_dataset(corpus.source, name=corpus.config, split=corpus.hub_split, streaming=True)
+        for number, row in enumerate(rows, start=1):
+            document = document_of(row, f"{corpus.source}#{number}", corpus)
+            if document is not None:
+                yield document
+    except (datasets.exceptions.DatasetsError, OSError, ValueError, RuntimeError) as error:
+        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        raise BadInput(
+            f"can't read hub data set '{corpus.source}' ({reason})",
+            "check its name, corpus.config, corpus.hub_split and the network, or give a local file",
+        ) from error

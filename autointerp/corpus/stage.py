@@ -10,15 +10,11 @@ from pathlib import Path
 
 from transformers import PreTrainedTokenizerBase
 
-from autointerp.corpus.builtin import builtin_documents
+from autointerp.corpus.builtin import Passages, builtin_documents
 from autointerp.corpus.contexts import Tokenised, Window, require_offsets, tokenise, window, window_starts
-from autointerp.corpus.disjoint import assert_disjoint
 from autointerp.corpus.document import Document, shortened, text_hash
-from autointerp.corpus.duplicates import NearDuplicates
-from autointerp.corpus.files import SUFFIXES, file_documents
-from autointerp.corpus.hub import hub_documents
-from autointerp.corpus.passages import Passages
-from autointerp.corpus.split import Splitter, quotas
+from autointerp.corpus.files import SUFFIXES, file_documents, hub_documents
+from autointerp.corpus.split import NearDuplicates, Splitter, assert_disjoint, quotas
 from autointerp.errors import BadInput
 from autointerp.progress import Bar, bar, say
 from autointerp.records import Context, Split

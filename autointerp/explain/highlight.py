@@ -13,8 +13,8 @@ from math import floor
 import numpy as np
 from jaxtyping import Bool, Float
 
-from autointerp.explain.answers import checked
 from autointerp.explain.interface import Proposal, Settings, Shown, ShownContext, draws
+from autointerp.explain.texts import checked
 from autointerp.quoting import quoted
 from autointerp.records import Kind, Unscored
 

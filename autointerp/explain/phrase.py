@@ -7,9 +7,8 @@ from functools import partial
 
 import numpy as np
 
-from autointerp.explain.answers import checked, one_line
 from autointerp.explain.interface import PromptedCandidate, Proposal, Settings, Shown
-from autointerp.explain.texts import top_words
+from autointerp.explain.texts import checked, one_line, top_words
 from autointerp.llm.request import Request
 from autointerp.quoting import unmarked
 from autointerp.records import Kind, Unscored

@@ -11,20 +11,18 @@ from pathlib import Path
 from typing import Any
 
 from autointerp.artifacts import rng_of
-from autointerp.explain.ask import requests_in, settle
 from autointerp.explain.best_of_n import Choice, choose
 from autointerp.explain.interface import Explainer, Proposal, Shown
-from autointerp.explain.proposing import Planned, planned, twin
+from autointerp.explain.proposing import Planned, planned, requests_in, settle, twin
 from autointerp.explain.ranking import Ranked, rank
 from autointerp.explain.revise import Revise
 from autointerp.explain.revising import revised
+from autointerp.llm.questions import InOrder
 from autointerp.progress import Bar, bar
 from autointerp.records import Candidate, Status, Unit, Unscored
-from autointerp.run.asking import InOrder
-from autointerp.run.paths import REVISIONS
 from autointerp.run.resources import Bench
 from autointerp.study import Study
-from autointerp.tables import write_table
+from autointerp.tables import REVISIONS, write_table
 
 
 def explain(bench: Bench, run: Path) -> None:

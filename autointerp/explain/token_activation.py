@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from autointerp.explain.answers import checked
 from autointerp.explain.interface import Proposal, Settings, Shown, ShownContext, draws
+from autointerp.explain.texts import checked
 from autointerp.quoting import cell
 from autointerp.records import Kind, Unscored
 

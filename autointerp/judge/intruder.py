@@ -11,12 +11,12 @@ from functools import partial
 
 import numpy as np
 
-from autointerp.judge.choice import KEY, read_choice
 from autointerp.judge.interface import Batch, Case, HeldOut, Item, Settings, Traits
 from autointerp.judge.items import TOO_FEW_ACTIVE, TOO_FEW_HARD, TOO_FEW_INACTIVE, draw_contexts
 from autointerp.judge.requests import Requests
+from autointerp.judge.verdicts import INTRUDER, read_choice
+from autointerp.llm.answers.json import answer_object, between
 from autointerp.llm.request import Question
-from autointerp.llm.schema import answer_object, between
 from autointerp.quoting import quoted
 from autointerp.records import Unscored
 
@@ -60,7 +60,7 @@ class Intruder:
         others = [active[int(i)] for i in rng.choice(len(active), size=SHOWN - 1, replace=False)]
         place = int(rng.integers(SHOWN))
         contexts = [*others[:place], intruder, *others[place:]]
-        schema = answer_object({KEY: between(1, SHOWN)})
+        schema = answer_object({INTRUDER: between(1, SHOWN)})
         request = self._requests.request(_ANSWER_TOKENS, schema, excerpts=[quoted(c.context.text) for c in contexts])
         items = tuple(Item(c.context.context, number * SHOWN + p, p == place) for p, c in enumerate(contexts))
         return Batch(items, Question(request, partial(read_choice, count=SHOWN)))

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from autointerp.judge.interface import Batch, Item, Settings
-from autointerp.judge.verdicts import KEY, read_yes_no
+from autointerp.judge.verdicts import ANSWERS, read_yes_no
+from autointerp.llm.answers.json import YES_NO, answer_object, listed
 from autointerp.llm.request import Question, Request
-from autointerp.llm.schema import YES_NO, answer_object, listed
 from autointerp.prompting import load_prompt
 from autointerp.quoting import quoted
 
@@ -54,7 +54,7 @@ class Requests:
         """Asks for a 0 or a 1 for each of some excerpts, which are quoted, or marked, already."""
         request = self.request(
             answer_tokens(len(excerpts)),
-            answer_object({KEY: listed(YES_NO, len(excerpts))}),
+            answer_object({ANSWERS: listed(YES_NO, len(excerpts))}),
             explanation=quoted(explanation),
             excerpts=list(excerpts),
         )

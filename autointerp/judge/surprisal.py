@@ -55,8 +55,7 @@ class Surprisal:
 
     def _likelihood(self) -> Simulator:
         """What `lift-in-context` reads too: log-probabilities of every token of a context."""
-        from autointerp.simulate.lift_in_context import TokenLikelihood
-        from autointerp.simulate.lift_in_context_served import TextLikelihood
+        from autointerp.simulate.lift_in_context import TextLikelihood, TokenLikelihood
 
         tools = self._settings.tools
         if tools.model is not None:

@@ -2,20 +2,51 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt
 
 from autointerp.errors import BadInput
-from autointerp.llm.aside import run_aside
 from autointerp.llm.capabilities import QUESTION, UNKNOWN, Capabilities, known, remember
 from autointerp.llm.client import Transient
 from autointerp.llm.online.retrying import wait
 from autointerp.llm.open import LOCAL, check_llm, open_provider
 from autointerp.llm.request import Answer, Request
 from autointerp.study import Llm
+
+_T = TypeVar("_T")
+
+
+def run_aside(work: Coroutine[Any, Any, _T]) -> _T:
+    """What `work` returns or raises, from an event loop in a thread of its own. Ctrl-C cancels it."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, name="autointerp-aside", daemon=True)
+    thread.start()
+    try:
+        future: Future[_T] = asyncio.run_coroutine_threadsafe(work, loop)
+        try:
+            return future.result()
+        finally:
+            asyncio.run_coroutine_threadsafe(_wind_down(), loop).result()
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
+
+
+async def _wind_down() -> None:
+    """End what is left: the work itself, when the wait for it was interrupted."""
+    left = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in left:
+        task.cancel()
+    await asyncio.gather(*left, return_exceptions=True)
+
 
 Rows = list[tuple[str, str]]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,8 +12,12 @@ from pathlib import Path
 
 from autointerp.errors import BadInput, nearest
 from autointerp.llm.address import address, identity
+from autointerp.llm.batch.asker import BatchAsker
+from autointerp.llm.batch.interface import BatchApi, Limits
+from autointerp.llm.batch.store import BatchStore
 from autointerp.llm.budget.account import Counted, Usage
 from autointerp.llm.budget.prices import BATCH_DISCOUNT
+from autointerp.llm.budget.purse import Purse
 from autointerp.llm.client import Asker, Provider
 from autointerp.llm.ledger.ledger import Ledger
 from autointerp.study import Llm
@@ -109,9 +114,6 @@ def open_asker(llm: Llm, ledger: Ledger, usage: Usage, stage: str, mode: Mode = 
         asker = LocalAsker(LocalModel(load_model(llm.model), llm.batch), ledger, llm.reasks)
         yield Counted(asker, usage, stage, llm, charged=False)
     elif mode.batches is not None:
-        from autointerp.llm.batch.opening import open_batches
-        from autointerp.llm.budget.purse import Purse
-
         with open_batches(llm, ledger, mode.batches, Purse(usage, stage, llm, BATCH_DISCOUNT)) as batches:
             yield Counted(batches, usage, stage, llm, charged=True)
     else:
@@ -123,9 +125,9 @@ def open_asker(llm: Llm, ledger: Ledger, usage: Usage, stage: str, mode: Mode = 
 def _online(llm: Llm, ledger: Ledger, usage: Usage, stage: str) -> Iterator[Asker]:
     from autointerp.llm.budget.purse import Budgeted, Purse
     from autointerp.llm.ledger.recorded import Recorded
-    from autointerp.llm.limited import Limited
     from autointerp.llm.online.asker import AsyncAsker
     from autointerp.llm.online.retrying import Retrying
+    from autointerp.llm.online.slots import Limited
 
     purse = Purse(usage, stage, llm)
     provider = open_provider(llm)
@@ -146,3 +148,64 @@ def _online(llm: Llm, ledger: Ledger, usage: Usage, stage: str) -> Iterator[Aske
     finally:
         asker.close()
         gc.unfreeze()
+
+
+def _openai_batches(llm: Llm) -> BatchApi:
+    from autointerp.llm.openai.batches import OpenAIBatches
+
+    return OpenAIBatches(llm)
+
+
+def _anthropic_batches(llm: Llm) -> BatchApi:
+    from autointerp.llm.anthropic.batches import AnthropicBatches
+
+    return AnthropicBatches(llm)
+
+
+_BATCHES: Mapping[str, Callable[[Llm], BatchApi]] = {"anthropic": _anthropic_batches, "openai": _openai_batches}
+"""Name in the study -> how to open it. The SDKs are imported only by who asks for them."""
+
+
+def check_batch(llm: Llm) -> None:
+    """Raise BadInput for a provider without a batch interface."""
+    if llm.provider not in _BATCHES:
+        raise BadInput(
+            f"provider '{llm.provider}' has no batch interface",
+            f"run without --batch, or use one that has: {', '.join(_BATCHES)}",
+        )
+
+
+@contextmanager
+def open_batches(
+    llm: Llm,
+    ledger: Ledger,
+    path: Path,
+    purse: Purse,
+    *,
+    limits: Limits | None = None,
+    sleep: Callable[[float], None] | None = None,
+) -> Iterator[BatchAsker]:
+    """Open the batch interface of an endpoint; `path`: the file of the run's open batches, one process at a time.
+
+    `purse`: with the batch interfaces' discount. Raises BadInput as `check_batch` does, for a missing key, and while
+    another process waits for the run's batches. Nothing is sent yet.
+    """
+    check_batch(llm)
+    api = _BATCHES[llm.provider](llm)
+    try:
+        store = BatchStore(path)
+        try:
+            yield BatchAsker(
+                api,
+                ledger,
+                store,
+                purse,
+                attempts=llm.attempts,
+                reasks=llm.reasks,
+                limits=limits,
+                sleep=sleep or time.sleep,
+            )
+        finally:
+            store.close()
+    finally:
+        api.close()

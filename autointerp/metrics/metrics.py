@@ -16,11 +16,22 @@ import numpy as np
 from jaxtyping import Float
 
 from autointerp.errors import BadInput, nearest
-from autointerp.metrics.formulas import Rows, Truth, Values, Weights, mean, median
+from autointerp.metrics.formulas import (
+    Rows,
+    Truth,
+    Values,
+    Weights,
+    absolute_deviation,
+    auroc,
+    average_precision,
+    mean,
+    median,
+    pearson,
+    r2,
+    r2_uncentred,
+    spearman,
+)
 from autointerp.records import Unscored
-from autointerp.score.activity import auroc, average_precision
-from autointerp.score.correlation import pearson, spearman
-from autointerp.score.residuals import absolute_deviation, r2, r2_uncentred
 from autointerp.study import WEIGHTED
 
 SILENT = Unscored("constant truth: the unit is silent on every token")

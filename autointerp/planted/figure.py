@@ -11,8 +11,7 @@ from matplotlib.lines import Line2D
 from autointerp.planted.results import Results
 from autointerp.planted.statistics import AGAINST_NOISE, ALL, CHANCE, DEVELOPMENT, TEST, Row
 from autointerp.planted.units import WRONG
-from autointerp.plot.glyphs import one_line
-from autointerp.plot.style import BAND, PREDICTED, QUIET, TRUE
+from autointerp.plot.style import BAND, PREDICTED, QUIET, TRUE, one_line
 
 _LONGEST = 28  # characters of a method's name that are shown
 _ASIDE = 0.2  # of a line's height: test above, development below

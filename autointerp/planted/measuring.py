@@ -12,9 +12,11 @@ from typing import Any
 
 import numpy as np
 
+from autointerp.llm.budget.counting import CountingAsker, Tally, token_counter
+from autointerp.llm.budget.prices import Tokens, dollars, price
 from autointerp.llm.ledger.ledger import Ledger
-from autointerp.llm.open import LOCAL, Mode
-from autointerp.models import load_model
+from autointerp.llm.open import LOCAL, Mode, identity_of
+from autointerp.models import load_model, load_tokenizer
 from autointerp.planted.methods import Form, Method
 from autointerp.planted.pairings import Pairing, pairings_of
 from autointerp.planted.scoring import judged, looked_up, simulated
@@ -24,7 +26,7 @@ from autointerp.planted.units import PlantedUnit
 from autointerp.progress import bar
 from autointerp.records import Unscored
 from autointerp.run.resources import Bench
-from autointerp.study import Study
+from autointerp.study import Llm, Study
 
 
 class _Watched(Ledger):
@@ -137,3 +139,42 @@ def _cost(desk: Desk, method: Method, meter: _Meter, pairings: int) -> Cost:
     if requests:
         return Cost(tokens / pairings, seconds)
     return Cost(None if spared else meter.ran / pairings, seconds)
+
+
+class _Counting(Desk):
+    """A desk whose askers count."""
+
+    def __init__(self, study: Study, work: Path) -> None:
+        super().__init__(study, work, Mode())
+        self.tally = Tally()
+
+    @contextmanager
+    def asker(self, name: str, stage: str, *, batch: bool = False) -> Iterator[Any]:
+        """Nobody, for the study's model `name`."""
+        llm = self.study.llm[name]
+        tokenizer = load_tokenizer(llm.tokenizer or self.study.subject.model)
+        yield CountingAsker(self.ledger, identity_of(llm), llm.reasks, token_counter(tokenizer), self.tally)
+
+
+def announced(study: Study, pending: Sequence[Method], units: Sequence[PlantedUnit], work: Path) -> Iterator[str]:
+    """A line per method that asks an endpoint: requests, tokens, dollars. Nothing is sent; re-asks come on top."""
+    for method in pending:
+        name = method.llm_of(study)
+        if name is None or study.llm[name].provider == LOCAL:
+            continue
+        desk = _Counting(method.study_for(study), work)
+        try:
+            scores_of(desk, method, pairings_of(units, method.explained))
+        finally:
+            desk.close()
+        yield _line(method, study.llm[name], desk.tally)
+
+
+def _line(method: Method, llm: Llm, tally: Tally) -> str:
+    tokens = Tokens(tally.input_tokens, tally.output_tokens)
+    usd = dollars(price(llm, tokens))
+    return (
+        f"  {method.name}: {tally.requests:,} requests to '{llm.model}' ({tally.known:,} in the ledger), about "
+        f"{tokens.input:,} prompt tokens, at most {tokens.output:,} answer tokens, "
+        + ("price unknown" if usd is None else f"at most ${usd:,.4f}")
+    )

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from autointerp.benchmark.kinds import NOISE
 from autointerp.errors import BadInput, nearest
 from autointerp.judge import registry as judges
 from autointerp.judge.registry import check_judges
 from autointerp.llm.open import LOCAL, check_llm
+from autointerp.planted.meanings import NOISE
 from autointerp.planted.units import PlantedUnit
 from autointerp.simulate import registry as simulators
 from autointerp.simulate.registry import LOOKUP, check_simulator

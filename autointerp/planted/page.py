@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from autointerp.benchmark.kinds import KINDS, NOISE
-from autointerp.benchmark.table import NOTHING, amount, interval_of
 from autointerp.compare.words import number, with_interval
 from autointerp.metrics.metrics import CONSTANT_PREDICTION
-from autointerp.planted.findings import TOO_FEW, Verdict, findings, verdict
+from autointerp.planted.findings import NOTHING, TOO_FEW, Verdict, amount, findings, interval_of, verdict
+from autointerp.planted.meanings import KINDS, NOISE
 from autointerp.planted.pairings import EXPLANATIONS, NONE
 from autointerp.planted.results import PICTURE, Results
 from autointerp.planted.statistics import (

@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from autointerp import __version__
-from autointerp.benchmark.estimate import announced
 from autointerp.contexts.reading import context_ids, load_contexts
 from autointerp.errors import BadInput, BudgetReached
 from autointerp.llm.open import LOCAL, Mode, identity_of
 from autointerp.models.locate import locate
-from autointerp.planted.measuring import Desk, measure
+from autointerp.planted.measuring import Desk, announced, measure
 from autointerp.planted.methods import QUICK, Method, chosen, limited, methods
 from autointerp.planted.pairings import pairings_of
 from autointerp.planted.results import About, Results, draw, grouped, read_results, write_page, write_results

@@ -17,9 +17,9 @@ import numpy as np
 from jaxtyping import Float
 
 from autointerp.artifacts import rng_of
-from autointerp.benchmark.kinds import KINDS, NOISE
 from autointerp.metrics.intervals import Interval, Plan, interval
 from autointerp.metrics.metrics import CONSTANT_PREDICTION
+from autointerp.planted.meanings import KINDS, NOISE
 from autointerp.planted.pairings import EXPLANATIONS, NONE
 from autointerp.planted.units import NEAR_MISS, OTHER, TOO_BROAD, TOO_NARROW, TRUE, WRONG
 

@@ -14,13 +14,11 @@ import numpy as np
 from jaxtyping import Float
 
 from autointerp.artifacts import rng_of, seed_of
-from autointerp.benchmark.growing import Rows, coverage, rows_over
-from autointerp.benchmark.kinds import NEAR_MISS, NOISE, OTHER, TOO_BROAD, TOO_NARROW, TRUE, WRONG
 from autointerp.contexts.slices import Held
 from autointerp.errors import BadInput, CheckFailed
 from autointerp.judge.interface import HeldOut
-from autointerp.planted.activations import HeldOuts, draw_held_out
-from autointerp.planted.meanings import Family, families
+from autointerp.planted.activations import HeldOuts, Rows, coverage, draw_held_out, rows_over
+from autointerp.planted.meanings import NEAR_MISS, NOISE, OTHER, TOO_BROAD, TOO_NARROW, TRUE, WRONG, Family, families
 from autointerp.planted.rules import Noise, Rule
 from autointerp.records import Context, Split
 

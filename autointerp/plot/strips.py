@@ -17,9 +17,8 @@ from matplotlib.patches import Rectangle
 from autointerp.compare.outcome import Outcome
 from autointerp.compare.words import number
 from autointerp.contexts.slices import Held, read_slices
-from autointerp.plot.glyphs import drawable, one_line
 from autointerp.plot.samples import Sample, samples_of
-from autointerp.plot.style import PREDICTED, QUIET, RULE, TRUE
+from autointerp.plot.style import PREDICTED, QUIET, RULE, TRUE, drawable, one_line
 from autointerp.records import Status
 from autointerp.score.predictions import Predictions
 from autointerp.tables import read_arrow

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,8 @@ from typing import Any
 from matplotlib import rc_context
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties, findfont
+from matplotlib.ft2font import FT2Font
 from matplotlib.style import context as style_context
 from PIL import Image
 
@@ -79,3 +83,39 @@ def save(figure: Figure, folder: Path, name: str) -> list[Path]:
     with atomic_path(vector) as temporary:
         figure.savefig(temporary, format="svg", metadata={"Date": None, "Creator": None}, facecolor="white")
     return [vector, picture]
+
+
+BOX = "\u25a1"
+_SHOWN = {"\n": "\u21b5", "\r": "\u21b5", "\t": "\u2192"}
+_RIGHT_TO_LEFT = ("R", "AL")
+
+
+@cache
+def _glyphs() -> frozenset[int]:
+    return frozenset(FT2Font(findfont(FontProperties(family=["DejaVu Sans Mono"]))).get_charmap())
+
+
+def drawable(text: str) -> str:
+    """`text` for a monospaced row: as many columns as it has characters.
+
+    Line ends and tabs get arrows; control, format and combining characters, right-to-left letters, and what the
+    font lacks get a box.
+    """
+    return "".join(_glyph(c) for c in unicodedata.normalize("NFC", text))
+
+
+def _glyph(character: str) -> str:
+    if character in _SHOWN:
+        return _SHOWN[character]
+    category = unicodedata.category(character)
+    if category == "Zs":
+        return "\u00a0"  # SVG would collapse plain spaces
+    if category[0] in "CMZ" or unicodedata.bidirectional(character) in _RIGHT_TO_LEFT:
+        return BOX
+    return character if ord(character) in _glyphs() else BOX
+
+
+def one_line(text: str, length: int) -> str:
+    """`text` drawable on one line of at most `length` characters, cut with an ellipsis."""
+    line = drawable(" ".join(text.split()))
+    return line if len(line) <= length else line[: length - 1].rstrip() + "\u2026"

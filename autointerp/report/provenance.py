@@ -6,10 +6,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from autointerp.artifacts import read_json
+import pandas as pd
+
+from autointerp.artifacts import read_json, write_text
 from autointerp.compare.outcome import Outcome
 from autointerp.judge.registry import BUILT_IN, uses_model
-from autointerp.report.markdown import escape
+from autointerp.report.markdown import escape, table
+from autointerp.tables import SCHEMAS, read_table
 
 
 def provenance(outcome: Outcome) -> str:
@@ -75,3 +78,86 @@ def _merged(records: Iterable[Mapping[Any, Any]]) -> dict[str, str]:
 
 def _mapping(value: Any) -> Mapping[Any, Any]:
     return value if isinstance(value, Mapping) else {}
+
+
+_COST = (
+    "stage", "model", "requests", "of them from the ledger", "tokens in", "of them cached", "tokens out", "dollars",
+    "saved by the ledger",
+)  # fmt: skip
+
+
+def cost(outcome: Outcome) -> str:
+    """Requests, tokens and dollars per stage and model; an unknown price stays unknown."""
+    path = outcome.run_dir / "usage.parquet"
+    usage = read_table(path) if path.is_file() else pd.DataFrame()
+    if usage.empty:
+        return "## What it cost\n\nNo request to a language model is recorded."
+    usage = usage.reindex(columns=SCHEMAS["usage"].names)  # runs of version 0.1 counted less
+    rows = [_row(row) for _, row in usage.iterrows()]
+    parts = ["## What it cost", table(_COST, rows, left=2)]
+    tries, uncertain = int(usage["attempts"].sum()), int(usage["uncertain"].sum())
+    if tries:
+        asked = int((usage["requests"] - usage["cached"])[usage["attempts"] > 0].sum())
+        parts.append(f"{tries:,} attempts were sent to endpoints for {asked:,} requests.")
+    if uncertain:
+        parts.append(
+            f"{uncertain:,} of them ended without word of what was used (a broken connection, a killed process) and "
+            "are counted at the most they may have cost."
+        )
+    return "\n\n".join(parts)
+
+
+def _row(row: "pd.Series[Any]") -> list[str]:
+    saved = "unknown"
+    if not pd.isna(row["saved_input_tokens"]):
+        saved = f"{_count(row['saved_input_tokens'] + row['saved_output_tokens'])} tokens"
+    if not pd.isna(row["saved_usd"]):
+        saved += f", {row['saved_usd']:.4f}"
+    return [
+        escape(str(row["stage"])), escape(str(row["model"])), _count(row["requests"]), _count(row["cached"]),
+        _count(row["input_tokens"]), _count(row["cached_input_tokens"]), _count(row["output_tokens"]),
+        "unknown" if pd.isna(row["cost_usd"]) else f"{row['cost_usd']:.4f}", saved if row["cached"] else "nothing",
+    ]  # fmt: skip
+
+
+def _count(number: float | int) -> str:
+    return "unknown" if pd.isna(number) else f"{int(number):,}"
+
+
+_SOURCES = """# Sources and licences of the contexts
+
+`contexts.parquet`, the figures and the report quote short passages (at most a context long) of the texts below, each
+under its own licence. Wikipedia summaries are by Wikipedia's authors, CC BY-SA 4.0: the article is named after the
+`#` of its source in `documents.parquet`. `documents.parquet` names the source of every document.
+"""
+
+
+def write_sources(run: Path) -> Path:
+    """Write `sources.md` of a run and give its path: packages and files, their licences, how many documents.
+
+    Raises BadInput when `documents.parquet` is missing.
+    """
+    documents = read_table(run / "documents.parquet", ["source", "licence", "contexts"])
+    documents["from"] = documents["source"].map(_origin)
+    counts = documents.groupby(["from", "licence"], as_index=False).agg(
+        documents=("source", "size"), contexts=("contexts", "sum")
+    )
+    counts = counts.sort_values(["contexts", "from"], ascending=[False, True])
+    rows = [
+        [escape(str(row["from"])), escape(_licence(row["licence"])), str(row["documents"]), str(row["contexts"])]
+        for row in counts.to_dict("records")
+    ]
+    path = run / "sources.md"
+    write_text(path, f"{_SOURCES}\n{table(['from', 'licence', 'documents', 'contexts'], rows)}\n")
+    return path
+
+
+def _origin(source: str) -> str:
+    """Package, or file of a data set, that a source belongs to."""
+    if "#" in source:
+        return source.split("#")[0]
+    return source.split("/")[0]
+
+
+def _licence(licence: object) -> str:
+    return str(licence) if licence else "not stated"

@@ -14,10 +14,9 @@ from autointerp.records import Status
 from autointerp.report import sections
 from autointerp.report.answer import answer
 from autointerp.report.caveats import caveats
-from autointerp.report.cost import cost
 from autointerp.report.judges import judges
 from autointerp.report.markdown import escape, prose, table
-from autointerp.report.provenance import provenance
+from autointerp.report.provenance import cost, provenance
 from autointerp.tables import read_arrow
 from autointerp.units.arms import plain
 

@@ -40,12 +40,12 @@ def run(
     """
     from autointerp.llm.open import Mode
     from autointerp.plot.stage import plot
-    from autointerp.report.sources import write_sources
+    from autointerp.report.provenance import write_sources
     from autointerp.report.stage import report
     from autointerp.run.checks import check_study, find_capabilities
-    from autointerp.run.paths import BATCHES
     from autointerp.run.resources import Bench, note_threads
     from autointerp.run.stages import ASKING, carry_out
+    from autointerp.tables import BATCHES
     from autointerp.train.saes import train_along
 
     folder = Path(out)

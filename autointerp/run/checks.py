@@ -5,12 +5,11 @@ from __future__ import annotations
 from autointerp.errors import BadInput, BudgetReached
 from autointerp.explain.proposing import check_explain
 from autointerp.judge.registry import check_judges, traits_of, uses_model
-from autointerp.llm.batch.opening import check_batch
 from autointerp.llm.budget.prices import Tokens, price, used
 from autointerp.llm.budget.purse import check_price
 from autointerp.llm.capabilities import known
 from autointerp.llm.check import check
-from autointerp.llm.open import LOCAL, check_llm, identity_of
+from autointerp.llm.open import LOCAL, check_batch, check_llm, identity_of
 from autointerp.models.sentences import check_sentence_model
 from autointerp.progress import say
 from autointerp.run.resources import Bench

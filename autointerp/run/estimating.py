@@ -19,9 +19,8 @@ from typing import Any
 import numpy as np
 
 from autointerp.contexts.joining import settle as join_held_out
-from autointerp.explain.ask import settle
 from autointerp.explain.interface import PromptedCandidate, Proposal
-from autointerp.explain.proposing import Planned, planned
+from autointerp.explain.proposing import Planned, planned, settle
 from autointerp.explain.ranking import rank
 from autointerp.explain.revise import Revise
 from autointerp.explain.revising import Ask, revised
@@ -34,11 +33,11 @@ from autointerp.models import load_tokenizer
 from autointerp.progress import Bar, say
 from autointerp.records import Candidate, Scale, Simulation, Unscored
 from autointerp.run.checks import check_methods
-from autointerp.run.paths import LEDGER
 from autointerp.run.resources import Bench, simulator_asks
 from autointerp.run.stages import asking_work, carry_out
 from autointerp.simulate.interface import Simulator, Task
 from autointerp.study import Llm, Study
+from autointerp.tables import LEDGER
 
 _STAND_IN = "words and parts of words that name one kind of thing in a text, number"
 _RANKING = "explain (rank)"

@@ -27,14 +27,13 @@ from autointerp.models import load_model, load_tokenizer
 from autointerp.models.locate import locate
 from autointerp.models.sentences import SentenceModel, load_sentence_model
 from autointerp.records import Split
-from autointerp.run.paths import LEDGER, SPENDING
 from autointerp.simulate.interface import Simulator
 from autointerp.simulate.registry import Parts, builder, needs_of
 from autointerp.simulate.vocabulary import same_vocabulary
 from autointerp.study import Llm, Study
 from autointerp.subject.forward import Subject, open_subject
 from autointerp.subject.made import check_made, open_made, recipe_identity
-from autointerp.tables import write_table
+from autointerp.tables import LEDGER, SPENDING, write_table
 from autointerp.train.saes import sae_folder
 from autointerp.train.subject import SUBJECT
 from autointerp.units.interface import Encoder

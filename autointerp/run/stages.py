@@ -10,13 +10,13 @@ from autointerp.artifacts import hash_file, write_text
 from autointerp.explain.registry import method_names
 from autointerp.explain.revise import Revise
 from autointerp.judge.registry import traits_of, uses_model
+from autointerp.llm.address import public_url
 from autointerp.llm.open import LOCAL
-from autointerp.llm.secrets import public_url
-from autointerp.run.paths import CANDIDATES, EFFECTS, EVIDENCE, HELD_OUT, REVISIONS, TABLES, TRAIN
 from autointerp.run.plan import Stage, execute
 from autointerp.run.resources import Bench, note_threads
 from autointerp.study import Llm, Study
 from autointerp.study_file import dump_study
+from autointerp.tables import CANDIDATES, EFFECTS, EVIDENCE, HELD_OUT, REVISIONS, TABLES, TRAIN
 from autointerp.train.saes import sae_folder
 from autointerp.train.subject import SUBJECT, TOKENIZER
 

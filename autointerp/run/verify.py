@@ -10,7 +10,7 @@ import pandas as pd
 
 from autointerp.artifacts import hash_file
 from autointerp.contexts.slices import JUDGED, TOP_AND_RANDOM
-from autointerp.corpus.disjoint import assert_contexts_follow, assert_disjoint
+from autointerp.corpus.split import assert_contexts_follow, assert_disjoint
 from autointerp.errors import BadInput, CheckFailed
 from autointerp.records import Split
 from autointerp.run.manifest import read_manifest

@@ -5,26 +5,61 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Int
+from transformers import PreTrainedTokenizerBase
 
 from autointerp.contexts.reading import count_contexts, read_batches
+from autointerp.corpus.contexts import require_offsets, tokenise, window_starts
+from autointerp.corpus.document import shortened, text_hash
+from autointerp.corpus.split import NearDuplicates
+from autointerp.corpus.stage import open_documents
 from autointerp.errors import BadInput
 from autointerp.llm.open import Mode
 from autointerp.progress import say
 from autointerp.records import Split
-from autointerp.run.drawn_contexts import draw_contexts
 from autointerp.run.resources import Bench
 from autointerp.study import Study
 from autointerp.study_file import load_study, parse_study
-from autointerp.study_inputs import TRAINED
+from autointerp.study_inputs import TRAINED, Corpus
 from autointerp.subject.forward import Subject, open_subject
 from autointerp.train.saes import sae_folder
 from sae.base import SparseAutoencoder
 from sae.checkpoint import load, read_metadata
+
+_DOCUMENTS = 64  # tokenised together
+_CHARACTERS_PER_TOKEN = 32  # of a long document no more than the head is used
+
+
+def draw_contexts(corpus: Corpus, tokenizer: PreTrainedTokenizerBase, seed: int) -> Int[np.ndarray, "context token"]:
+    """Contexts of `corpus.tokens` tokens in all, at most `corpus.max_per_document` of one document, copies left out.
+
+    Only the tokens are kept, so memory is 4 bytes per token. Raises BadInput when the corpus gives no context.
+    """
+    require_offsets(tokenizer)
+    wanted = corpus.tokens // corpus.context
+    if not wanted:
+        raise BadInput(f"{corpus.tokens} tokens are less than a context of {corpus.context}", "raise --tokens")
+    longest = _CHARACTERS_PER_TOKEN * corpus.context * corpus.max_per_document
+    seen, rows = NearDuplicates(corpus.near_duplicate, seed), list[np.ndarray]()
+    documents = open_documents(corpus, seed)
+    while len(rows) < wanted and (batch := [shortened(d, longest) for d in islice(documents, _DOCUMENTS)]):
+        for document, found in zip(batch, tokenise(tokenizer, [d.text for d in batch]), strict=True):
+            key = (seed, text_hash(document.text))
+            starts = window_starts(len(found.tokens), corpus.context, corpus.max_per_document, key)
+            if starts and seen.add_if_new(document.text):
+                rows += [found.tokens[start : start + corpus.context] for start in starts]
+    if not rows:
+        raise BadInput(
+            f"corpus '{corpus.source}' has no document of {corpus.context} tokens",
+            "lower --context, or give longer documents",
+        )
+    return np.stack(rows[:wanted])
+
 
 TOKENS, CONTEXT = 32_768, 64
 """Tokens, and tokens per context, that a checkpoint is evaluated on unless others are asked for."""

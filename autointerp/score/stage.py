@@ -16,9 +16,7 @@ from autointerp.metrics.calibration import NO_CONTEXTS, score_on
 from autointerp.metrics.metrics import METRICS, any_absolute, chance_of
 from autointerp.progress import bar
 from autointerp.records import Pairing, Status, Unscored
-from autointerp.score.judged import Judged
-from autointerp.score.predictions import LOOKUP, Explanations, Predictions
-from autointerp.score.shuffled import ALONE, Shuffled
+from autointerp.score.predictions import ALONE, LOOKUP, Explanations, Judged, Predictions, Shuffled
 from autointerp.study import Study
 from autointerp.tables import read_arrow, table_writer
 

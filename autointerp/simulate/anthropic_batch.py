@@ -17,14 +17,20 @@ from math import ceil
 import numpy as np
 
 from autointerp.artifacts import rng_of
-from autointerp.llm.answers.json import read_json_answer
+from autointerp.llm.answers.json import (
+    NOT_AN_OBJECT,
+    SLACK,
+    VALUE,
+    answer_object,
+    listed,
+    read_json_answer,
+    written_value,
+)
 from autointerp.llm.request import Question, Request, Response, Unreadable
-from autointerp.llm.schema import answer_object, listed
 from autointerp.quoting import quoted
 from autointerp.records import Context
-from autointerp.simulate.asking import Asking, Group, Row
+from autointerp.simulate.asked import Asking, Group, Row
 from autointerp.simulate.digits_output import WRONG_NUMBER
-from autointerp.simulate.written import NOT_AN_OBJECT, SLACK, VALUE, written_value
 
 NAME = "anthropic-batch"
 VALUES = 540

@@ -8,19 +8,23 @@ place, in `digits_served`).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, Protocol, runtime_checkable
 
+import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
+from autointerp.llm.answers.logprobs import ALTERNATIVES, expected_digit, holders
 from autointerp.llm.local.encode import defuse
+from autointerp.llm.request import Question, Request, Response
 from autointerp.prompting import Prompt
 from autointerp.quoting import cell, unmarked
 from autointerp.records import Context, Scale, Unscored
-from autointerp.simulate.asking import Row
-from autointerp.simulate.computed import Computed
-from autointerp.simulate.digit_tokens import DigitTokens
+from autointerp.simulate.asked import Asked, Row
+from autointerp.simulate.computed import Computed, DigitTokens
 from autointerp.simulate.interface import Numbers
 from autointerp.simulate.vocabulary import one_line
 
@@ -92,3 +96,46 @@ class Digits(Computed):
             return self._digits.expected(self._model.logprobs_at(prompt, positions, tokens).float().cpu())
 
         return self.kept([prompt, positions, tokens], compute)
+
+
+_VALUE = re.compile(rf"\t(?={HIDDEN})")
+OTHER_PROMPT = Unscored("the log-probabilities are of another text than the prompt")
+UNLIKELY = Unscored("no digit among the top log-probabilities")
+
+
+class DigitsServed(Asked):
+    """Predicts the expected digit at every token, 0 to 9."""
+
+    name = NAME
+
+    def question(self, explanation: str, context: Context) -> Question[Row]:
+        """One text, whose continuation (a token, since servers want one) is not read."""
+        ((role, text),) = self._prompt.render(explanation=unmarked(explanation))
+        lines = "".join(f"{cell(piece)}\t{HIDDEN}\n" for piece in context.pieces)
+        request = Request(
+            messages=((role, text.lstrip("\n") + lines),),
+            model=self._model,
+            max_tokens=1,
+            temperature=0.0,
+            seed=self._seed,
+            prompt_logprobs=ALTERNATIVES,
+        )
+        examples = len(_VALUE.findall(text))
+        return Question(request, partial(read_hidden, count=len(context.pieces), before=examples))
+
+
+def read_hidden(response: Response, count: int, before: int = 0) -> Row | Unscored:
+    """The expected digit at each of `count` hidden values. What can't be read is final: a prompt stays as it is.
+
+    `before`: values that the prompt's own examples hide, which are not read.
+
+    No text can hold a tab of its own, so the tabs before the hidden word are found whatever the server made of the
+    characters between them.
+    """
+    spelled = "".join(token.text for token in response.prompt_logprobs)
+    places = [match.end() for match in _VALUE.finditer(spelled)]
+    if len(places) != before + count:
+        return OTHER_PROMPT
+    values = [expected_digit(*holder) for holder in holders(response.prompt_logprobs, places[before:])]
+    known = [value for value in values if value is not None]
+    return np.array(known, dtype=np.float32) if len(known) == count else UNLIKELY

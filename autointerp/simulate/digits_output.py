@@ -12,12 +12,10 @@ from functools import partial
 
 import numpy as np
 
-from autointerp.llm.answers.logprobs import holders
+from autointerp.llm.answers.logprobs import ALTERNATIVES, DIGITS, expected_digit, holders
 from autointerp.llm.request import Question, Request, Response, Unreadable
 from autointerp.records import Context
-from autointerp.simulate.asked import Asked
-from autointerp.simulate.asking import Row
-from autointerp.simulate.expected import ALTERNATIVES, DIGITS, expected_digit
+from autointerp.simulate.asked import Asked, Row
 
 NAME = "digits-output"
 _SLACK = 32

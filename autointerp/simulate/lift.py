@@ -22,7 +22,7 @@ from autointerp.artifacts import hash_value
 from autointerp.progress import Bar
 from autointerp.prompting import Prompt
 from autointerp.records import Context, Scale, Simulation, Unscored
-from autointerp.simulate.interface import Numbers, Task
+from autointerp.simulate.interface import Numbers, Simulator, Task
 from autointerp.simulate.vocabulary import ContextReader, canonical_tokens, chunks, one_line
 
 NAME = "lift"
@@ -145,3 +145,28 @@ def random_word_lists(contexts: Sequence[Context], count: int, rng: np.random.Ge
         size = (3, 6, 12)[place % 3]
         lists.append("words such as " + ", ".join(words[int(i)] for i in rng.integers(len(words), size=size)))
     return lists
+
+
+class LiftNext:
+    """Moves what `lift` predicts, of a model in the process or through a server, by one token."""
+
+    name = "lift-next"
+
+    def __init__(self, current: Simulator) -> None:
+        """`current` predicts from the current token."""
+        self.scale = current.scale
+        self._current = current
+
+    def simulate(self, tasks: Sequence[Task], progress: Bar) -> Iterator[tuple[int, Simulation | Unscored]]:
+        """As `current` yields; a context of one token, which has no next one, leaves its task Unscored."""
+        for place, result in self._current.simulate(tasks, progress):
+            yield place, result if isinstance(result, Unscored) else from_next(result)
+
+
+def from_next(current: Simulation) -> Simulation | Unscored:
+    """Each token's prediction, from the one of the token after it."""
+    known = current.predicted[:, 1:]
+    if not known.shape[1]:
+        return Unscored("a context of one token has no next token")
+    last = known.mean(axis=1, keepdims=True)
+    return Simulation(np.concatenate([known, last], axis=1), current.scale)

@@ -12,17 +12,19 @@ from collections.abc import Iterator, Sequence
 from itertools import accumulate
 from typing import Any, Protocol, runtime_checkable
 
+import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
+from autointerp.llm.answers.logprobs import ALTERNATIVES, expected_digit, holders
 from autointerp.llm.local.encode import encode
-from autointerp.llm.request import Request
+from autointerp.llm.request import Question, Request, Response, Unreadable
 from autointerp.prompting import Prompt
 from autointerp.quoting import quoted
 from autointerp.records import Context, Scale, Unscored
-from autointerp.simulate.asking import Row
-from autointerp.simulate.computed import Computed
-from autointerp.simulate.digit_tokens import DigitTokens
+from autointerp.simulate.asked import Asking, Group, Row
+from autointerp.simulate.computed import Computed, DigitTokens
+from autointerp.simulate.digits_output import OTHER_TEXT, UNLIKELY
 from autointerp.simulate.interface import Numbers
 
 NAME = "one-by-one"
@@ -74,3 +76,51 @@ def by_token(prompt: Prompt, explanation: str, context: Context) -> Iterator[Mes
     described = quoted(explanation)
     for piece, text in zip(context.pieces, accumulate(context.pieces), strict=True):
         yield prompt.render(explanation=described, text=quoted(text), token=quoted(piece))
+
+
+_ROOM = 8
+"""Tokens for blanks and a digit; what a chatty model writes after them is not read."""
+EMPTY = Unreadable("an empty answer")
+
+
+class OneByOneServed(Asking):
+    """Predicts the expected digit at every token, 0 to 9."""
+
+    name = NAME
+
+    def questions(self, explanation: str, group: Group) -> Sequence[Question[Row]]:
+        """One for each token of each context: those of one context begin alike, and follow one another."""
+        return [
+            Question(
+                Request(
+                    messages=messages,
+                    model=self._model,
+                    max_tokens=_ROOM,
+                    temperature=0.0,
+                    seed=self._seed,
+                    stop=("\n",),
+                    top_logprobs=ALTERNATIVES,
+                    beginning=True,
+                ),
+                read_digit,
+            )
+            for context in group
+            for messages in by_token(self._prompt, explanation, context)
+        ]
+
+
+def read_digit(response: Response) -> Row | Unreadable:
+    """The expected digit, as one value, at the answer's first character that is not blank; whatever was written there.
+
+    Unreadable where no digit is among the alternatives.
+    """
+    answer = response.text.strip()
+    if not answer:
+        return EMPTY
+    place = "".join(token.text for token in response.logprobs).find(answer)
+    if place < 0:
+        return OTHER_TEXT
+    ((token, inside),) = holders(response.logprobs, [place])
+    blank = not token.text[:inside].strip(" ")  # a digit may come with or without the space before it
+    value = expected_digit(token, 0 if blank else inside)
+    return UNLIKELY if value is None else np.array([value], dtype=np.float32)

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from autointerp.errors import BadInput, nearest
+from autointerp.llm.answers.logprobs import LEAST
 from autointerp.llm.capabilities import Capabilities, known
 from autointerp.llm.client import Asker
 from autointerp.llm.open import LOCAL, identity_of
 from autointerp.prompting import Prompt, load_prompt
-from autointerp.simulate.expected import LEAST
 from autointerp.simulate.interface import Numbers, Simulator, Vectors
 from autointerp.study import Llm, Study
 
@@ -80,14 +80,13 @@ def _lift(parts: Parts) -> Simulator:
 
 
 def _lift_next(parts: Parts) -> Simulator:
-    from autointerp.simulate.lift_next import LiftNext
+    from autointerp.simulate.lift import LiftNext
 
     return LiftNext(_lift(parts))
 
 
 def _lift_in_context(parts: Parts) -> Simulator:
-    from autointerp.simulate.lift_in_context import LiftInContext, TokenLikelihood
-    from autointerp.simulate.lift_in_context_served import TextLikelihood
+    from autointerp.simulate.lift_in_context import LiftInContext, TextLikelihood, TokenLikelihood
 
     prompt = _prompt("lift-in-context/v1", "completion", parts)
     if parts.model is not None:
@@ -96,8 +95,7 @@ def _lift_in_context(parts: Parts) -> Simulator:
 
 
 def _digits(parts: Parts) -> Simulator:
-    from autointerp.simulate.digits import Digits
-    from autointerp.simulate.digits_served import DigitsServed
+    from autointerp.simulate.digits import Digits, DigitsServed
 
     prompt = _prompt("digits/v1", "completion", parts)
     if parts.model is not None:
@@ -118,8 +116,7 @@ def _sparse_json(parts: Parts) -> Simulator:
 
 
 def _one_by_one(parts: Parts) -> Simulator:
-    from autointerp.simulate.one_by_one import OneByOne
-    from autointerp.simulate.one_by_one_served import OneByOneServed
+    from autointerp.simulate.one_by_one import OneByOne, OneByOneServed
 
     prompt = load_prompt("one-by-one/v1", parts.prompts)  # chat or completion: what the endpoint takes
     if parts.model is not None:

@@ -11,13 +11,10 @@ from functools import partial
 
 import numpy as np
 
-from autointerp.llm.answers.json import read_json_answer
+from autointerp.llm.answers.json import NOT_AN_OBJECT, SLACK, VALUE, answer_object, read_json_answer, written_value
 from autointerp.llm.request import Question, Request, Response, Unreadable
-from autointerp.llm.schema import answer_object
 from autointerp.records import Context
-from autointerp.simulate.asked import Asked
-from autointerp.simulate.asking import Row
-from autointerp.simulate.written import NOT_AN_OBJECT, SLACK, VALUE, written_value
+from autointerp.simulate.asked import Asked, Row
 
 NAME = "sparse-json"
 _INDEX = re.compile(r"0|[1-9][0-9]{0,8}")

@@ -16,12 +16,11 @@ from autointerp.contexts.slices import CALIBRATION, Held
 from autointerp.metrics.calibration import score_on
 from autointerp.progress import bar
 from autointerp.records import Context, Simulation, Status, Unscored
-from autointerp.run.paths import CANDIDATES, TABLES
 from autointerp.score.predictions import LOOKUP
 from autointerp.simulate.interface import Simulator, Task
 from autointerp.simulate.lookup import Lookup
 from autointerp.study import Study
-from autointerp.tables import TableWriter, read_table, table_writer
+from autointerp.tables import CANDIDATES, TABLES, TableWriter, read_table, table_writer
 
 
 def simulate(study: Study, simulator: Simulator, run: Path) -> None:

@@ -14,9 +14,8 @@ from autointerp.models import LoadedModel, device_of
 from autointerp.models.locate import locate
 from autointerp.models.quiet import quiet
 from autointerp.study_inputs import SubjectTraining
-from autointerp.subject.blank import START, blank_model
 from autointerp.subject.forward import Subject
-from autointerp.subject.tokenizing import learn_tokenizer
+from autointerp.subject.making import START, blank_model, learn_tokenizer
 
 
 def recipe_identity(recipe: SubjectTraining) -> str:

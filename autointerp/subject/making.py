@@ -4,20 +4,50 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from transformers import GPT2LMHeadModel
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
 from autointerp.artifacts import atomic_path, rng_of
 from autointerp.errors import BadInput
 from autointerp.study_inputs import SubjectTraining
-from autointerp.subject.blank import START
+
+START = 0
+"""Id of the token that stands before every context, the only special one."""
+
+
+def blank_model(recipe: SubjectTraining, vocabulary: int, context: int, seed: int) -> GPT2LMHeadModel:
+    """A model of `recipe` with random weights, on the CPU, float32.
+
+    `vocabulary` ids, START among them; `context` tokens after the start token are its longest input.
+    Learned positions, layer norms, tied embeddings, no dropout. The global random state stays as it was.
+    """
+    config = GPT2Config(
+        vocab_size=vocabulary,
+        n_positions=context + 1,
+        n_embd=recipe.width,
+        n_layer=recipe.layers,
+        n_head=recipe.heads,
+        n_inner=recipe.neurons,
+        activation_function="relu",
+        resid_pdrop=0.0,
+        embd_pdrop=0.0,
+        attn_pdrop=0.0,
+        bos_token_id=START,
+        eos_token_id=START,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return GPT2LMHeadModel(config)
+
 
 WARM_UP, LAST = 0.02, 0.1
 """Share of the steps in which the learning rate rises from 0; share of it that the cosine ends at."""
@@ -162,3 +192,62 @@ def held_out_loss(model: GPT2LMHeadModel, contexts: Int[np.ndarray, "_ context"]
 def _parts(contexts: Int[np.ndarray, "_ context"]) -> Iterator[Int[np.ndarray, "_ context"]]:
     for begin in range(0, len(contexts), _READ_AT_ONCE):
         yield contexts[begin : begin + _READ_AT_ONCE]
+
+
+END_OF_TEXT = "<|endoftext|>"
+"""The one special token, id 0: stands before every context, and is padding."""
+
+
+def learn_tokenizer(texts: Iterable[str], vocabulary: int) -> PreTrainedTokenizerFast:
+    """A tokenizer of at most `vocabulary` ids (fewer when the texts have too little to merge); it can spell any text.
+
+    The same texts in the same order give the same tokenizer.
+    """
+    backend = Tokenizer(models.BPE())
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    backend.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocabulary,
+        special_tokens=[END_OF_TEXT],
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+        show_progress=False,
+    )
+    backend.train_from_iterator(texts, trainer)
+    special = dict.fromkeys(("bos_token", "eos_token", "pad_token"), END_OF_TEXT)
+    wrap: Any = PreTrainedTokenizerFast
+    tokenizer: PreTrainedTokenizerFast = wrap(tokenizer_object=backend, **special)
+    return tokenizer
+
+
+def unigram_loss(train: Int[np.ndarray, "_ context"], held_out: Int[np.ndarray, "_ context"], vocabulary: int) -> float:
+    """Mean loss (nats per token) on `held_out` of each token's frequency in `train`, one added to every count."""
+    return float(-np.log(_frequencies(train, vocabulary)[held_out]).mean())
+
+
+def bigram_loss(train: Int[np.ndarray, "_ context"], held_out: Int[np.ndarray, "_ context"], vocabulary: int) -> float:
+    """Mean loss (nats per token) on `held_out` of counts of pairs in `train`, the start token before each context.
+
+    What a token is followed by is mixed with the unigram frequencies in proportion to how many different tokens
+    follow it (Witten and Bell 1991): (count of the pair + followers x unigram) / (count of the first + followers).
+    """
+    pairs, counts = np.unique(_pairs(train, vocabulary), return_counts=True)
+    first = pairs // vocabulary
+    followers = np.bincount(first, minlength=vocabulary)
+    total = np.bincount(first, weights=counts, minlength=vocabulary)
+    wanted = _pairs(held_out, vocabulary)
+    place = np.minimum(np.searchsorted(pairs, wanted), len(pairs) - 1)
+    seen = np.where(pairs[place] == wanted, counts[place], 0)
+    before, unigram = wanted // vocabulary, _frequencies(train, vocabulary)[wanted % vocabulary]
+    weight = np.maximum(followers, 1)[before]  # a token that nothing followed leaves the unigram alone
+    return float(-np.log((seen + weight * unigram) / (total[before] + weight)).mean())
+
+
+def _frequencies(tokens: Int[np.ndarray, "_ context"], vocabulary: int) -> Float[np.ndarray, " vocabulary"]:
+    counts = np.bincount(tokens.reshape(-1), minlength=vocabulary) + 1.0
+    return np.asarray(counts / counts.sum())
+
+
+def _pairs(tokens: Int[np.ndarray, "n context"], vocabulary: int) -> Int[np.ndarray, " pair"]:
+    """Each token and the one before it, as one number."""
+    before = np.concatenate([np.full((len(tokens), 1), START), tokens[:, :-1]], axis=1)
+    return np.asarray(before.astype(np.int64) * vocabulary + tokens).reshape(-1)

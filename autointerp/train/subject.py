@@ -19,14 +19,18 @@ from autointerp.models import device_of
 from autointerp.models.quiet import quiet
 from autointerp.progress import bar, say
 from autointerp.records import Split
-from autointerp.run.paths import TRAIN
 from autointerp.study import Study
 from autointerp.study_inputs import SubjectTraining
-from autointerp.subject.baselines import bigram_loss, unigram_loss
-from autointerp.subject.blank import blank_model
-from autointerp.subject.making import Making, complete, held_out_loss
-from autointerp.subject.tokenizing import learn_tokenizer
-from autointerp.tables import read_arrow
+from autointerp.subject.making import (
+    Making,
+    bigram_loss,
+    blank_model,
+    complete,
+    held_out_loss,
+    learn_tokenizer,
+    unigram_loss,
+)
+from autointerp.tables import TRAIN, read_arrow
 from sae.errors import SaeError
 from sae.files import atomic_folder
 

@@ -11,13 +11,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from autointerp.artifacts import hash_file, hash_value
-from autointerp.collect.streaming import Reader
+from autointerp.collect.passes import Reader
 from autointerp.contexts.reading import Batch, count_contexts, read_batches
 from autointerp.models import device_of
 from autointerp.progress import bar
 from autointerp.records import Split
-from autointerp.run.paths import TRAIN
 from autointerp.study import Study
+from autointerp.tables import TRAIN
 from sae.streams.live import LiveVectors
 from sae.streams.shards import ShardReader, ShardWriter
 from sae.training.parallel import Peers

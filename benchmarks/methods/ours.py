@@ -13,7 +13,7 @@ import numpy as np
 from autointerp.artifacts import rng_of
 from autointerp.judge.answers import judge_each
 from autointerp.judge.interface import Batch, Case, Judge, Judgement
-from autointerp.llm.answers.logprobs import holders
+from autointerp.llm.answers.logprobs import ALTERNATIVES, expected_digit, holders
 from autointerp.llm.capabilities import Capabilities
 from autointerp.llm.open import Mode, identity_of
 from autointerp.llm.questions import ask_all
@@ -25,9 +25,7 @@ from autointerp.planted.methods import Method, chosen
 from autointerp.planted.pairings import Pairing
 from autointerp.progress import Bar
 from autointerp.records import Unscored
-from autointerp.simulate.digits import HIDDEN
-from autointerp.simulate.digits_served import OTHER_PROMPT, UNLIKELY, DigitsServed
-from autointerp.simulate.expected import ALTERNATIVES, expected_digit
+from autointerp.simulate.digits import HIDDEN, OTHER_PROMPT, UNLIKELY, DigitsServed
 from autointerp.simulate.vocabulary import one_line
 from autointerp.study import Study
 from methods.outcome import Scored

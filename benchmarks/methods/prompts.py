@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from autointerp.toml_text import to_toml
+from autointerp.study_file import to_toml
 
 EXPLANATION, EXAMPLE = "@EXPLANATION@", "@EXAMPLE@"
 """Stand where a rival is to put an explanation, and the text of its one context."""

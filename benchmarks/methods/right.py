@@ -9,9 +9,9 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from autointerp.explain.registry import BUILT_IN as EXPLAINERS
+from autointerp.llm.answers.json import HIGHEST
 from autointerp.planted.units import TRUE, PlantedUnit
 from autointerp.simulate.anthropic_batch import LINE
-from autointerp.simulate.written import HIGHEST
 
 Answers = Callable[[PlantedUnit, int], Sequence[str]]
 """From a unit and the number of its requests to the answers."""

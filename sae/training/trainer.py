@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
@@ -19,8 +20,26 @@ from sae.training.forward import Forward, Rooms, Step, silent_positions
 from sae.training.parallel import Peers
 from sae.training.precision import encoder_product
 from sae.training.resampling import Draw, resample
-from sae.training.schedule import penalty, rate
 from sae.training.weights import drop_parallel_gradient, gradient_of, rescale_decoder, start_weights
+
+
+def rate(recipe: Recipe, done: int, steps: int) -> float:
+    """Factor of the learning rate after `done` of `steps` steps, above 0 and at most 1."""
+    rise = (done + 1) / max(recipe.warm_up * steps, 1.0)
+    return min(rise, _fall(recipe, done, steps), 1.0)
+
+
+def _fall(recipe: Recipe, done: int, steps: int) -> float:
+    if recipe.decay == "none":
+        return 1.0
+    left = min((steps - done) / max(recipe.decay_share * steps, 1.0), 1.0)
+    return left if recipe.decay == "linear" else (1 - math.cos(math.pi * left)) / 2
+
+
+def penalty(recipe: Recipe, done: int, steps: int) -> float:
+    """Factor of the penalties after `done` of `steps` steps, above 0 and at most 1."""
+    return min((done + 1) / max(recipe.sparsity_warm_up * steps, 1.0), 1.0)
+
 
 INPUT_RMS = 0.25
 """Vectors are scaled so that their deviation from the mean has this root mean square per element."""

@@ -11,8 +11,7 @@ import pytest
 import torch
 
 from autointerp.artifacts import rng_of
-from autointerp.collect.activity import Activity
-from autointerp.collect.gather import Gatherer, Wanted
+from autointerp.collect.gather import Activity, Gatherer, Wanted
 from autointerp.collect.hard_negatives import CO_ACTIVE, SORTS, HardNegatives, likeness_of
 from autointerp.collect.stage import collect
 from autointerp.contexts.reading import read_contexts

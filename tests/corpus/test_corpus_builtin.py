@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from autointerp.corpus import builtin, installed, python_parts, wikipedia
+from autointerp.corpus import builtin, installed
+from autointerp.corpus import installed as python_parts
+from autointerp.corpus import installed as wikipedia
 from autointerp.corpus.document import Document
 
 MODULE = '''\

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from autointerp.corpus.duplicates import NearDuplicates, shingles
-from autointerp.corpus.passages import Passages
+from autointerp.corpus.builtin import Passages
+from autointerp.corpus.split import NearDuplicates, shingles
 
 WORDS = [f"{a}{b}{c}" for a in "bdfglmprst" for b in "aeiou" for c in "klmnrstv"]
 

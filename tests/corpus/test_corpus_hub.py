@@ -9,7 +9,7 @@ import datasets
 import pytest
 
 from autointerp.corpus.document import Document
-from autointerp.corpus.hub import hub_documents
+from autointerp.corpus.files import hub_documents
 from autointerp.corpus.stage import open_documents
 from autointerp.errors import BadInput
 from autointerp.study_inputs import Corpus

@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autointerp.corpus.disjoint import assert_contexts_follow, assert_disjoint
-from autointerp.corpus.split import Splitter, quotas
+from autointerp.corpus.split import Splitter, assert_contexts_follow, assert_disjoint, quotas
 from autointerp.errors import BadInput, CheckFailed
 from autointerp.records import Split
 from autointerp.study_inputs import Corpus

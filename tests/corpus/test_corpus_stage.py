@@ -13,11 +13,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from autointerp.artifacts import hash_file
-from autointerp.corpus import disjoint, stage
-from autointerp.corpus.disjoint import assert_contexts_follow, assert_disjoint
+from autointerp.corpus import split as disjoint
+from autointerp.corpus import stage
 from autointerp.corpus.document import Document
-from autointerp.corpus.duplicates import shingles
-from autointerp.corpus.split import quotas
+from autointerp.corpus.split import assert_contexts_follow, assert_disjoint, quotas, shingles
 from autointerp.corpus.stage import build_corpus
 from autointerp.errors import BadInput, CheckFailed
 from autointerp.study import Study

@@ -30,8 +30,7 @@ from autointerp.models import LoadedModel
 from autointerp.progress import Bar
 from autointerp.prompting import load_prompt
 from autointerp.records import Simulation
-from autointerp.simulate.digits import Digits
-from autointerp.simulate.digits_served import DigitsServed
+from autointerp.simulate.digits import Digits, DigitsServed
 from autointerp.simulate.interface import Task
 from autointerp.simulate.vocabulary import digit_tokens
 from autointerp.study import Llm

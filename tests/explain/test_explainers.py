@@ -12,12 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autointerp.errors import BadInput, CheckFailed
-from autointerp.explain.ask import requests_in, settle
 from autointerp.explain.contrastive import SILENT, Contrastive, look_alikes
 from autointerp.explain.exemplars import Exemplars
 from autointerp.explain.highlight import Highlight, marked, parse_explanation, strength
 from autointerp.explain.interface import PromptedCandidate, Proposal, Settings, Shown, shown_of
 from autointerp.explain.phrase import MOST_WORDS, Phrase, parse_phrase
+from autointerp.explain.proposing import requests_in, settle
 from autointerp.explain.registry import BUILT_IN, method_names, open_explainer, open_explainers
 from autointerp.explain.texts import LONGEST_WORD, top_words, word_of
 from autointerp.explain.token_activation import CONTEXTS, TokenActivation, display, pairs

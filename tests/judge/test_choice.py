@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from autointerp.judge.choice import read_choice
+from autointerp.judge.verdicts import read_choice
 from autointerp.llm.request import Unreadable
 from tests.judge.test_yes_no import said, sure, torn
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autointerp.judge.exchange import exchange
+from autointerp.judge.fuzzing import exchange
 
 
 def drawn(seed: int, contexts: int, tokens: int, density: float) -> tuple[np.ndarray, np.ndarray]:

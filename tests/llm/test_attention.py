@@ -7,8 +7,8 @@ import os
 import pytest
 import torch
 
-from autointerp.llm.attention import shared_heads
 from autointerp.llm.local.model import LocalModel
+from autointerp.llm.local.prefix import shared_heads
 from autointerp.llm.request import Response
 from autointerp.models import LoadedModel
 from tests.llm.doubles import completion

@@ -18,9 +18,9 @@ from autointerp.llm.budget.account import Counted, Usage
 from autointerp.llm.budget.prices import NANO, Tokens, price, worst_case
 from autointerp.llm.budget.purse import Budgeted, Purse
 from autointerp.llm.client import Transient
-from autointerp.llm.limited import Limited
 from autointerp.llm.online.asker import AsyncAsker
 from autointerp.llm.online.retrying import Retrying
+from autointerp.llm.online.slots import Limited
 from autointerp.llm.request import Answer, Failure, Request, Response
 from autointerp.study import Budget, Llm
 from tests.llm.doubles import YES, EchoAsker, ScriptedClient, request

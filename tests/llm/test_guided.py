@@ -14,17 +14,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autointerp.errors import BadInput, CheckFailed
-from autointerp.judge.choice import read_choice
-from autointerp.judge.verdicts import read_yes_no
+from autointerp.judge.verdicts import read_choice, read_yes_no
+from autointerp.llm.answers.json import VALUE, YES_NO, answer_object, between, listed
 from autointerp.llm.local.decode import ending_tokens
 from autointerp.llm.local.guided import Guide
 from autointerp.llm.local.model import LocalModel
 from autointerp.llm.request import Failure, Response
-from autointerp.llm.schema import YES_NO, answer_object, between, listed
 from autointerp.models import LoadedModel
 from autointerp.simulate.anthropic_batch import read_lines
 from autointerp.simulate.sparse_json import read_sparse
-from autointerp.simulate.written import VALUE
 from tests.llm.doubles import completion, forward_passes
 from tests.tiny import tiny_model, tiny_tokenizer
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from autointerp.llm.answers.json import YES_NO, answer_object
 from autointerp.llm.request import Failure, Response
-from autointerp.llm.schema import YES_NO, answer_object
 from tests.llm.doubles import Reply, chat, error, request, serve
 from tests.llm.test_openai_forms import Body, as_param, ask
 

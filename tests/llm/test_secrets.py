@@ -16,10 +16,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from autointerp.errors import BadInput
-from autointerp.llm.address import address, identity
-from autointerp.llm.logs import hide_in_logs
+from autointerp.llm.address import PLACEHOLDER, address, api_key, hide_in_logs, identity, public_url, without
 from autointerp.llm.open import open_provider
-from autointerp.llm.secrets import PLACEHOLDER, api_key, public_url, without
 from autointerp.study import Llm
 from autointerp.study_file import parse_study
 from tests.llm.doubles import Reply, error, request, serve

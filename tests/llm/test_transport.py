@@ -10,9 +10,8 @@ import pytest
 
 from autointerp.errors import BadInput
 from autointerp.llm.client import Transient
-from autointerp.llm.grouped import Grouped
-from autointerp.llm.limited import Limited
-from autointerp.llm.online.slots import TURN
+from autointerp.llm.ledger.database import Grouped
+from autointerp.llm.online.slots import TURN, Limited
 from autointerp.llm.open import open_provider
 from autointerp.llm.request import Answer, Response
 from autointerp.study import Llm

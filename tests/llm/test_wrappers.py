@@ -14,9 +14,9 @@ from autointerp.llm.client import Transient
 from autointerp.llm.ledger.ledger import open_ledger
 from autointerp.llm.ledger.recorded import Recorded
 from autointerp.llm.ledger.replaying import ReplayAsker, UnrecordedRequest
-from autointerp.llm.limited import Limited
 from autointerp.llm.online.asker import AsyncAsker
 from autointerp.llm.online.retrying import Retrying, retry_after
+from autointerp.llm.online.slots import Limited
 from autointerp.llm.questions import ask_all
 from autointerp.llm.request import Answer, Failure, Request, Response
 from tests.llm.doubles import YES, Counter, ScriptedClient, request

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from autointerp.benchmark.kinds import NEAR_MISS, NOISE, OTHER, TOO_BROAD, TOO_NARROW, TRUE
 from autointerp.contexts.slices import Held
 from autointerp.judge.interface import HeldOut
+from autointerp.planted.meanings import NEAR_MISS, NOISE, OTHER, TOO_BROAD, TOO_NARROW, TRUE
 from autointerp.planted.rules import Noise, Rule
 from autointerp.planted.units import PlantedUnit
 from autointerp.records import Context, Split

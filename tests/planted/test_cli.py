@@ -12,10 +12,10 @@ import pytest
 
 from autointerp.__main__ import main
 from autointerp.artifacts import hash_value
-from autointerp.benchmark.kinds import NOISE, TRUE, WRONG
 from autointerp.llm.capabilities import Capabilities, remember
 from autointerp.planted import run as benchmarking
 from autointerp.planted import running
+from autointerp.planted.meanings import NOISE, TRUE, WRONG
 from autointerp.planted.stage import TEXT, benchmark_study
 from autointerp.planted.units import Planted
 from autointerp.records import Context

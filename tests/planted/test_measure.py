@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from scipy.stats import somersd
 
-from autointerp.benchmark.kinds import KINDS, NEAR_MISS, NOISE, OTHER, TOO_BROAD, TOO_NARROW, TRUE, WRONG
 from autointerp.metrics.intervals import Plan, superiority
 from autointerp.metrics.metrics import CONSTANT_PREDICTION
+from autointerp.planted.meanings import KINDS, NEAR_MISS, NOISE, OTHER, TOO_BROAD, TOO_NARROW, TRUE, WRONG
 from autointerp.planted.pairings import EXPLANATIONS, NONE
 from autointerp.planted.statistics import (
     AGAINST_NOISE,

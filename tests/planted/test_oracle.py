@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from autointerp.benchmark.kinds import NEAR_MISS, OTHER
 from autointerp.judge.interface import Settings, Tools
 from autointerp.judge.registry import BUILT_IN, open_judge, traits_of
 from autointerp.llm.capabilities import Capabilities
 from autointerp.metrics.intervals import Plan
+from autointerp.planted.meanings import NEAR_MISS, OTHER
 from autointerp.planted.methods import Form, Method, methods
 from autointerp.planted.pairings import Pairing, pairings_of
 from autointerp.planted.results import grouped

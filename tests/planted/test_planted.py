@@ -9,12 +9,11 @@ from functools import cache
 import numpy as np
 import pytest
 
-from autointerp.benchmark.kinds import KINDS, NOISE, OTHER, TRUE, WRONG
 from autointerp.corpus.stage import build_corpus
 from autointerp.errors import BadInput, CheckFailed
 from autointerp.models import load_tokenizer
 from autointerp.planted.activations import BLIND
-from autointerp.planted.meanings import families
+from autointerp.planted.meanings import KINDS, NOISE, OTHER, TRUE, WRONG, families
 from autointerp.planted.units import FEWEST, OVERLAP, TOO_FEW, Planted, PlantedUnit, plant
 from autointerp.records import Context, Split
 from autointerp.study import Evidence

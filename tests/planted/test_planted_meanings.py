@@ -8,8 +8,7 @@ from functools import cache
 import numpy as np
 import pytest
 
-from autointerp.benchmark.kinds import KINDS, NEAR_MISS, NOISE, TOO_BROAD, TOO_NARROW, TRUE
-from autointerp.planted.meanings import Family, families
+from autointerp.planted.meanings import KINDS, NEAR_MISS, NOISE, TOO_BROAD, TOO_NARROW, TRUE, Family, families
 from autointerp.planted.rules import STRONG, Levels
 from tests.planted.texts import context, gallery, pieces_of
 

@@ -7,11 +7,10 @@ from typing import Any
 
 import pytest
 
-from autointerp.benchmark.kinds import KINDS, NEAR_MISS, NOISE, OTHER, WRONG
-from autointerp.benchmark.table import amount, shown
 from autointerp.errors import BadInput
 from autointerp.planted.figure import picture
-from autointerp.planted.findings import Verdict, findings, verdict
+from autointerp.planted.findings import Verdict, amount, findings, shown, verdict
+from autointerp.planted.meanings import KINDS, NEAR_MISS, NOISE, OTHER, WRONG
 from autointerp.planted.page import page
 from autointerp.planted.pairings import EXPLANATIONS, NONE
 from autointerp.planted.results import (

@@ -6,8 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.figure import Figure
 
-from autointerp.plot.glyphs import BOX, drawable, one_line
-from autointerp.plot.style import house_style
+from autointerp.plot.style import BOX, drawable, house_style, one_line
 
 
 @pytest.mark.parametrize(

@@ -11,11 +11,11 @@ import pytest
 
 from autointerp.prompting import load_prompt
 from autointerp.simulate.anthropic_batch import AnthropicBatch
-from autointerp.simulate.asking import Asking
+from autointerp.simulate.asked import Asking
+from autointerp.simulate.digits import DigitsServed
 from autointerp.simulate.digits_output import DigitsOutput
-from autointerp.simulate.digits_served import DigitsServed
 from autointerp.simulate.interface import Task
-from autointerp.simulate.one_by_one_served import OneByOneServed
+from autointerp.simulate.one_by_one import OneByOneServed
 from autointerp.simulate.sparse_json import SparseJson
 from tests.llm.doubles import EchoAsker
 from tests.simulate.contexts import as_json, context

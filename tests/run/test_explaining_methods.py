@@ -12,10 +12,9 @@ from autointerp.llm.capabilities import Capabilities, remember
 from autointerp.records import Effects
 from autointerp.run.estimating import estimate
 from autointerp.run.folder import Run
-from autointerp.run.paths import EFFECTS
 from autointerp.study import Study
 from autointerp.study_file import parse_study
-from autointerp.tables import read_table
+from autointerp.tables import EFFECTS, read_table
 from tests.llm.misbehaving import Body, Endpoint, draw, running
 from tests.run.served import brain, served_settings
 

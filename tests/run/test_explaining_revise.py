@@ -9,9 +9,8 @@ import pytest
 
 from autointerp.contexts.sharing import UnitEvidence
 from autointerp.errors import CheckFailed
-from autointerp.explain.ask import settle
 from autointerp.explain.interface import Proposal
-from autointerp.explain.proposing import Material, Planned, set_apart
+from autointerp.explain.proposing import Material, Planned, set_apart, settle
 from autointerp.explain.revise import Revise
 from autointerp.explain.revising import revised
 from autointerp.llm.request import Answer, Request, Response

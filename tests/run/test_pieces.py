@@ -9,11 +9,10 @@ import pytest
 from autointerp.errors import BadInput
 from autointerp.explain.ranking import Ranked, rank
 from autointerp.explain.stage import filled_up
-from autointerp.llm.questions import ask_all
+from autointerp.llm.questions import InOrder, ask_all
 from autointerp.llm.request import Response
 from autointerp.progress import Bar
 from autointerp.records import Candidate, Context, Exemplar, Scale, Simulation, Split, Unscored
-from autointerp.run.asking import InOrder
 from autointerp.run.manifest import read_manifest
 from autointerp.run.plan import Stage, execute
 from autointerp.simulate.interface import Task

@@ -22,11 +22,11 @@ from safetensors.torch import load_file
 import autointerp
 from autointerp.contexts.reading import read_batches
 from autointerp.records import Split
-from autointerp.run.journal import Journal
-from autointerp.run.paths import TRAIN
 from autointerp.study import Study
 from autointerp.study_file import dump_study, parse_study
 from autointerp.subject.forward import Subject, open_subject
+from autointerp.tables import TRAIN
+from autointerp.train.saes import Journal
 from autointerp.train.vectors import SHARDS, live_vectors, read_shards, write_shards
 from sae.training.trainer import TrainState
 from tests.small import HOOK, small_settings

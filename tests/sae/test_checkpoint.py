@@ -15,8 +15,8 @@ from huggingface_hub.errors import LocalEntryNotFoundError, RemoteEntryNotFoundE
 from safetensors.torch import load_file, save_file
 from torch.testing import assert_close
 
+import sae.checkpoint
 import sae.formats.saelens
-import sae.hub
 from sae.checkpoint import load, read_metadata, save
 from sae.errors import SaeError
 from sae.recipe import Recipe

@@ -16,13 +16,12 @@ from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 from safetensors.torch import load_file, save_file
 from torch.testing import assert_close
 
-import sae.hub
+import sae.checkpoint
 from sae.architectures.gated import GatedSae
 from sae.architectures.jumprelu import JumpReluSae
 from sae.architectures.standard import StandardSae
 from sae.architectures.topk import TopKSae
-from sae.checkpoint import load, read_metadata, save
-from sae.convert import convert
+from sae.checkpoint import convert, load, read_metadata, save
 from sae.errors import SaeError
 from sae.formats.equivalent import with_centring
 from tests.sae.written import FIXTURES, METADATA, RECORD, SOURCES, source, write

@@ -17,7 +17,8 @@ from sae.architectures import largest
 from sae.architectures.batchtopk import BatchTopK
 from sae.architectures.largest import largest_of_batch, largest_per_vector
 from sae.architectures.topk import TopK
-from sae.codes import compiled, threads
+from sae.codes import compiled
+from sae.codes import compiled as threads
 from sae.codes.sparse import SparseCode
 from sae.errors import SaeError
 from sae.recipe import Recipe

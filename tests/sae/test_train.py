@@ -13,9 +13,8 @@ from sae.errors import SaeError
 from sae.evaluate import evaluate
 from sae.recipe import Recipe
 from sae.streams.vectors import MemoryVectors
-from sae.training.schedule import penalty, rate
 from sae.training.train import train
-from sae.training.trainer import INPUT_RMS, Trained, Trainer, TrainState
+from sae.training.trainer import INPUT_RMS, Trained, Trainer, TrainState, penalty, rate
 from tests.sae.planted import max_cosines, planted
 
 ARCHITECTURES = ["topk", "batchtopk"]

@@ -4,8 +4,8 @@ from itertools import permutations
 import numpy as np
 import pytest
 
+from autointerp.contexts.pairing import derangements
 from autointerp.errors import BadInput
-from autointerp.score.derangement import derangements
 
 
 def test_every_row_is_a_permutation_without_a_fixed_point() -> None:

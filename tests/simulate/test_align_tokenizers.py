@@ -15,8 +15,7 @@ from transformers import ByT5Tokenizer
 from autointerp.corpus.contexts import tokenise, window
 from autointerp.errors import BadInput
 from autointerp.records import Context, Split
-from autointerp.simulate.alignment import carry_over
-from autointerp.simulate.echoed import places_of
+from autointerp.simulate.alignment import carry_over, places_of
 from autointerp.simulate.vocabulary import ContextReader
 from tests.kinds import KINDS, tokenizer_of
 

@@ -10,12 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autointerp.llm.answers.logprobs import holders
+from autointerp.llm.answers.logprobs import expected_digit, holders
 from autointerp.llm.request import Response, TokenLogprob, Unreadable
 from autointerp.records import Unscored
+from autointerp.simulate.digits import read_hidden
 from autointerp.simulate.digits_output import read_digits
-from autointerp.simulate.digits_served import read_hidden
-from autointerp.simulate.expected import expected_digit
 from autointerp.simulate.sparse_json import read_sparse
 from tests.simulate.contexts import as_digits, spoken
 

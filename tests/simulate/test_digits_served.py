@@ -17,8 +17,7 @@ from autointerp.models import LoadedModel
 from autointerp.progress import Bar
 from autointerp.prompting import built_in_folder, load_prompt
 from autointerp.records import Scale, Simulation
-from autointerp.simulate.digits import Digits
-from autointerp.simulate.digits_served import DigitsServed
+from autointerp.simulate.digits import Digits, DigitsServed
 from autointerp.simulate.interface import Task
 from autointerp.simulate.vocabulary import digit_tokens
 from autointerp.study import Budget, Llm

@@ -26,11 +26,10 @@ from autointerp.prompting import load_prompt
 from autointerp.quoting import quoted, unmarked
 from autointerp.records import Context
 from autointerp.simulate.anthropic_batch import AnthropicBatch
-from autointerp.simulate.digits import HIDDEN, Digits
+from autointerp.simulate.digits import HIDDEN, Digits, DigitsServed
 from autointerp.simulate.digits_output import DigitsOutput
-from autointerp.simulate.digits_served import DigitsServed
 from autointerp.simulate.interface import Task
-from autointerp.simulate.one_by_one_served import OneByOneServed
+from autointerp.simulate.one_by_one import OneByOneServed
 from autointerp.simulate.sparse_json import SparseJson
 from autointerp.study import Llm
 from tests.injections import INJECTIONS, injected_by_character, injected_context

@@ -22,8 +22,15 @@ from autointerp.progress import Bar
 from autointerp.prompting import load_prompt
 from autointerp.records import Context, Scale, Simulation, Unscored
 from autointerp.simulate.interface import Simulator, Task
-from autointerp.simulate.lift_in_context import NEUTRAL, LiftInContext, TokenLikelihood, heading
-from autointerp.simulate.lift_in_context_served import TextLikelihood, harmless, read_likelihood
+from autointerp.simulate.lift_in_context import (
+    NEUTRAL,
+    LiftInContext,
+    TextLikelihood,
+    TokenLikelihood,
+    harmless,
+    heading,
+    read_likelihood,
+)
 from autointerp.study import Budget, Llm
 from tests.injections import INJECTIONS, injected_by_character, injected_context
 from tests.llm.doubles import Counter, EchoAsker

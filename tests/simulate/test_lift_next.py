@@ -12,8 +12,7 @@ from autointerp.progress import Bar
 from autointerp.prompting import load_prompt
 from autointerp.records import Scale, Simulation, Unscored
 from autointerp.simulate.interface import Simulator, Task
-from autointerp.simulate.lift import Lift
-from autointerp.simulate.lift_next import LiftNext
+from autointerp.simulate.lift import Lift, LiftNext
 from tests.llm.doubles import Counter
 from tests.simulate.contexts import context
 from tests.tiny import tiny_model, tiny_tokenizer

@@ -21,8 +21,7 @@ from autointerp.progress import Bar
 from autointerp.prompting import Prompt, load_prompt
 from autointerp.records import Scale, Simulation, Unscored
 from autointerp.simulate.interface import Simulator, Task
-from autointerp.simulate.one_by_one import OneByOne
-from autointerp.simulate.one_by_one_served import OneByOneServed, read_digit
+from autointerp.simulate.one_by_one import OneByOne, OneByOneServed, read_digit
 from autointerp.simulate.vocabulary import digit_tokens
 from tests.llm.doubles import Counter, EchoAsker
 from tests.simulate.contexts import as_digit, context, last_token, random_context, spoken

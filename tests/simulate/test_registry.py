@@ -11,9 +11,8 @@ from autointerp.prompting import load_prompt
 from autointerp.run.checks import used_llms
 from autointerp.run.resources import simulator_asks
 from autointerp.simulate.anthropic_batch import AnthropicBatch
-from autointerp.simulate.digits_served import DigitsServed
-from autointerp.simulate.one_by_one import OneByOne
-from autointerp.simulate.one_by_one_served import OneByOneServed
+from autointerp.simulate.digits import DigitsServed
+from autointerp.simulate.one_by_one import OneByOne, OneByOneServed
 from autointerp.simulate.registry import Needs, Parts, builder, check_simulator, lacking, missing, needs_of, that_work
 from autointerp.simulate.sparse_json import SparseJson
 from autointerp.study import Llm, Study

@@ -17,7 +17,7 @@ from autointerp.models import load_model
 from autointerp.progress import Bar
 from autointerp.prompting import load_prompt
 from autointerp.records import Context, Scale, Simulation, Split, Unscored
-from autointerp.simulate.digit_tokens import DigitTokens
+from autointerp.simulate.computed import DigitTokens
 from autointerp.simulate.digits import Digits
 from autointerp.simulate.interface import Task
 from autointerp.simulate.lift import Lift, random_word_lists

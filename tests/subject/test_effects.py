@@ -11,8 +11,7 @@ from transformers import BloomConfig, BloomForCausalLM, OPTConfig, OPTForCausalL
 
 from autointerp.models import LoadedModel
 from autointerp.records import Effects, Unscored
-from autointerp.subject.effects import TOKENS, OutputEffects, legible_tokens
-from autointerp.subject.effects_paths import to_residual, to_unembedding
+from autointerp.subject.effects import TOKENS, OutputEffects, legible_tokens, to_residual, to_unembedding
 from autointerp.subject.forward import Subject
 from autointerp.subject.hooks import HookPoint, resolve
 from tests.subject.test_families import BLOCKS, FINAL_NORM, _out_of

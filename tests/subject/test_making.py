@@ -29,11 +29,21 @@ from autointerp.run.manifest import read_manifest
 from autointerp.run.stages import carry_out
 from autointerp.study_file import dump_study, load_study, parse_study
 from autointerp.study_inputs import Corpus, Subject, SubjectTraining
-from autointerp.subject.baselines import bigram_loss, unigram_loss
-from autointerp.subject.blank import START, blank_model
 from autointerp.subject.made import check_made, open_made
-from autointerp.subject.making import WARM_UP, Making, complete, held_out_loss, next_token_loss, schedule
-from autointerp.subject.tokenizing import END_OF_TEXT, learn_tokenizer
+from autointerp.subject.making import (
+    END_OF_TEXT,
+    START,
+    WARM_UP,
+    Making,
+    bigram_loss,
+    blank_model,
+    complete,
+    held_out_loss,
+    learn_tokenizer,
+    next_token_loss,
+    schedule,
+    unigram_loss,
+)
 from autointerp.train import subject as wiring
 from sae.checkpoint import load as load_sae
 from tests.small import small_settings, write_corpus

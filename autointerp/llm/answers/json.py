@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
+from autointerp.artifacts import canonical_json
 from autointerp.llm.request import Unreadable
 
 NO_JSON = Unreadable("no JSON in the answer")
@@ -110,3 +112,42 @@ def _int(digits: str) -> int:
 
 
 _DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_not_finite, parse_float=_float, parse_int=_int)
+
+
+YES_NO: Mapping[str, Any] = {"type": "integer", "enum": [0, 1]}
+"""A 0 or a 1."""
+
+
+def between(low: int, high: int) -> Mapping[str, Any]:
+    """A whole number from `low` to `high`, both included."""
+    return {"type": "integer", "minimum": low, "maximum": high}
+
+
+def listed(item: Mapping[str, Any], count: int) -> Mapping[str, Any]:
+    """A list of just `count` items."""
+    return {"type": "array", "items": item, "minItems": count, "maxItems": count}
+
+
+def answer_object(members: Mapping[str, Mapping[str, Any]], *, all_of_them: bool = True) -> str:
+    """An object with these members and no others, in their order: all of them, or any of them. JSON text."""
+    # The text keeps the order of the members: it is the order in which a model that is held to it writes them.
+    names = canonical_json(list(members)) if all_of_them else "[]"
+    properties = ",".join(f"{canonical_json(name)}:{canonical_json(member)}" for name, member in members.items())
+    return f'{{"type":"object","properties":{{{properties}}},"required":{names},"additionalProperties":false}}'
+
+
+HIGHEST = 9
+VALUE = between(0, HIGHEST)
+"""JSON schema of a value."""
+SLACK = 32
+"""Tokens of an answer for a code fence, or a few words around the values."""
+NOT_AN_OBJECT = Unreadable("the answer's JSON is not an object")
+NO_NUMBER = Unreadable("a value that is not a number")
+OUT_OF_RANGE = Unreadable("a value that is not between 0 and 9")
+
+
+def written_value(value: Any) -> float | Unreadable:
+    """A JSON value as an activation from 0 to 9; Unreadable for anything else."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return NO_NUMBER
+    return float(value) if 0 <= value <= HIGHEST else OUT_OF_RANGE

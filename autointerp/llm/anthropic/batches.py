@@ -14,8 +14,7 @@ import anthropic
 
 from autointerp.llm.address import address, identity
 from autointerp.llm.anthropic.messages import message_body, read_message
-from autointerp.llm.batch.interface import Limits, State
-from autointerp.llm.batch.outcome import FAILED, FORM, Outcome, Unanswered
+from autointerp.llm.batch.interface import FAILED, FORM, Limits, Outcome, State, Unanswered
 from autointerp.llm.batch.store import Submission
 from autointerp.llm.batch.wire import GIVE, TELL, Wire, identifier, json_lines, number
 from autointerp.llm.client import Transient

@@ -13,9 +13,8 @@ from autointerp.llm.address import address, identity
 from autointerp.llm.anthropic.messages import message_body, read_message
 from autointerp.llm.capabilities import QUESTION, Capabilities
 from autointerp.llm.client import Transient
-from autointerp.llm.connecting import send
 from autointerp.llm.http.refusals import Refused, settle
-from autointerp.llm.http.transport import HttpClient
+from autointerp.llm.http.transport import HttpClient, send
 from autointerp.llm.openai.answers import token_count
 from autointerp.llm.request import Answer, Request
 from autointerp.progress import say

@@ -6,8 +6,7 @@ from collections.abc import Iterator
 from functools import partial
 
 from autointerp.errors import BadInput
-from autointerp.llm.batch.interface import BatchApi, State
-from autointerp.llm.batch.outcome import Outcome, Unanswered
+from autointerp.llm.batch.interface import BatchApi, Outcome, State, Unanswered
 from autointerp.llm.batch.steps import Steps
 from autointerp.llm.batch.store import BatchStore, Held, Submission
 from autointerp.llm.batch.wire import json_lines

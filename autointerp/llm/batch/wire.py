@@ -10,10 +10,10 @@ from typing import Any, TypeVar
 
 from autointerp.errors import BadInput
 from autointerp.llm.address import Address
-from autointerp.llm.batch.outcome import Outcome, Unanswered
+from autointerp.llm.batch.interface import Outcome, Unanswered
 from autointerp.llm.client import Transient
-from autointerp.llm.connecting import FAULTS, broken
 from autointerp.llm.http.refusals import Refused, read_refusal, settle
+from autointerp.llm.http.transport import FAULTS, broken
 from autointerp.study import Llm
 
 T = TypeVar("T")

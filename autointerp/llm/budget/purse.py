@@ -12,7 +12,7 @@ from autointerp.errors import BadInput, BudgetReached
 from autointerp.llm.budget.account import Usage
 from autointerp.llm.budget.prices import Tokens, price, used, worst_case
 from autointerp.llm.client import Client, NotSent, Transient
-from autointerp.llm.grouped import Grouped
+from autointerp.llm.ledger.database import Grouped
 from autointerp.llm.request import Answer, Request
 from autointerp.progress import say
 from autointerp.study import Budget, Llm

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from autointerp.errors import BadInput
+from autointerp.llm.address import without
 from autointerp.llm.client import Transient
 from autointerp.llm.online.retrying import retry_after
 from autointerp.llm.request import Failure
-from autointerp.llm.secrets import without
 
 _SHOWN = 300
 _PASSING = frozenset({408, 409, 425})

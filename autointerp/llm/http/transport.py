@@ -8,7 +8,10 @@ sense of the other.
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
+from collections.abc import Awaitable, Collection, Iterator
+from types import ModuleType
 from typing import Any
 from urllib.request import getproxies, proxy_bypass
 
@@ -16,6 +19,8 @@ import aiohttp
 import httpx2
 
 from autointerp.errors import BadInput
+from autointerp.llm.client import Transient
+from autointerp.llm.http.refusals import read_refusal
 from autointerp.llm.online.slots import TURN
 
 _log = logging.getLogger(__name__)
@@ -112,3 +117,42 @@ class _Unused(httpx2.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         raise httpx2.UnsupportedProtocol("requests go through send() alone")
+
+
+_NEVER_CONNECTED = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, httpx2.ConnectError,
+                    httpx2.ConnectTimeout, httpx2.PoolTimeout)  # fmt: skip
+FAULTS = (httpx2.HTTPError, OSError, aiohttp.ClientError)
+"""What a transport raises that the SDKs do not wrap; `TimeoutError` is an OSError."""
+
+
+async def send(sdk: ModuleType, sending: Awaitable[object], secrets: Collection[str]) -> object:
+    """The JSON body that comes back, or Refused for an error answer. Raises Transient.
+
+    `sending` is a call of the SDK `sdk` that is under way.
+    """
+    try:
+        body = await sending
+        # A body that is not declared as JSON comes as text.
+        return json.loads(body) if isinstance(body, str) else body
+    except sdk.APIStatusError as error:
+        return read_refusal(error.status_code, error.response.headers, error.body, secrets)
+    except (sdk.APIConnectionError, *FAULTS) as error:
+        raise broken(error) from None
+    except (sdk.APIError, ValueError, RecursionError):
+        raise Transient("the endpoint's answer is malformed") from None
+
+
+def broken(error: BaseException) -> Transient:
+    """What an SDK's connection error, or one of FAULTS, comes to: did the request reach the endpoint at all?"""
+    causes = list(_causes(error))
+    if any(isinstance(cause, _NEVER_CONNECTED) for cause in causes):
+        return Transient("no connection to the endpoint", billed=False)
+    if any(isinstance(cause, TimeoutError | httpx2.ReadTimeout | httpx2.WriteTimeout) for cause in causes):
+        return Transient("the endpoint did not answer in time")
+    return Transient("the connection broke before the answer was whole")
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from autointerp.llm.client import Client
-from autointerp.llm.grouped import Grouped
+from autointerp.llm.ledger.database import Grouped
 from autointerp.llm.ledger.ledger import Entry, Ledger
 from autointerp.llm.request import Answer, Request, key_of, request_text
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from inspect import signature
 from weakref import WeakKeyDictionary
 
@@ -13,8 +15,27 @@ from transformers import PreTrainedModel
 from transformers.cache_utils import Cache, DynamicCache, DynamicLayer, DynamicSlidingWindowLayer
 
 from autointerp.errors import BadInput
-from autointerp.llm.attention import shared_heads
 from autointerp.llm.local.encode import common_prefix
+
+_ASKED = "TRANSFORMERS_SDPA_FORCE_GQA"
+"""Read by transformers in every layer. Without it a mask makes it copy keys and values for each head that shares them,
+which for a batch of long prompts takes ten times as long as the attention itself. On a GPU it would choose a slower
+kernel."""
+
+
+@contextmanager
+def shared_heads(device: torch.device) -> Iterator[None]:
+    """Let the forward passes of the block copy nothing, on a CPU."""
+    before = os.environ.get(_ASKED)
+    if device.type != "cpu" or before is not None:
+        yield
+        return
+    os.environ[_ASKED] = "1"
+    try:
+        yield
+    finally:
+        os.environ.pop(_ASKED, None)  # another thread may have been through here
+
 
 MOST_BYTES = 3 << 30
 """Bytes that the keys and values of a batch may take, about: every row has its own copy of the prefix, and what pads

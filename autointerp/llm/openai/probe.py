@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, runtime_checkable
 
+from autointerp.llm.answers.json import answer_object
 from autointerp.llm.capabilities import Capabilities
 from autointerp.llm.client import Transient
 from autointerp.llm.http.refusals import Refused
@@ -16,7 +17,6 @@ from autointerp.llm.openai.answers import read_answer, token_count
 from autointerp.llm.openai.dialect import Dialect, lacks_logprobs, named
 from autointerp.llm.openai.logprobs import read_pieces
 from autointerp.llm.request import COMPLETION, Answer, Failure, Request, Response
-from autointerp.llm.schema import answer_object
 
 _UNNAMED = ("response_format", "seed", "temperature")
 """What is left out, one by one, where a refusal does not say what it is about; log-probabilities before them."""

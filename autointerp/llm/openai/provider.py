@@ -13,9 +13,8 @@ from autointerp.errors import BadInput
 from autointerp.llm.address import address, identity
 from autointerp.llm.capabilities import Capabilities
 from autointerp.llm.client import Transient
-from autointerp.llm.connecting import send
 from autointerp.llm.http.refusals import Refused, settle
-from autointerp.llm.http.transport import HttpClient
+from autointerp.llm.http.transport import HttpClient, send
 from autointerp.llm.openai.answers import read_answer
 from autointerp.llm.openai.dialect import Dialect, lacks_logprobs
 from autointerp.llm.openai.probe import probe

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autointerp.errors import BadInput
+from autointerp.llm.batch.handing_in import parts
 from autointerp.llm.batch.interface import Limits
-from autointerp.llm.batch.parts import parts
-from autointerp.llm.batch.pauses import pauses
+from autointerp.llm.batch.steps import pauses
 from autointerp.llm.batch.store import BatchStore, Held, Submission
 from autointerp.llm.openai.batches import OpenAIBatches
 from autointerp.llm.request import Request

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from autointerp.llm.batch.asker import BatchAsker
-from autointerp.llm.batch.opening import open_batches
 from autointerp.llm.budget.account import Usage
 from autointerp.llm.budget.prices import BATCH_DISCOUNT
 from autointerp.llm.budget.purse import Purse
 from autointerp.llm.ledger.ledger import Ledger
+from autointerp.llm.open import open_batches
 from autointerp.llm.request import Answer, Request
 from autointerp.study import Budget, Llm
 from tests.llm.batch.standin import KEY
