@@ -1,4 +1,4 @@
-"""The run folder's tables: one schema each, written atomically, read back as data frames."""
+"""The run folder's tables: where they lie, one schema each, written atomically, read back as data frames."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ import pyarrow.parquet as pq
 
 from autointerp.artifacts import atomic_path
 from autointerp.errors import BadInput
-from autointerp.llm.ledger.ledger import FILE_NAME as LEDGER
 
 _TEXT, _INT, _REAL = pa.string(), pa.int32(), pa.float64()
 _VECTOR = pa.list_(pa.float32())
@@ -24,6 +23,15 @@ _STATE = [("status", _TEXT), ("reason", _TEXT)]
 def _schema(*fields: tuple[str, Any]) -> pa.Schema:
     return pa.schema(list(fields))
 
+
+TRAIN = "work/train.parquet"
+CANDIDATES = "work/candidates.parquet"
+EFFECTS = "work/effects.parquet"
+EVIDENCE = "work/evidence.parquet"
+HELD_OUT = "work/held-out.parquet"
+TABLES = "work/token_tables.safetensors"
+REVISIONS = "revisions.parquet"
+"""Files that one stage of a run leaves for another, by path in the run folder."""
 
 SCHEMAS: Mapping[str, pa.Schema] = {
     "documents": _schema(
@@ -175,18 +183,3 @@ def read_arrow(path: Path, columns: Sequence[str] | None = None, filters: Any = 
         raise BadInput(f"no table {path}", "run the stage that writes it: autointerp run STUDY") from error
     except (pa.ArrowInvalid, OSError) as error:
         raise BadInput(f"{path} is not a readable Parquet table ({error})", "remove it and run again") from error
-
-
-__all__ = [
-    "BATCHES", "CANDIDATES", "EFFECTS", "EVIDENCE", "HELD_OUT", "LEDGER", "REVISIONS", "SPENDING", "TABLES", "TRAIN",
-]  # fmt: skip
-
-TRAIN = "work/train.parquet"
-CANDIDATES = "work/candidates.parquet"
-EFFECTS = "work/effects.parquet"
-EVIDENCE = "work/evidence.parquet"
-HELD_OUT = "work/held-out.parquet"
-TABLES = "work/token_tables.safetensors"
-REVISIONS = "revisions.parquet"
-SPENDING = "spending.sqlite"
-BATCHES = "batches.sqlite"

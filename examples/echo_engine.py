@@ -18,7 +18,7 @@ from autointerp.errors import BadInput
 from autointerp.llm.local.blocks import BLOCK, BlockReader
 from autointerp.llm.local.decode import pick
 from autointerp.llm.local.encode import common_prefix
-from autointerp.llm.local.guided import Guide, Held, masked
+from autointerp.llm.local.guided import Guide, Guided, masked
 from autointerp.llm.local.logprobs import Scored, Spelling, written
 from autointerp.llm.local.prefix import Batch, rows_that_fit
 from autointerp.llm.request import TokenLogprob
@@ -54,7 +54,7 @@ class Continuation:
     """What was written after a prompt."""
 
     rng: np.random.Generator
-    held: Held | None = None
+    held: Guided | None = None
     tokens: list[int] = field(default_factory=list)
     scores: list[Scored] = field(default_factory=list)
     text: str = ""
@@ -166,7 +166,7 @@ class Engine:
                 batch.append([alive[place].tokens[-1:] for place in going])
             alive = [alive[place] for place in going]
 
-    def _held(self, schema: str) -> Held | None:
+    def _held(self, schema: str) -> Guided | None:
         return self._guide.held(schema) if schema else None
 
     def _begun(self, prompts: Sequence[list[int]], tokens: int) -> Batch | _Alone:

@@ -28,7 +28,7 @@ class Located:
     files: Files
 
 
-def locate(where: str | Path, layouts: Collection[Format]) -> Located:
+def locate_checkpoint(where: str | Path, layouts: Collection[Format]) -> Located:
     """Find a checkpoint of any of the layouts; what is on the hub is downloaded into its cache.
 
     Raises SaeError when there is no such folder, repository or file, or the hub can't be reached.
@@ -103,7 +103,7 @@ def load(where: str | Path, device: str = "cpu") -> SparseAutoencoder:
     32-bit floats. Raises SaeError for anything that is missing, damaged, of another shape than announced, or
     unsupported.
     """
-    found = locate(where, FORMATS.values())
+    found = locate_checkpoint(where, FORMATS.values())
     return found.layout.read(found.files, device)
 
 
@@ -112,7 +112,7 @@ def read_metadata(where: str | Path) -> Mapping[str, Any]:
 
     `where` and errors as in `load`.
     """
-    found = locate(where, FORMATS.values())
+    found = locate_checkpoint(where, FORMATS.values())
     return found.layout.metadata(found.files.config)
 
 

@@ -63,7 +63,7 @@ class Moments:
         self.count = total
 
 
-class Tally:
+class Reconstruction:
     """Counts what an autoencoder makes of vectors while it reconstructs them, in memory of a fixed size."""
 
     def __init__(self, sae: SparseAutoencoder) -> None:
@@ -101,7 +101,7 @@ def evaluate(sae: SparseAutoencoder, batches: Iterable[Float[Tensor, "_ d_in"]])
 
     Raises SaeError when there are no vectors or all are the same.
     """
-    tally = Tally(sae)
+    tally = Reconstruction(sae)
     for batch in batches:
         tally.reconstruct(batch.to(sae.device))
     return tally.finish()

@@ -10,7 +10,7 @@ import pytest
 
 from autointerp.judge.verdicts import read_yes_no
 from autointerp.llm.request import Response
-from autointerp.planted.pairings import Pairing
+from autointerp.planted.pairings import PlantedPairing
 from autointerp.planted.units import TRUE
 from autointerp.prompting import load_prompt
 from autointerp.quoting import quoted
@@ -79,12 +79,12 @@ def test_every_registered_method_has_a_row(
     tmp_path: Path, studies: tuple[Study, Study], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from methods.counting import rows
-    from methods.metering import MeteredDesk
+    from methods.metering import MeteredResources
 
     from autointerp.explain.registry import BUILT_IN
     from autointerp.planted.methods import methods
 
-    monkeypatch.setattr(MeteredDesk, "_bank", lambda self: ["words such as none", "words such as some"])
+    monkeypatch.setattr(MeteredResources, "_bank", lambda self: ["words such as none", "words such as some"])
     units = [replace(unit, test=True) for unit in made_units()[:2]]
     found = list(rows(*studies, units, tmp_path, tmp_path))
     assert {row.method for row in found} == {*BUILT_IN, *(method.name for method in methods())}
@@ -101,7 +101,7 @@ def test_every_registered_method_has_a_row(
             )
         )
         for unit in units
-        for context in Pairing(unit, TRUE).contexts
+        for context in PlantedPairing(unit, TRUE).contexts
     ]
     assert sparse.prompt == pytest.approx(sum(expected) / len(units), rel=0.02)  # the template joins what is cut here
     assert 0 < (sparse.shared or 0) < 1

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 from autointerp.contexts.slices import Held
-from autointerp.judge.interface import Batch, Item
+from autointerp.judge.interface import Item, Items
 from autointerp.llm.request import Failure, Question, Request, Response, TokenLogprob
-from autointerp.planted.pairings import Pairing
+from autointerp.planted.pairings import PlantedPairing
 from autointerp.planted.units import TRUE, PlantedUnit
 from autointerp.prompting import load_prompt
 from autointerp.records import Unscored
@@ -86,7 +86,7 @@ def test_tokens_are_written_alike_up_to_a_context_s_first_line_break() -> None:
     broken = replace(second, context=replace(second.context, pieces=pieces))
     ids = np.array([first.context.context, second.context.context])
     held = Held(ids, np.stack([first.activations, second.activations]), np.ones(2))
-    pairing = Pairing(replace(unit, held_out=(first, broken), held=held), TRUE)
+    pairing = PlantedPairing(replace(unit, held_out=(first, broken), held=held), TRUE)
     assert written_alike(pairing) == {str(token) for token in range(TOKENS + 2)}
 
 
@@ -143,7 +143,7 @@ def test_hidden_values_are_read_as_a_run_reads_them_and_examples_are_passed_over
 def test_a_token_without_a_digit_is_no_score_by_our_rule_and_nought_by_the_other() -> None:
     from methods.ours import simulated
 
-    pairing = Pairing(_unit(), TRUE)
+    pairing = PlantedPairing(_unit(), TRUE)
     rows: list[list[float | None]] = [[float(v) for v in row] for row in pairing.unit.held.truth]
     strict, filled = simulated(pairing, rows)
     assert strict.score == filled.score == pytest.approx(1.0)
@@ -169,7 +169,7 @@ class _Worker:
 def test_a_simulator_gets_the_slice_and_its_failures_are_counted() -> None:
     from methods.rivals import simulate
 
-    pairing = Pairing(_unit(), TRUE)
+    pairing = PlantedPairing(_unit(), TRUE)
     rows = [[0.5] * TOKENS for _ in pairing.contexts]
     worker: Any = _Worker(
         {"score": 0.25, "values": rows, "made_up": 3},
@@ -198,7 +198,7 @@ def test_a_scorer_gets_the_items_that_ours_draws_and_what_it_drops_is_counted() 
     ]
     worker: Any = _Worker({"score": 0.5, "values": told})
     found, refused = decide(
-        worker, "u", [Pairing(unit, TRUE)] * 2, [[Batch(items, question)], Unscored("too few active contexts")]
+        worker, "u", [PlantedPairing(unit, TRUE)] * 2, [[Items(items, question)], Unscored("too few active contexts")]
     )
     assert [context["pieces"] for context in worker.jobs[0]["contexts"]] == [list(one.context.pieces) for one in held]
     expected = {str(one.context.context): float(place % 2 == 0) for place, one in enumerate(held) if place}

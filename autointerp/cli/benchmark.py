@@ -41,19 +41,19 @@ def benchmark(
     ones may be measured on fewer units, and without OUT/work all is measured again.
     """
     from autointerp.errors import BadInput
-    from autointerp.planted.findings import shown
+    from autointerp.planted.findings import headline_lines
     from autointerp.planted.results import PAGE, PICTURE, TABLE
-    from autointerp.planted.stage import Asked, benchmark_study, estimated
+    from autointerp.planted.stage import Selection, benchmark_study, estimated
     from autointerp.planted.stage import benchmark as measure
 
     if quick and method:
         raise BadInput("--quick and --method together", "give one of them")
-    configured, asked = benchmark_study(study, overrides or ()), Asked(tuple(method or ()), quick, units)
+    configured, asked = benchmark_study(study, overrides or ()), Selection(tuple(method or ()), quick, units)
     if estimate:
         for line in estimated(configured, out, asked) or ["no endpoint would be asked"]:
             typer.echo(line)
         return
-    for line in shown(measure(configured, out, asked)):
+    for line in headline_lines(measure(configured, out, asked)):
         typer.echo(line)
     typer.echo("")
     typer.echo(f"page     {out / PAGE}")

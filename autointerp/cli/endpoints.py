@@ -34,10 +34,10 @@ def estimate(study: StudyFile, out: Out = None, overrides: Overrides = None, led
     Corpus, SAE and units are prepared first if they are not there yet (the run then takes them up).
     """
     from autointerp.run.estimating import estimate as count
-    from autointerp.run.estimating import shown
+    from autointerp.run.estimating import estimate_lines
 
     configured = load_study(study, overrides or ())
-    for line in shown(count(configured, folder_of(study, out), ledger=ledger), configured):
+    for line in estimate_lines(count(configured, folder_of(study, out), ledger=ledger), configured):
         typer.echo(line)
 
 

@@ -44,13 +44,13 @@ def evaluate(
     The SAEs of a run are evaluated on the run's own subject, hooks and held-out contexts.
     """
     from autointerp.sae_eval.evaluating import evaluate_saes
-    from autointerp.sae_eval.places import Asked, is_run
-    from autointerp.sae_eval.tables import shown, write_evaluation
+    from autointerp.sae_eval.places import EvaluationRequest, is_run
+    from autointerp.sae_eval.tables import evaluation_lines, write_evaluation
 
-    rows = evaluate_saes(where, Asked(model, hook, corpus, tokens, context, seed), against)
+    rows = evaluate_saes(where, EvaluationRequest(model, hook, corpus, tokens, context, seed), against)
     if out is None:
         out = Path(where[0]) / "sae-eval" if len(where) == 1 and is_run(where[0]) else Path("results/sae-eval")
-    for line in shown(rows):
+    for line in evaluation_lines(rows):
         typer.echo(line)
     typer.echo("")
     for path in write_evaluation(rows, out):

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from autointerp.compare.rows import ALL, NO_BASELINE, Cell, Row
+from autointerp.compare.rows import ALL, NO_BASELINE, Cell, ComparisonRow
 from autointerp.contexts.slices import RANDOM_ONLY, TOP_AND_RANDOM
 from autointerp.errors import BadInput
 from autointerp.records import Pairing
-from autointerp.score.predictions import LOOKUP
+from autointerp.simulate.lookup import LOOKUP
 from autointerp.study import Study
 from autointerp.study_file import load_study
 from autointerp.tables import read_arrow, read_table
@@ -28,7 +28,7 @@ class Outcome:
     study: Study
     units: pd.DataFrame
     scores: pd.DataFrame
-    rows: tuple[Row, ...]
+    rows: tuple[ComparisonRow, ...]
     """The comparison table."""
 
     @property
@@ -53,7 +53,7 @@ class Outcome:
         found = [self.baseline_of(arm) for arm in self.feature_arms]
         return list(dict.fromkeys(name for name in found if name is not None))
 
-    def against_baseline(self, cell: Cell, arm: str) -> Row | None:
+    def against_baseline(self, cell: Cell, arm: str) -> ComparisonRow | None:
         """The row that holds a feature arm against its baseline."""
         baseline = self.baseline_of(arm)
         return None if baseline is None else self.row(cell, arm, baseline)
@@ -82,14 +82,16 @@ class Outcome:
         return self.study.simulate.lookup and self.study.simulate.method != LOOKUP
 
     @cached_property
-    def _index(self) -> dict[tuple[Cell, str, str, str], Row]:
+    def _index(self) -> dict[tuple[Cell, str, str, str], ComparisonRow]:
         return {(row.cell, row.arm, row.baseline, row.pairing): row for row in self.rows}
 
-    def row(self, cell: Cell, arm: str, baseline: str = NO_BASELINE, pairing: Pairing = Pairing.OWN) -> Row | None:
+    def row(
+        self, cell: Cell, arm: str, baseline: str = NO_BASELINE, pairing: Pairing = Pairing.OWN
+    ) -> ComparisonRow | None:
         """A row of the comparison; None when the run has none."""
         return self._index.get((cell, arm, baseline, pairing.value))
 
-    def contrasts(self, cell: Cell) -> Iterator[Row]:
+    def contrasts(self, cell: Cell) -> Iterator[ComparisonRow]:
         """The rows of a cell that compare an arm with a baseline, in the table's order."""
         return (row for row in self.rows if row.cell == cell and row.baseline != NO_BASELINE)
 
@@ -102,5 +104,5 @@ def read_outcome(run_dir: Path) -> Outcome:
         raise BadInput(f"{run_dir / 'scores.parquet'} has no rows", "sample at least one unit (units.features...)")
     if not study.score.metrics or not study.score.slices:
         raise BadInput("the study scores no metric or no slice", "name some in score.metrics and score.slices")
-    rows = tuple(Row(**row) for row in read_arrow(run_dir / "comparison.parquet").to_pylist())
+    rows = tuple(ComparisonRow(**row) for row in read_arrow(run_dir / "comparison.parquet").to_pylist())
     return Outcome(run_dir, study, read_table(run_dir / "units.parquet"), scores, rows)

@@ -38,7 +38,7 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Row:
+class ComparisonRow:
     """A row of the `comparison` table; None is an unknown number.
 
     With an empty baseline it describes one arm. With a baseline, `n`, `n_baseline`, `difference`... and `note` are of

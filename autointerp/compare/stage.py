@@ -12,8 +12,8 @@ import pandas as pd
 from jaxtyping import Float
 
 from autointerp.artifacts import rng_of
-from autointerp.compare.rows import ALL, NO_BASELINE, OWN_SHUFFLED, STRATA, Cell, Row, stratum_of
-from autointerp.metrics.intervals import NONE, Contrast, Plan, contrast, holm, interval, paired_contrast
+from autointerp.compare.rows import ALL, NO_BASELINE, OWN_SHUFFLED, STRATA, Cell, ComparisonRow, stratum_of
+from autointerp.metrics.intervals import NONE, Contrast, Resampling, contrast, holm, interval, paired_contrast
 from autointerp.progress import bar
 from autointerp.records import Pairing, Status
 from autointerp.study import Study
@@ -40,7 +40,7 @@ def compare(study: Study, run_dir: Path) -> None:
     scores["stratum"] = [strata.get(key) for key in zip(scores["unit"], scores["replicate"], strict=True)]
     excluded = Counter[str](units.loc[units["status"] == Status.EXCLUDED.value, "arm"])
     arms = ordered(units["arm"])
-    rows: list[Row] = []
+    rows: list[ComparisonRow] = []
     groups = scores.groupby(_CELL, sort=False)
     with bar("compare", len(groups) * len(STRATA), "tables") as progress:
         for (scorer, metric, slice_name), of_slice in groups:
@@ -63,14 +63,14 @@ class _Comparison:
     ) -> None:
         self._study, self._cell, self._chance = study, cell, chance
         self._excluded, self._arms = excluded, arms
-        self._plan = Plan(study.compare.resamples, study.compare.confidence)
+        self._plan = Resampling(study.compare.resamples, study.compare.confidence)
         self._scores = {
             (str(arm), str(pairing)): rows for (arm, pairing), rows in scores.groupby(["arm", "pairing"], sort=False)
         }
         self._nothing = scores.iloc[:0]
         self._pairings = [p for p in Pairing if any(pairing == p.value for _, pairing in self._scores)]
 
-    def rows(self) -> Iterator[Row]:
+    def rows(self) -> Iterator[ComparisonRow]:
         described = {(arm, p): self._describe(arm, p) for p in self._pairings for arm in self._arms}
         yield from described.values()
         if Pairing.OWN in self._pairings:
@@ -87,7 +87,7 @@ class _Comparison:
         cell = self._cell
         return rng_of(self._study.seed, "compare", cell.scorer, cell.metric, cell.slice, cell.stratum, *parts)
 
-    def _describe(self, arm: str, pairing: Pairing) -> Row:
+    def _describe(self, arm: str, pairing: Pairing) -> ComparisonRow:
         rows = self._of(arm, pairing)
         values = _scored(rows)
         failed = rows[rows["status"] != Status.OK.value]
@@ -95,7 +95,7 @@ class _Comparison:
         mean = interval(values, "mean", self._plan, self._rng("mean", arm, pairing))
         median = interval(values, "median", self._plan, self._rng("median", arm, pairing))
         at_chance = float(values.sum() + failed["chance"].sum()) / sampled if sampled else None
-        return Row(
+        return ComparisonRow(
             scorer=self._cell.scorer,
             metric=self._cell.metric,
             slice=self._cell.slice,
@@ -120,13 +120,13 @@ class _Comparison:
             note=_join(("mean", mean.note), ("median", median.note)),
         )
 
-    def _against(self, arm: Row, baseline: str) -> Row:
+    def _against(self, arm: ComparisonRow, baseline: str) -> ComparisonRow:
         first = _scored(self._of(arm.arm, Pairing.OWN))
         second = _scored(self._of(baseline, Pairing.OWN))
         found = contrast(first, second, self._plan, self._rng("contrast", arm.arm, baseline))
         return _with(arm, baseline, first.size, second.size, found)
 
-    def _against_shuffled(self, arm: Row) -> Row:
+    def _against_shuffled(self, arm: ComparisonRow) -> ComparisonRow:
         own = self._of(arm.arm, Pairing.OWN).set_index(_UNIT)["value"].dropna()
         other = self._of(arm.arm, Pairing.SHUFFLED).set_index(_UNIT)["value"].dropna()
         both = pd.concat([own, other], axis=1, join="inner", keys=["own", "other"])
@@ -139,7 +139,7 @@ def _scored(rows: pd.DataFrame) -> Float[np.ndarray, " unit"]:
     return rows.loc[rows["status"] == Status.OK.value, "value"].to_numpy(dtype=np.float64)
 
 
-def _with(arm: Row, baseline: str, n: int, n_baseline: int, found: Contrast) -> Row:
+def _with(arm: ComparisonRow, baseline: str, n: int, n_baseline: int, found: Contrast) -> ComparisonRow:
     return replace(
         arm,
         baseline=baseline,

@@ -12,7 +12,7 @@ from autointerp.records import Status
 from autointerp.tables import EVIDENCE, HELD_OUT, read_table, table_writer
 
 
-def settle(run: Path) -> None:
+def join(run: Path) -> None:
     """Write `evidence.parquet`: the evidence, then the held-out contexts, of the units in `units.parquet`."""
     units = read_table(run / "units.parquet", ["unit", "status"])
     sampled = units.loc[units["status"] != str(Status.EXCLUDED), "unit"]

@@ -12,7 +12,6 @@ from jaxtyping import Int
 from autointerp.artifacts import rng_of
 from autointerp.contexts.slices import CALIBRATION, HARD_NEGATIVES, Held, read_slices
 from autointerp.errors import BadInput
-from autointerp.metrics.metrics import any_absolute
 from autointerp.records import Status, Unscored
 from autointerp.study import Study
 from autointerp.tables import read_table
@@ -75,11 +74,11 @@ class Pair:
     derangement: int
 
 
-def read_sampled(study: Study, run: Path) -> list[Sampled]:
-    """The units that were not excluded, in the order of the table."""
+def read_sampled(study: Study, run: Path, calibrate: bool) -> list[Sampled]:
+    """The units that were not excluded, in the order of the table; with contexts to calibrate on, where wanted."""
     units = read_table(run / "units.parquet", ["unit", "arm", "status"])
     texts = read_table(run / "explanations.parquet", ["unit", "text", "status", "reason"]).set_index("unit")
-    slices = read_slices(run, study.evidence, any_absolute(study.score.metrics))
+    slices = read_slices(run, study.evidence, calibrate)
     rows = []
     for unit, arm in units.loc[units["status"] != str(Status.EXCLUDED), ["unit", "arm"]].itertuples(index=False):
         told = texts.loc[unit]

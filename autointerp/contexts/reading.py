@@ -18,7 +18,7 @@ from autointerp.tables import read_arrow
 
 
 @dataclass(frozen=True)
-class Batch:
+class ContextBatch:
     """Some contexts of one split."""
 
     contexts: Int[np.ndarray, " context"]
@@ -37,7 +37,7 @@ def context_ids(path: Path, split: Split) -> Int[np.ndarray, " context"]:
     return np.asarray(column.to_numpy(), dtype=np.int64)
 
 
-def read_batches(path: Path, split: Split, size: int) -> Iterator[Batch]:
+def read_batches(path: Path, split: Split, size: int) -> Iterator[ContextBatch]:
     """Contexts of `split` in the table's order, `size` at a time (the last batch may be smaller).
 
     Streams: memory holds one row group. Raises BadInput when the table is missing.
@@ -45,7 +45,7 @@ def read_batches(path: Path, split: Split, size: int) -> Iterator[Batch]:
     rows = _rows(path, split, ["context", "split", "tokens"])
     while part := list(islice(rows, size)):
         ids = np.array([row["context"] for row in part], dtype=np.int64)
-        yield Batch(ids, np.stack([np.asarray(row["tokens"], dtype=np.int64) for row in part]))
+        yield ContextBatch(ids, np.stack([np.asarray(row["tokens"], dtype=np.int64) for row in part]))
 
 
 def read_contexts(path: Path, split: Split, size: int) -> Iterator[list[Context]]:

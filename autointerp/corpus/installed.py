@@ -88,12 +88,12 @@ def package_files() -> list[InstalledFile]:
     folders = sorted({sysconfig.get_path("purelib"), sysconfig.get_path("platlib")})
     found: dict[str, InstalledFile] = {}
     packages = {_name(d): d for d in distributions(path=folders)}
-    for package, distribution in sorted(packages.items()):
-        licence = licence_of(distribution)
-        if package in _LEFT_OUT or _is_editable(distribution) or "GPL" in licence.upper():
+    for package, installed in sorted(packages.items()):
+        licence = licence_of(installed)
+        if package in _LEFT_OUT or _is_editable(installed) or "GPL" in licence.upper():
             continue
-        root = str(distribution.locate_file(""))
-        for file in sorted(distribution.files or [], key=str):
+        root = str(installed.locate_file(""))
+        for file in sorted(installed.files or [], key=str):
             if file.is_absolute() or not _SKIPPED_FOLDERS.isdisjoint(file.parts) or ".." in file.parts:
                 continue
             found.setdefault(file.as_posix(), InstalledFile(root, file.as_posix(), package, licence))

@@ -12,7 +12,7 @@ from autointerp.records import Candidate, Unscored
 
 
 @dataclass(frozen=True)
-class Plan:
+class CandidatePlan:
     """How many candidates each explainer proposes."""
 
     per_method: Mapping[str, int]
@@ -28,7 +28,7 @@ class Plan:
         return {method: count // orientations for method, count in self.per_method.items()}
 
 
-def plan(needs_model: Mapping[str, bool], candidates: int, model_share: float, signed: bool) -> Plan:
+def plan(needs_model: Mapping[str, bool], candidates: int, model_share: float, signed: bool) -> CandidatePlan:
     """Share `candidates` out over explainers.
 
     `needs_model` tells for each explainer, in their order, whether it asks a language model: those get
@@ -57,7 +57,7 @@ def plan(needs_model: Mapping[str, bool], candidates: int, model_share: float, s
                 f"explain.candidates = {candidates} leaves none for '{method}'",
                 "raise explain.candidates, change explain.model_share, or name fewer explainers",
             )
-    return Plan({method: dealt[method] * step for method in needs_model if dealt[method]})
+    return CandidatePlan({method: dealt[method] * step for method in needs_model if dealt[method]})
 
 
 def _deal(methods: Sequence[str], count: int) -> dict[str, int]:

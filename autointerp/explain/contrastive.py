@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from autointerp.explain.highlight import marked, parse_explanation, strength
-from autointerp.explain.interface import Proposal, Settings, Shown, ShownContext, draws
+from autointerp.explain.interface import ExplainSettings, Proposal, Shown, ShownContext, draws
 from autointerp.explain.texts import top_words, word_of
 from autointerp.quoting import quoted
 from autointerp.records import Kind, Unscored
@@ -28,7 +28,7 @@ class Contrastive:
     name = "contrastive"
     needs_model = True
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: ExplainSettings) -> None:
         """Raises BadInput when the prompt can't be loaded."""
         self._prompt = settings.load("contrastive/v1")
         self._llm = settings.llm

@@ -8,7 +8,7 @@ from itertools import chain
 
 import numpy as np
 
-from autointerp.explain.interface import Proposal, Settings, Shown, ShownContext
+from autointerp.explain.interface import ExplainSettings, Proposal, Shown, ShownContext
 from autointerp.explain.texts import top_words, word_of
 from autointerp.records import Candidate, Kind, Unscored
 
@@ -29,7 +29,7 @@ class Exemplars:
     name = "exemplars"
     needs_model = False
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: ExplainSettings) -> None:
         del settings  # asks no model, has no prompt
 
     def propose(self, shown: Shown, n: int, rng: np.random.Generator) -> list[Proposal]:

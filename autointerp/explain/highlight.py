@@ -13,7 +13,7 @@ from math import floor
 import numpy as np
 from jaxtyping import Bool, Float
 
-from autointerp.explain.interface import Proposal, Settings, Shown, ShownContext, draws
+from autointerp.explain.interface import ExplainSettings, Proposal, Shown, ShownContext, draws
 from autointerp.explain.texts import checked
 from autointerp.quoting import quoted
 from autointerp.records import Kind, Unscored
@@ -31,7 +31,7 @@ class Highlight:
     name = "highlight"
     needs_model = True
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: ExplainSettings) -> None:
         """Raises BadInput when the prompt can't be loaded."""
         self._prompt = settings.load("highlight/v1")
         self._llm = settings.llm

@@ -97,7 +97,7 @@ Proposal = Candidate | PromptedCandidate | Unscored
 
 
 @dataclass(frozen=True)
-class Settings:
+class ExplainSettings:
     """What an explainer is made with."""
 
     llm: Llm

@@ -29,7 +29,7 @@ from typing import Any
 import numpy as np
 
 from autointerp.explain.highlight import parse_explanation
-from autointerp.explain.interface import Proposal, Settings, Shown, ShownContext, draws
+from autointerp.explain.interface import ExplainSettings, Proposal, Shown, ShownContext, draws
 from autointerp.explain.texts import peak_words, word_of
 from autointerp.explain.token_activation import display
 from autointerp.quoting import cell, quoted
@@ -48,7 +48,7 @@ class Intervals:
     name = "intervals"
     needs_model = True
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: ExplainSettings) -> None:
         """Raises BadInput when the prompt can't be loaded."""
         self._prompt = settings.load("intervals/v1")
         self._llm = settings.llm

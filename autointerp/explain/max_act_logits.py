@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from autointerp.explain.highlight import parse_explanation
-from autointerp.explain.interface import Proposal, Settings, Shown, draws
+from autointerp.explain.interface import ExplainSettings, Proposal, Shown, draws
 from autointerp.explain.texts import peak_words
 from autointerp.llm.request import Unreadable
 from autointerp.quoting import quoted
@@ -23,7 +23,7 @@ class MaxActLogits:
     name = "max-act-logits"
     needs_model = True
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: ExplainSettings) -> None:
         """Raises BadInput when the prompt can't be loaded."""
         self._prompt = settings.load("max-act-logits/v1")
         self._llm = settings.llm

@@ -7,7 +7,7 @@ from functools import partial
 
 import numpy as np
 
-from autointerp.explain.interface import PromptedCandidate, Proposal, Settings, Shown
+from autointerp.explain.interface import ExplainSettings, PromptedCandidate, Proposal, Shown
 from autointerp.explain.texts import checked, one_line, top_words
 from autointerp.llm.request import Request
 from autointerp.quoting import unmarked
@@ -26,7 +26,7 @@ class Phrase:
     name = "phrase"
     needs_model = True
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: ExplainSettings) -> None:
         """Raises BadInput when the prompt can't be loaded."""
         self._prompt = settings.load("phrase/v1")
         self._llm = settings.llm
@@ -51,12 +51,12 @@ class Phrase:
                 stop=("\n",),
                 sample=sample,
             )
-            parse = partial(parse_phrase, words=words)
+            parse = partial(parse_new_phrase, words=words)
             proposals.append(PromptedCandidate(request, self.name, self._prompt.identity, parse))
         return proposals
 
 
-def parse_phrase(text: str, words: Sequence[str]) -> str | Unscored:
+def parse_new_phrase(text: str, words: Sequence[str]) -> str | Unscored:
     """The first line of an answer; Unscored when it is empty, too long, or only repeats the words it was shown."""
     lines = text.strip().splitlines()
     phrase = checked(lines[0].rstrip(" .") if lines else "")

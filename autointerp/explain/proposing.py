@@ -11,7 +11,7 @@ from autointerp.artifacts import rng_of
 from autointerp.collect.effects import read_effects
 from autointerp.contexts.reading import load_contexts
 from autointerp.contexts.sharing import UnitEvidence, read_exemplars, share_out
-from autointerp.explain.best_of_n import Plan, plan
+from autointerp.explain.best_of_n import CandidatePlan, plan
 from autointerp.explain.interface import UNREAD, Explainer, PromptedCandidate, Proposal, Shown, shown_of
 from autointerp.explain.registry import open_explainers
 from autointerp.explain.revise import Revise
@@ -20,7 +20,6 @@ from autointerp.llm.questions import read_each
 from autointerp.llm.request import Question, key
 from autointerp.progress import Bar
 from autointerp.records import Candidate, Context, Exemplar, Status, Unit, Unscored
-from autointerp.run.resources import Bench
 from autointerp.study import Study
 from autointerp.tables import CANDIDATES, EFFECTS, EVIDENCE, read_arrow
 from autointerp.units.interface import SPARSE, group_by_base
@@ -63,15 +62,15 @@ class Planned:
     """Of each of `units`."""
 
 
-def planned(bench: Bench, run: Path) -> Planned:
+def planned(study: Study, run: Path) -> Planned:
     """What the explain stage will do, from the candidate units and their evidence."""
     rows = [_unit(row) for row in read_arrow(run / CANDIDATES).to_pylist()]
     groups = list(group_by_base([unit for unit in rows if unit.status == Status.OK]).values())
     units = [unit for group in groups for unit in group]
-    explainers = open_explainers(bench.study)
+    explainers = open_explainers(study)
     material = _material(run, units, Revise.name in explainers)
-    counts = _counts(bench.study, explainers, groups)
-    proposals = _propose(bench.study, explainers, units, counts, material.shown)
+    counts = _counts(study, explainers, groups)
+    proposals = _propose(study, explainers, units, counts, material.shown)
     return Planned(rows, groups, units, material, explainers, counts, proposals)
 
 
@@ -107,7 +106,7 @@ def set_apart(share: UnitEvidence) -> tuple[tuple[Exemplar, ...], UnitEvidence]:
     return share.ranking[0::2], replace(share, ranking=share.ranking[1::2])
 
 
-def _plan(study: Study, explainers: Mapping[str, Explainer], signed: bool) -> Plan:
+def _plan(study: Study, explainers: Mapping[str, Explainer], signed: bool) -> CandidatePlan:
     asks = {name: explainer.needs_model for name, explainer in explainers.items()}
     return plan(asks, study.explain.candidates, study.explain.model_share, signed)
 
@@ -144,7 +143,7 @@ def requests_in(proposals: Sequence[Sequence[Proposal]]) -> int:
     return sum(isinstance(p, PromptedCandidate) for unit in proposals for p in unit)
 
 
-def settle(
+def answered(
     proposals: Sequence[Sequence[Proposal]], asker: Asker | None, progress: Bar
 ) -> list[list[Candidate | Unscored]]:
     """Turn every unit's proposals into candidates, in their order; requests of all units go out together.

@@ -12,7 +12,7 @@ from autointerp.errors import BadInput, nearest
 from autointerp.explain.contrastive import Contrastive
 from autointerp.explain.exemplars import Exemplars
 from autointerp.explain.highlight import Highlight
-from autointerp.explain.interface import Explainer, Settings
+from autointerp.explain.interface import Explainer, ExplainSettings
 from autointerp.explain.intervals import Intervals
 from autointerp.explain.max_act_logits import MaxActLogits
 from autointerp.explain.phrase import Phrase
@@ -25,7 +25,7 @@ GROUP = "autointerp.explainers"
 BEST_OF_N = "best-of-n"
 """The method that asks several explainers."""
 
-BUILT_IN: Mapping[str, Callable[[Settings], Explainer]] = {
+BUILT_IN: Mapping[str, Callable[[ExplainSettings], Explainer]] = {
     Exemplars.name: Exemplars,
     Phrase.name: Phrase,
     Highlight.name: Highlight,
@@ -38,7 +38,7 @@ BUILT_IN: Mapping[str, Callable[[Settings], Explainer]] = {
 """Name in the study -> what makes it. No package can take the place of these."""
 
 
-def open_explainer(name: str, settings: Settings) -> Explainer:
+def open_explainer(name: str, settings: ExplainSettings) -> Explainer:
     """Make the explainer of that name; BadInput when there is none, or when it can't be imported."""
     if name in BUILT_IN:
         return BUILT_IN[name](settings)
@@ -46,7 +46,7 @@ def open_explainer(name: str, settings: Settings) -> Explainer:
     if name not in registered:
         raise BadInput(f"no explainer '{name}'", nearest(name, [*BUILT_IN, *registered]))
     try:
-        make = cast(Callable[[Settings], Explainer], registered[name].load())
+        make = cast(Callable[[ExplainSettings], Explainer], registered[name].load())
     except (ImportError, AttributeError) as error:
         raise BadInput(f"explainer '{name}' can't be imported ({error})", "mend or remove the package") from error
     return make(settings)
@@ -77,7 +77,7 @@ def open_explainers(study: Study) -> dict[str, Explainer]:
         raise BadInput(f"explain.revises = '{first}' starts from itself", "name another explainer")
     folder = Path(study.prompts_folder) if study.prompts_folder is not None else None
     llm = study.llm[study.explain.llm]
-    settings = {name: Settings(llm, study.explain.prompts.get(name), folder) for name in asked}
+    settings = {name: ExplainSettings(llm, study.explain.prompts.get(name), folder) for name in asked}
     if Revise.name in names:
         settings[Revise.name] = replace(settings[Revise.name], first=open_explainer(first, settings[first]))
     return {name: open_explainer(name, settings[name]) for name in names}

@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Float
 
 from autointerp.explain.highlight import Highlight, marked, parse_explanation
-from autointerp.explain.interface import Proposal, Settings, Shown, ShownContext, draws
+from autointerp.explain.interface import ExplainSettings, Proposal, Shown, ShownContext, draws
 from autointerp.quoting import quoted
 from autointerp.records import Unscored
 
@@ -66,7 +66,7 @@ class Revise:
     name = "revise"
     needs_model = True
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: ExplainSettings) -> None:
         """Raises BadInput when the prompt can't be loaded."""
         self._prompt = settings.load("revise/v1")
         self._llm = settings.llm

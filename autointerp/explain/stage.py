@@ -6,37 +6,45 @@ best candidate is the neuron's from here on.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from autointerp.artifacts import rng_of
 from autointerp.explain.best_of_n import Choice, choose
 from autointerp.explain.interface import Explainer, Proposal, Shown
-from autointerp.explain.proposing import Planned, planned, requests_in, settle, twin
+from autointerp.explain.proposing import Planned, answered, planned, requests_in, twin
 from autointerp.explain.ranking import Ranked, rank
 from autointerp.explain.revise import Revise
 from autointerp.explain.revising import revised
+from autointerp.llm.client import Asker
 from autointerp.llm.questions import InOrder
 from autointerp.progress import Bar, bar
 from autointerp.records import Candidate, Status, Unit, Unscored
-from autointerp.run.resources import Bench
+from autointerp.simulate.interface import Simulator
 from autointerp.study import Study
 from autointerp.tables import REVISIONS, write_table
 
+OpenAsker: TypeAlias = Callable[[], AbstractContextManager[Asker]]
+"""Who is asked, opened for that long."""
+OpenSimulator: TypeAlias = Callable[[], AbstractContextManager[Simulator]]
+"""Who ranks the candidates, opened for that long."""
 
-def explain(bench: Bench, run: Path) -> None:
+
+def explain(study: Study, run: Path, open_asker: OpenAsker, open_simulator: OpenSimulator) -> None:
     """Write `explanations.parquet` and `units.parquet` from the candidate units and their evidence.
 
-    Where `revise` is asked, `revisions.parquet` tells what became of each first explanation.
+    Where `revise` is asked, `revisions.parquet` tells what became of each first explanation. `open_asker` opens the
+    explainer's language model, when there is something to ask it; `open_simulator` what ranks the candidates.
     """
-    plan = planned(bench, run)
-    candidates = _ask(bench, plan.proposals)
-    with bench.simulator("explain") as simulator:
+    plan = planned(study, run)
+    candidates = _ask(open_asker, plan.proposals)
+    with open_simulator() as simulator:
         if Revise.name in plan.explainers:
-            candidates, rows = revised(bench.study, plan, candidates, simulator, lambda asked: _ask(bench, asked))
+            candidates, rows = revised(study, plan, candidates, simulator, lambda asked: _ask(open_asker, asked))
             write_table("revisions", run / REVISIONS, rows)
-        candidates = completed(bench.study, plan, candidates)
+        candidates = completed(study, plan, candidates)
         scores = rank(simulator, to_rank(plan, candidates), plan.material.contexts)
     write_choice(run, plan, candidates, scores)
 
@@ -62,16 +70,13 @@ def to_rank(plan: Planned, candidates: Sequence[Sequence[Candidate | Unscored]])
     ]
 
 
-def _ask(bench: Bench, proposals: Sequence[Sequence[Proposal]]) -> list[list[Candidate | Unscored]]:
+def _ask(open_asker: OpenAsker, proposals: Sequence[Sequence[Proposal]]) -> list[list[Candidate | Unscored]]:
     """Ask for all units together; the language model is opened only when there is something to ask."""
     total = requests_in(proposals)
     if not total:
-        return settle(proposals, None, Bar())
-    with (
-        bench.asker(bench.study.explain.llm, "explain", batch=True) as asker,
-        bar("ask the explainer", total, "requests") as progress,
-    ):
-        return settle(proposals, InOrder(asker), progress)
+        return answered(proposals, None, Bar())
+    with open_asker() as asker, bar("ask the explainer", total, "requests") as progress:
+        return answered(proposals, InOrder(asker), progress)
 
 
 def _spare(study: Study, explainers: Mapping[str, Explainer], unit: Unit, wanted: int, shown: Shown) -> list[Candidate]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from autointerp.explain.interface import Proposal, Settings, Shown, ShownContext, draws
+from autointerp.explain.interface import ExplainSettings, Proposal, Shown, ShownContext, draws
 from autointerp.explain.texts import checked
 from autointerp.quoting import cell
 from autointerp.records import Kind, Unscored
@@ -29,7 +29,7 @@ class TokenActivation:
     name = "token-activation"
     needs_model = True
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: ExplainSettings) -> None:
         """Raises BadInput when the prompt can't be loaded."""
         self._prompt = settings.load("token-activation/v1")
         self._llm = settings.llm

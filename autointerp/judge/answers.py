@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from autointerp.judge.interface import Batch, Item, Judgement
+from autointerp.judge.interface import Item, Items, Judgement
 from autointerp.llm.client import Asker
 from autointerp.llm.questions import read_each
 from autointerp.llm.request import Question
@@ -36,7 +36,7 @@ class _Open:
 
 
 def judge_each(
-    cases: Iterable[Sequence[Batch] | Unscored], asker: Asker, progress: Bar
+    cases: Iterable[Sequence[Items] | Unscored], asker: Asker, progress: Bar
 ) -> Iterator[tuple[int, list[Judgement] | Unscored]]:
     """Yield (position of the case, its judgements in the order shown) for every case, as answers come in.
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from autointerp.judge.interface import Batch, Case, Item, Settings, Traits
+from autointerp.judge.interface import Case, Item, Items, JudgeSettings, Traits
 from autointerp.judge.items import draw_contexts
 from autointerp.judge.requests import Requests, in_batches
 from autointerp.quoting import quoted
@@ -22,14 +22,14 @@ class Detection:
     name = "detection"
     traits = Traits()
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: JudgeSettings) -> None:
         """Raises BadInput when the prompt can't be loaded."""
         self._requests = Requests(settings, "detection/v1")
         self.prompt = self._requests.prompt
         """`name@hash`."""
         self._each, self._negatives = settings.examples // 2, settings.negatives
 
-    def batches(self, case: Case, rng: np.random.Generator) -> list[Batch] | Unscored:
+    def batches(self, case: Case, rng: np.random.Generator) -> list[Items] | Unscored:
         """At most `examples` contexts, half of them active, in random order; Unscored with fewer than two of a kind."""
         found = draw_contexts(case, self._each, self._negatives, rng)
         if isinstance(found, Unscored):

@@ -9,23 +9,23 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float
 
-from autointerp.judge.interface import Case, Item, Judgement, Settings, Traits
+from autointerp.judge.interface import Case, Item, Judgement, JudgeSettings, Traits
 from autointerp.judge.items import draw_contexts
 from autointerp.records import Unscored
 from autointerp.simulate.interface import Vectors
 from autointerp.simulate.registry import Needs
-from autointerp.simulate.vocabulary import one_line
+from autointerp.simulate.vocabulary import prompt_line
 
 EMPTY = Unscored("empty explanation")
 
 
-class Embedding:
+class EmbeddingJudge:
     """Asks no language model; the sentence model reads explanation and contexts."""
 
     name = "embedding"
     traits = Traits(asks=False, needs=Needs(sentences=True), metrics=("auroc",))
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: JudgeSettings) -> None:
         self.prompt = ""
         """There is none."""
         self._sentences = settings.tools.sentences
@@ -39,7 +39,7 @@ class Embedding:
         found = draw_contexts(case, self._each, self._negatives, rng)
         if isinstance(found, Unscored):
             return found
-        if not one_line(case.explanation):
+        if not prompt_line(case.explanation):
             return EMPTY
         contexts = [*found[0], *found[1]]
         explanation, *shown = self._vectors(self._sentences, [case.explanation, *(c.context.text for c in contexts)])

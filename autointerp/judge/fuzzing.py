@@ -17,7 +17,7 @@ from jaxtyping import Bool
 from scipy.optimize import linear_sum_assignment
 
 from autointerp.explain.highlight import OPEN, strongly_active, with_marks
-from autointerp.judge.interface import Batch, Case, HeldOut, Item, Settings, Traits
+from autointerp.judge.interface import Case, HeldOut, Item, Items, JudgeSettings, Traits
 from autointerp.judge.items import FEWEST, TOO_FEW_ACTIVE
 from autointerp.judge.requests import Requests, in_batches
 from autointerp.records import Unscored
@@ -69,14 +69,14 @@ class Fuzzing:
     name = "fuzzing"
     traits = Traits()
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: JudgeSettings) -> None:
         """Raises BadInput when the prompt can't be loaded."""
         self._requests = Requests(settings, "fuzzing/v1")
         self.prompt = self._requests.prompt
         """`name@hash`."""
         self._most = settings.examples // 2
 
-    def batches(self, case: Case, rng: np.random.Generator) -> list[Batch] | Unscored:
+    def batches(self, case: Case, rng: np.random.Generator) -> list[Items] | Unscored:
         """At most `examples` // 2 contexts, each once with right and once with wrong marks.
 
         Unscored for a unit with fewer than two contexts that can exchange their marks: one that is active in the same
@@ -102,7 +102,7 @@ class Fuzzing:
         own: Bool[np.ndarray, " pair"],
         shown: int,
         rng: np.random.Generator,
-    ) -> list[Batch]:
+    ) -> list[Items]:
         """Every context once, in random order; `own`: with its own marks. `shown`: items before."""
         order = [int(place) for place in rng.permutation(len(pairs))]
         excerpts: list[str] = []

@@ -68,7 +68,7 @@ class Judgement:
 
 
 @dataclass(frozen=True)
-class Batch:
+class Items:
     """Items that one request asks about."""
 
     items: tuple[Item, ...]
@@ -111,7 +111,7 @@ NO_TOOLS = Tools()
 
 
 @dataclass(frozen=True)
-class Settings:
+class JudgeSettings:
     """What a judge is made with."""
 
     llm: Llm
@@ -140,7 +140,7 @@ class Judge(Protocol):
     prompt: str
     """`name@hash` of its prompt."""
 
-    def batches(self, case: Case, rng: np.random.Generator) -> list[Batch] | Unscored:
+    def batches(self, case: Case, rng: np.random.Generator) -> list[Items] | Unscored:
         """Draw the items and make the requests; Unscored when the contexts don't suffice.
 
         The draw depends on the contexts and `rng` alone, so that a unit's own explanation and another unit's are

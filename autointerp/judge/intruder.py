@@ -11,7 +11,7 @@ from functools import partial
 
 import numpy as np
 
-from autointerp.judge.interface import Batch, Case, HeldOut, Item, Settings, Traits
+from autointerp.judge.interface import Case, HeldOut, Item, Items, JudgeSettings, Traits
 from autointerp.judge.items import TOO_FEW_ACTIVE, TOO_FEW_HARD, TOO_FEW_INACTIVE, draw_contexts
 from autointerp.judge.requests import Requests
 from autointerp.judge.verdicts import INTRUDER, read_choice
@@ -34,14 +34,14 @@ class Intruder:
     name = "intruder"
     traits = Traits(needs_explanation=False, metrics=("accuracy", "balanced_accuracy", "auroc"), share=1 / SHOWN)
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: JudgeSettings) -> None:
         """Raises BadInput when the prompt can't be loaded."""
         self._requests = Requests(settings, "intruder/v1", TOP_LOGPROBS)
         self.prompt = self._requests.prompt
         """`name@hash`."""
         self._each, self._negatives = max(settings.examples // 2, SHOWN - 1), settings.negatives
 
-    def batches(self, case: Case, rng: np.random.Generator) -> list[Batch] | Unscored:
+    def batches(self, case: Case, rng: np.random.Generator) -> list[Items] | Unscored:
         """A trial for each of up to `examples` // 2 silent contexts, among as many active ones.
 
         Unscored with fewer than four of a kind.
@@ -56,11 +56,11 @@ class Intruder:
             return TOO_FEW_INACTIVE if self._negatives == "random" else TOO_FEW_HARD
         return [self._trial(active, intruder, number, rng) for number, intruder in enumerate(silent)]
 
-    def _trial(self, active: Sequence[HeldOut], intruder: HeldOut, number: int, rng: np.random.Generator) -> Batch:
+    def _trial(self, active: Sequence[HeldOut], intruder: HeldOut, number: int, rng: np.random.Generator) -> Items:
         others = [active[int(i)] for i in rng.choice(len(active), size=SHOWN - 1, replace=False)]
         place = int(rng.integers(SHOWN))
         contexts = [*others[:place], intruder, *others[place:]]
         schema = answer_object({INTRUDER: between(1, SHOWN)})
         request = self._requests.request(_ANSWER_TOKENS, schema, excerpts=[quoted(c.context.text) for c in contexts])
         items = tuple(Item(c.context.context, number * SHOWN + p, p == place) for p, c in enumerate(contexts))
-        return Batch(items, Question(request, partial(read_choice, count=SHOWN)))
+        return Items(items, Question(request, partial(read_choice, count=SHOWN)))

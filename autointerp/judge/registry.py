@@ -10,9 +10,9 @@ from typing import cast
 
 from autointerp.errors import BadInput, nearest
 from autointerp.judge.detection import Detection
-from autointerp.judge.embedding import Embedding
+from autointerp.judge.embedding import EmbeddingJudge
 from autointerp.judge.fuzzing import Fuzzing
-from autointerp.judge.interface import NO_TOOLS, AnyJudge, ComputedJudge, Judge, Settings, Tools, Traits
+from autointerp.judge.interface import NO_TOOLS, AnyJudge, ComputedJudge, Judge, JudgeSettings, Tools, Traits
 from autointerp.judge.intruder import Intruder
 from autointerp.judge.surprisal import Surprisal
 from autointerp.llm.capabilities import Capabilities, known
@@ -24,24 +24,24 @@ GROUP = "autointerp.judges"
 """The entry-point group in which other packages register theirs: anything that makes a Judge, or a ComputedJudge, of
 Settings. What is special about one, its attribute `traits` (a Traits) says."""
 
-BUILT_IN: Mapping[str, Callable[[Settings], AnyJudge]] = {
+BUILT_IN: Mapping[str, Callable[[JudgeSettings], AnyJudge]] = {
     Detection.name: Detection,
     Fuzzing.name: Fuzzing,
     Intruder.name: Intruder,
     Surprisal.name: Surprisal,
-    Embedding.name: Embedding,
+    EmbeddingJudge.name: EmbeddingJudge,
 }
 """Name in the study -> what makes it. No package can take the place of these."""
 
 
-def _find(name: str) -> Callable[[Settings], AnyJudge]:
+def _find(name: str) -> Callable[[JudgeSettings], AnyJudge]:
     if name in BUILT_IN:
         return BUILT_IN[name]
     registered = {entry.name: entry for entry in entry_points(group=GROUP)}
     if name not in registered:
         raise BadInput(f"no judge '{name}'", nearest(name, [*BUILT_IN, *registered]))
     try:
-        return cast(Callable[[Settings], AnyJudge], registered[name].load())
+        return cast(Callable[[JudgeSettings], AnyJudge], registered[name].load())
     except (ImportError, AttributeError) as error:
         raise BadInput(f"judge '{name}' can't be imported ({error})", "mend or remove the package") from error
 
@@ -57,7 +57,7 @@ def traits_of(name: str) -> Traits:
     return traits if isinstance(traits, Traits) else Traits()
 
 
-def open_judge(name: str, settings: Settings) -> AnyJudge:
+def open_judge(name: str, settings: JudgeSettings) -> AnyJudge:
     """Make the judge of that name; BadInput when there is none, or when it is not of the form that its traits say."""
     judge = _find(name)(settings)
     form = Judge if traits_of(name).asks else ComputedJudge
@@ -73,7 +73,7 @@ def open_judges(
     if not names:
         return []
     wanted = study.judge
-    settings = Settings(
+    settings = JudgeSettings(
         llm=study.llm.get(wanted.llm, Llm()),
         examples=wanted.examples,
         seed=study.seed,

@@ -9,14 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from autointerp.judge.interface import Batch, Item, Settings
+from autointerp.judge.interface import Item, Items, JudgeSettings
 from autointerp.judge.verdicts import ANSWERS, read_yes_no
 from autointerp.llm.answers.json import YES_NO, answer_object, listed
 from autointerp.llm.request import Question, Request
 from autointerp.prompting import load_prompt
 from autointerp.quoting import quoted
 
-BATCH = 5
+ITEMS_PER_REQUEST = 5
 """Contexts per request at most."""
 TOP_LOGPROBS = 5
 """Alternatives per answer token: "0", "1" and their spellings with a space are among them."""
@@ -25,7 +25,7 @@ TOP_LOGPROBS = 5
 class Requests:
     """Makes the requests of one judge: its prompt, and the settings that all of them share."""
 
-    def __init__(self, settings: Settings, prompt: str, top_logprobs: int = TOP_LOGPROBS) -> None:
+    def __init__(self, settings: JudgeSettings, prompt: str, top_logprobs: int = TOP_LOGPROBS) -> None:
         """`prompt`: the judge's own, where the study names no other. Raises BadInput when it can't be loaded."""
         self._prompt = load_prompt(settings.prompt or prompt, settings.prompts_folder)
         self.prompt = self._prompt.identity
@@ -50,7 +50,7 @@ class Requests:
             schema=schema,
         )
 
-    def yes_no(self, explanation: str, excerpts: Sequence[str], items: Sequence[Item]) -> Batch:
+    def yes_no(self, explanation: str, excerpts: Sequence[str], items: Sequence[Item]) -> Items:
         """Asks for a 0 or a 1 for each of some excerpts, which are quoted, or marked, already."""
         request = self.request(
             answer_tokens(len(excerpts)),
@@ -58,12 +58,12 @@ class Requests:
             explanation=quoted(explanation),
             excerpts=list(excerpts),
         )
-        return Batch(tuple(items), Question(request, partial(read_yes_no, count=len(items))))
+        return Items(tuple(items), Question(request, partial(read_yes_no, count=len(items))))
 
 
 def in_batches(count: int) -> list[list[int]]:
     """The numbers below `count`, in as few even batches as there can be."""
-    return [part.tolist() for part in np.array_split(np.arange(count), ceil(count / BATCH))]
+    return [part.tolist() for part in np.array_split(np.arange(count), ceil(count / ITEMS_PER_REQUEST))]
 
 
 def answer_tokens(count: int) -> int:

@@ -14,9 +14,10 @@ from autointerp.contexts.pairing import Pair, Sampled, own_pairs, read_sampled, 
 from autointerp.contexts.reading import load_contexts
 from autointerp.contexts.slices import CALIBRATION, HARD_NEGATIVES, RANDOM_ONLY
 from autointerp.judge.answers import judge_each
-from autointerp.judge.interface import AnyJudge, Batch, Case, ComputedJudge, HeldOut, Judge, Judgement
+from autointerp.judge.interface import AnyJudge, Case, ComputedJudge, HeldOut, Items, Judge, Judgement
 from autointerp.judge.registry import traits_of
 from autointerp.llm.client import Asker
+from autointerp.metrics.metrics import any_absolute
 from autointerp.progress import Bar, bar
 from autointerp.records import Context, Status, Unscored
 from autointerp.study import Study
@@ -41,7 +42,7 @@ def judge(study: Study, judges: Sequence[AnyJudge], asker: Asker | None, run: Pa
     of all of them and of all units go out in one stream. A judge that needs no explanation judges each unit once, also
     one without explanation. Raises BadInput when a table is missing.
     """
-    units = read_sampled(study, run)
+    units = read_sampled(study, run, any_absolute(study.score.metrics))
     contexts = load_contexts(run / "contexts.parquet", (c for u in units for c in u.judged))
     own, shuffled = own_pairs(units), shuffled_pairs(units, study.judge.derangements, study.seed)
     tasks: list[_Task] = []
@@ -101,7 +102,7 @@ def _case(study: Study, task: _Task, contexts: Mapping[int, Context]) -> tuple[C
     return Case(task.explanation, _held(task.pair.unit, contexts)), rng
 
 
-def _batches(study: Study, task: _Task, contexts: Mapping[int, Context]) -> Sequence[Batch] | Unscored:
+def _batches(study: Study, task: _Task, contexts: Mapping[int, Context]) -> Sequence[Items] | Unscored:
     case = _case(study, task, contexts)
     assert isinstance(task.judge, Judge)
     return case if isinstance(case, Unscored) else task.judge.batches(*case)

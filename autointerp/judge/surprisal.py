@@ -11,7 +11,7 @@ import numpy as np
 from scipy.special import expit
 
 from autointerp.errors import BadInput
-from autointerp.judge.interface import Case, Item, Judgement, Settings, Traits
+from autointerp.judge.interface import Case, Item, Judgement, JudgeSettings, Traits
 from autointerp.judge.items import draw_contexts
 from autointerp.progress import Bar
 from autointerp.prompting import load_prompt
@@ -26,7 +26,7 @@ class Surprisal:
     name = "surprisal"
     traits = Traits(asks=False, needs=Needs(prompt_logprobs=1), metrics=("auroc",))
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: JudgeSettings) -> None:
         """Raises BadInput when the prompt can't be loaded, or is no completion."""
         self._prompt = load_prompt(settings.prompt or "surprisal/v1", settings.prompts_folder)
         if self._prompt.form != "completion":

@@ -23,7 +23,7 @@ NOT_FINITE = Unscored("a prediction on the calibration contexts is not finite")
 
 
 @dataclass(frozen=True)
-class Line:
+class FittedLine:
     """slope x prediction + level."""
 
     slope: float
@@ -58,7 +58,7 @@ def score_on(metric: str, held: Held | None, calibration: Held | None, predict: 
     return score_one(metric, held.truth.ravel(), predicted.ravel(), held.token_weights)
 
 
-def _line(calibration: Held | None, predict: Predict, weighted: bool) -> Line | Unscored:
+def _line(calibration: Held | None, predict: Predict, weighted: bool) -> FittedLine | Unscored:
     if calibration is None or not len(calibration):
         return NO_CALIBRATION
     if weighted and isinstance(calibration.weights, Unscored):
@@ -69,7 +69,7 @@ def _line(calibration: Held | None, predict: Predict, weighted: bool) -> Line | 
     return fit(calibration.truth.ravel(), predicted.ravel(), calibration.token_weights if weighted else None)
 
 
-def fit(truth: Truth, predicted: Truth, weights: Weights | None = None) -> Line | Unscored:
+def fit(truth: Truth, predicted: Truth, weights: Weights | None = None) -> FittedLine | Unscored:
     """The line with the least (weighted) squares among those that do not fall; level, with slope 0, where a falling one
     is best.
 
@@ -86,4 +86,4 @@ def fit(truth: Truth, predicted: Truth, weights: Weights | None = None) -> Line 
     counted = 1.0 if weights is None else weights
     spread = float((counted * np.square(s - middle)).sum())
     slope = max(float((counted * ((s - middle) * (a - level))).sum()) / spread, 0.0) if spread > 0 else 0.0
-    return Line(slope / largest, level - slope * middle)
+    return FittedLine(slope / largest, level - slope * middle)

@@ -31,7 +31,7 @@ _TIE = 1 - 1e-12  # the observed arrangement must tie with itself whatever the o
 
 
 @dataclass(frozen=True)
-class Plan:
+class Resampling:
     """How intervals and p-values are made."""
 
     resamples: int
@@ -78,14 +78,14 @@ def _difference(
 STATISTICS: Mapping[str, Callable[..., Any]] = {"mean": _mean, "median": _median}
 
 
-def interval(values: Sample, statistic: str, plan: Plan, rng: np.random.Generator) -> Interval:
+def interval(values: Sample, statistic: str, plan: Resampling, rng: np.random.Generator) -> Interval:
     """BCa bootstrap interval of the `mean` or `median` over units (Efron 1987)."""
     if not values.size:
         return Interval(None, note=NONE)
     return _bootstrap((values,), STATISTICS[statistic], plan, rng)
 
 
-def contrast(first: Sample, second: Other, plan: Plan, rng: np.random.Generator) -> Contrast:
+def contrast(first: Sample, second: Other, plan: Resampling, rng: np.random.Generator) -> Contrast:
     """Mean of `first` minus mean of `second`, two independent samples of units.
 
     BCa interval; the p-value is a permutation test of Welch's t (Janssen 1997): permuting the plain difference tests
@@ -98,7 +98,7 @@ def contrast(first: Sample, second: Other, plan: Plan, rng: np.random.Generator)
     return Contrast(difference, superiority(first, second), p)
 
 
-def paired_contrast(first: Sample, second: Sample, plan: Plan, rng: np.random.Generator) -> Contrast:
+def paired_contrast(first: Sample, second: Sample, plan: Resampling, rng: np.random.Generator) -> Contrast:
     """Mean of `first` minus `second`, unit by unit: entry i of both belongs to the same unit.
 
     BCa interval over units. The p-value flips the sign of each unit's difference at random; since the sum of squares
@@ -131,7 +131,7 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
     return adjusted
 
 
-def _bootstrap(samples: Samples, statistic: Callable[..., Any], plan: Plan, rng: np.random.Generator) -> Interval:
+def _bootstrap(samples: Samples, statistic: Callable[..., Any], plan: Resampling, rng: np.random.Generator) -> Interval:
     value = float(statistic(*samples))
     if min(s.size for s in samples) == 1:
         return Interval(value, note=ONE)
@@ -155,7 +155,7 @@ def _few(samples: Samples) -> str:
 def _resample(
     samples: Samples,
     statistic: Callable[..., Any],
-    plan: Plan,
+    plan: Resampling,
     rng: np.random.Generator,
     method: Literal["BCa", "percentile"],
     earlier: Any,
@@ -186,7 +186,7 @@ def _welch(
     return np.where(error > 0, difference / spread, np.where(difference > 0, np.inf, 0.0))
 
 
-def _permuted_p(first: Sample, second: Other, plan: Plan, rng: np.random.Generator) -> float:
+def _permuted_p(first: Sample, second: Other, plan: Resampling, rng: np.random.Generator) -> float:
     pooled = np.concatenate([first, second])
     observed = _welch(first[None, :], second[None, :])[0] * _TIE
     extreme = 0
@@ -196,7 +196,7 @@ def _permuted_p(first: Sample, second: Other, plan: Plan, rng: np.random.Generat
     return (extreme + 1) / (plan.resamples + 1)
 
 
-def _flipped_p(each: Sample, plan: Plan, rng: np.random.Generator) -> float:
+def _flipped_p(each: Sample, plan: Resampling, rng: np.random.Generator) -> float:
     observed = abs(float(each.mean())) * _TIE
     extreme = 0
     for rows in _blocks(plan.resamples, each.size):

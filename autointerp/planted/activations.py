@@ -19,7 +19,7 @@ from autointerp.study import Evidence
 
 Rows = Mapping[int, np.ndarray]
 """Activations per token of the contexts on which a unit is active, by the place of the context in its split."""
-BATCH = 256
+CONTEXTS_AT_ONCE = 256
 """Contexts whose activations for all units are in memory at once."""
 
 
@@ -43,8 +43,8 @@ def stacked(rows: Sequence[Rows], part: range, tokens: int) -> Float[np.ndarray,
 def coverage(rows: Sequence[Rows], contexts: int, tokens: int) -> Float[np.ndarray, "unit other"]:
     """Share of each unit's active tokens on which the other unit is active, too. Every unit is active somewhere."""
     common = np.zeros((len(rows), len(rows)))
-    for start in range(0, contexts, BATCH):
-        values = stacked(rows, range(start, min(start + BATCH, contexts)), tokens)
+    for start in range(0, contexts, CONTEXTS_AT_ONCE):
+        values = stacked(rows, range(start, min(start + CONTEXTS_AT_ONCE, contexts)), tokens)
         active = (values > 0).reshape(len(values) * tokens, len(rows)).astype(np.float32)
         common += active.T @ active
     return common / common.diagonal()[:, None]
@@ -67,8 +67,8 @@ def draw_held_out(names: Sequence[str], rows: Sequence[Rows], contexts: Sequence
     ids = np.array([c.context for c in contexts], dtype=np.int64)
     gatherer = Gatherer(names, Wanted(top=SIZES.held_out_top, random=BLIND), ids, seed)
     tokens = np.stack([c.tokens for c in contexts]).astype(np.int64)
-    for start in range(0, len(contexts), BATCH):
-        part = range(start, min(start + BATCH, len(contexts)))
+    for start in range(0, len(contexts), CONTEXTS_AT_ONCE):
+        part = range(start, min(start + CONTEXTS_AT_ONCE, len(contexts)))
         values = torch.from_numpy(stacked(rows, part, tokens.shape[1]))
         gatherer.add(values, torch.from_numpy(ids[part]), torch.from_numpy(tokens[part]))
     by_id = {c.context: c for c in contexts}

@@ -9,9 +9,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from autointerp.planted.results import Results
-from autointerp.planted.statistics import AGAINST_NOISE, ALL, CHANCE, DEVELOPMENT, TEST, Row
+from autointerp.planted.statistics import AGAINST_NOISE, ALL, CHANCE, DEVELOPMENT, TEST, BenchmarkRow
 from autointerp.planted.units import WRONG
-from autointerp.plot.style import BAND, PREDICTED, QUIET, TRUE, one_line
+from autointerp.plot.style import BAND, PREDICTED, QUIET, TRUE, printable_line
 
 _LONGEST = 28  # characters of a method's name that are shown
 _ASIDE = 0.2  # of a line's height: test above, development below
@@ -48,7 +48,7 @@ def picture(results: Results) -> Figure:
 def _label(results: Results, method: str, panels: Sequence[str]) -> str:
     """The method, and on how many units of the frozen half it stands."""
     counts = [row.n for wrong in panels if (row := results.row(method, ALL, wrong, TEST)) is not None]
-    return f"{one_line(method, _LONGEST)}\nn = {max(counts, default=0)}"
+    return f"{printable_line(method, _LONGEST)}\nn = {max(counts, default=0)}"
 
 
 def _panel(axis: Axes, results: Results, methods: Sequence[str], wrong: str) -> None:
@@ -69,7 +69,7 @@ def _panel(axis: Axes, results: Results, methods: Sequence[str], wrong: str) -> 
     axis.spines["left"].set_visible(False)
 
 
-def _point(axis: Axes, row: Row, height: float, colour: str, face: str) -> None:
+def _point(axis: Axes, row: BenchmarkRow, height: float, colour: str, face: str) -> None:
     """A method's value with its interval; nothing where no unit was scored."""
     if row.auroc is None:
         return

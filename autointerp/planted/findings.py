@@ -8,14 +8,14 @@ from enum import StrEnum
 from autointerp.compare.words import with_interval
 from autointerp.planted.meanings import KINDS, NOISE
 from autointerp.planted.results import Results
-from autointerp.planted.statistics import AGAINST_NOISE, ALL, BOTH, CHANCE, TEST, Row, Scores
+from autointerp.planted.statistics import AGAINST_NOISE, ALL, BOTH, CHANCE, TEST, BenchmarkRow, Scores
 from autointerp.planted.units import NEAR_MISS, OTHER, WRONG
 
 NOTHING = "-"
 _HEAD = ("method", "n", *WRONG, "another's score", "coverage", "tokens", "seconds")
 
 
-def shown(results: Results) -> Iterator[str]:
+def headline_lines(results: Results) -> Iterator[str]:
     """One line per method, on the frozen half, all kinds together; then what the columns are."""
     lines = [_HEAD, *(_cells(results, scores.method) for scores in results.scores)]
     widths = [max(len(line[place]) for line in lines) for place in range(len(_HEAD))]
@@ -52,7 +52,7 @@ def _cells(results: Results, method: str) -> Sequence[str]:
     )
 
 
-def interval_of(row: Row) -> str:
+def interval_of(row: BenchmarkRow) -> str:
     """`0.87 [0.81, 0.92]`, of a line of the table."""
     return with_interval(row.auroc, row.low, row.high)
 
@@ -69,7 +69,7 @@ _FEWEST = 12
 """Six meanings in two forms: that all of fewer are alike, chance alone gives more than once in thirty times."""
 
 
-class Verdict(StrEnum):
+class Standing(StrEnum):
     """Where an interval lies."""
 
     ABOVE = "above"
@@ -78,16 +78,16 @@ class Verdict(StrEnum):
     TOO_FEW = "too few"
 
 
-def verdict(row: Row) -> Verdict:
+def verdict(row: BenchmarkRow) -> Standing:
     """Where the interval of a line with an AUROC lies; where there is none (all units alike), what the value says."""
     value = CHANCE if row.auroc is None else row.auroc
     if row.low is None or row.high is None:
         if row.n < _FEWEST:
-            return Verdict.TOO_FEW
-        return Verdict.ABOVE if value > CHANCE else Verdict.BELOW if value < CHANCE else Verdict.CHANCE
+            return Standing.TOO_FEW
+        return Standing.ABOVE if value > CHANCE else Standing.BELOW if value < CHANCE else Standing.CHANCE
     if row.low > CHANCE:
-        return Verdict.ABOVE
-    return Verdict.BELOW if row.high < CHANCE else Verdict.CHANCE
+        return Standing.ABOVE
+    return Standing.BELOW if row.high < CHANCE else Standing.CHANCE
 
 
 def findings(results: Results) -> Iterator[str]:
@@ -107,11 +107,11 @@ def _explained(results: Results, scores: Scores) -> Iterator[str]:
     numbers = f"true above another unit's {interval_of(other)}, above a near miss {interval_of(near)}, n {near.n}"
     model = f" with {asked}" if (asked := results.about.models.get(method, "")) else ""
     far, close = verdict(other), verdict(near)
-    if Verdict.TOO_FEW in (far, close):
+    if Standing.TOO_FEW in (far, close):
         yield f"{method}: too few units to tell ({numbers})."
-    elif far is not Verdict.ABOVE:
+    elif far is not Standing.ABOVE:
         yield f"{method} is {_where(far)}{model}: it can't tell the true explanation from another unit's ({numbers})."
-    elif close is not Verdict.ABOVE:
+    elif close is not Standing.ABOVE:
         yield (
             f"{method} tells another unit's explanation from the true one, but not a near miss: there it is "
             f"{_where(close)}{model} ({numbers})."
@@ -120,8 +120,8 @@ def _explained(results: Results, scores: Scores) -> Iterator[str]:
         yield f"{method} tells the true explanation from wrong ones: {numbers}."
 
 
-def _where(said: Verdict) -> str:
-    return "below chance" if said is Verdict.BELOW else "at chance"
+def _where(said: Standing) -> str:
+    return "below chance" if said is Standing.BELOW else "at chance"
 
 
 def _alone(results: Results, scores: Scores) -> Iterator[str]:
@@ -130,8 +130,8 @@ def _alone(results: Results, scores: Scores) -> Iterator[str]:
         yield f"{scores.method}: no unit of the frozen half, or no noise, was scored."
         return
     said = {
-        Verdict.ABOVE: "tells units that mean something from noise",
-        Verdict.TOO_FEW: "has too few units to tell them from noise",
+        Standing.ABOVE: "tells units that mean something from noise",
+        Standing.TOO_FEW: "has too few units to tell them from noise",
     }.get(verdict(row), "can't tell units that mean something from noise")
     yield f"{scores.method} (reads no explanation) {said}: {interval_of(row)}, n {row.n}."
 
@@ -141,7 +141,7 @@ def _surprises(results: Results, scores: Scores) -> Iterator[str]:
         row = results.row(scores.method, kind, NEAR_MISS, BOTH)
         if kind == NOISE or scores.method not in about.unseen or row is None or row.auroc is None:
             continue
-        if verdict(row) is Verdict.ABOVE:
+        if verdict(row) is Standing.ABOVE:
             yield (
                 f"{scores.method} should not see {kind} (it {about.unseen[scores.method]}), and still scores "
                 f"{interval_of(row)} there, n {row.n}: the words of the explanations give something away."

@@ -22,7 +22,7 @@ NOISE = "noise"
 
 
 @dataclass(frozen=True)
-class Kind:
+class MeaningKind:
     """A family of meanings."""
 
     about: str
@@ -42,19 +42,19 @@ _AFTER = {**_ALONE, "lift-next": "looks at the token that follows, and the meani
 _ITSELF = {"lift-next": "looks at the token that follows, and the meaning lies in the token itself"}
 """Where a word is several tokens, the one that follows may be the rest of the word."""
 
-KINDS: Mapping[str, Kind] = {
-    "word-class": Kind("words of one class of meaning (colours, animals, months)", True, _ITSELF),
-    "single-word": Kind("one word", True, _ITSELF),
-    "form": Kind("words of one grammatical form, by their spelling (-ing, -ly, -ed, capitals)", True, _ITSELF),
-    "number": Kind("digits, years, ordinals, and words for numbers", True, _ITSELF),
-    "code": Kind("keywords and marks of programming languages", True, _ITSELF),
-    "language": Kind("words of the texts in one language", True, {}),
-    "script": Kind("characters of one script", True, {}),
-    "position": Kind("a place in the sentence, line or text", False, _ALONE),
-    "after": Kind("the token after a word or a mark", False, _AFTER),
-    "before": Kind("the token before a word or a mark", False, _ALONE),
-    "two-sense": Kind("either of two unrelated meanings", True, _ITSELF),
-    NOISE: Kind("tokens drawn at random: it means nothing", False, {}),
+KINDS: Mapping[str, MeaningKind] = {
+    "word-class": MeaningKind("words of one class of meaning (colours, animals, months)", True, _ITSELF),
+    "single-word": MeaningKind("one word", True, _ITSELF),
+    "form": MeaningKind("words of one grammatical form, by their spelling (-ing, -ly, -ed, capitals)", True, _ITSELF),
+    "number": MeaningKind("digits, years, ordinals, and words for numbers", True, _ITSELF),
+    "code": MeaningKind("keywords and marks of programming languages", True, _ITSELF),
+    "language": MeaningKind("words of the texts in one language", True, {}),
+    "script": MeaningKind("characters of one script", True, {}),
+    "position": MeaningKind("a place in the sentence, line or text", False, _ALONE),
+    "after": MeaningKind("the token after a word or a mark", False, _AFTER),
+    "before": MeaningKind("the token before a word or a mark", False, _ALONE),
+    "two-sense": MeaningKind("either of two unrelated meanings", True, _ITSELF),
+    NOISE: MeaningKind("tokens drawn at random: it means nothing", False, {}),
 }
 """The kinds, in the order of the table."""
 
@@ -83,7 +83,7 @@ class Meaning:
 
 
 @dataclass(frozen=True)
-class Family:
+class MeaningFamily:
     """A meaning with its false neighbours: what a binary unit and a graded one are made of."""
 
     kind: str
@@ -95,16 +95,16 @@ class Family:
 
 
 @cache
-def families() -> tuple[Family, ...]:
+def families() -> tuple[MeaningFamily, ...]:
     """Every family, in the order of KINDS and of the files."""
-    found: dict[str, Family] = {}
+    found: dict[str, MeaningFamily] = {}
     for kind in KINDS:
         if kind == NOISE:
             continue
         tables = tomllib.loads((_FOLDER / f"{kind}.toml").read_text("utf8"))
         for name, table in tables.items():
             meanings = _two_senses(table, found) if kind == _TWO_SENSE else _meanings(table)
-            found[f"{kind}/{name}"] = Family(kind, name, table["test"], meanings)
+            found[f"{kind}/{name}"] = MeaningFamily(kind, name, table["test"], meanings)
     return tuple(found.values())
 
 
@@ -138,7 +138,7 @@ def _spans(table: Mapping[str, Any], words: str, pattern: str, languages: str) -
     return Matches(re.compile(table[pattern]), frozenset(table.get(languages, table.get("languages", ()))))
 
 
-def _two_senses(table: Mapping[str, Any], found: Mapping[str, Family]) -> dict[str, Meaning]:
+def _two_senses(table: Mapping[str, Any], found: Mapping[str, MeaningFamily]) -> dict[str, Meaning]:
     """The union of two families; a graded unit is strong on the first sense and weak on the second.
 
     The near miss is the union of both near misses, the too-broad one adds a third sense, the too-narrow one knows the

@@ -18,14 +18,14 @@ from autointerp.llm.ledger.ledger import Ledger
 from autointerp.llm.open import LOCAL, Mode, identity_of
 from autointerp.models import load_model, load_tokenizer
 from autointerp.planted.methods import Form, Method
-from autointerp.planted.pairings import Pairing, pairings_of
+from autointerp.planted.pairings import PlantedPairing, pairings_of
 from autointerp.planted.scoring import judged, looked_up, simulated
 from autointerp.planted.statistics import Cost
 from autointerp.planted.store import Measured, Store
 from autointerp.planted.units import PlantedUnit
 from autointerp.progress import bar
 from autointerp.records import Unscored
-from autointerp.run.resources import Bench
+from autointerp.run.resources import Resources
 from autointerp.study import Llm, Study
 
 
@@ -43,8 +43,8 @@ class _Watched(Ledger):
         return found
 
 
-class Desk(Bench):
-    """A bench that notices what its ledger spares: time and tokens can't be told then."""
+class WatchedResources(Resources):
+    """A resources that notices what its ledger spares: time and tokens can't be told then."""
 
     @cached_property
     def ledger(self) -> _Watched:
@@ -81,28 +81,30 @@ def measure(study: Study, method: Method, units: Sequence[PlantedUnit], work: Pa
     if kept is not None:
         return kept
     pairings = pairings_of(units, method.explained)
-    desk = Desk(method.study_for(study), work, Mode())
+    resources = WatchedResources(method.study_for(study), work, Mode())
     try:
-        with _metered(desk, method) as meter:
-            scores = scores_of(desk, method, pairings)
-        found = Measured(method.name, len(units), tuple(scores), _cost(desk, method, meter, len(pairings)))
-        if not desk.unanswered:
+        with _metered(resources, method) as meter:
+            scores = scores_of(resources, method, pairings)
+        found = Measured(method.name, len(units), tuple(scores), _cost(resources, method, meter, len(pairings)))
+        if not resources.unanswered:
             store.keep(method, found)
         return found
     finally:
-        desk.close()
+        resources.close()
 
 
-def scores_of(desk: Desk, method: Method, pairings: Sequence[Pairing]) -> list[float | Unscored]:
-    """Score the pairings with the method that the desk's study is of (see `Method.study_for`)."""
+def scores_of(
+    resources: WatchedResources, method: Method, pairings: Sequence[PlantedPairing]
+) -> list[float | Unscored]:
+    """Score the pairings with the method that the study of `resources` is of (see `Method.study_for`)."""
     with bar(method.name, len(pairings), "pairings") as progress:
         if method.form is Form.TOKEN_TABLE:
             return looked_up(pairings, progress)
         if method.form is Form.SIMULATOR:
-            with desk.simulator(_stage(method)) as simulator:
+            with resources.simulator(_stage(method)) as simulator:
                 return simulated(simulator, pairings, progress)
-        with desk.judges(_stage(method)) as ((judge,), asker):
-            return judged(judge, asker, pairings, desk.study.seed, progress)
+        with resources.judges(_stage(method)) as ((judge,), asker):
+            return judged(judge, asker, pairings, resources.study.seed, progress)
 
 
 def _stage(method: Method) -> str:
@@ -110,13 +112,13 @@ def _stage(method: Method) -> str:
 
 
 @contextmanager
-def _metered(desk: Desk, method: Method) -> Iterator[_Meter]:
+def _metered(resources: WatchedResources, method: Method) -> Iterator[_Meter]:
     """Count the tokens that the method's model reads in this process, and the seconds until the block ends."""
-    meter = _Meter(before=desk.asked(_stage(method)))
-    name = method.llm_of(desk.study)
+    meter = _Meter(before=resources.asked(_stage(method)))
+    name = method.llm_of(resources.study)
     hook = None
-    if name is not None and desk.study.llm[name].provider == LOCAL:
-        loaded = load_model(desk.study.llm[name].model, device=desk.study.subject.device)
+    if name is not None and resources.study.llm[name].provider == LOCAL:
+        loaded = load_model(resources.study.llm[name].model, device=resources.study.subject.device)
 
         def count(module: Any, inputs: tuple[Any, ...]) -> None:
             meter.ran += inputs[0].numel()
@@ -131,18 +133,20 @@ def _metered(desk: Desk, method: Method) -> Iterator[_Meter]:
             hook.remove()
 
 
-def _cost(desk: Desk, method: Method, meter: _Meter, pairings: int) -> Cost:
+def _cost(resources: WatchedResources, method: Method, meter: _Meter, pairings: int) -> Cost:
     """Tokens of requests, where it asks; else those that a model in this process read."""
-    requests, cached, tokens = (now - then for now, then in zip(desk.asked(_stage(method)), meter.before, strict=True))
-    spared = bool(cached or desk.ledger.spared)
+    requests, cached, tokens = (
+        now - then for now, then in zip(resources.asked(_stage(method)), meter.before, strict=True)
+    )
+    spared = bool(cached or resources.ledger.spared)
     seconds = None if spared else meter.seconds / pairings
     if requests:
         return Cost(tokens / pairings, seconds)
     return Cost(None if spared else meter.ran / pairings, seconds)
 
 
-class _Counting(Desk):
-    """A desk whose askers count."""
+class _Counting(WatchedResources):
+    """Resources whose askers count."""
 
     def __init__(self, study: Study, work: Path) -> None:
         super().__init__(study, work, Mode())
@@ -162,12 +166,12 @@ def announced(study: Study, pending: Sequence[Method], units: Sequence[PlantedUn
         name = method.llm_of(study)
         if name is None or study.llm[name].provider == LOCAL:
             continue
-        desk = _Counting(method.study_for(study), work)
+        resources = _Counting(method.study_for(study), work)
         try:
-            scores_of(desk, method, pairings_of(units, method.explained))
+            scores_of(resources, method, pairings_of(units, method.explained))
         finally:
-            desk.close()
-        yield _line(method, study.llm[name], desk.tally)
+            resources.close()
+        yield _line(method, study.llm[name], resources.tally)
 
 
 def _line(method: Method, llm: Llm, tally: Tally) -> str:

@@ -14,7 +14,8 @@ from autointerp.llm.open import LOCAL, check_llm
 from autointerp.planted.meanings import NOISE
 from autointerp.planted.units import PlantedUnit
 from autointerp.simulate import registry as simulators
-from autointerp.simulate.registry import LOOKUP, check_simulator
+from autointerp.simulate.lookup import LOOKUP
+from autointerp.simulate.registry import check_simulator
 from autointerp.study import Study
 
 QUICK = ("lift", "embedding", LOOKUP)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from autointerp.compare.words import number, with_interval
 from autointerp.metrics.metrics import CONSTANT_PREDICTION
-from autointerp.planted.findings import NOTHING, TOO_FEW, Verdict, amount, findings, interval_of, verdict
+from autointerp.planted.findings import NOTHING, TOO_FEW, Standing, amount, findings, interval_of, verdict
 from autointerp.planted.meanings import KINDS, NOISE
 from autointerp.planted.pairings import EXPLANATIONS, NONE
 from autointerp.planted.results import PICTURE, Results
@@ -19,14 +19,14 @@ from autointerp.planted.statistics import (
     HALVES,
     TEST,
     WORD_LIKE,
-    Row,
+    BenchmarkRow,
     Scores,
     with_unscored_at_chance,
 )
 from autointerp.planted.units import NEAR_MISS, OTHER, TRUE, WRONG
 from autointerp.report.markdown import escape, prose, table
 
-_MARKS = {Verdict.ABOVE: "**{}**", Verdict.BELOW: "{} below chance", Verdict.CHANCE: "{} chance"}
+_MARKS = {Standing.ABOVE: "**{}**", Standing.BELOW: "{} below chance", Standing.CHANCE: "{} chance"}
 
 
 def page(results: Results) -> str:
@@ -145,22 +145,22 @@ def _by_kind(results: Results, wrong: str, heading: str) -> str:
     return f"{heading}\n\n{legend}\n\n{table(head, rows)}"
 
 
-def _seen(row: Row | None, kind: str) -> str:
+def _seen(row: BenchmarkRow | None, kind: str) -> str:
     if row is None:
         return NOTHING
     blind = "can't see: " if row.method in KINDS[kind].unseen else ""
     return f"{blind}{_cell(row)}, n {row.n}"
 
 
-def _cell(row: Row | None) -> str:
+def _cell(row: BenchmarkRow | None) -> str:
     """An AUROC with its interval, marked by what it says."""
     if row is None or row.auroc is None:
         return NOTHING
     said = verdict(row)
-    return f"{interval_of(row)} {TOO_FEW}" if said is Verdict.TOO_FEW else _MARKS[said].format(interval_of(row))
+    return f"{interval_of(row)} {TOO_FEW}" if said is Standing.TOO_FEW else _MARKS[said].format(interval_of(row))
 
 
-def _null(row: Row) -> str:
+def _null(row: BenchmarkRow) -> str:
     return with_interval(row.null_mean, row.null_low, row.null_high)
 
 

@@ -15,7 +15,7 @@ EXPLANATIONS = (TRUE, *WRONG)
 
 
 @dataclass(frozen=True)
-class Pairing:
+class PlantedPairing:
     """One unit and one explanation."""
 
     unit: PlantedUnit
@@ -34,8 +34,8 @@ class Pairing:
         return tuple(known[int(number)] for number in self.unit.held.contexts)
 
 
-def pairings_of(units: Sequence[PlantedUnit], explained: bool) -> list[Pairing]:
+def pairings_of(units: Sequence[PlantedUnit], explained: bool) -> list[PlantedPairing]:
     """Every unit with each of its explanations; each once with NONE for a method that reads none."""
     if not explained:
-        return [Pairing(unit, NONE) for unit in units]
-    return [Pairing(unit, sort) for unit in units for sort in EXPLANATIONS if sort in unit.explanations]
+        return [PlantedPairing(unit, NONE) for unit in units]
+    return [PlantedPairing(unit, sort) for unit in units for sort in EXPLANATIONS if sort in unit.explanations]

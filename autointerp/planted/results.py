@@ -12,8 +12,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from autointerp.artifacts import read_json, write_json, write_text
 from autointerp.errors import BadInput
-from autointerp.metrics.intervals import Plan
-from autointerp.planted.statistics import Calibration, Row, Score, Scores, calibration_of
+from autointerp.metrics.intervals import Resampling
+from autointerp.planted.statistics import BenchmarkRow, Calibration, PlantedScore, Scores, calibration_of
 from autointerp.tables import read_table, write_table
 
 TABLE, SCORES, ABOUT, PAGE, PICTURE = (
@@ -53,9 +53,9 @@ class About:
         return found
 
     @property
-    def plan(self) -> Plan:
+    def plan(self) -> Resampling:
         """How the intervals were made."""
-        return Plan(self.resamples, self.confidence)
+        return Resampling(self.resamples, self.confidence)
 
 
 @dataclass(frozen=True)
@@ -63,11 +63,11 @@ class Results:
     """A benchmark's tables."""
 
     about: About
-    rows: tuple[Row, ...]
+    rows: tuple[BenchmarkRow, ...]
     scores: tuple[Scores, ...]
     """One per method."""
 
-    def row(self, method: str, kind: str, wrong: str, half: str) -> Row | None:
+    def row(self, method: str, kind: str, wrong: str, half: str) -> BenchmarkRow | None:
         """A line of the table; None when there is no such unit."""
         for row in self.rows:
             if (row.method, row.kind, row.wrong, row.half) == (method, kind, wrong, half):
@@ -85,13 +85,13 @@ def is_benchmark(folder: Path) -> bool:
     return (folder / TABLE).is_file()
 
 
-def grouped(scores: Sequence[Score]) -> list[Scores]:
+def grouped(scores: Sequence[PlantedScore]) -> list[Scores]:
     """The scores of each method, in the order of their first one."""
     names = dict.fromkeys(score.method for score in scores)
     return [Scores([score for score in scores if score.method == name]) for name in names]
 
 
-def write_results(folder: Path, about: About, scores: Sequence[Score], rows: Sequence[Row]) -> None:
+def write_results(folder: Path, about: About, scores: Sequence[PlantedScore], rows: Sequence[BenchmarkRow]) -> None:
     """Write the tables, each whole or not at all."""
     write_table("benchmark_scores", folder / SCORES, scores)
     write_json(folder / ABOUT, TypeAdapter(About).dump_python(about, mode="json"))
@@ -104,8 +104,8 @@ def read_results(folder: Path) -> Results:
         about = TypeAdapter(About).validate_python(read_json(folder / ABOUT))
     except ValidationError as error:
         raise BadInput(f"{folder / ABOUT} is not of this version", "run autointerp benchmark again") from error
-    scores = [Score(**record) for record in _records(read_table(folder / SCORES))]
-    rows = [Row(**record) for record in _records(read_table(folder / TABLE))]
+    scores = [PlantedScore(**record) for record in _records(read_table(folder / SCORES))]
+    rows = [BenchmarkRow(**record) for record in _records(read_table(folder / TABLE))]
     return Results(about, tuple(rows), tuple(grouped(scores)))
 
 

@@ -14,7 +14,7 @@ from autointerp.judge.interface import AnyJudge, Case, ComputedJudge, Judgement
 from autointerp.llm.client import Asker
 from autointerp.metrics.classification import classify
 from autointerp.metrics.metrics import score_one
-from autointerp.planted.pairings import Pairing
+from autointerp.planted.pairings import PlantedPairing
 from autointerp.progress import Bar
 from autointerp.records import Unscored
 from autointerp.simulate.interface import Simulator, Task
@@ -26,7 +26,7 @@ JUDGED = "auroc"
 """What a judge's answers are scored by, over the items of one unit."""
 
 
-def simulated(simulator: Simulator, pairings: Sequence[Pairing], progress: Bar) -> list[float | Unscored]:
+def simulated(simulator: Simulator, pairings: Sequence[PlantedPairing], progress: Bar) -> list[float | Unscored]:
     """Pearson correlation of predicted with true activations, per pairing in their order."""
     tasks = [Task(pairing.text, pairing.contexts) for pairing in pairings]
     scores: dict[int, float | Unscored] = {}
@@ -38,7 +38,7 @@ def simulated(simulator: Simulator, pairings: Sequence[Pairing], progress: Bar) 
     return [scores[place] for place in range(len(pairings))]
 
 
-def looked_up(pairings: Sequence[Pairing], progress: Bar) -> list[float | Unscored]:
+def looked_up(pairings: Sequence[PlantedPairing], progress: Bar) -> list[float | Unscored]:
     """The same of the unit's token table from the evidence, whatever the explanation."""
     scores: list[float | Unscored] = []
     for pairing in pairings:
@@ -48,7 +48,7 @@ def looked_up(pairings: Sequence[Pairing], progress: Bar) -> list[float | Unscor
     return scores
 
 
-def _token_table(pairing: Pairing) -> TokenTable:
+def _token_table(pairing: PlantedPairing) -> TokenTable:
     contexts, activations = zip(*pairing.unit.evidence, strict=True)
     sums = TokenSums(1)
     sums.add(
@@ -58,7 +58,7 @@ def _token_table(pairing: Pairing) -> TokenTable:
 
 
 def judged(
-    judge: AnyJudge, asker: Asker | None, pairings: Sequence[Pairing], seed: int, progress: Bar
+    judge: AnyJudge, asker: Asker | None, pairings: Sequence[PlantedPairing], seed: int, progress: Bar
 ) -> list[float | Unscored]:
     """AUROC of the judge's decisions, per pairing in their order: every explanation of a unit on the same items.
 
@@ -71,7 +71,7 @@ def judged(
 
 
 def _judgements(
-    judge: AnyJudge, asker: Asker | None, pairings: Sequence[Pairing], seed: int, progress: Bar
+    judge: AnyJudge, asker: Asker | None, pairings: Sequence[PlantedPairing], seed: int, progress: Bar
 ) -> Iterator[tuple[int, list[Judgement] | Unscored]]:
     cases = (Case(pairing.text, pairing.unit.held_out) for pairing in pairings)
     rngs = (rng_of(seed, "judge", judge.name, pairing.unit.unit) for pairing in pairings)

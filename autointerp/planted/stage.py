@@ -12,7 +12,7 @@ from autointerp.contexts.reading import context_ids, load_contexts
 from autointerp.errors import BadInput, BudgetReached
 from autointerp.llm.open import LOCAL, Mode, identity_of
 from autointerp.models.locate import locate
-from autointerp.planted.measuring import Desk, announced, measure
+from autointerp.planted.measuring import WatchedResources, announced, measure
 from autointerp.planted.methods import QUICK, Method, chosen, limited, methods
 from autointerp.planted.pairings import pairings_of
 from autointerp.planted.results import About, Results, draw, grouped, read_results, write_page, write_results
@@ -36,7 +36,7 @@ _STOPPED = "stopped by the budget"
 
 
 @dataclass(frozen=True)
-class Asked:
+class Selection:
     """What the user wants."""
 
     methods: tuple[str, ...] = ()
@@ -73,7 +73,7 @@ class _Prepared:
     store: Store
 
 
-def benchmark(study: Study, out: Path, asked: Asked) -> Results:
+def benchmark(study: Study, out: Path, asked: Selection) -> Results:
     """Run what is not finished, and write tables, page and picture to `out`.
 
     Results of methods that an earlier call finished with the same settings, on as many units or on others, are in them
@@ -101,13 +101,13 @@ def benchmark(study: Study, out: Path, asked: Asked) -> Results:
     return read_results(out)
 
 
-def estimated(study: Study, out: Path, asked: Asked) -> list[str]:
+def estimated(study: Study, out: Path, asked: Selection) -> list[str]:
     """What endpoints would be asked, a line per method; nothing is sent. Raises BadInput as `benchmark` does."""
     work = out / WORK
     return list(_announced(study, _prepare(study, work, asked, probe=False), work))
 
 
-def _prepare(study: Study, work: Path, asked: Asked, *, probe: bool) -> _Prepared:
+def _prepare(study: Study, work: Path, asked: Selection, *, probe: bool) -> _Prepared:
     wanted = asked.wanted()
     if probe:
         for name in dict.fromkeys(name for method in wanted if (name := method.llm_of(study)) is not None):
@@ -125,11 +125,11 @@ def _announced(study: Study, ready: _Prepared, work: Path) -> Iterator[str]:
 
 def ground(study: Study, work: Path) -> tuple[Planted, Mapping[str, int]]:
     """The planted units, and how many contexts of each split they were planted on; the text is made once."""
-    desk = Desk(study, work, Mode())
+    resources = WatchedResources(study, work, Mode())
     try:
-        carry_out(desk, work, "corpus")
+        carry_out(resources, work, "corpus")
     finally:
-        desk.close()
+        resources.close()
     evidence, held_out = (_contexts(work, split) for split in (Split.EVIDENCE, Split.HELD_OUT))
     planted = plant(evidence, held_out, study.seed)
     say(f"  planted: {len(planted.units)} units; {len(planted.left_out)} left out, this text is too poor for them")
@@ -170,11 +170,11 @@ def _probe(study: Study, name: str, work: Path) -> None:
         "simulate": study.simulate.model_copy(update={"method": "sparse-json"}),
         "judge": study.judge.model_copy(update={"methods": ("detection",), "llm": name, "negatives": "random"}),
     }
-    desk = Desk(study.model_copy(update=asking), work, Mode())
+    resources = WatchedResources(study.model_copy(update=asking), work, Mode())
     try:
-        find_capabilities(desk, None)
+        find_capabilities(resources, None)
     finally:
-        desk.close()
+        resources.close()
 
 
 def _run(study: Study, ready: _Prepared, work: Path) -> tuple[dict[str, Measured], BudgetReached | None]:

@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Float
 
 from autointerp.artifacts import rng_of
-from autointerp.metrics.intervals import Interval, Plan, interval
+from autointerp.metrics.intervals import Interval, Resampling, interval
 from autointerp.metrics.metrics import CONSTANT_PREDICTION
 from autointerp.planted.meanings import KINDS, NOISE
 from autointerp.planted.pairings import EXPLANATIONS, NONE
@@ -40,7 +40,7 @@ none of the unit's tokens, however near its words are: it predicts what another 
 
 
 @dataclass(frozen=True)
-class Score:
+class PlantedScore:
     """What one method gave one pairing: a row of `scores.parquet`."""
 
     method: str
@@ -78,7 +78,7 @@ class Cost:
 
 
 @dataclass(frozen=True)
-class Row:
+class BenchmarkRow:
     """One line of `benchmark.parquet`."""
 
     method: str
@@ -124,7 +124,7 @@ def in_kind(kind: str, pooled: str) -> bool:
     return KINDS[kind].word_like if pooled == WORD_LIKE else kind == pooled
 
 
-def above(true: float, wrong: float) -> float:
+def above_chance_of(true: float, wrong: float) -> float:
     """1 when the true explanation scores above the wrong one, 0.5 at a tie, else 0."""
     return 1.0 if true > wrong else CHANCE if true == wrong else 0.0
 
@@ -132,20 +132,20 @@ def above(true: float, wrong: float) -> float:
 class Scores:
     """The scores of one method."""
 
-    def __init__(self, scores: Sequence[Score]) -> None:
+    def __init__(self, scores: Sequence[PlantedScore]) -> None:
         self.method = scores[0].method
         """Its name."""
         self.kinds = [kind for kind in KINDS if any(score.kind == kind for score in scores)]
         """Kinds with a unit."""
         self.explained = any(score.explanation != NONE for score in scores)
         """Whether it reads explanations."""
-        self._units: dict[tuple[str, str], dict[str, dict[str, Score]]] = defaultdict(lambda: defaultdict(dict))
+        self._units: dict[tuple[str, str], dict[str, dict[str, PlantedScore]]] = defaultdict(lambda: defaultdict(dict))
         for score in scores:
             self._units[score.half, score.kind][score.unit][score.explanation] = score
         self.reasons = Counter(score.reason for score in scores if score.value is None)
         """Why there is no score, and how often; constant predictions among them."""
 
-    def units(self, half: str, pooled: str) -> Iterator[Mapping[str, Score]]:
+    def units(self, half: str, pooled: str) -> Iterator[Mapping[str, PlantedScore]]:
         """The scores of each unit of a half and a kind, by sort of explanation."""
         for (of_half, kind), units in self._units.items():
             if half in (of_half, BOTH) and in_kind(kind, pooled):
@@ -157,7 +157,7 @@ class Scores:
         for unit in self.units(half, pooled):
             if TRUE in unit and wrong in unit:
                 true, other = unit[TRUE].level, unit[wrong].level
-                better = None if true is None or other is None else above(true, other)
+                better = None if true is None or other is None else above_chance_of(true, other)
                 found.append((unit[TRUE].meaning, better))
         return found
 
@@ -176,9 +176,9 @@ def by_meaning(found: Sequence[tuple[str, float | None]]) -> Float[np.ndarray, "
     return np.array([np.mean(values) for values in groups.values()], dtype=np.float64)
 
 
-def rows_of(scores: Scores, cost: Cost, plan: Plan, seed: int) -> list[Row]:
+def rows_of(scores: Scores, cost: Cost, plan: Resampling, seed: int) -> list[BenchmarkRow]:
     """Every line of the table for one method: by half, by kind and pooled, by sort of wrong explanation."""
-    rows: list[Row] = []
+    rows: list[BenchmarkRow] = []
     for half in (*HALVES, BOTH):
         for kind in (*POOLED, *scores.kinds):
             if not any(scores.units(half, kind)):
@@ -190,7 +190,7 @@ def rows_of(scores: Scores, cost: Cost, plan: Plan, seed: int) -> list[Row]:
     return rows
 
 
-def _explained(scores: Scores, half: str, kind: str, cost: Cost, plan: Plan, seed: int) -> Iterator[Row]:
+def _explained(scores: Scores, half: str, kind: str, cost: Cost, plan: Resampling, seed: int) -> Iterator[BenchmarkRow]:
     rng = rng_of(seed, "benchmark", scores.method, half, kind)
     others = scores.values(half, kind, OTHER)
     null = interval(by_meaning(others), "mean", plan, rng)
@@ -202,7 +202,7 @@ def _explained(scores: Scores, half: str, kind: str, cost: Cost, plan: Plan, see
         yield _row(scores.method, kind, wrong, half, better, null, n, len(counted), cost)
 
 
-def _against_noise(scores: Scores, half: str, kind: str, cost: Cost, plan: Plan, seed: int) -> Row:
+def _against_noise(scores: Scores, half: str, kind: str, cost: Cost, plan: Resampling, seed: int) -> BenchmarkRow:
     rng = rng_of(seed, "benchmark", scores.method, half, kind)
     found, noise = scores.values(half, kind, NONE), scores.values(half, NOISE, NONE)
     better = _superiority(by_meaning(found), by_meaning(noise), plan, rng)
@@ -213,8 +213,8 @@ def _against_noise(scores: Scores, half: str, kind: str, cost: Cost, plan: Plan,
 
 def _row(
     method: str, kind: str, wrong: str, half: str, better: Interval, null: Interval, n: int, asked: int, cost: Cost
-) -> Row:
-    return Row(
+) -> BenchmarkRow:
+    return BenchmarkRow(
         method=method,
         kind=kind,
         wrong=wrong,
@@ -233,7 +233,10 @@ def _row(
 
 
 def _superiority(
-    first: Float[np.ndarray, " meaning"], second: Float[np.ndarray, " noise"], plan: Plan, rng: np.random.Generator
+    first: Float[np.ndarray, " meaning"],
+    second: Float[np.ndarray, " noise"],
+    plan: Resampling,
+    rng: np.random.Generator,
 ) -> Interval:
     """P(a value of `first` > a value of `second`), ties counted half; percentile bootstrap over both samples."""
     if not first.size or not second.size:
@@ -250,7 +253,7 @@ def _superiority(
     return Interval(value, float(low), float(high))
 
 
-def calibration_of(scores: Scores, plan: Plan, seed: int) -> Calibration:
+def calibration_of(scores: Scores, plan: Resampling, seed: int) -> Calibration:
     """Mean score by sort of explanation, and how well the scores keep to RANKS; of a method that reads explanations."""
     rng = rng_of(seed, "benchmark", scores.method, "calibration")
     means = {sort: interval(by_meaning(scores.values(TEST, ALL, sort)), "mean", plan, rng) for sort in EXPLANATIONS}

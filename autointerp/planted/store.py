@@ -13,8 +13,8 @@ from autointerp import __version__
 from autointerp.artifacts import hash_file, hash_value, read_json, write_json
 from autointerp.llm.open import identity_of
 from autointerp.planted.methods import Method, limited
-from autointerp.planted.pairings import Pairing
-from autointerp.planted.statistics import DEVELOPMENT, TEST, Cost, Score
+from autointerp.planted.pairings import PlantedPairing
+from autointerp.planted.statistics import DEVELOPMENT, TEST, Cost, PlantedScore
 from autointerp.planted.units import PlantedUnit
 from autointerp.prompting import built_in_folder
 from autointerp.records import Status, Unscored
@@ -36,11 +36,11 @@ class Measured:
     """Per pairing of those units, in their order."""
     cost: Cost
 
-    def rows(self, pairings: Sequence[Pairing]) -> Iterator[Score]:
+    def rows(self, pairings: Sequence[PlantedPairing]) -> Iterator[PlantedScore]:
         """Rows of `scores.parquet`."""
         for pairing, score in zip(pairings, self.scores, strict=True):
             failed = isinstance(score, Unscored)
-            yield Score(
+            yield PlantedScore(
                 method=self.method,
                 unit=pairing.unit.unit,
                 kind=pairing.unit.kind,

@@ -18,7 +18,17 @@ from autointerp.contexts.slices import Held
 from autointerp.errors import BadInput, CheckFailed
 from autointerp.judge.interface import HeldOut
 from autointerp.planted.activations import HeldOuts, Rows, coverage, draw_held_out, rows_over
-from autointerp.planted.meanings import NEAR_MISS, NOISE, OTHER, TOO_BROAD, TOO_NARROW, TRUE, WRONG, Family, families
+from autointerp.planted.meanings import (
+    NEAR_MISS,
+    NOISE,
+    OTHER,
+    TOO_BROAD,
+    TOO_NARROW,
+    TRUE,
+    WRONG,
+    MeaningFamily,
+    families,
+)
 from autointerp.planted.rules import Noise, Rule
 from autointerp.records import Context, Split
 
@@ -208,7 +218,7 @@ def _drafts(seed: int) -> Iterator[Forms]:
         yield _Draft(density, NOISE, test, False, binary, {}, {}), _Draft(density, NOISE, test, True, graded, {}, {})
 
 
-def _of_family(family: Family, graded: bool) -> _Draft:
+def _of_family(family: MeaningFamily, graded: bool) -> _Draft:
     texts = {name: meaning.explanation(graded) for name, meaning in family.meanings.items()}
     rules = {name: meaning.predicts(graded) for name, meaning in family.meanings.items()}
     return _Draft(family.name, family.kind, family.test, graded, rules[TRUE], texts, rules)

@@ -18,7 +18,7 @@ from autointerp.compare.words import capital, metric_words, with_interval
 from autointerp.contexts.slices import slice_words
 from autointerp.plot.style import BAND, CEILING, INK, QUIET, colour_of
 from autointerp.records import Pairing, Status
-from autointerp.score.predictions import LOOKUP
+from autointerp.simulate.lookup import LOOKUP
 from autointerp.units.arms import plain
 
 _GOLDEN = (5**0.5 - 1) / 2

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from autointerp.compare.outcome import Outcome
-from autointerp.compare.rows import ALL, OWN_SHUFFLED, STRATA, Row
+from autointerp.compare.rows import ALL, OWN_SHUFFLED, STRATA, ComparisonRow
 from autointerp.compare.words import metric_words, p_text, with_interval
 from autointerp.contexts.slices import slice_words
 from autointerp.plot.style import BAND, INK, QUIET, colour_of
@@ -18,11 +18,11 @@ _STRATA = {"all": "all units", "single-token": "single-token units", "not-single
 
 
 @dataclass(frozen=True)
-class _Line:
+class _ForestLine:
     """A line of the figure: a heading when it has no row."""
 
     text: str
-    row: Row | None = None
+    row: ComparisonRow | None = None
 
 
 def forest(outcome: Outcome) -> Figure:
@@ -48,27 +48,27 @@ def forest(outcome: Outcome) -> Figure:
     return figure
 
 
-def _lines(outcome: Outcome, slice_name: str) -> list[_Line]:
+def _lines(outcome: Outcome, slice_name: str) -> list[_ForestLine]:
     cell = replace(outcome.headline, slice=slice_name)
-    lines: list[_Line] = []
+    lines: list[_ForestLine] = []
     several = len(outcome.feature_arms) > 1
     for row in outcome.contrasts(cell):
         if not is_feature(row.arm):
             continue
-        lines.append(_Line(_heading(row, several)))
+        lines.append(_ForestLine(_heading(row, several)))
         for stratum in STRATA:
             found = outcome.row(replace(cell, stratum=stratum), row.arm, row.baseline)
             if found is not None:
-                lines.append(_Line(_STRATA[stratum], found))
+                lines.append(_ForestLine(_STRATA[stratum], found))
     return lines
 
 
-def _heading(row: Row, several: bool) -> str:
+def _heading(row: ComparisonRow, several: bool) -> str:
     other = "themselves, explanations shuffled" if row.baseline == OWN_SHUFFLED else plain(row.baseline)
     return f"{plain(row.arm) if several else ''} minus {other}".strip()
 
 
-def _panel(panel: Axes, slice_name: str, lines: list[_Line]) -> None:
+def _panel(panel: Axes, slice_name: str, lines: list[_ForestLine]) -> None:
     for place, line in enumerate(lines):
         row = line.row
         if row is None:
@@ -83,11 +83,11 @@ def _panel(panel: Axes, slice_name: str, lines: list[_Line]) -> None:
     panel.spines["left"].set_visible(False)
 
 
-def _bounds(row: Row) -> list[float]:
+def _bounds(row: ComparisonRow) -> list[float]:
     return [b for b in (row.difference, row.difference_low, row.difference_high) if b is not None]
 
 
-def _difference(panel: Axes, row: Row, place: int) -> None:
+def _difference(panel: Axes, row: ComparisonRow, place: int) -> None:
     colour = INK if row.baseline == OWN_SHUFFLED else colour_of(row.baseline)
     if row.difference is None:
         return
@@ -98,7 +98,7 @@ def _difference(panel: Axes, row: Row, place: int) -> None:
     panel.plot([row.difference], [place], marker=marker, markersize=5, color=colour, zorder=3)
 
 
-def _numbers(row: Row) -> str:
+def _numbers(row: ComparisonRow) -> str:
     counts = f"n {row.n}" if row.baseline == OWN_SHUFFLED else f"n {row.n} v {row.n_baseline}"
     if row.difference is None:
         return f"{counts}   {row.note}"

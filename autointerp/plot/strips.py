@@ -18,7 +18,7 @@ from autointerp.compare.outcome import Outcome
 from autointerp.compare.words import number
 from autointerp.contexts.slices import Held, read_slices
 from autointerp.plot.samples import Sample, samples_of
-from autointerp.plot.style import PREDICTED, QUIET, RULE, TRUE, drawable, one_line
+from autointerp.plot.style import PREDICTED, QUIET, RULE, TRUE, drawable, printable_line
 from autointerp.records import Status
 from autointerp.score.predictions import Predictions
 from autointerp.tables import read_arrow
@@ -48,7 +48,7 @@ class Strip:
 
 
 @dataclass(frozen=True)
-class Shown:
+class UnitStrips:
     """A unit with its strips."""
 
     sample: Sample
@@ -70,7 +70,7 @@ class StripReader:
             for row in read_arrow(run_dir / "explanations.parquet", columns).to_pylist()
         }
 
-    def shown(self, arm: str) -> list[Shown]:
+    def shown(self, arm: str) -> list[UnitStrips]:
         """The best, median and worst unit of an arm, in the headline's cell."""
         cell = self._outcome.headline
         found = []
@@ -79,7 +79,7 @@ class StripReader:
             held = self._slices[key][cell.slice]
             predicted = self._predictions.on(key, cell.scorer, held)
             if isinstance(predicted, np.ndarray):
-                found.append(Shown(sample, self._texts.get(key, ""), self._strips(held, predicted)))
+                found.append(UnitStrips(sample, self._texts.get(key, ""), self._strips(held, predicted)))
         return found
 
     def _strips(self, held: Held, predicted: Float[np.ndarray, "context token"]) -> tuple[Strip, ...]:
@@ -121,7 +121,7 @@ def _window(pieces: list[str], truth: Vector, guess: Vector) -> Strip:
     return Strip(tuple(kept), truth[first : last + 1], guess[first : last + 1])
 
 
-def strips(shown: list[Shown], arm: str) -> Figure:
+def strips(shown: list[UnitStrips], arm: str) -> Figure:
     """Per unit: its explanation and score, then contexts, each as a row of truth over a row of prediction."""
     lines = sum(2.0 + 2.55 * len(unit.strips) for unit in shown)
     height = 0.78 + 0.178 * lines
@@ -140,12 +140,12 @@ def strips(shown: list[Shown], arm: str) -> Figure:
     return figure
 
 
-def _unit(panel: Axes, unit: Shown, place: float) -> float:
+def _unit(panel: Axes, unit: UnitStrips, place: float) -> float:
     sample = unit.sample
     start = 1 - _MARGIN
     panel.plot([start, _COLUMNS], [place + 0.1] * 2, color=RULE, linewidth=0.8)
     title = drawable(f"{sample.rank:6} {number(sample.value):>5}  {sample.unit}  ")
-    text = one_line(unit.explanation, _COLUMNS - start - len(title) - 2)
+    text = printable_line(unit.explanation, _COLUMNS - start - len(title) - 2)
     font: dict[str, Any] = {"fontfamily": "monospace", "fontsize": _SIZE, "va": "center"}
     panel.text(start, place + 0.95, title, fontweight="bold", **font)
     panel.text(start + len(title), place + 0.95, f"\u201c{text}\u201d", fontstyle="italic", **font)

@@ -115,7 +115,7 @@ def _glyph(character: str) -> str:
     return character if ord(character) in _glyphs() else BOX
 
 
-def one_line(text: str, length: int) -> str:
+def printable_line(text: str, length: int) -> str:
     """`text` drawable on one line of at most `length` characters, cut with an ellipsis."""
     line = drawable(" ".join(text.split()))
     return line if len(line) <= length else line[: length - 1].rstrip() + "\u2026"

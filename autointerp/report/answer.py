@@ -7,11 +7,11 @@ from dataclasses import replace
 from enum import Enum
 
 from autointerp.compare.outcome import Outcome
-from autointerp.compare.rows import Cell, Row
+from autointerp.compare.rows import Cell, ComparisonRow
 from autointerp.compare.words import capital, number, p_text, with_interval
 from autointerp.contexts.slices import RANDOM_ONLY, slice_words
 from autointerp.records import Pairing
-from autointerp.score.predictions import LOOKUP
+from autointerp.simulate.lookup import LOOKUP
 from autointerp.units.arms import is_feature, plain
 
 
@@ -27,7 +27,7 @@ class Verdict(Enum):
     """There is no interval or no test."""
 
 
-def verdict_of(row: Row, confidence: float) -> Verdict:
+def verdict_of(row: ComparisonRow, confidence: float) -> Verdict:
     """Both the interval and the test must speak: neither alone is called a difference."""
     low, high, p = row.difference_low, row.difference_high, row.p
     if low is None or high is None or p is None:
@@ -51,20 +51,20 @@ def answer(outcome: Outcome) -> list[str]:
     return lines
 
 
-def mean_of(row: Row | None) -> str:
+def mean_of(row: ComparisonRow | None) -> str:
     """The mean of an arm with its interval, or why there is none."""
     if row is None or row.mean is None:
         return "nothing (no unit could be scored)"
     return with_interval(row.mean, row.low, row.high)
 
 
-def difference_of(row: Row) -> str:
+def difference_of(row: ComparisonRow) -> str:
     """A difference with its interval and p."""
     shown = with_interval(row.difference, row.difference_low, row.difference_high)
     return shown if row.p is None else f"{shown}, {p_text(row.p)}"
 
 
-def conclusion(row: Row, confidence: float) -> str:
+def conclusion(row: ComparisonRow, confidence: float) -> str:
     """What a difference means, for the end of a sentence."""
     arm, other = plain(row.arm), plain(row.baseline)
     return {
@@ -76,7 +76,7 @@ def conclusion(row: Row, confidence: float) -> str:
     }[verdict_of(row, confidence)]
 
 
-def _scored(row: Row | None) -> str:
+def _scored(row: ComparisonRow | None) -> str:
     return "" if row is None else f" ({row.n} of {row.n + row.unscored} units)"
 
 
@@ -102,7 +102,7 @@ def _comparisons(outcome: Outcome) -> Iterator[str]:
         yield f"{line}, {plain(baseline)} {mean_of(other)}{_scored(other)}; {_against(outcome, difference)}."
 
 
-def _against(outcome: Outcome, row: Row) -> str:
+def _against(outcome: Outcome, row: ComparisonRow) -> str:
     if row.difference is None:
         return f"no difference can be given ({row.note})"
     shown = f"{plain(row.arm)} minus {plain(row.baseline)} {difference_of(row)}"

@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from autointerp.compare.outcome import Outcome
-from autointerp.compare.rows import SINGLE_TOKEN, SINGLE_TOKEN_SHARE, STRATA, Row
+from autointerp.compare.rows import SINGLE_TOKEN, SINGLE_TOKEN_SHARE, STRATA, ComparisonRow
 from autointerp.compare.words import capital, number, with_interval
 from autointerp.contexts.slices import RANDOM_ONLY
 from autointerp.records import Pairing
 from autointerp.report.answer import Verdict, mean_of, verdict_of
-from autointerp.score.predictions import LOOKUP
+from autointerp.simulate.lookup import LOOKUP
 from autointerp.units.arms import plain
 
 _COVERAGE = 0.95
@@ -27,7 +27,7 @@ def caveats(outcome: Outcome) -> list[str]:
     return [line for caveat in _CAVEATS for line in caveat(outcome)]
 
 
-def _differences(outcome: Outcome, slice_name: str) -> Iterator[Row]:
+def _differences(outcome: Outcome, slice_name: str) -> Iterator[ComparisonRow]:
     cell = replace(outcome.headline, slice=slice_name)
     for arm in outcome.feature_arms:
         row = outcome.against_baseline(cell, arm)
@@ -131,7 +131,7 @@ def _directions(outcome: Outcome) -> Iterator[str]:
         yield f"{capital(_named([r for r in rows if r not in above]))} are not told apart from chance."
 
 
-def _named(rows: list[Row]) -> str:
+def _named(rows: list[ComparisonRow]) -> str:
     return " and ".join(f"{plain(row.arm)} ({mean_of(row)})" for row in rows)
 
 

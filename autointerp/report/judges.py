@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from autointerp.compare.outcome import Outcome
-from autointerp.compare.rows import NO_BASELINE, OWN_SHUFFLED, Cell, Row
+from autointerp.compare.rows import NO_BASELINE, OWN_SHUFFLED, Cell, ComparisonRow
 from autointerp.compare.words import number, p_text, with_interval
 from autointerp.contexts.slices import JUDGED
-from autointerp.judge.embedding import Embedding
+from autointerp.judge.embedding import EmbeddingJudge
 from autointerp.judge.fuzzing import Fuzzing
 from autointerp.judge.intruder import Intruder
 from autointerp.judge.surprisal import Surprisal
@@ -33,7 +33,7 @@ _NOTES = {
         "`surprisal` compares how much likelier the explanation makes each context: the order counts and there is no "
         "threshold, so AUROC is all there is."
     ),
-    Embedding.name: (
+    EmbeddingJudge.name: (
         "`embedding` compares how near each context is to the explanation in a sentence model: the order counts and "
         "there is no threshold, so AUROC is all there is."
     ),
@@ -91,11 +91,11 @@ def _rows(outcome: Outcome, cell: Cell) -> Iterator[list[str]]:
             yield [metric, escape(name), _UNKNOWN, number(0.0), shown, _UNKNOWN, _UNKNOWN, p, units]
 
 
-def _mean(row: Row | None) -> str:
+def _mean(row: ComparisonRow | None) -> str:
     return _UNKNOWN if row is None or row.mean is None else with_interval(row.mean, row.low, row.high)
 
 
-def _difference(row: Row | None) -> list[str]:
+def _difference(row: ComparisonRow | None) -> list[str]:
     """The difference with its interval, and its p."""
     if row is None or row.difference is None:
         return [_UNKNOWN, _UNKNOWN]

@@ -8,12 +8,20 @@ from dataclasses import replace
 import pandas as pd
 
 from autointerp.compare.outcome import Outcome
-from autointerp.compare.rows import NOT_SINGLE_TOKEN, OWN_SHUFFLED, SINGLE_TOKEN, SINGLE_TOKEN_SHARE, STRATA, Cell, Row
+from autointerp.compare.rows import (
+    NOT_SINGLE_TOKEN,
+    OWN_SHUFFLED,
+    SINGLE_TOKEN,
+    SINGLE_TOKEN_SHARE,
+    STRATA,
+    Cell,
+    ComparisonRow,
+)
 from autointerp.compare.words import capital, metric_words, number, p_text, with_interval
 from autointerp.contexts.slices import slice_words
 from autointerp.records import Pairing, Status
 from autointerp.report.markdown import escape, table
-from autointerp.score.predictions import LOOKUP
+from autointerp.simulate.lookup import LOOKUP
 from autointerp.tables import read_table
 from autointerp.units.arms import is_feature, plain
 
@@ -38,7 +46,7 @@ def scores(outcome: Outcome) -> str:
     return "\n\n".join(["## Scores", head, *parts])
 
 
-def _arms_table(rows: Iterable[Row]) -> str:
+def _arms_table(rows: Iterable[ComparisonRow]) -> str:
     head = ["arm", "why unscored", "mean", "median", "scored", "unscored", "excluded", "coverage", "unscored at chance"]
     return table(head, [[
         escape(plain(row.arm)), escape(row.reasons) or _UNKNOWN, with_interval(row.mean, row.low, row.high),
@@ -70,7 +78,7 @@ def chance(outcome: Outcome) -> str:
     return f"## What chance gives\n\n{words}\n\n{table(head, rows)}"
 
 
-def _tests(row: Row) -> list[str]:
+def _tests(row: ComparisonRow) -> list[str]:
     return [_p(row.p), _p(row.p_holm)]
 
 
@@ -85,7 +93,11 @@ def differences(outcome: Outcome) -> str:
         for row in outcome.contrasts(replace(outcome.headline, slice=slice_name)):
             if row.baseline != OWN_SHUFFLED:
                 rows.append(
-                    [slice_words(slice_name), f"{plain(row.arm)} minus {plain(row.baseline)}", *_difference(row)]
+                    [
+                        slice_words(slice_name),
+                        f"{plain(row.arm)} minus {plain(row.baseline)}",
+                        *_difference(row),
+                    ]
                 )
     if not rows:
         return ""
@@ -102,7 +114,7 @@ def differences(outcome: Outcome) -> str:
     return f"## Differences\n\n{words}\n\n{table(head, rows, left=2)}"
 
 
-def _difference(row: Row) -> list[str]:
+def _difference(row: ComparisonRow) -> list[str]:
     shown = with_interval(row.difference, row.difference_low, row.difference_high)
     return [shown, *_tests(row), f"{row.n} v {row.n_baseline}", number(row.superiority)]
 

@@ -87,5 +87,7 @@ def _examples(outcome: Outcome) -> Iterator[str]:
     yield f"## Examples\n\n{words}\n\n{table(['arm', 'rank', 'unit', 'explanation', 'score'], rows, left=4)}"
     for arm in outcome.arms:
         yield _figure(
-            outcome, strips_name(arm), f"{capital(escape(plain(arm)))}: true and predicted activations on held-out text"
+            outcome,
+            strips_name(arm),
+            f"{capital(escape(plain(arm)))}: true and predicted activations on held-out text",
         )

@@ -43,13 +43,12 @@ def run(
     from autointerp.report.provenance import write_sources
     from autointerp.report.stage import report
     from autointerp.run.checks import check_study, find_capabilities
-    from autointerp.run.resources import Bench, note_threads
+    from autointerp.run.resources import BATCHES, Resources, note_threads
     from autointerp.run.stages import ASKING, carry_out
-    from autointerp.tables import BATCHES
     from autointerp.train.saes import train_along
 
     folder = Path(out)
-    bench = Bench(
+    resources = Resources(
         study, folder, Mode(replay, folder / BATCHES if batch else None), None if ledger is None else Path(ledger)
     )
     try:
@@ -57,14 +56,14 @@ def run(
             if follows():
                 note_threads(study)
                 while summoned():
-                    train_along(study, lambda: bench.subject, folder)
+                    train_along(study, lambda: resources.subject, folder)
                 return Run(folder, study)
-            check_study(bench)
-            find_capabilities(bench, until)
+            check_study(resources)
+            find_capabilities(resources, until)
             end = ENDS.get(until, until) if until else "compare"
-            carry_out(bench, folder, end, frozenset(ASKING if replay else ()))
+            carry_out(resources, folder, end, frozenset(ASKING if replay else ()))
     finally:
-        bench.close()
+        resources.close()
     if until is None:
         plot(folder)
         report(folder)

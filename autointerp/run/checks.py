@@ -12,7 +12,7 @@ from autointerp.llm.check import check
 from autointerp.llm.open import LOCAL, check_batch, check_llm, identity_of
 from autointerp.models.sentences import check_sentence_model
 from autointerp.progress import say
-from autointerp.run.resources import Bench
+from autointerp.run.resources import Resources
 from autointerp.score.stage import check_metrics
 from autointerp.simulate.registry import Needs, check_simulator, needs_of
 from autointerp.study import Llm, Study
@@ -48,30 +48,30 @@ def batched_llms(study: Study) -> list[str]:
     return list(dict.fromkeys([study.explain.llm, *asked]))
 
 
-def check_study(bench: Bench) -> None:
+def check_study(resources: Resources) -> None:
     """Raise BadInput for an unusable folder, a missing key or price, an unknown method, shares that don't fit."""
-    check_methods(bench)
-    for llm in used_llms(bench.study).values():
-        if not bench.mode.replay:
+    check_methods(resources)
+    for llm in used_llms(resources.study).values():
+        if not resources.mode.replay:
             check_llm(llm)
         if llm.provider != LOCAL:
-            check_price(bench.study.budget, llm)
-    if not bench.mode.replay and _reads_sentences(bench.study):
-        check_sentence_model(bench.study.sentences.model)
-    if bench.mode.batches is not None:
-        for name in batched_llms(bench.study):
-            check_batch(bench.study.llm[name])
+            check_price(resources.study.budget, llm)
+    if not resources.mode.replay and _reads_sentences(resources.study):
+        check_sentence_model(resources.study.sentences.model)
+    if resources.mode.batches is not None:
+        for name in batched_llms(resources.study):
+            check_batch(resources.study.llm[name])
 
 
-def check_methods(bench: Bench) -> None:
+def check_methods(resources: Resources) -> None:
     """The part of `check_study` that holds without keys and prices."""
-    if bench.run.exists() and not bench.run.is_dir():
-        raise BadInput(f"{bench.run} is a file", "give a folder with --out")
-    _check_loggers(bench.study)
-    check_simulator(bench.study)
-    check_explain(bench.study)
-    check_judges(bench.study)
-    check_metrics(bench.study)
+    if resources.run.exists() and not resources.run.is_dir():
+        raise BadInput(f"{resources.run} is a file", "give a folder with --out")
+    _check_loggers(resources.study)
+    check_simulator(resources.study)
+    check_explain(resources.study)
+    check_judges(resources.study)
+    check_metrics(resources.study)
 
 
 def _check_loggers(study: Study) -> None:
@@ -81,41 +81,41 @@ def _check_loggers(study: Study) -> None:
         raise BadInput(error.what, error.remedy) from error
 
 
-def find_capabilities(bench: Bench, until: str | None) -> None:
+def find_capabilities(resources: Resources, until: str | None) -> None:
     """Find out what the endpoints of simulator and judges can do, unless it is known, and hold them to it.
 
     What the ledger holds counts, then what this machine remembers, since requests depend on it. An endpoint that was
     never probed gets one or two small calls, which the run pays for (stage `check`). Raises BadInput where the
     simulator or a judge needs more than its endpoint gives.
     """
-    study = bench.study
-    if bench.mode.replay or until in _BEFORE_ASKING:
+    study = resources.study
+    if resources.mode.replay or until in _BEFORE_ASKING:
         return
     names = _simulating(study) if needs_of(study.simulate.method) != Needs() else []
     names += _judging(study)
     for name in dict.fromkeys(names):
         llm = study.llm[name]
-        if llm.provider != LOCAL and bench.ledger.capabilities(identity_of(llm), llm.model) is None:
+        if llm.provider != LOCAL and resources.ledger.capabilities(identity_of(llm), llm.model) is None:
             if known(llm, identity_of(llm)) is None:
-                _probe(bench, name)
+                _probe(resources, name)
             if (found := known(llm, identity_of(llm))) is not None:
-                bench.ledger.keep_capabilities(found)
+                resources.ledger.keep_capabilities(found)
     check_simulator(study)
     check_judges(study)
 
 
-def _probe(bench: Bench, name: str) -> None:
-    llm = bench.study.llm[name]
+def _probe(resources: Resources, name: str) -> None:
+    llm = resources.study.llm[name]
     say(f"[llm.{name}] one or two small calls, to see what '{llm.model}' can do")
-    ticket = bench.usage.reserve(_STAGE, llm.model, _PROBE, price(llm, _PROBE))
+    ticket = resources.usage.reserve(_STAGE, llm.model, _PROBE, price(llm, _PROBE))
     if ticket is None:
         raise BudgetReached(f"the budget has no room for a probe of [llm.{name}] ({_PROBE.total:,} tokens at most)")
     checked = check(llm, name, llm.attempts)
-    bench.usage.count(_STAGE, llm.model, priced=llm.priced, requests=1)
+    resources.usage.count(_STAGE, llm.model, priced=llm.priced, requests=1)
     parts = [used(answer) for answer in checked.answers]
     if not checked.billed and None not in parts:  # else the probe stays at the most that it may have cost
         tokens = Tokens(sum(p.input for p in parts if p), sum(p.output for p in parts if p))
-        bench.usage.settle(ticket, tokens, price(llm, tokens), billed=bool(parts))
+        resources.usage.settle(ticket, tokens, price(llm, tokens), billed=bool(parts))
     if checked.problem is not None:
         raise checked.problem
 

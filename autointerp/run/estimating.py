@@ -18,9 +18,9 @@ from typing import Any
 
 import numpy as np
 
-from autointerp.contexts.joining import settle as join_held_out
+from autointerp.contexts.joining import join as join_held_out
 from autointerp.explain.interface import PromptedCandidate, Proposal
-from autointerp.explain.proposing import Planned, planned, settle
+from autointerp.explain.proposing import Planned, answered, planned
 from autointerp.explain.ranking import rank
 from autointerp.explain.revise import Revise
 from autointerp.explain.revising import Ask, revised
@@ -28,16 +28,16 @@ from autointerp.explain.stage import completed, to_rank, write_choice
 from autointerp.judge.registry import reads_in_process, uses_model
 from autointerp.llm.budget.counting import COUNTED, CountingAsker, Tally, token_counter
 from autointerp.llm.budget.prices import BATCH_DISCOUNT, Tokens, dollars, price
+from autointerp.llm.ledger.ledger import FILE_NAME
 from autointerp.llm.open import LOCAL, Mode, identity_of
 from autointerp.models import load_tokenizer
 from autointerp.progress import Bar, say
 from autointerp.records import Candidate, Scale, Simulation, Unscored
 from autointerp.run.checks import check_methods
-from autointerp.run.resources import Bench, simulator_asks
+from autointerp.run.resources import Resources, simulator_asks
 from autointerp.run.stages import asking_work, carry_out
 from autointerp.simulate.interface import Simulator, Task
 from autointerp.study import Llm, Study
-from autointerp.tables import LEDGER
 
 _STAND_IN = "words and parts of words that name one kind of thing in a text, number"
 _RANKING = "explain (rank)"
@@ -46,7 +46,7 @@ BATCHED = frozenset({"explain", "judge"})
 
 
 @dataclass(frozen=True)
-class Line:
+class EstimateLine:
     """What one stage will ask of one model."""
 
     stage: str
@@ -74,8 +74,8 @@ class Line:
         return dollars(price(self.llm, self.tokens, discount))
 
 
-class _Dry(Bench):
-    """A bench whose askers count."""
+class _CountingResources(Resources):
+    """Resources whose askers count."""
 
     def __init__(self, study: Study, run: Path, ledger: Path) -> None:
         super().__init__(study, run, Mode(), ledger)
@@ -98,54 +98,54 @@ class _Dry(Bench):
         yield CountingAsker(self.ledger, identity_of(llm), llm.reasks, token_counter(tokenizer), tally)
 
 
-def _tokenizer(bench: Bench, llm: Llm) -> tuple[Any, bool]:
+def _tokenizer(resources: Resources, llm: Llm) -> tuple[Any, bool]:
     """The model's tokenizer, or the subject's as a stand-in, and whether it is one."""
     if llm.provider == LOCAL:
         return load_tokenizer(llm.model), False
     if llm.tokenizer is not None:
         return load_tokenizer(llm.tokenizer), False
-    return bench.subject.tokenizer, True
+    return resources.subject.tokenizer, True
 
 
-def estimate(study: Study, out: str | Path, ledger: str | Path | None = None) -> list[Line]:
+def estimate(study: Study, out: str | Path, ledger: str | Path | None = None) -> list[EstimateLine]:
     """What each stage will ask; no call is made, and no key is needed.
 
     Raises BadInput for a study that can't be run as it is. Retries and re-asks are not foreseen.
     """
     folder = Path(out)
-    path = folder / LEDGER if ledger is None else Path(ledger)
-    bench = Bench(study, folder, Mode(replay=True), path)
-    check_methods(bench)
+    path = folder / FILE_NAME if ledger is None else Path(ledger)
+    resources = Resources(study, folder, Mode(replay=True), path)
+    check_methods(resources)
     try:
-        carry_out(bench, folder, "collect")
+        carry_out(resources, folder, "collect")
     finally:
-        bench.close()
+        resources.close()
     with tempfile.TemporaryDirectory() as scratch:
-        dry = _Dry(study, folder, path)
+        dry = _CountingResources(study, folder, path)
         try:
             _count(dry, folder, Path(scratch))
         finally:
             dry.close()
     return [
-        Line(
+        EstimateLine(
             stage, name, study.llm[name], tally.requests, tally.known, Tokens(tally.input_tokens, tally.output_tokens),
-            _tokenizer(bench, study.llm[name])[1],
+            _tokenizer(resources, study.llm[name])[1],
         )
         for (stage, name), tally in dry.tallies.items()
         if tally.requests
     ]  # fmt: skip
 
 
-def _count(dry: _Dry, folder: Path, scratch: Path) -> None:
+def _count(dry: _CountingResources, folder: Path, scratch: Path) -> None:
     say("counting requests ...")
     for name in ("contexts.parquet", "documents.parquet", "work"):
         (scratch / name).symlink_to((folder / name).resolve())
-    plan = planned(dry, folder)
+    plan = planned(dry.study, folder)
     number = count()  # stand-ins differ, as explanations will: equal requests are counted once
 
     def ask(proposals: Sequence[Sequence[Proposal]]) -> list[list[Candidate | Unscored]]:
         with dry.asker(dry.study.explain.llm, "explain") as asker:
-            settled = settle(proposals, asker, Bar())
+            settled = answered(proposals, asker, Bar())
         return [
             [
                 Candidate(f"{_STAND_IN} {next(number)}", p.explainer)
@@ -190,7 +190,7 @@ class _Guessing:
 
 
 def _revised(
-    dry: _Dry, plan: Planned, candidates: Sequence[list[Candidate | Unscored]], ask: Ask
+    dry: _CountingResources, plan: Planned, candidates: Sequence[list[Candidate | Unscored]], ask: Ask
 ) -> list[list[Candidate | Unscored]]:
     """The candidates after revision, its questions and trials counted."""
     if Revise.name not in plan.explainers:
@@ -201,7 +201,7 @@ def _revised(
         return revised(dry.study, plan, candidates, _Guessing(simulator), ask)[0]
 
 
-def shown(lines: Sequence[Line], study: Study) -> Iterator[str]:
+def estimate_lines(lines: Sequence[EstimateLine], study: Study) -> Iterator[str]:
     """The estimate as an aligned table, and what to know about it."""
     head = ("stage", "model", "requests", "in ledger", "prompt tokens", "answer tokens, at most", "dollars, at most")
     rows = [head, *(_cells(line.stage, line.llm.model, line) for line in lines)]
@@ -228,7 +228,7 @@ def shown(lines: Sequence[Line], study: Study) -> Iterator[str]:
         yield f"Simulator '{study.simulate.method}' runs in this process and makes no requests."
 
 
-def _cells(stage: str, model: str, line: Line) -> tuple[str, ...]:
+def _cells(stage: str, model: str, line: EstimateLine) -> tuple[str, ...]:
     tokens = line.tokens
     about = "about " if line.rough else ""
     return (
@@ -237,7 +237,7 @@ def _cells(stage: str, model: str, line: Line) -> tuple[str, ...]:
     )  # fmt: skip
 
 
-def _sum(lines: Sequence[Line]) -> tuple[str, ...]:
+def _sum(lines: Sequence[EstimateLine]) -> tuple[str, ...]:
     about = "about " if any(line.rough for line in lines) else ""
     paid = [line.usd for line in lines if line.llm.provider != LOCAL]
     return (

@@ -20,7 +20,7 @@ PACKAGES = (
 
 
 @dataclass(frozen=True)
-class Entry:
+class StageEntry:
     """One finished stage."""
 
     inputs: str
@@ -33,17 +33,18 @@ class Entry:
     """Versions, threads, seed, wall time: recorded, never compared."""
 
 
-def read_manifest(run: Path) -> dict[str, Entry]:
+def read_manifest(run: Path) -> dict[str, StageEntry]:
     """The finished stages of a run folder, by name; none when it has no manifest yet."""
     if not (run / NAME).is_file():
         return {}
     stages = read_json(run / NAME)["stages"]
     return {
-        name: Entry(raw["inputs"], raw["outputs"], tuple(raw["bulk"]), raw["facts"]) for name, raw in stages.items()
+        name: StageEntry(raw["inputs"], raw["outputs"], tuple(raw["bulk"]), raw["facts"])
+        for name, raw in stages.items()
     }
 
 
-def write_manifest(run: Path, entries: Mapping[str, Entry]) -> None:
+def write_manifest(run: Path, entries: Mapping[str, StageEntry]) -> None:
     """Write the manifest, atomically."""
     stages = {
         name: {"inputs": e.inputs, "outputs": dict(e.outputs), "bulk": list(e.bulk), "facts": dict(e.facts)}

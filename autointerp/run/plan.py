@@ -12,7 +12,7 @@ from typing import Any
 from autointerp.artifacts import hash_value
 from autointerp.errors import BadInput
 from autointerp.progress import say
-from autointerp.run.manifest import Entry, hash_outputs, read_manifest, versions, write_manifest
+from autointerp.run.manifest import StageEntry, hash_outputs, read_manifest, versions, write_manifest
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def execute(
             if lost := unanswered() - before:
                 recorded["unanswered"] = lost
                 say(f"{stage.name}: {lost} requests got no answer; the same command asks them again")
-            entry = Entry(inputs, hash_outputs(run, stage.writes), stage.bulk, recorded)
+            entry = StageEntry(inputs, hash_outputs(run, stage.writes), stage.bulk, recorded)
             entries[stage.name] = entry
             write_manifest(run, entries)
             say(f"{stage.name} done in {seconds:g} s")
@@ -77,7 +77,7 @@ def execute(
     return ran
 
 
-def _stale(entry: Entry, inputs: str) -> bool:
+def _stale(entry: StageEntry, inputs: str) -> bool:
     return entry.inputs != inputs or bool(entry.facts.get("unanswered"))
 
 

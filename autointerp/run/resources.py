@@ -19,7 +19,7 @@ from autointerp.judge.registry import open_judges, reads_in_process, traits_of, 
 from autointerp.llm.budget.account import Counted, Usage
 from autointerp.llm.capabilities import Capabilities, known
 from autointerp.llm.client import Asker
-from autointerp.llm.ledger.ledger import Ledger
+from autointerp.llm.ledger.ledger import FILE_NAME, Ledger
 from autointerp.llm.ledger.replaying import ReplayModel
 from autointerp.llm.local.model import LocalModel
 from autointerp.llm.open import LOCAL, Mode, identity_of, open_asker
@@ -33,18 +33,22 @@ from autointerp.simulate.vocabulary import same_vocabulary
 from autointerp.study import Llm, Study
 from autointerp.subject.forward import Subject, open_subject
 from autointerp.subject.made import check_made, open_made, recipe_identity
-from autointerp.tables import LEDGER, SPENDING, write_table
+from autointerp.tables import write_table
 from autointerp.train.saes import sae_folder
 from autointerp.train.subject import SUBJECT
 from autointerp.units.interface import Encoder
 from sae.checkpoint import load
 from sae.errors import SaeError
 
+SPENDING = "spending.sqlite"
+"""The run's account, by path in the run folder."""
+BATCHES = "batches.sqlite"
+"""The run's open batches."""
 _BANK_CONTEXTS = 512
 """Evidence contexts whose words fill the bank of `lift`."""
 
 
-class Bench:
+class Resources:
     """Opened things, shared by the stages of one run."""
 
     def __init__(self, study: Study, run: Path, mode: Mode, ledger: Path | None = None) -> None:
@@ -52,7 +56,7 @@ class Bench:
         self.study, self.run, self.mode = study, run, mode
         self.unanswered = 0
         """Requests so far that nothing came back for."""
-        self._ledger_path = ledger or run / LEDGER
+        self._ledger_path = ledger or run / FILE_NAME
 
     @cached_property
     def usage(self) -> Usage:

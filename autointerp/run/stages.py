@@ -13,7 +13,7 @@ from autointerp.judge.registry import traits_of, uses_model
 from autointerp.llm.address import public_url
 from autointerp.llm.open import LOCAL
 from autointerp.run.plan import Stage, execute
-from autointerp.run.resources import Bench, note_threads
+from autointerp.run.resources import Resources, note_threads
 from autointerp.study import Llm, Study
 from autointerp.study_file import dump_study
 from autointerp.tables import CANDIDATES, EFFECTS, EVIDENCE, HELD_OUT, REVISIONS, TABLES, TRAIN
@@ -24,10 +24,10 @@ ASKING = ("explain", "simulate", "judge")
 """Stages that ask language models."""
 
 
-def stages(study: Study, bench: Bench, run: Path) -> list[Stage]:
+def stages(study: Study, resources: Resources, run: Path) -> list[Stage]:
     """Every stage, in the order of the data."""
     dump = study.model_dump(mode="json")
-    base = {"seed": study.seed, "subject": bench.subject_identity}
+    base = {"seed": study.seed, "subject": resources.subject_identity}
     reading = {"subject": dump["subject"], **base}
     subject = (SUBJECT,) if study.subject.train else ()
     saes = tuple(str(sae_folder(sae.name)) for sae in study.sae)
@@ -36,18 +36,18 @@ def stages(study: Study, bench: Bench, run: Path) -> list[Stage]:
     simulator = {
         "simulate": dump["simulate"],
         "llm": _llm(study.llm[study.simulate.llm]),
-        "prompts": _prompts(bench),
+        "prompts": _prompts(resources),
         "sentences": dump["sentences"],
     }
     return [
-        *_text(study, dump, base, bench, run),
+        *_text(study, dump, base, resources, run),
         Stage(
             "train",
             reads=((TRAIN,) if any(s.train for s in study.sae) else ()) + subject,
             settings={"sae": dump["sae"], "stream": _stream(study), "checkpoints": _checkpoints(study), **reading},
             writes=saes,
             bulk=saes,
-            work=lambda: _train(bench, run),
+            work=lambda: _train(resources, run),
         ),
         Stage(
             "collect",
@@ -55,7 +55,7 @@ def stages(study: Study, bench: Bench, run: Path) -> list[Stage]:
             settings={"units": dump["units"], "evidence": dump["evidence"], **_resembling(study, dump), **reading},
             writes=(CANDIDATES, EVIDENCE, HELD_OUT, TABLES, EFFECTS),
             bulk=(CANDIDATES, EVIDENCE, HELD_OUT, TABLES, EFFECTS),
-            work=lambda: _collect(bench, run),
+            work=lambda: _collect(resources, run),
         ),
         Stage(
             "explain",
@@ -63,7 +63,7 @@ def stages(study: Study, bench: Bench, run: Path) -> list[Stage]:
             settings={"explain": dump["explain"], "llm": explainer, "ranked by": simulator, **base},
             writes=("units.parquet", "explanations.parquet", *revisions),
             bulk=(),
-            work=lambda: _explain(bench, run),
+            work=lambda: _explain(resources, run),
         ),
         Stage(
             "settle",
@@ -79,24 +79,24 @@ def stages(study: Study, bench: Bench, run: Path) -> list[Stage]:
             settings={**simulator, "score": dump["score"], "derangements": study.compare.derangements, **base},
             writes=("simulations.parquet", "shuffled.parquet"),
             bulk=(),
-            work=lambda: _simulate(bench, run),
+            work=lambda: _simulate(resources, run),
         ),
-        *_judging(study, dump, bench, run),
+        *_judging(study, dump, resources, run),
         *_scoring(study, dump, run),
     ]
 
 
-def carry_out(bench: Bench, run: Path, until: str, again: frozenset[str] = frozenset()) -> None:
+def carry_out(resources: Resources, run: Path, until: str, again: frozenset[str] = frozenset()) -> None:
     """Carry the study out in folder `run`, up to stage `until`; stages named in `again` in any case."""
-    study = bench.study
+    study = resources.study
     threads = note_threads(study)
-    plan = stages(study, bench, run)
-    device = bench.check_subject()  # a wrong model or hook is said before anything is written
+    plan = stages(study, resources, run)
+    device = resources.check_subject()  # a wrong model or hook is said before anything is written
     write_text(run / "study.toml", dump_study(_without_secrets(study)))
     names = [stage.name for stage in plan]
     facts = {"threads": threads, "seed": study.seed, "device": str(device)}
     wanted = plan[: names.index(until) + 1]
-    execute(run, wanted, facts, again=again, unanswered=lambda: bench.unanswered)
+    execute(run, wanted, facts, again=again, unanswered=lambda: resources.unanswered)
 
 
 def _without_secrets(study: Study) -> Study:
@@ -108,23 +108,23 @@ def _without_secrets(study: Study) -> Study:
     return study.model_copy(update={"llm": llms})
 
 
-def asking_work(name: str, bench: Bench, run: Path) -> None:
+def asking_work(name: str, resources: Resources, run: Path) -> None:
     """The work of one of the stages that ask, on tables that are there."""
-    {"explain": _explain, "simulate": _simulate, "judge": _judge}[name](bench, run)
+    {"explain": _explain, "simulate": _simulate, "judge": _judge}[name](resources, run)
 
 
-def _text(study: Study, dump: dict[str, Any], base: dict[str, Any], bench: Bench, run: Path) -> list[Stage]:
+def _text(study: Study, dump: dict[str, Any], base: dict[str, Any], resources: Resources, run: Path) -> list[Stage]:
     """The corpus, cut by the subject's tokenizer; and the subject, when it is trained on it."""
     recipe = study.subject.train
     tokenizer = (TOKENIZER,) if recipe else ()
-    cut_by = {"vocabulary": recipe.vocabulary} if recipe else bench.subject_identity
+    cut_by = {"vocabulary": recipe.vocabulary} if recipe else resources.subject_identity
     corpus = Stage(
         "corpus",
         reads=(),
         settings={"corpus": dump["corpus"], "content": _content(study.corpus), "seed": study.seed, "subject": cut_by},
         writes=("documents.parquet", "contexts.parquet", TRAIN, *tokenizer),
         bulk=(TRAIN, *tokenizer),
-        work=lambda: _corpus(bench, run),
+        work=lambda: _corpus(resources, run),
     )
     if recipe is None:
         return [corpus]
@@ -143,12 +143,12 @@ _TABLES = ("units.parquet", "evidence.parquet", "contexts.parquet", "explanation
 _JUDGEMENTS = "judgements.parquet"
 
 
-def _judging(study: Study, dump: dict[str, Any], bench: Bench, run: Path) -> list[Stage]:
+def _judging(study: Study, dump: dict[str, Any], resources: Resources, run: Path) -> list[Stage]:
     """The judge stage, when the study has judges."""
     if not study.judge.methods:
         return []
     llm = _llm(study.llm[study.judge.llm]) if any(uses_model(name) for name in study.judge.methods) else None
-    settings = {"judge": dump["judge"], "llm": llm, "prompts": _prompts(bench), "seed": study.seed}
+    settings = {"judge": dump["judge"], "llm": llm, "prompts": _prompts(resources), "seed": study.seed}
     if any(traits_of(name).needs.sentences for name in study.judge.methods):
         settings["sentences"] = dump["sentences"]
     return [
@@ -158,7 +158,7 @@ def _judging(study: Study, dump: dict[str, Any], bench: Bench, run: Path) -> lis
             settings={**settings, "evidence": dump["evidence"]},
             writes=(_JUDGEMENTS,),
             bulk=(),
-            work=lambda: _judge(bench, run),
+            work=lambda: _judge(resources, run),
         )
     ]
 
@@ -198,8 +198,8 @@ def _llm(llm: Llm) -> dict[str, Any]:
     return {**shared, "base_url": public_url(llm.base_url) if llm.base_url else None}
 
 
-def _prompts(bench: Bench) -> str:
-    return hash_file(bench.prompts) if bench.prompts else "built in"
+def _prompts(resources: Resources) -> str:
+    return hash_file(resources.prompts) if resources.prompts else "built in"
 
 
 def _content(corpus: inputs.Corpus) -> str:
@@ -218,15 +218,15 @@ def _checkpoints(study: Study) -> list[str]:
     return [hash_file(path) for path in paths if path.exists()]
 
 
-def _corpus(bench: Bench, run: Path) -> None:
+def _corpus(resources: Resources, run: Path) -> None:
     from autointerp.corpus.stage import build_corpus
     from autointerp.train.subject import cut_for
 
-    recipe = bench.study.subject.train
+    recipe = resources.study.subject.train
     if recipe is not None:
-        cut_for(bench.study, recipe, run)
+        cut_for(resources.study, recipe, run)
     else:
-        build_corpus(bench.study, bench.subject.tokenizer, run)
+        build_corpus(resources.study, resources.subject.tokenizer, run)
 
 
 def _subject(study: Study, recipe: inputs.SubjectTraining, run: Path) -> None:
@@ -235,45 +235,51 @@ def _subject(study: Study, recipe: inputs.SubjectTraining, run: Path) -> None:
     make_subject(study, recipe, run)
 
 
-def _train(bench: Bench, run: Path) -> None:
+def _train(resources: Resources, run: Path) -> None:
     from autointerp.train.saes import make_saes
 
-    make_saes(bench.study, bench.subject, bench.subject.identity, run)
+    make_saes(resources.study, resources.subject, resources.subject.identity, run)
 
 
-def _collect(bench: Bench, run: Path) -> None:
+def _collect(resources: Resources, run: Path) -> None:
     from autointerp.collect.effects import write_effects
     from autointerp.collect.stage import collect
 
-    embed = bench.sentences.vectors if bench.study.evidence.hard_negatives else None
-    drawn = collect(bench.study, bench.subject, bench.encoders(), run, embed)
-    write_effects(run / EFFECTS, bench.subject, drawn)
+    embed = resources.sentences.vectors if resources.study.evidence.hard_negatives else None
+    drawn = collect(resources.study, resources.subject, resources.encoders(), run, embed)
+    write_effects(run / EFFECTS, resources.subject, drawn)
 
 
-def _explain(bench: Bench, run: Path) -> None:
+def _explain(resources: Resources, run: Path) -> None:
     from autointerp.explain.stage import explain
 
-    explain(bench, run)
+    study = resources.study
+    explain(
+        study,
+        run,
+        lambda: resources.asker(study.explain.llm, "explain", batch=True),
+        lambda: resources.simulator("explain"),
+    )
 
 
 def _settle(run: Path) -> None:
-    from autointerp.contexts.joining import settle
+    from autointerp.contexts.joining import join
 
-    settle(run)
+    join(run)
 
 
-def _simulate(bench: Bench, run: Path) -> None:
+def _simulate(resources: Resources, run: Path) -> None:
     from autointerp.simulate.stage import simulate
 
-    with bench.simulator("simulate") as simulator:
-        simulate(bench.study, simulator, run)
+    with resources.simulator("simulate") as simulator:
+        simulate(resources.study, simulator, run)
 
 
-def _judge(bench: Bench, run: Path) -> None:
+def _judge(resources: Resources, run: Path) -> None:
     from autointerp.judge.stage import judge
 
-    with bench.judges("judge") as (judges, asker):
-        judge(bench.study, judges, asker, run)
+    with resources.judges("judge") as (judges, asker):
+        judge(resources.study, judges, asker, run)
 
 
 def _score(study: Study, run: Path) -> None:

@@ -11,17 +11,17 @@ from torch import Tensor
 
 from autointerp.artifacts import rng_of
 from autointerp.errors import BadInput
-from autointerp.metrics.intervals import Plan
+from autointerp.metrics.intervals import Resampling
 from autointerp.progress import bar
 from autointerp.sae_eval.loss_recovered import Losses, Recovered, recovered
-from autointerp.sae_eval.places import Asked, Candidate, Place, places_of
+from autointerp.sae_eval.places import EvaluationRequest, NamedSae, Place, hooks_to_evaluate
 from autointerp.subject.splicing import Replace, Splicing
 from sae.base import SparseAutoencoder
 from sae.checkpoint import load
 from sae.errors import SaeError
-from sae.evaluate import Cosines, Evaluation, Moments, Tally, nearest_cosines, summary_of
+from sae.evaluate import Cosines, Evaluation, Moments, Reconstruction, nearest_cosines, summary_of
 
-PLAN = Plan(resamples=2000, confidence=0.95)
+PLAN = Resampling(resamples=2000, confidence=0.95)
 """Of the intervals over contexts."""
 
 _CLEAN, _ZERO, _MEAN = "clean", "zero", "mean"
@@ -50,15 +50,15 @@ class Evaluated:
     """Of each latent's decoder row with the nearest of the SAE that it is held against; None without one."""
 
 
-def evaluate_saes(where: Sequence[str], asked: Asked, against: str | None = None) -> list[Evaluated]:
-    """Evaluate the SAEs of runs and checkpoints, in the order of `places_of`.
+def evaluate_saes(where: Sequence[str], asked: EvaluationRequest, against: str | None = None) -> list[Evaluated]:
+    """Evaluate the SAEs of runs and checkpoints, in the order of `hooks_to_evaluate`.
 
     `against`: a checkpoint whose decoder theirs are compared with. Two passes over each place's contexts: one, as far
     as the hook, for the mean of the vectors; one for the losses, in which the SAE's own figures are counted on the same
     vectors. Memory holds the models and one batch, whatever the number of contexts. Raises BadInput.
     """
     try:
-        places = places_of(where, asked)
+        places = hooks_to_evaluate(where, asked)
         other = load(against) if against is not None else None
         if other is not None:
             _check_lengths(str(against), other, places)
@@ -78,7 +78,7 @@ def _check_lengths(against: str, other: SparseAutoencoder, places: Sequence[Plac
 
 def _at(place: Place, other: SparseAutoencoder | None) -> list[Evaluated]:
     """Every SAE of a place; the subject's own losses and its ablations are computed once for all of them."""
-    tallies = [Tally(candidate.sae) for candidate in place.candidates]
+    tallies = [Reconstruction(candidate.sae) for candidate in place.candidates]
     losses = _losses(place, _mean(place), tallies)
     return [
         _row(place, candidate, tally, losses, number, other)
@@ -96,7 +96,7 @@ def _mean(place: Place) -> Tensor:
     return moments.mean.float().to(place.subject.device)
 
 
-def _losses(place: Place, mean: Tensor, tallies: Sequence[Tally]) -> Mapping[str, np.ndarray]:
+def _losses(place: Place, mean: Tensor, tallies: Sequence[Reconstruction]) -> Mapping[str, np.ndarray]:
     """Loss in every context, by condition: untouched, ablated, and with each SAE (by number) spliced in."""
     conditions: dict[str, Replace | None] = {
         _CLEAN: None,
@@ -116,8 +116,8 @@ def _losses(place: Place, mean: Tensor, tallies: Sequence[Tally]) -> Mapping[str
 
 def _row(
     place: Place,
-    candidate: Candidate,
-    tally: Tally,
+    candidate: NamedSae,
+    tally: Reconstruction,
     losses: Mapping[str, np.ndarray],
     number: int,
     other: SparseAutoencoder | None,

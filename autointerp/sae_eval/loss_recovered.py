@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from autointerp.metrics.intervals import EQUAL, FEW, Interval, Plan
+from autointerp.metrics.intervals import EQUAL, FEW, Interval, Resampling
 
 ONE = "one context has no standard error"
 NOT_WORSE = "ablation does not raise the loss: there is nothing to recover"
@@ -49,7 +49,7 @@ class Recovered:
     """The same with mean ablation, which removes less, so the share is lower."""
 
 
-def recovered(losses: Losses, plan: Plan, rng: np.random.Generator) -> Recovered:
+def recovered(losses: Losses, plan: Resampling, rng: np.random.Generator) -> Recovered:
     """Sum the losses up over contexts of equal length.
 
     Intervals are percentile bootstraps: contexts are resampled, and all four conditions keep the same contexts in each
@@ -87,7 +87,7 @@ def _share(
     values: Float[np.ndarray, " condition"],
     draws: Float[np.ndarray, "draw condition"],
     ablated: int,
-    plan: Plan,
+    plan: Resampling,
     note: str,
 ) -> Interval:
     if not np.isfinite(values[[0, 1, ablated]]).all():
@@ -101,7 +101,7 @@ def _share(
     return _interval(value, (draws[:, ablated] - draws[:, 1]) / cost, plan, note)
 
 
-def _interval(value: float, draws: Float[np.ndarray, " draw"], plan: Plan, note: str) -> Interval:
+def _interval(value: float, draws: Float[np.ndarray, " draw"], plan: Resampling, note: str) -> Interval:
     if not np.isfinite(value):
         return Interval(None, note=NOT_A_NUMBER)
     if note == ONE:

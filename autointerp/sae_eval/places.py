@@ -22,7 +22,7 @@ from autointerp.errors import BadInput
 from autointerp.llm.open import Mode
 from autointerp.progress import say
 from autointerp.records import Split
-from autointerp.run.resources import Bench
+from autointerp.run.resources import Resources
 from autointerp.study import Study
 from autointerp.study_file import load_study, parse_study
 from autointerp.study_inputs import TRAINED, Corpus
@@ -35,7 +35,9 @@ _DOCUMENTS = 64  # tokenised together
 _CHARACTERS_PER_TOKEN = 32  # of a long document no more than the head is used
 
 
-def draw_contexts(corpus: Corpus, tokenizer: PreTrainedTokenizerBase, seed: int) -> Int[np.ndarray, "context token"]:
+def evaluation_contexts(
+    corpus: Corpus, tokenizer: PreTrainedTokenizerBase, seed: int
+) -> Int[np.ndarray, "context token"]:
     """Contexts of `corpus.tokens` tokens in all, at most `corpus.max_per_document` of one document, copies left out.
 
     Only the tokens are kept, so memory is 4 bytes per token. Raises BadInput when the corpus gives no context.
@@ -74,7 +76,7 @@ _FOREIGN_HOOKS = {
 
 
 @dataclass(frozen=True)
-class Asked:
+class EvaluationRequest:
     """What was asked for besides the SAEs. None: the run's, the checkpoint's, or the default."""
 
     model: str | None = None
@@ -86,7 +88,7 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Candidate:
+class NamedSae:
     """An SAE and what it is called in tables."""
 
     name: str
@@ -106,7 +108,7 @@ class Place:
     """Gives the contexts batch by batch, the same ones each time."""
     seed: int
     """Of the resampling."""
-    candidates: tuple[Candidate, ...]
+    candidates: tuple[NamedSae, ...]
 
 
 def is_run(where: str) -> bool:
@@ -114,7 +116,7 @@ def is_run(where: str) -> bool:
     return (Path(where) / _STUDY).is_file()
 
 
-def places_of(where: Sequence[str], asked: Asked) -> list[Place]:
+def hooks_to_evaluate(where: Sequence[str], asked: EvaluationRequest) -> list[Place]:
     """Open every subject and SAE, runs first; those on the same hook of the same subject and text go together.
 
     Raises BadInput for what can't be used together, and SaeError for what can't be loaded.
@@ -132,7 +134,7 @@ def places_of(where: Sequence[str], asked: Asked) -> list[Place]:
     return found
 
 
-def _run_places(run: Path, label: str, asked: Asked, several: bool) -> list[Place]:
+def _run_places(run: Path, label: str, asked: EvaluationRequest, several: bool) -> list[Place]:
     """A run's SAEs on its own subject, hooks and held-out contexts; the label leads their names if there are others."""
     for name in ("model", "hook", "corpus", "context", "seed"):
         if getattr(asked, name) is not None:
@@ -141,7 +143,7 @@ def _run_places(run: Path, label: str, asked: Asked, several: bool) -> list[Plac
     study = load_study(run / _STUDY)
     if not study.sae:
         raise BadInput(f"the run {run} has no SAE", "give one whose study has a section [[sae]]")
-    subject = Bench(study, run, Mode()).subject
+    subject = Resources(study, run, Mode()).subject
     contexts = count_contexts(run / _CONTEXTS, Split.HELD_OUT)
     if asked.tokens is not None:
         contexts = min(contexts, asked.tokens // study.corpus.context)
@@ -179,7 +181,7 @@ def _first(batches: Iterator[Int[np.ndarray, "_ token"]], contexts: int) -> Iter
         left -= len(batch)
 
 
-def _origin(checkpoint: str, asked: Asked) -> tuple[str, str]:
+def _origin(checkpoint: str, asked: EvaluationRequest) -> tuple[str, str]:
     """Model and hook of a checkpoint: as asked for, else as its metadata say."""
     metadata: Mapping[str, Any] = {} if asked.model and asked.hook else read_metadata(checkpoint)
     model, hook = asked.model or metadata.get("model_name"), asked.hook or metadata.get("hook_name")
@@ -199,7 +201,7 @@ def _own_name(hook: str) -> str:
 
 
 def _checkpoint_place(
-    model: str, hook: str, names: Mapping[str, str], asked: Asked, texts: dict[str, np.ndarray]
+    model: str, hook: str, names: Mapping[str, str], asked: EvaluationRequest, texts: dict[str, np.ndarray]
 ) -> Place:
     """Checkpoints of one hook, with their names, on contexts from a corpus; `texts` keeps those of each model."""
     study = parse_study(
@@ -216,7 +218,7 @@ def _checkpoint_place(
     subject = open_subject(study.subject)
     candidates = _load({name: checkpoint for checkpoint, name in names.items()}, subject, hook)
     if model not in texts:
-        texts[model] = draw_contexts(study.corpus, subject.tokenizer, study.seed)
+        texts[model] = evaluation_contexts(study.corpus, subject.tokenizer, study.seed)
     tokens, size = texts[model], study.subject.batch
     for checkpoint in names:
         if read_metadata(checkpoint).get("dataset_path") == study.corpus.source:
@@ -235,7 +237,7 @@ def _names(where: Sequence[str]) -> dict[str, str]:
     return {w: name if taken.count(name) == 1 else w for w, name in short.items()}
 
 
-def _load(where: Mapping[str, str | Path], subject: Subject, hook: str) -> tuple[Candidate, ...]:
+def _load(where: Mapping[str, str | Path], subject: Subject, hook: str) -> tuple[NamedSae, ...]:
     """The SAEs of these names on the subject's device; BadInput when one reads vectors of another length."""
     width = subject.widths[hook]
     candidates = []
@@ -246,5 +248,5 @@ def _load(where: Mapping[str, str | Path], subject: Subject, hook: str) -> tuple
                 f"SAE '{name}' reads vectors of {sae.d_in}, hook '{hook}' gives {width}",
                 "name the hook that it was trained on",
             )
-        candidates.append(Candidate(name, sae.to(subject.device)))
+        candidates.append(NamedSae(name, sae.to(subject.device)))
     return tuple(candidates)

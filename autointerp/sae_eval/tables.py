@@ -41,7 +41,7 @@ def write_evaluation(rows: Sequence[Evaluated], folder: Path) -> list[Path]:
         return [table, full, *save(sae_eval([_point(row) for row in rows], PLAN.confidence), folder, NAME)]
 
 
-def shown(rows: Sequence[Evaluated]) -> Iterator[str]:
+def evaluation_lines(rows: Sequence[Evaluated]) -> Iterator[str]:
     """The figures in aligned tables, then what there is to know about them."""
     yield from _aligned(
         ("SAE", "hook", "latents", "L0", "FVU", "explained variance", "dead"),

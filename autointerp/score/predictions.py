@@ -17,8 +17,6 @@ from autointerp.metrics.classification import JUDGED_SCORES, classify
 from autointerp.records import Status, Unscored
 from autointerp.tables import read_arrow, read_table
 
-LOOKUP = "lookup"
-"""The simulator that uses no explanation (so it has no shuffled pairing)."""
 NO_EXPLANATION = Unscored("no explanation")
 NOT_SIMULATED = Unscored("not simulated")
 CONTEXT_NOT_SIMULATED = Unscored("a context of the slice was not simulated")
@@ -97,7 +95,7 @@ _OWN = -1  # in place of the number of a derangement
 
 
 @dataclass
-class _Pairing:
+class _JudgedPairing:
     """The items of one unit with one explanation."""
 
     contexts: set[int] = field(default_factory=set)
@@ -117,7 +115,9 @@ class Judged:
 
     def __init__(self, run_dir: Path) -> None:
         columns = ["unit", "replicate", "judge", "derangement", "context", "truth", "probability", "status", "reason"]
-        self._pairings: dict[tuple[UnitKey, str], dict[int, _Pairing]] = defaultdict(lambda: defaultdict(_Pairing))
+        self._pairings: dict[tuple[UnitKey, str], dict[int, _JudgedPairing]] = defaultdict(
+            lambda: defaultdict(_JudgedPairing)
+        )
         items: dict[str, Counter[bool]] = defaultdict(Counter)
         for row in read_arrow(run_dir / "judgements.parquet", columns).to_pylist():
             key = (str(row["unit"]), int(row["replicate"])), str(row["judge"])
@@ -160,7 +160,7 @@ class Judged:
         share = self._share[judge] if judge in self._share else traits_of(judge).share
         return JUDGED_SCORES[metric].chance(share)
 
-    def _of(self, unit: UnitKey, judge: str) -> dict[int, _Pairing]:
+    def _of(self, unit: UnitKey, judge: str) -> dict[int, _JudgedPairing]:
         return self._pairings.get((unit, judge), {})
 
 

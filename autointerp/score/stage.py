@@ -16,7 +16,8 @@ from autointerp.metrics.calibration import NO_CONTEXTS, score_on
 from autointerp.metrics.metrics import METRICS, any_absolute, chance_of
 from autointerp.progress import bar
 from autointerp.records import Pairing, Status, Unscored
-from autointerp.score.predictions import ALONE, LOOKUP, Explanations, Judged, Predictions, Shuffled
+from autointerp.score.predictions import ALONE, Explanations, Judged, Predictions, Shuffled
+from autointerp.simulate.lookup import LOOKUP
 from autointerp.study import Study
 from autointerp.tables import read_arrow, table_writer
 
@@ -24,7 +25,7 @@ _NOTHING_HELD = Held(np.empty(0, dtype=np.int64), np.empty((0, 0), dtype=np.floa
 
 
 @dataclass(frozen=True)
-class Sampled:
+class ScoredUnit:
     """A sampled unit, as far as scoring needs to know it."""
 
     key: UnitKey
@@ -36,7 +37,7 @@ class Sampled:
 
 
 @dataclass(frozen=True)
-class Score:
+class ScoreRow:
     """A row of the `scores` table."""
 
     unit: str
@@ -89,7 +90,7 @@ def score(study: Study, run_dir: Path) -> None:
             progress.advance()
 
 
-def _sampled(run_dir: Path) -> list[Sampled]:
+def _sampled(run_dir: Path) -> list[ScoredUnit]:
     columns = ["unit", "replicate", "arm", "status", "reason"]
     rows = [
         row
@@ -98,7 +99,7 @@ def _sampled(run_dir: Path) -> list[Sampled]:
     ]
     sizes = Counter((row["arm"], row["replicate"]) for row in rows)
     return [
-        Sampled(
+        ScoredUnit(
             key=(str(row["unit"]), int(row["replicate"])),
             arm=str(row["arm"]),
             failure=None if row["status"] == Status.OK.value else Unscored(str(row["reason"])),
@@ -129,7 +130,7 @@ class _Scorer:
         self._shuffled = Shuffled(run_dir)
         self._judged = Judged(run_dir) if study.judge.methods else None
 
-    def rows(self, unit: Sampled) -> Iterator[Score]:
+    def rows(self, unit: ScoredUnit) -> Iterator[ScoreRow]:
         for scorer in scorers_of(self._study):
             for slice_name in self._study.score.slices:
                 held = self._slices.get(unit.key, {}).get(slice_name, _NOTHING_HELD)
@@ -143,7 +144,7 @@ class _Scorer:
         if self._judged is not None:
             yield from self._judged_rows(unit, self._judged)
 
-    def _judged_rows(self, unit: Sampled, judged: Judged) -> Iterator[Score]:
+    def _judged_rows(self, unit: ScoredUnit, judged: Judged) -> Iterator[ScoreRow]:
         alone = ALONE if unit.alone else None
         for judge in self._study.judge.methods:
             traits = traits_of(judge)
@@ -157,7 +158,7 @@ class _Scorer:
                     other = unit.failure or alone or judged.shuffled(unit.key, judge, metric)
                     yield self._row(unit, Pairing.SHUFFLED, cell, other)
 
-    def _own(self, unit: Sampled, scorer: str, metric: str, held: Held) -> float | Unscored:
+    def _own(self, unit: ScoredUnit, scorer: str, metric: str, held: Held) -> float | Unscored:
         failure = unit.failure or (None if len(held) else NO_CONTEXTS)
         if failure is None and scorer != LOOKUP:
             failure = self._explanations.failure(unit.key)
@@ -166,7 +167,7 @@ class _Scorer:
         calibration = self._slices.get(unit.key, {}).get(CALIBRATION)
         return score_on(metric, held, calibration, lambda some: self._predictions.on(unit.key, scorer, some))
 
-    def _other(self, unit: Sampled, scorer: str, metric: str, slice_name: str, held: Held) -> float | Unscored:
+    def _other(self, unit: ScoredUnit, scorer: str, metric: str, slice_name: str, held: Held) -> float | Unscored:
         if unit.failure is not None:
             return unit.failure
         if not len(held):
@@ -174,10 +175,10 @@ class _Scorer:
         return ALONE if unit.alone else self._shuffled.mean(unit.key, scorer, metric, slice_name)
 
     def _row(
-        self, unit: Sampled, pairing: Pairing, cell: _Cell, answer: float | Unscored, explained: bool = True
-    ) -> Score:
+        self, unit: ScoredUnit, pairing: Pairing, cell: _Cell, answer: float | Unscored, explained: bool = True
+    ) -> ScoreRow:
         failed = isinstance(answer, Unscored)
-        return Score(
+        return ScoreRow(
             unit=unit.key[0],
             arm=unit.arm,
             pairing=pairing.value,

@@ -42,7 +42,7 @@ NOT_A_LIST = Unreadable("a line's values are not a list")
 
 
 @dataclass(frozen=True)
-class _Line:
+class _AnswerLine:
     """What the prompt shows as one line."""
 
     number: int
@@ -80,12 +80,12 @@ class AnthropicBatch(Asking):
         return [Question(request, partial(read_lines, sizes=sizes))]
 
 
-def _in_lines(group: Group) -> list[list[_Line]]:
+def _in_lines(group: Group) -> list[list[_AnswerLine]]:
     """The lines of each context, numbered through the whole group."""
     number = count(1)
     return [
         [
-            _Line(next(number), tuple(quoted(piece) for piece in context.pieces[start : start + LINE]))
+            _AnswerLine(next(number), tuple(quoted(piece) for piece in context.pieces[start : start + LINE]))
             for start in range(0, len(context.pieces), LINE)
         ]
         for context in group

@@ -17,7 +17,7 @@ from autointerp.prompting import Prompt
 from autointerp.quoting import quoted
 from autointerp.records import Context, Scale, Simulation, Unscored
 from autointerp.simulate.interface import Task
-from autointerp.simulate.vocabulary import one_line
+from autointerp.simulate.vocabulary import prompt_line
 
 Row = Float[np.ndarray, " token"]
 """Predicted activations of a run of tokens, float32."""
@@ -28,7 +28,7 @@ _Ids = tuple[int, ...]
 
 
 @dataclass
-class _Plan:
+class _TaskPlan:
     """What is to be asked for a list of tasks."""
 
     groups: dict[_Ids, Group] = field(default_factory=dict)
@@ -106,7 +106,7 @@ class Asking(ABC):
                     progress.advance()
                     yield place, self._whole(tasks[place], plan.of_task[place], rows)
 
-    def _answers(self, plan: _Plan) -> Iterator[tuple[tuple[str, _Ids], Row | Unscored]]:
+    def _answers(self, plan: _TaskPlan) -> Iterator[tuple[tuple[str, _Ids], Row | Unscored]]:
         """The values of each explanation and group, as they are complete. Questions are made as they are asked."""
         owners: dict[int, tuple[_Open, int]] = {}
 
@@ -137,10 +137,10 @@ class Asking(ABC):
             by_context.update(zip(ids, row.reshape(len(ids), width), strict=True))
         return Simulation(np.stack([by_context[c.context] for c in task.contexts]), self.scale)
 
-    def _plan(self, tasks: Sequence[Task]) -> _Plan:
-        plan = _Plan()
+    def _plan(self, tasks: Sequence[Task]) -> _TaskPlan:
+        plan = _TaskPlan()
         for place, task in enumerate(tasks):
-            text = one_line(task.explanation)
+            text = prompt_line(task.explanation)
             if not text or not task.contexts:
                 plan.hopeless[place] = Unscored("no context to predict" if text else "empty explanation")
                 continue

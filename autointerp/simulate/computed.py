@@ -17,7 +17,7 @@ from autointerp.progress import Bar
 from autointerp.records import Context, Scale, Simulation, Unscored
 from autointerp.simulate.asked import Row
 from autointerp.simulate.interface import Numbers, Task
-from autointerp.simulate.vocabulary import digit_tokens, one_line
+from autointerp.simulate.vocabulary import digit_tokens, prompt_line
 
 
 class Computed(ABC):
@@ -38,7 +38,7 @@ class Computed(ABC):
         """Tasks in their order. One is Unscored with the reason of its first context that has no values."""
         for place, task in enumerate(tasks):
             progress.advance()
-            yield place, self._simulated(one_line(task.explanation), task.contexts)
+            yield place, self._simulated(prompt_line(task.explanation), task.contexts)
 
     def _simulated(self, explanation: str, contexts: Sequence[Context]) -> Simulation | Unscored:
         if not explanation or not contexts:

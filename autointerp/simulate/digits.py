@@ -26,7 +26,7 @@ from autointerp.records import Context, Scale, Unscored
 from autointerp.simulate.asked import Asked, Row
 from autointerp.simulate.computed import Computed, DigitTokens
 from autointerp.simulate.interface import Numbers
-from autointerp.simulate.vocabulary import one_line
+from autointerp.simulate.vocabulary import prompt_line
 
 NAME = "digits"
 HIDDEN = "unknown"
@@ -78,7 +78,7 @@ class Digits(Computed):
 
     def layout(self, explanation: str, context: Context) -> tuple[list[int], list[int]]:
         """The prompt's token ids, and the position of the tab before each hidden value."""
-        ((_, text),) = self._prompt.render(explanation=unmarked(one_line(explanation)))
+        ((_, text),) = self._prompt.render(explanation=unmarked(prompt_line(explanation)))
         ids = self._encode_data(text.lstrip("\n"))
         positions = []
         for piece in context.pieces:

@@ -21,7 +21,7 @@ from autointerp.progress import Bar
 from autointerp.records import Context, Scale, Simulation, Unscored
 from autointerp.simulate.alignment import overlaps
 from autointerp.simulate.interface import Task, Vectors
-from autointerp.simulate.vocabulary import one_line
+from autointerp.simulate.vocabulary import prompt_line
 
 NAME = "embedding"
 Span = tuple[int, int]
@@ -46,7 +46,7 @@ class _Spread:
         return np.asarray(laid, dtype=np.float32)
 
 
-class Embedding:
+class EmbeddingSimulator:
     """Predicts `max(0, cos(word, explanation) - mean over the bank of cos(word, unrelated))`, at most 2."""
 
     name = NAME
@@ -60,7 +60,7 @@ class Embedding:
         """Each distinct word and explanation of all tasks is embedded once."""
         by_text: dict[str, list[int]] = {}
         for place, task in enumerate(tasks):
-            text = one_line(task.explanation)
+            text = prompt_line(task.explanation)
             if text and task.contexts:
                 by_text.setdefault(text, []).append(place)
                 continue

@@ -23,7 +23,7 @@ from autointerp.progress import Bar
 from autointerp.prompting import Prompt
 from autointerp.records import Context, Scale, Simulation, Unscored
 from autointerp.simulate.interface import Numbers, Simulator, Task
-from autointerp.simulate.vocabulary import ContextReader, canonical_tokens, chunks, one_line
+from autointerp.simulate.vocabulary import ContextReader, canonical_tokens, chunks, prompt_line
 
 NAME = "lift"
 
@@ -123,7 +123,7 @@ def by_explanation(tasks: Sequence[Task]) -> tuple[dict[str, list[int]], dict[in
     by_text: dict[str, list[int]] = {}
     hopeless: dict[int, Unscored] = {}
     for place, task in enumerate(tasks):
-        text = one_line(task.explanation)
+        text = prompt_line(task.explanation)
         if text and task.contexts:
             by_text.setdefault(text, []).append(place)
         else:
@@ -133,7 +133,7 @@ def by_explanation(tasks: Sequence[Task]) -> tuple[dict[str, list[int]], dict[in
 
 def prefix(prompt: Prompt, explanation: str) -> str:
     """The text whose next word is read."""
-    ((_, text),) = prompt.render(explanation=one_line(explanation))
+    ((_, text),) = prompt.render(explanation=prompt_line(explanation))
     return text.strip()
 
 

@@ -28,7 +28,7 @@ from autointerp.simulate.asked import Asked, Row
 from autointerp.simulate.computed import Computed
 from autointerp.simulate.digits import InPrompt
 from autointerp.simulate.interface import Numbers, Simulator, Task
-from autointerp.simulate.vocabulary import ContextReader, one_line
+from autointerp.simulate.vocabulary import ContextReader, prompt_line
 
 NAME = "lift-in-context"
 NEUTRAL = "words of all kinds"
@@ -105,7 +105,7 @@ class TokenLikelihood(Computed):
 
 def heading(prompt: Prompt, explanation: str) -> str:
     """What stands before a context: the prompt with an explanation in it."""
-    ((_, text),) = prompt.render(explanation=one_line(explanation))
+    ((_, text),) = prompt.render(explanation=prompt_line(explanation))
     return text
 
 

@@ -12,7 +12,8 @@ import numpy as np
 from autointerp.collect.token_table import TokenTable
 from autointerp.records import Context, Scale, Simulation
 
-NAME = "lookup"
+LOOKUP = "lookup"
+"""The simulator that reads no explanation, and so has no shuffled pairing: reported beside the others."""
 
 
 class Lookup:

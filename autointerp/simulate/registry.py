@@ -15,13 +15,12 @@ from autointerp.llm.client import Asker
 from autointerp.llm.open import LOCAL, identity_of
 from autointerp.prompting import Prompt, load_prompt
 from autointerp.simulate.interface import Numbers, Simulator, Vectors
+from autointerp.simulate.lookup import LOOKUP
 from autointerp.study import Llm, Study
 
 GROUP = "autointerp.simulators"
 """Entry points of this group name functions from Parts to a Simulator; one with an attribute `needs` (a Needs) is
 refused where its language model gives less."""
-LOOKUP = "lookup"
-"""Reads no explanation: reported beside the others, from the token table alone."""
 
 
 @dataclass(frozen=True)
@@ -131,11 +130,11 @@ def _anthropic_batch(parts: Parts) -> Simulator:
 
 
 def _embedding(parts: Parts) -> Simulator:
-    from autointerp.simulate.embedding import Embedding
+    from autointerp.simulate.embedding import EmbeddingSimulator
 
     if parts.sentences is None:
         raise ValueError("this simulator needs a sentence model, and Parts has none")
-    return Embedding(parts.sentences, parts.bank)
+    return EmbeddingSimulator(parts.sentences, parts.bank)
 
 
 def _asker(parts: Parts) -> Asker:

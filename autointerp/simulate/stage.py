@@ -14,11 +14,11 @@ from autointerp.contexts.pairing import OWN, Pair, Sampled, own_pairs, read_samp
 from autointerp.contexts.reading import load_contexts
 from autointerp.contexts.slices import CALIBRATION, Held
 from autointerp.metrics.calibration import score_on
+from autointerp.metrics.metrics import any_absolute
 from autointerp.progress import bar
 from autointerp.records import Context, Simulation, Status, Unscored
-from autointerp.score.predictions import LOOKUP
 from autointerp.simulate.interface import Simulator, Task
-from autointerp.simulate.lookup import Lookup
+from autointerp.simulate.lookup import LOOKUP, Lookup
 from autointerp.study import Study
 from autointerp.tables import CANDIDATES, TABLES, TableWriter, read_table, table_writer
 
@@ -29,7 +29,7 @@ def simulate(study: Study, simulator: Simulator, run: Path) -> None:
     A unit without an explanation is unscored with the reason; a pairing that meets one is unscored too, never
     skipped. The token table's predictions (`lookup`) go beside the simulator's.
     """
-    units = read_sampled(study, run)
+    units = read_sampled(study, run, any_absolute(study.score.metrics))
     contexts = load_contexts(run / "contexts.parquet", (c for u in units for c in u.contexts))
     pairs = [*own_pairs(units), *shuffled_pairs(units, study.compare.derangements, study.seed)]
     with (

@@ -103,7 +103,7 @@ class ContextReader:
         return self._known[context.context]
 
 
-def one_line(text: str, limit: int = 400) -> str:
+def prompt_line(text: str, limit: int = 400) -> str:
     """An explanation as one line of printable characters, cut at `limit`: it is data in a prompt."""
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())[:limit].strip(" .:")
 

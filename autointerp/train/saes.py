@@ -117,7 +117,7 @@ def train_along(study: Study, subject: Callable[[], Subject], run: Path) -> None
 
 
 @dataclass(frozen=True)
-class _Stream:
+class _TrainingStream:
     """SAEs that are trained together."""
 
     hook: str
@@ -126,15 +126,17 @@ class _Stream:
     recipes: Mapping[str, SaeTraining]
 
 
-def _streams(study: Study) -> list[_Stream]:
+def _streams(study: Study) -> list[_TrainingStream]:
     found: dict[tuple[str, int, int], dict[str, SaeTraining]] = {}
     for sae in study.sae:
         if sae.train is not None:
             found.setdefault((sae.hook, sae.train.batch, sae.train.passes), {})[sae.name] = sae.train
-    return [_Stream(*shared, recipes) for shared, recipes in found.items()]
+    return [_TrainingStream(*shared, recipes) for shared, recipes in found.items()]
 
 
-def _vectors(study: Study, stream: _Stream, subject: Callable[[], tuple[Reader, str]], run: Path) -> VectorSource:
+def _vectors(
+    study: Study, stream: _TrainingStream, subject: Callable[[], tuple[Reader, str]], run: Path
+) -> VectorSource:
     """`subject` gives the subject, and what names its weights."""
     if study.training.shards:
         return read_shards(run, stream.hook)
@@ -151,7 +153,7 @@ def _copy(subject: Reader, sae: Sae, run: Path) -> None:
     save(made, run / sae_folder(sae.name), read_metadata(str(sae.checkpoint)))
 
 
-def _make(study: Study, stream: _Stream, vectors: VectorSource, run: Path) -> None:
+def _make(study: Study, stream: _TrainingStream, vectors: VectorSource, run: Path) -> None:
     """Train the SAEs of a stream, show how it goes, and save them."""
     steps = stream.passes * vectors.count // stream.batch
     names = ", ".join(f"'{name}'" for name in stream.recipes)
@@ -167,7 +169,7 @@ def _make(study: Study, stream: _Stream, vectors: VectorSource, run: Path) -> No
 
 def _train(
     study: Study,
-    stream: _Stream,
+    stream: _TrainingStream,
     vectors: VectorSource,
     run: Path,
     progress: Callable[[Mapping[str, TrainState]], None] | None,
@@ -183,7 +185,7 @@ def _train(
     )
 
 
-def _checkpoint(stream: _Stream) -> Path:
+def _checkpoint(stream: _TrainingStream) -> Path:
     return _CHECKPOINTS / f"{hash_value([stream.hook, sorted(stream.recipes)])[:16]}.safetensors"
 
 

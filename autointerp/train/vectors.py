@@ -12,7 +12,7 @@ from torch import Tensor
 
 from autointerp.artifacts import hash_file, hash_value
 from autointerp.collect.passes import Reader
-from autointerp.contexts.reading import Batch, count_contexts, read_batches
+from autointerp.contexts.reading import ContextBatch, count_contexts, read_batches
 from autointerp.models import device_of
 from autointerp.progress import bar
 from autointerp.records import Split
@@ -70,7 +70,7 @@ def live_vectors(study: Study, subject: Reader, identity: str, run: Path, hook: 
         while group := list(islice(batches, peers.size)):
             yield peers.gather_rows(own_rows(group))
 
-    def own_rows(group: Sequence[Batch]) -> Float[Tensor, "vector width"]:
+    def own_rows(group: Sequence[ContextBatch]) -> Float[Tensor, "vector width"]:
         if peers.rank < len(group):
             return subject.activations(group[peers.rank].tokens)[hook].reshape(-1, width)
         return torch.empty(0, width, device=device)  # the last group may be smaller

@@ -14,7 +14,7 @@ from typing import TypeVar
 from common.environments import python_of
 from common.workers import Worker
 
-from autointerp.planted.pairings import Pairing
+from autointerp.planted.pairings import PlantedPairing
 from autointerp.planted.units import TRUE
 from autointerp.quoting import cell
 from methods import ours, rivals
@@ -44,7 +44,7 @@ class Checked:
     """Of each outcome: can it tell a unit's own explanation from another unit's?"""
 
 
-def simulation(place: ours.Place, url: str, pairings: Sequence[Pairing], cache: Path) -> Checked:
+def simulation(place: ours.Place, url: str, pairings: Sequence[PlantedPairing], cache: Path) -> Checked:
     """`digits`, and neuron-explainer's simulator. Raises Unavailable when the rival can't take part."""
     with _worker(SIMULATOR, cache) as worker:
         (prompt,), version = rivals.prompts_of(worker, EXPLANATION, [[]])
@@ -62,7 +62,7 @@ def simulation(place: ours.Place, url: str, pairings: Sequence[Pairing], cache: 
     return Checked(title, outcomes, _how(SIMULATOR, version), agreements, _preferences(outcomes, pairings))
 
 
-def detection(place: ours.Place, url: str, pairings: Sequence[Pairing], cache: Path) -> Checked:
+def detection(place: ours.Place, url: str, pairings: Sequence[PlantedPairing], cache: Path) -> Checked:
     """`detection`, and Delphi's, on the items that ours draws. Raises Unavailable when the rival can't take part."""
     items = ours.drawn(place, pairings)
     with _worker(DETECTOR, cache) as worker:
@@ -82,7 +82,7 @@ def detection(place: ours.Place, url: str, pairings: Sequence[Pairing], cache: P
 CHECKS = (simulation, detection)
 
 
-def written_alike(pairing: Pairing) -> set[str]:
+def written_alike(pairing: PlantedPairing) -> set[str]:
     """Tokens up to which a context's prompt is the same, letter by letter, in ours and in neuron-explainer's.
 
     It writes line breaks and tabs as they are, in the midst of its lines; ours escapes them, like all that can't be
@@ -104,7 +104,7 @@ def _agreements(of_ours: Sequence[Outcome], theirs: Outcome) -> tuple[Agreement,
     return tuple(agreement(one, theirs) for one in of_ours)
 
 
-def _preferences(outcomes: Sequence[Outcome], pairings: Sequence[Pairing]) -> tuple[Preference, ...]:
+def _preferences(outcomes: Sequence[Outcome], pairings: Sequence[PlantedPairing]) -> tuple[Preference, ...]:
     units, own = [pairing.unit.unit for pairing in pairings], [pairing.explanation == TRUE for pairing in pairings]
     return tuple(preference(outcome, units, own) for outcome in outcomes)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from autointerp.artifacts import rng_of
-from autointerp.explain.interface import PromptedCandidate, Settings
+from autointerp.explain.interface import ExplainSettings, PromptedCandidate
 from autointerp.explain.registry import BUILT_IN, open_explainer
 from autointerp.explain.revise import Revise, mistakes
 from autointerp.llm.capabilities import Capabilities
@@ -19,11 +19,11 @@ from autointerp.models import load_tokenizer
 from autointerp.planted.measuring import scores_of
 from autointerp.planted.methods import Method
 from autointerp.planted.methods import methods as scoring_methods
-from autointerp.planted.pairings import NONE, Pairing
+from autointerp.planted.pairings import NONE, PlantedPairing
 from autointerp.planted.units import TRUE, PlantedUnit
 from autointerp.study import Study
 from methods.evidence import material
-from methods.metering import Meter, MeteredDesk, Spent
+from methods.metering import Meter, MeteredResources, Spent
 from methods.right import right_answers
 from methods.units import ROLES
 
@@ -78,7 +78,7 @@ def rows(asked: Study, inside: Study, units: Sequence[PlantedUnit], work: Path, 
 
 def _explained(name: str, study: Study, units: Sequence[PlantedUnit]) -> Row:
     """One candidate per unit; of `revise` the first explanation, silent about all, and its revision."""
-    explainer = open_explainer(name, Settings(study.llm[study.explain.llm]))
+    explainer = open_explainer(name, ExplainSettings(study.llm[study.explain.llm]))
     meter = Meter(load_tokenizer(study.subject.model))
     spent: list[Spent] = []
     for unit in units:
@@ -101,12 +101,12 @@ def _scored(method: Method, study: Study, units: Sequence[PlantedUnit], work: Pa
     own = method.study_for(study)
     where = IN_PROCESS if own.llm[ROLES[0]].provider == LOCAL else ENDPOINT
     spent: list[Spent] = []
-    with closing(MeteredDesk(own, work, scratch / f"{method.name}-{where}.sqlite", meter)) as desk:
+    with closing(MeteredResources(own, work, scratch / f"{method.name}-{where}.sqlite", meter)) as resources:
         for llm in (own.llm[role] for role in ROLES):
             known = Capabilities(identity_of(llm), llm.model, _ALTERNATIVES, _ALTERNATIVES, seed=True)
-            desk.ledger.keep_capabilities(known)
+            resources.ledger.keep_capabilities(known)
         for unit in units:
-            scores_of(desk, method, [Pairing(unit, TRUE if method.explained else NONE)])
+            scores_of(resources, method, [PlantedPairing(unit, TRUE if method.explained else NONE)])
             spent.append(meter.taken())
     return _row(method.name, str(method.form), where, meter, units, spent)
 

@@ -16,7 +16,7 @@ from torch import Tensor
 from autointerp.llm.local.encode import common_prefix, encode, encode_text
 from autointerp.llm.open import Mode
 from autointerp.llm.request import Answer, Failure, Request
-from autointerp.planted.measuring import Desk
+from autointerp.planted.measuring import WatchedResources
 from autointerp.study import Llm, Study
 
 _COUNTED = Failure("counted, not asked", "refusal")
@@ -114,8 +114,8 @@ class _Model:
         return torch.full((len(prompts), len(tokens)), self._logprob)
 
 
-class MeteredDesk(Desk):
-    """A bench at which every model is the meter's."""
+class MeteredResources(WatchedResources):
+    """Resources in which every model is the meter's."""
 
     def __init__(self, study: Study, work: Path, ledger: Path, meter: Meter) -> None:
         super().__init__(study, work, Mode(), ledger)

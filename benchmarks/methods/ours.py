@@ -12,7 +12,7 @@ import numpy as np
 
 from autointerp.artifacts import rng_of
 from autointerp.judge.answers import judge_each
-from autointerp.judge.interface import Batch, Case, Judge, Judgement
+from autointerp.judge.interface import Case, Items, Judge, Judgement
 from autointerp.llm.answers.logprobs import ALTERNATIVES, expected_digit, holders
 from autointerp.llm.capabilities import Capabilities
 from autointerp.llm.open import Mode, identity_of
@@ -20,13 +20,13 @@ from autointerp.llm.questions import ask_all
 from autointerp.llm.request import Answer, Failure
 from autointerp.metrics.classification import classify
 from autointerp.metrics.metrics import score_one
-from autointerp.planted.measuring import Desk
+from autointerp.planted.measuring import WatchedResources
 from autointerp.planted.methods import Method, chosen
-from autointerp.planted.pairings import Pairing
+from autointerp.planted.pairings import PlantedPairing
 from autointerp.progress import Bar
 from autointerp.records import Unscored
 from autointerp.simulate.digits import HIDDEN, OTHER_PROMPT, UNLIKELY, DigitsServed
-from autointerp.simulate.vocabulary import one_line
+from autointerp.simulate.vocabulary import prompt_line
 from autointerp.study import Study
 from methods.outcome import Scored
 from methods.units import ROLES
@@ -46,13 +46,13 @@ class Place:
     """Gets a ledger per method and set of prompts."""
 
     @contextmanager
-    def desk(self, method: Method, prompts: Path | None) -> Iterator[Desk]:
-        """A bench for one method; `prompts` take the place of the built-in ones. Nothing is known to its ledger."""
+    def resources(self, method: Method, prompts: Path | None) -> Iterator[WatchedResources]:
+        """Resources for one method; `prompts` take the place of the built-in ones. Nothing is known to its ledger."""
         own = method.study_for(self.study)
         if prompts is not None:
             own = own.model_copy(update={"prompts_folder": str(prompts)})
         ledger = self.scratch / f"{method.name}-{'own' if prompts is None else prompts.name}.sqlite"
-        opened = Desk(own, self.work, Mode(), ledger)
+        opened = WatchedResources(own, self.work, Mode(), ledger)
         try:
             for llm in (own.llm[role] for role in ROLES):
                 known = Capabilities(identity_of(llm), llm.model, ALTERNATIVES, ALTERNATIVES, seed=True)
@@ -63,17 +63,17 @@ class Place:
 
 
 def simulate(
-    place: Place, pairings: Sequence[Pairing], prompts: Path | None, alternatives: int = ALTERNATIVES
+    place: Place, pairings: Sequence[PlantedPairing], prompts: Path | None, alternatives: int = ALTERNATIVES
 ) -> tuple[list[Scored], list[Scored]]:
     """`digits`: Pearson correlation over the pooled tokens, and every prediction.
 
     `alternatives`: likeliest tokens that are looked at. Twice, of the same answers: by our rule, under which a token
     without a digit among them leaves the pairing unscored, and with 0 for such a token.
     """
-    with place.desk(DIGITS, prompts) as desk, desk.simulator("two-way") as simulator:
+    with place.resources(DIGITS, prompts) as resources, resources.simulator("two-way") as simulator:
         assert isinstance(simulator, DigitsServed)
-        requests = [simulator.question(one_line(p.text), c).request for p in pairings for c in p.contexts]
-        with desk.asker(desk.study.simulate.llm, "two-way") as asker:
+        requests = [simulator.question(prompt_line(p.text), c).request for p in pairings for c in p.contexts]
+        with resources.asker(resources.study.simulate.llm, "two-way") as asker:
             answers = iter(ask_all(asker, requests, Bar()))
     found = [
         simulated(p, [hidden_values(next(answers), len(c.pieces), alternatives) for c in p.contexts]) for p in pairings
@@ -96,7 +96,7 @@ def hidden_values(answer: Answer, count: int, alternatives: int) -> Sequence[flo
     return [expected_digit(replace(token, top=token.top[:alternatives]), inside) for token, inside in found]
 
 
-def simulated(pairing: Pairing, rows: Sequence[Sequence[float | None] | Unscored]) -> tuple[Scored, Scored]:
+def simulated(pairing: PlantedPairing, rows: Sequence[Sequence[float | None] | Unscored]) -> tuple[Scored, Scored]:
     """A pairing by both rules, from the values of its contexts."""
     failed = next((row for row in rows if isinstance(row, Unscored)), None)
     if failed is not None:
@@ -116,21 +116,21 @@ def _scored(score: float | Unscored, values: Mapping[str, float], hidden: int = 
     return Scored(score, "", values, hidden)
 
 
-def drawn(place: Place, pairings: Sequence[Pairing]) -> list[list[Batch] | Unscored]:
+def drawn(place: Place, pairings: Sequence[PlantedPairing]) -> list[list[Items] | Unscored]:
     """What `detection` asks about each pairing, or why it can't: for a unit the same items, whatever is explained."""
-    with place.desk(DETECTION, None) as desk, desk.judges("two-way") as ((judge,), _):
+    with place.resources(DETECTION, None) as resources, resources.judges("two-way") as ((judge,), _):
         assert isinstance(judge, Judge)
         return [_batches(judge, pairing, place.study.seed) for pairing in pairings]
 
 
-def _batches(judge: Judge, pairing: Pairing, seed: int) -> list[Batch] | Unscored:
+def _batches(judge: Judge, pairing: PlantedPairing, seed: int) -> list[Items] | Unscored:
     rng = rng_of(seed, "judge", judge.name, pairing.unit.unit)
     return judge.batches(Case(pairing.text, pairing.unit.held_out), rng)
 
 
-def decide(place: Place, pairings: Sequence[Pairing], prompts: Path | None) -> list[Scored]:
+def decide(place: Place, pairings: Sequence[PlantedPairing], prompts: Path | None) -> list[Scored]:
     """`detection`: balanced accuracy, and P(yes) of every context that was answered."""
-    with place.desk(DETECTION, prompts) as desk, desk.judges("two-way") as ((judge,), asker):
+    with place.resources(DETECTION, prompts) as resources, resources.judges("two-way") as ((judge,), asker):
         assert isinstance(judge, Judge)
         assert asker is not None
         batches = [_batches(judge, pairing, place.study.seed) for pairing in pairings]

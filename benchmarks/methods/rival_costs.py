@@ -15,7 +15,7 @@ from common.workers import Worker
 from autointerp.llm.local.encode import common_prefix, encode
 from autointerp.llm.request import COMPLETION, Request
 from autointerp.models import load_tokenizer
-from autointerp.planted.pairings import Pairing
+from autointerp.planted.pairings import PlantedPairing
 from autointerp.planted.units import TRUE, PlantedUnit
 from methods.rivals import DETECTOR, SIMULATOR, Rival, prompts_of
 
@@ -67,7 +67,7 @@ def _evidence(unit: PlantedUnit) -> list[tuple[str, ...]]:
 
 
 def _held(unit: PlantedUnit) -> list[tuple[str, ...]]:
-    return [context.pieces for context in Pairing(unit, TRUE).contexts]
+    return [context.pieces for context in PlantedPairing(unit, TRUE).contexts]
 
 
 def _prompts(worker: Worker, unit: PlantedUnit, contexts: Sequence[Sequence[str]]) -> list[list[int]]:

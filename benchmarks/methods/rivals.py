@@ -10,8 +10,8 @@ from common.environments import Environment
 from common.workers import Worker
 from throughput.contestants import RIVALS as CLIENTS
 
-from autointerp.judge.interface import Batch
-from autointerp.planted.pairings import Pairing
+from autointerp.judge.interface import Items
+from autointerp.planted.pairings import PlantedPairing
 from autointerp.records import Context, Unscored
 from methods.outcome import Scored
 
@@ -57,12 +57,12 @@ DETECTOR = Rival(
 )
 
 
-def simulate(worker: Worker, url: str, pairings: Sequence[Pairing]) -> list[Scored]:
+def simulate(worker: Worker, url: str, pairings: Sequence[PlantedPairing]) -> list[Scored]:
     """Its score and its predictions, pairing by pairing. Raises Unavailable when it can't run at all."""
     return [_simulated(worker, url, pairing) for pairing in pairings]
 
 
-def _simulated(worker: Worker, url: str, pairing: Pairing) -> Scored:
+def _simulated(worker: Worker, url: str, pairing: PlantedPairing) -> Scored:
     told = [
         {"pieces": list(context.pieces), "truth": truth.tolist()}
         for context, truth in zip(pairing.contexts, pairing.unit.held.truth, strict=True)
@@ -78,7 +78,7 @@ def _simulated(worker: Worker, url: str, pairing: Pairing) -> Scored:
 
 
 def decide(
-    worker: Worker, url: str, pairings: Sequence[Pairing], items: Sequence[Sequence[Batch] | Unscored]
+    worker: Worker, url: str, pairings: Sequence[PlantedPairing], items: Sequence[Sequence[Items] | Unscored]
 ) -> list[Scored]:
     """Its balanced accuracy and its decisions on the items that ours draws. Raises Unavailable."""
     return [
@@ -87,7 +87,7 @@ def decide(
     ]
 
 
-def _decided(worker: Worker, url: str, pairing: Pairing, batches: Sequence[Batch]) -> Scored:
+def _decided(worker: Worker, url: str, pairing: PlantedPairing, batches: Sequence[Items]) -> Scored:
     known = {held.context.context: held for held in pairing.unit.held_out}
     held = [known[item.context] for batch in batches for item in batch.items]
     told = [{"pieces": list(one.context.pieces), "truth": one.activations.tolist()} for one in held]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from autointerp.planted.methods import limited
-from autointerp.planted.pairings import Pairing
+from autointerp.planted.pairings import PlantedPairing
 from autointerp.planted.stage import benchmark_study, ground
 from autointerp.planted.units import OTHER, TRUE, PlantedUnit
 from autointerp.study import Study
@@ -29,8 +29,8 @@ def meaningful(study: Study, folder: Path, count: int) -> list[PlantedUnit]:
     return limited([unit for unit in planted.units if TRUE in unit.explanations], count)
 
 
-def right_and_wrong(units: Sequence[PlantedUnit], seed: int) -> list[Pairing]:
+def right_and_wrong(units: Sequence[PlantedUnit], seed: int) -> list[PlantedPairing]:
     """Every unit with its true explanation and with another unit's, in an order drawn by `seed`."""
-    pairings = [Pairing(unit, sort) for unit in units for sort in (TRUE, OTHER)]
+    pairings = [PlantedPairing(unit, sort) for unit in units for sort in (TRUE, OTHER)]
     random.Random(seed).shuffle(pairings)
     return pairings

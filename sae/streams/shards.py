@@ -19,14 +19,14 @@ from torch import Tensor
 
 from sae.errors import SaeError
 from sae.files import atomic_file
-from sae.streams.vectors import Batches, NumberedBatches, VectorSource, Window, shuffled_batches
+from sae.streams.vectors import Batches, NumberedBatches, ShuffleWindow, VectorSource, shuffled_batches
 
 MANIFEST = "manifest.json"
 _TENSOR = "vectors"
 
 
 @dataclass(frozen=True)
-class Manifest:
+class ShardManifest:
     """What a folder of shards holds. Only the shards that it counts exist for a reader."""
 
     d_in: int
@@ -58,13 +58,13 @@ class ShardWriter:
 
     def __init__(self, folder: Path, d_in: int, about: Mapping[str, str], per_shard: int = 8192) -> None:
         self._folder = folder
-        self._manifest = Manifest(d_in, per_shard, dict(about))
+        self._manifest = ShardManifest(d_in, per_shard, dict(about))
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise SaeError(f"can't write in {folder} ({error.strerror})", "give a writable folder") from error
         if (folder / MANIFEST).exists():
-            found = read_manifest(folder)
+            found = read_shard_manifest(folder)
             if (found.d_in, found.per_shard, found.about) != (d_in, per_shard, dict(about)):
                 raise SaeError(f"{folder} holds other vectors than these", "remove it, or give another folder")
             self._manifest = found
@@ -108,7 +108,7 @@ class ShardWriter:
             with atomic_file(_path(self._folder, state.shards)) as temporary:
                 save_file({_TENSOR: self._buffer[: self._filled]}, temporary)
         total = state.vectors + self._filled
-        self._manifest = Manifest(state.d_in, state.per_shard, state.about, total, complete)
+        self._manifest = ShardManifest(state.d_in, state.per_shard, state.about, total, complete)
         self._filled = 0
         with atomic_file(self._folder / MANIFEST) as temporary:
             temporary.write_text(json.dumps(asdict(self._manifest), indent=1, sort_keys=True) + "\n", "utf8")
@@ -123,7 +123,7 @@ class ShardReader(VectorSource):
 
     def __init__(self, folder: Path, mix: int = 4) -> None:
         self._folder = folder
-        self._manifest = read_manifest(folder)
+        self._manifest = read_shard_manifest(folder)
         if not self._manifest.complete:
             raise SaeError(f"{folder} is not complete", "finish collecting its vectors first")
         if not self._manifest.vectors:
@@ -153,14 +153,14 @@ class ShardReader(VectorSource):
         generator = torch.Generator().manual_seed(seed)
         return shuffled_batches(self._windows(passes, generator), size, generator, skip)
 
-    def _windows(self, passes: int, generator: torch.Generator) -> Iterator[Window]:
+    def _windows(self, passes: int, generator: torch.Generator) -> Iterator[ShuffleWindow]:
         room = torch.empty(self._mix * self._manifest.per_shard, self.d_in)
         for _ in range(passes):
             order = torch.randperm(self._manifest.shards, generator=generator).tolist()
             for start in range(0, len(order), self._mix):
                 shards = order[start : start + self._mix]
                 after = order[start + self._mix : start + 2 * self._mix]
-                yield Window(sum(map(self._manifest.size, shards)), partial(self._fill, room, shards, after))
+                yield ShuffleWindow(sum(map(self._manifest.size, shards)), partial(self._fill, room, shards, after))
 
     def _fill(
         self, room: Float[Tensor, "_ d_in"], shards: Sequence[int], after: Sequence[int]
@@ -190,12 +190,12 @@ class ShardReader(VectorSource):
         return vectors
 
 
-def read_manifest(folder: Path) -> Manifest:
+def read_shard_manifest(folder: Path) -> ShardManifest:
     """Read a folder's manifest; SaeError names the file when it is missing or damaged."""
     path = folder / MANIFEST
     try:
         data: dict[str, Any] = json.loads(path.read_text("utf8"))
-        return Manifest(**data)
+        return ShardManifest(**data)
     except FileNotFoundError as error:
         raise SaeError(f"no {path}", "collect the vectors first") from error
     except (OSError, ValueError, TypeError) as error:

@@ -101,12 +101,12 @@ class MemoryVectors(VectorSource):
         return NumberedBatches(partial(self._shuffled, size, passes, seed), state)
 
     def _shuffled(self, size: int, passes: int, seed: int, skip: int) -> Iterator[Float[Tensor, "vector d_in"]]:
-        whole = Window(self.count, lambda: self._vectors)
+        whole = ShuffleWindow(self.count, lambda: self._vectors)
         return shuffled_batches((whole for _ in range(passes)), size, torch.Generator().manual_seed(seed), skip)
 
 
 @dataclass(frozen=True)
-class Window:
+class ShuffleWindow:
     """Vectors that are shuffled together."""
 
     size: int
@@ -115,7 +115,7 @@ class Window:
 
 
 def shuffled_batches(
-    windows: Iterable[Window], size: int, generator: torch.Generator, skip: int
+    windows: Iterable[ShuffleWindow], size: int, generator: torch.Generator, skip: int
 ) -> Iterator[Float[Tensor, "vector d_in"]]:
     """Batches of `size` out of consecutive windows, each shuffled whole; without the first `skip` batches."""
     pending: Tensor | None = None

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from autointerp.compare.outcome import Outcome, read_outcome
-from autointerp.compare.rows import Row
+from autointerp.compare.rows import ComparisonRow
 from autointerp.compare.stage import compare
 from autointerp.errors import BadInput
 from autointerp.metrics.intervals import NONE, ONE, holm
@@ -29,7 +29,7 @@ def outcome(tmp_path_factory: pytest.TempPathFactory) -> Outcome:
     return compared(tmp_path_factory.mktemp("run"), plan)
 
 
-def row(outcome: Outcome, arm: str, baseline: str = "", stratum: str = "all", pairing: str = "own") -> Row:
+def row(outcome: Outcome, arm: str, baseline: str = "", stratum: str = "all", pairing: str = "own") -> ComparisonRow:
     wanted = {**OWN, "stratum": stratum, "pairing": pairing, "arm": arm, "baseline": baseline}
     found = [r for r in outcome.rows if all(getattr(r, key) == value for key, value in wanted.items())]
     assert len(found) == 1

@@ -13,7 +13,7 @@ from autointerp.metrics.intervals import (
     NONE,
     ONE,
     PERCENTILE,
-    Plan,
+    Resampling,
     contrast,
     holm,
     interval,
@@ -21,14 +21,14 @@ from autointerp.metrics.intervals import (
     superiority,
 )
 
-PLAN = Plan(resamples=4000, confidence=0.95)
+PLAN = Resampling(resamples=4000, confidence=0.95)
 
 
 def rng(seed: int = 0) -> np.random.Generator:
     return np.random.default_rng(seed)
 
 
-def slow_bca(values: np.ndarray, statistic: str, plan: Plan, seed: int) -> tuple[float, float]:
+def slow_bca(values: np.ndarray, statistic: str, plan: Resampling, seed: int) -> tuple[float, float]:
     """Efron's BCa by the book: one resample at a time."""
     compute = {"mean": np.mean, "median": np.median}[statistic]
     generator, n = rng(seed), len(values)
@@ -48,8 +48,8 @@ def slow_bca(values: np.ndarray, statistic: str, plan: Plan, seed: int) -> tuple
 @pytest.mark.parametrize("statistic", ["mean", "median"])
 def test_the_interval_is_the_bca_of_the_book(statistic: str) -> None:
     values = rng().gamma(1.0, 0.3, size=40)  # skewed: the percentile interval would miss by more than the tolerance
-    found = interval(values, statistic, Plan(20_000, 0.95), rng(1))
-    low, high = slow_bca(values, statistic, Plan(20_000, 0.95), 2)
+    found = interval(values, statistic, Resampling(20_000, 0.95), rng(1))
+    low, high = slow_bca(values, statistic, Resampling(20_000, 0.95), 2)
     assert found.value == pytest.approx(getattr(np, statistic)(values))
     assert found.low == pytest.approx(low, abs=0.006)
     assert found.high == pytest.approx(high, abs=0.006)
@@ -59,7 +59,7 @@ def test_the_interval_is_the_bca_of_the_book(statistic: str) -> None:
 def test_intervals_of_a_mean_cover_it_about_as_often_as_they_say() -> None:
     covered = 0
     for seed in range(300):
-        found = interval(rng(seed).normal(0.3, 0.2, size=40), "mean", Plan(1000, 0.9), rng(seed + 1000))
+        found = interval(rng(seed).normal(0.3, 0.2, size=40), "mean", Resampling(1000, 0.9), rng(seed + 1000))
         assert found.low is not None
         assert found.high is not None
         covered += found.low <= 0.3 <= found.high
@@ -69,7 +69,7 @@ def test_intervals_of_a_mean_cover_it_about_as_often_as_they_say() -> None:
 def test_the_generator_decides_and_the_confidence_widens() -> None:
     values = rng().normal(size=30)
     assert interval(values, "mean", PLAN, rng(1)) == interval(values, "mean", PLAN, rng(1))
-    wide, narrow = (interval(values, "mean", Plan(4000, c), rng(1)) for c in (0.99, 0.5))
+    wide, narrow = (interval(values, "mean", Resampling(4000, c), rng(1)) for c in (0.99, 0.5))
     assert wide.low is not None
     assert narrow.low is not None
     assert wide.low < narrow.low
@@ -95,7 +95,7 @@ def test_few_units_are_named() -> None:
 
 def test_the_two_sample_interval_agrees_with_welch_where_that_is_right() -> None:
     first, second = rng(1).normal(0.4, 0.2, size=80), rng(2).normal(0.3, 0.1, size=60)
-    found = contrast(first, second, Plan(20_000, 0.95), rng(3))
+    found = contrast(first, second, Resampling(20_000, 0.95), rng(3))
     welch = stats.ttest_ind(first, second, equal_var=False).confidence_interval()
     assert found.difference.value == pytest.approx(first.mean() - second.mean())
     assert found.difference.low == pytest.approx(welch.low, abs=0.004)
@@ -116,7 +116,7 @@ def slow_permutation_p(first: np.ndarray, second: np.ndarray) -> float:
 
 def test_the_permutation_p_is_the_exact_one() -> None:
     first, second = rng(4).normal(0.8, 1, size=5), rng(5).normal(0, 2, size=6)
-    found = contrast(first, second, Plan(40_000, 0.95), rng(6))
+    found = contrast(first, second, Resampling(40_000, 0.95), rng(6))
     assert found.p == pytest.approx(slow_permutation_p(first, second), abs=0.01)
 
 
@@ -131,37 +131,38 @@ def slow_flip_p(each: np.ndarray) -> float:
 
 def test_the_paired_p_is_the_exact_studentised_one() -> None:
     first, second = rng(7).normal(0.5, 1, size=9), rng(8).normal(0, 1, size=9)
-    found = paired_contrast(first, second, Plan(40_000, 0.95), rng(9))
+    found = paired_contrast(first, second, Resampling(40_000, 0.95), rng(9))
     assert found.p == pytest.approx(slow_flip_p(first - second), abs=0.01)
     assert found.difference.value == pytest.approx((first - second).mean())
-    alone = interval(first - second, "mean", Plan(40_000, 0.95), rng(9))
+    alone = interval(first - second, "mean", Resampling(40_000, 0.95), rng(9))
     assert (found.difference.low, found.difference.high) == (alone.low, alone.high)
 
 
 def test_equal_means_of_unequal_spread_are_not_called_different() -> None:
     """The plain permutation of means rejects far too often here (small arm, wide spread): studentised holds."""
     rejected = sum(
-        contrast(rng(s).normal(0, 2, size=12), rng(s + 9999).normal(0, 0.4, size=60), Plan(1000, 0.95), rng(s)).p < 0.05  # type: ignore[operator]
+        contrast(rng(s).normal(0, 2, size=12), rng(s + 9999).normal(0, 0.4, size=60), Resampling(1000, 0.95), rng(s)).p
+        < 0.05  # type: ignore[operator]
         for s in range(200)
     )
     assert rejected / 200 < 0.11
 
 
 def test_a_p_is_never_zero_and_counts_ties() -> None:
-    far = contrast(np.arange(10.0) + 1000, np.arange(10.0), Plan(1000, 0.95), rng(1))
+    far = contrast(np.arange(10.0) + 1000, np.arange(10.0), Resampling(1000, 0.95), rng(1))
     assert far.p == pytest.approx(1 / 1001)
-    same = contrast(np.array([1.0, 2, 3]), np.array([1.0, 2, 3]), Plan(1000, 0.95), rng())
+    same = contrast(np.array([1.0, 2, 3]), np.array([1.0, 2, 3]), Resampling(1000, 0.95), rng())
     assert same.p == 1
     equal = paired_contrast(np.ones(5), np.ones(5), PLAN, rng())
     assert (equal.difference.value, equal.difference.low, equal.difference.note, equal.p) == (0, None, EQUAL, 1)
 
 
 def test_constant_samples_are_handled_without_a_warning() -> None:
-    apart = contrast(np.full(6, 0.5), np.full(6, 0.1), Plan(1000, 0.95), rng())
+    apart = contrast(np.full(6, 0.5), np.full(6, 0.1), Resampling(1000, 0.95), rng())
     assert apart.difference.note == EQUAL
     assert apart.p is not None
     assert apart.p < 0.02  # only the two arrangements like this one: 2 of 924
-    half = contrast(np.full(12, 0.5), rng().normal(size=12), Plan(1000, 0.95), rng())
+    half = contrast(np.full(12, 0.5), rng().normal(size=12), Resampling(1000, 0.95), rng())
     assert half.difference.low is not None
 
 
@@ -189,9 +190,9 @@ def test_superiority_equals_counting_pairs(first: np.ndarray, second: np.ndarray
 
 def test_memory_is_bounded_without_changing_the_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     first, second = rng(1).normal(0.5, 1, size=30), rng(2).normal(0, 1, size=30)
-    whole = contrast(first, second, Plan(2000, 0.95), rng(3))
+    whole = contrast(first, second, Resampling(2000, 0.95), rng(3))
     monkeypatch.setattr("autointerp.metrics.intervals._BLOCK", 600)
-    blocks = contrast(first, second, Plan(2000, 0.95), rng(3))
+    blocks = contrast(first, second, Resampling(2000, 0.95), rng(3))
     assert blocks.p == pytest.approx(whole.p, abs=0.02)
 
 

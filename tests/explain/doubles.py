@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from autointerp.explain.interface import Settings, Shown, ShownContext
+from autointerp.explain.interface import ExplainSettings, Shown, ShownContext
 from autointerp.records import Effects
 from autointerp.study import Llm
 
-SETTINGS = Settings(Llm(model="m", temperature=0.5, max_tokens=40))
+SETTINGS = ExplainSettings(Llm(model="m", temperature=0.5, max_tokens=40))
 EFFECTS = Effects((" paint", "ish"), (" seven", "\n"))
 
 

@@ -15,13 +15,13 @@ from autointerp.errors import BadInput, CheckFailed
 from autointerp.explain.contrastive import SILENT, Contrastive, look_alikes
 from autointerp.explain.exemplars import Exemplars
 from autointerp.explain.highlight import Highlight, marked, parse_explanation, strength
-from autointerp.explain.interface import PromptedCandidate, Proposal, Settings, Shown, shown_of
-from autointerp.explain.phrase import MOST_WORDS, Phrase, parse_phrase
-from autointerp.explain.proposing import requests_in, settle
+from autointerp.explain.interface import ExplainSettings, PromptedCandidate, Proposal, Shown, shown_of
+from autointerp.explain.phrase import MOST_WORDS, Phrase, parse_new_phrase
+from autointerp.explain.proposing import answered, requests_in
 from autointerp.explain.registry import BUILT_IN, method_names, open_explainer, open_explainers
 from autointerp.explain.texts import LONGEST_WORD, top_words, word_of
 from autointerp.explain.token_activation import CONTEXTS, TokenActivation, display, pairs
-from autointerp.explain.token_activation import parse_phrase as parse_short
+from autointerp.explain.token_activation import parse_new_phrase as parse_short
 from autointerp.llm.request import Failure, Request, Response, Unreadable, key
 from autointerp.records import Candidate, Context, Exemplar, Split, Unit, Unscored
 from autointerp.study import Llm
@@ -134,7 +134,7 @@ def test_phrase_asks_about_different_parts_of_the_top_contexts_after_a_shared_be
     ],
 )
 def test_phrases_are_one_short_line_of_the_model_s_own(answer: str, phrase: str | Unscored) -> None:
-    assert parse_phrase(answer, ["red", "green", "blue", "New York"]) == phrase
+    assert parse_new_phrase(answer, ["red", "green", "blue", "New York"]) == phrase
 
 
 def test_activations_are_shown_on_a_scale_of_ten_relative_to_the_evidence() -> None:
@@ -262,7 +262,7 @@ def test_all_units_are_asked_together_and_every_answer_reaches_its_unit() -> Non
         return Response(f" kind {len(calls)}", 1, 1)
 
     asker, bar = EchoAsker(write), Counter()
-    settled = settle(proposals, asker, bar)
+    settled = answered(proposals, asker, bar)
     assert requests_in(proposals) == bar.done == len(asker.seen) == 6
     assert [texts(unit)[2:] for unit in settled[:3]] == [["kind 1", "kind 2"], ["kind 4"], ["kind 5", "kind 6"]]
     assert settled[1][2] == Unscored("the model refused")
@@ -276,9 +276,9 @@ def test_all_units_are_asked_together_and_every_answer_reaches_its_unit() -> Non
 
 def test_without_a_model_only_what_asks_none_is_settled() -> None:
     proposals = [Exemplars(SETTINGS).propose(colours(), 2, rng())]
-    assert settle(proposals, None, Counter()) == proposals
+    assert answered(proposals, None, Counter()) == proposals
     with pytest.raises(ValueError, match="2 proposals hold a request"):
-        settle([Phrase(SETTINGS).propose(colours(), 2, rng())], None, Counter())
+        answered([Phrase(SETTINGS).propose(colours(), 2, rng())], None, Counter())
 
 
 def _corpus() -> tuple[Unit, list[Exemplar], dict[int, Context]]:
@@ -306,7 +306,7 @@ def test_what_is_proposed_and_asked_holds_evidence_alone(name: str) -> None:
     assert seen.max_activation == 2.0
     proposals = open_explainer(name, SETTINGS).propose(seen, 4, rng())
     asker = EchoAsker(lambda r: Response("[EXPLANATION]: a kind of word", 1, 1))
-    settled = settle([proposals], asker, Counter())
+    settled = answered([proposals], asker, Counter())
     everything = " ".join([*texts(settled[0]), *(content for r in asker.seen for _, content in r.messages)])
     assert "secret0" in everything
     assert "secret1" in everything
@@ -354,9 +354,9 @@ def test_other_packages_register_theirs(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_an_explainer_that_continues_a_text_is_refused_for_a_provider_of_chats_before_anything_runs() -> None:
     with pytest.raises(BadInput, match=r"'phrase/v1' is a text to continue, and provider 'anthropic'.*take 'phrase'"):
-        Phrase(Settings(Llm(provider="anthropic", model="m")))
-    Phrase(Settings(Llm(provider="openai", model="m")))
-    Highlight(Settings(Llm(provider="anthropic", model="m")))
+        Phrase(ExplainSettings(Llm(provider="anthropic", model="m")))
+    Phrase(ExplainSettings(Llm(provider="openai", model="m")))
+    Highlight(ExplainSettings(Llm(provider="anthropic", model="m")))
 
 
 def test_an_empty_answer_is_asked_for_again_and_not_the_explainers_word_on_the_unit() -> None:

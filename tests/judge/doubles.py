@@ -15,14 +15,14 @@ import numpy as np
 
 from autointerp.artifacts import rng_of
 from autointerp.explain.highlight import OPEN, strongly_active, with_marks
-from autointerp.judge.interface import HeldOut, Settings
+from autointerp.judge.interface import HeldOut, JudgeSettings
 from autointerp.llm.request import Request, Response
 from autointerp.records import Context, Split
 from autointerp.study import Llm, Study
 from autointerp.tables import read_table, write_table
 from tests.fake_run import FakeRun, Plan
 
-SETTINGS = Settings(Llm(model="m"), examples=10, seed=3)
+SETTINGS = JudgeSettings(Llm(model="m"), examples=10, seed=3)
 _EXCERPT = re.compile(r"^Excerpt \d+: (.*)$", re.MULTILINE)
 _DESCRIPTION = re.compile(r"^Description: (.*)$", re.MULTILINE)
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from autointerp.judge.answers import judge_each
 from autointerp.judge.detection import Detection
-from autointerp.judge.interface import Batch, Case
+from autointerp.judge.interface import Case, Items
 from autointerp.llm.request import Answer, Failure, Request, Response
 from autointerp.records import Unscored
 from tests.judge.doubles import SETTINGS, answer, asked, mixed
@@ -15,7 +15,7 @@ from tests.llm.doubles import Counter, EchoAsker
 DETECTION = Detection(SETTINGS)
 
 
-def prepared(seed: int) -> list[Batch]:
+def prepared(seed: int) -> list[Items]:
     batches = DETECTION.batches(Case(f"case {seed}", mixed(8, 8)), np.random.default_rng(seed))
     assert isinstance(batches, list)
     return batches
@@ -69,7 +69,7 @@ def test_a_mended_answer_counts_and_a_failure_keeps_its_reason() -> None:
 def test_cases_are_put_together_only_when_their_turn_comes() -> None:
     taken = 0
 
-    def cases() -> Iterator[list[Batch] | Unscored]:
+    def cases() -> Iterator[list[Items] | Unscored]:
         nonlocal taken
         for seed in range(40):
             taken += 1

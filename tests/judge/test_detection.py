@@ -8,7 +8,7 @@ import pytest
 
 from autointerp.errors import BadInput
 from autointerp.judge.detection import Detection
-from autointerp.judge.interface import Batch, Case, HeldOut, Item, Judge
+from autointerp.judge.interface import Case, HeldOut, Item, Items, Judge
 from autointerp.judge.requests import answer_tokens
 from autointerp.llm.capabilities import Capabilities
 from autointerp.quoting import quoted
@@ -19,13 +19,13 @@ from tests.judge.doubles import SETTINGS, asked, held_out, mixed
 DETECTION = Detection(SETTINGS)
 
 
-def draw(contexts: tuple[HeldOut, ...], seed: int = 0, explanation: str = "e") -> list[Batch]:
+def draw(contexts: tuple[HeldOut, ...], seed: int = 0, explanation: str = "e") -> list[Items]:
     batches = DETECTION.batches(Case(explanation, contexts), np.random.default_rng(seed))
     assert isinstance(batches, list)
     return batches
 
 
-def items(batches: list[Batch]) -> list[Item]:
+def items(batches: list[Items]) -> list[Item]:
     return [item for batch in batches for item in batch.items]
 
 

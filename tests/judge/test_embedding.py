@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from jaxtyping import Float
 
-from autointerp.judge.embedding import Embedding
+from autointerp.judge.embedding import EmbeddingJudge
 from autointerp.judge.interface import Case, ComputedJudge, Judgement, Tools
 from autointerp.metrics.classification import classify
 from autointerp.models.sentences import load_sentence_model
@@ -27,7 +27,7 @@ class Letters:
 
 
 def judged(model: Vectors, case: Case) -> list[Judgement]:
-    found = Embedding(replace(SETTINGS, tools=Tools(sentences=model))).judge(case, np.random.default_rng(0))
+    found = EmbeddingJudge(replace(SETTINGS, tools=Tools(sentences=model))).judge(case, np.random.default_rng(0))
     assert isinstance(found, list)
     return found
 
@@ -39,11 +39,11 @@ def auroc(judgements: Sequence[Judgement]) -> float | Unscored:
 
 
 def test_it_is_a_judge_without_a_prompt_that_is_not_calibrated() -> None:
-    judge = Embedding(SETTINGS)
+    judge = EmbeddingJudge(SETTINGS)
     assert isinstance(judge, ComputedJudge)
     assert judge.prompt == ""
-    assert Embedding.traits.metrics == ("auroc",)
-    assert Embedding.traits.needs.sentences
+    assert EmbeddingJudge.traits.metrics == ("auroc",)
+    assert EmbeddingJudge.traits.needs.sentences
 
 
 def test_it_is_the_cosine_brought_to_between_0_and_1() -> None:
@@ -61,7 +61,7 @@ def test_it_is_the_cosine_brought_to_between_0_and_1() -> None:
 
 
 def test_what_can_not_be_judged_has_a_reason() -> None:
-    judge = Embedding(replace(SETTINGS, tools=Tools(sentences=Letters())))
+    judge = EmbeddingJudge(replace(SETTINGS, tools=Tools(sentences=Letters())))
     rng = np.random.default_rng(0)
     assert judge.judge(Case(" .\n", mixed(8, 8)), rng) == Unscored("empty explanation")
     assert judge.judge(Case("e", mixed(8, 1)), rng) == Unscored("too few inactive held-out contexts")

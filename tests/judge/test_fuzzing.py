@@ -8,7 +8,7 @@ import pytest
 
 from autointerp.explain.highlight import strongly_active
 from autointerp.judge.fuzzing import Fuzzing
-from autointerp.judge.interface import Batch, Case, HeldOut, Judge
+from autointerp.judge.interface import Case, HeldOut, Items, Judge
 from autointerp.records import Unscored
 from tests.injections import INJECTIONS, injected_context
 from tests.judge.doubles import SETTINGS, asked, tokens_of
@@ -29,7 +29,7 @@ def unit(seed: int, active: int = 8) -> tuple[HeldOut, ...]:
     return (*contexts, *(tokens_of(100 + n, [0.0] * TOKENS) for n in range(4)))
 
 
-def draw(contexts: tuple[HeldOut, ...], seed: int = 0, explanation: str = "e") -> list[Batch]:
+def draw(contexts: tuple[HeldOut, ...], seed: int = 0, explanation: str = "e") -> list[Items]:
     batches = FUZZING.batches(Case(explanation, contexts), np.random.default_rng(seed))
     assert isinstance(batches, list)
     return batches

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy.stats import chisquare
 
-from autointerp.judge.interface import Batch, Case, HeldOut, Judge
+from autointerp.judge.interface import Case, HeldOut, Items, Judge
 from autointerp.judge.intruder import Intruder
 from autointerp.llm.capabilities import Capabilities
 from autointerp.records import Unscored
@@ -17,7 +17,7 @@ from tests.judge.doubles import SETTINGS, excerpts, held_out, mixed
 INTRUDER = Intruder(SETTINGS)
 
 
-def draw(contexts: tuple[HeldOut, ...], seed: int = 0, explanation: str = "") -> list[Batch]:
+def draw(contexts: tuple[HeldOut, ...], seed: int = 0, explanation: str = "") -> list[Items]:
     batches = INTRUDER.batches(Case(explanation, contexts), np.random.default_rng(seed))
     assert isinstance(batches, list)
     return batches

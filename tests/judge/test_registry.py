@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from autointerp.errors import BadInput
-from autointerp.judge.interface import Batch, Case, Judgement, Settings, Traits
+from autointerp.judge.interface import Case, Items, Judgement, JudgeSettings, Traits
 from autointerp.judge.registry import (
     BUILT_IN,
     check_judges,
@@ -35,10 +35,10 @@ class Asks:
     name = "asks"
     prompt = ""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: JudgeSettings) -> None:
         self.settings = settings
 
-    def batches(self, case: Case, rng: np.random.Generator) -> list[Batch] | Unscored:
+    def batches(self, case: Case, rng: np.random.Generator) -> list[Items] | Unscored:
         return Unscored("never")
 
 
@@ -49,7 +49,7 @@ class Decides:
     prompt = ""
     traits = Traits(asks=False, metrics=("auroc",))
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: JudgeSettings) -> None:
         self.settings = settings
 
     def judge(self, case: Case, rng: np.random.Generator) -> list[Judgement] | Unscored:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.stats import somersd
 
-from autointerp.metrics.intervals import Plan, superiority
+from autointerp.metrics.intervals import Resampling, superiority
 from autointerp.metrics.metrics import CONSTANT_PREDICTION
 from autointerp.planted.meanings import KINDS, NEAR_MISS, NOISE, OTHER, TOO_BROAD, TOO_NARROW, TRUE, WRONG
 from autointerp.planted.pairings import EXPLANATIONS, NONE
@@ -20,11 +20,11 @@ from autointerp.planted.statistics import (
     RANKS,
     TEST,
     WORD_LIKE,
+    BenchmarkRow,
     Cost,
-    Row,
-    Score,
+    PlantedScore,
     Scores,
-    above,
+    above_chance_of,
     calibration_of,
     in_kind,
     rows_of,
@@ -32,35 +32,35 @@ from autointerp.planted.statistics import (
     with_unscored_at_chance,
 )
 
-PLAN, COST = Plan(1000, 0.95), Cost(12.0, None)
+PLAN, COST = Resampling(1000, 0.95), Cost(12.0, None)
 
 
-def score(unit: str, sort: str, value: float | None, reason: str = "", test: bool = True) -> Score:
+def score(unit: str, sort: str, value: float | None, reason: str = "", test: bool = True) -> PlantedScore:
     """Of `KIND/MEANING/FORM`."""
     kind = unit.split("/")[0]
     status = "ok" if value is not None else "unscored"
-    return Score(
+    return PlantedScore(
         "m", f"planted/{unit}", kind, TEST if test else DEVELOPMENT, False, 0.01, sort, "", value, status, reason
     )
 
 
-def scored(unit: str, values: Sequence[float | None], test: bool = True) -> list[Score]:
+def scored(unit: str, values: Sequence[float | None], test: bool = True) -> list[PlantedScore]:
     """In the order of EXPLANATIONS; None: the answer could not be read."""
     found = zip(EXPLANATIONS, values, strict=True)
     return [score(unit, sort, value, "" if value is not None else "no JSON", test) for sort, value in found]
 
 
-def made(units: int = 40, seed: int = 0) -> list[Score]:
+def made(units: int = 40, seed: int = 0) -> list[PlantedScore]:
     rng = np.random.default_rng(seed)
     kinds = [kind for kind in KINDS if kind != NOISE]
-    found: list[Score] = []
+    found: list[PlantedScore] = []
     for n in range(units):
         values = [round(float(v), 1) if v > 0.07 else None for v in rng.random(5)]
         found += scored(f"{kinds[n % 4]}/x{n}/binary", values, test=n // 4 % 2 == 0)
     return found + [score(f"noise/n{n}/binary", OTHER, float(rng.random()), test=n % 2 == 0) for n in range(6)]
 
 
-def row_of(scores: Sequence[Score], wrong: str, kind: str = ALL, half: str = TEST) -> Row:
+def row_of(scores: Sequence[PlantedScore], wrong: str, kind: str = ALL, half: str = TEST) -> BenchmarkRow:
     rows = rows_of(Scores(scores), COST, PLAN, 0)
     (found,) = (r for r in rows if (r.wrong, r.kind, r.half) == (wrong, kind, half))
     return found
@@ -92,7 +92,7 @@ def test_auroc_null_and_coverage_are_those_of_a_loop(wrong: str, half: str, kind
 
 
 def test_a_tie_counts_half() -> None:
-    assert [above(0.2, 0.1), above(0.1, 0.1), above(0.1, 0.2)] == [1.0, 0.5, 0.0]
+    assert [above_chance_of(0.2, 0.1), above_chance_of(0.1, 0.1), above_chance_of(0.1, 0.2)] == [1.0, 0.5, 0.0]
 
 
 def test_a_meaning_in_two_forms_counts_once() -> None:

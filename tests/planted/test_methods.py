@@ -16,7 +16,7 @@ from autointerp.llm.ledger.ledger import Ledger
 from autointerp.planted import running
 from autointerp.planted.measuring import measure
 from autointerp.planted.methods import QUICK, Form, Method, chosen, limited, methods
-from autointerp.planted.pairings import EXPLANATIONS, NONE, Pairing, pairings_of
+from autointerp.planted.pairings import EXPLANATIONS, NONE, PlantedPairing, pairings_of
 from autointerp.planted.store import Measured, Store
 from autointerp.planted.units import PlantedUnit
 from autointerp.records import Unscored
@@ -86,7 +86,7 @@ def test_pairings_are_every_explanation_or_none() -> None:
     alone = pairings_of(units, explained=False)
     assert [pairing.unit for pairing in alone] == list(units)
     assert {(pairing.explanation, pairing.text) for pairing in alone} == {(NONE, "")}
-    pairing = Pairing(units[0], NONE)
+    pairing = PlantedPairing(units[0], NONE)
     assert [c.context for c in pairing.contexts] == units[0].held.contexts.tolist()
 
 
@@ -139,8 +139,8 @@ def test_methods_may_be_kept_on_different_numbers_of_units(tmp_path: Path) -> No
 def test_a_request_that_came_to_nothing_leaves_the_method_unfinished(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def unanswered(desk: Any, *_: object) -> list[float | Unscored]:
-        desk.unanswered += 1
+    def unanswered(resources: Any, *_: object) -> list[float | Unscored]:
+        resources.unanswered += 1
         return [Unscored("the endpoint is down")]
 
     monkeypatch.setattr(running, "scores_of", unanswered)
@@ -150,10 +150,10 @@ def test_a_request_that_came_to_nothing_leaves_the_method_unfinished(
 
 
 def test_time_is_not_told_when_the_ledger_spared_some(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def sparing(desk: Any, *_: object) -> list[float | Unscored]:
-        assert isinstance(desk.ledger, Ledger)
-        if desk.ledger.numbers("x") is None:
-            desk.ledger.keep_numbers("x", "e", np.zeros(2, dtype=np.float32))
+    def sparing(resources: Any, *_: object) -> list[float | Unscored]:
+        assert isinstance(resources.ledger, Ledger)
+        if resources.ledger.numbers("x") is None:
+            resources.ledger.keep_numbers("x", "e", np.zeros(2, dtype=np.float32))
         return [0.5]
 
     monkeypatch.setattr(running, "scores_of", sparing)

@@ -8,16 +8,16 @@ from typing import Any
 
 import pytest
 
-from autointerp.judge.interface import Settings, Tools
+from autointerp.judge.interface import JudgeSettings, Tools
 from autointerp.judge.registry import BUILT_IN, open_judge, traits_of
 from autointerp.llm.capabilities import Capabilities
-from autointerp.metrics.intervals import Plan
+from autointerp.metrics.intervals import Resampling
 from autointerp.planted.meanings import NEAR_MISS, OTHER
 from autointerp.planted.methods import Form, Method, methods
-from autointerp.planted.pairings import Pairing, pairings_of
+from autointerp.planted.pairings import PlantedPairing, pairings_of
 from autointerp.planted.results import grouped
 from autointerp.planted.scoring import judged, looked_up, simulated
-from autointerp.planted.statistics import AGAINST_NOISE, ALL, CHANCE, WORD_LIKE, Cost, Row, rows_of
+from autointerp.planted.statistics import AGAINST_NOISE, ALL, CHANCE, WORD_LIKE, BenchmarkRow, Cost, rows_of
 from autointerp.planted.store import Measured
 from autointerp.progress import Bar
 from autointerp.records import Unscored
@@ -45,11 +45,11 @@ INTERFACES: dict[str, Callable[[Answers], Any] | str] = {
     "embedding-judge": BY_MEANING,
 }
 """What stands behind each method in these tests; a method that is not in here fails them."""
-PLAN = Plan(1000, 0.999)
+PLAN = Resampling(1000, 0.999)
 """One test per method: an interval of 95% would miss chance for one of twenty that guess."""
 
 
-def _pairings(method: Method) -> list[Pairing]:
+def _pairings(method: Method) -> list[PlantedPairing]:
     """All in one half: intervals over six units would be too narrow."""
     units = made_units(before=method.name == "lift-next")
     return pairings_of([replace(unit, test=True) for unit in units], method.explained)
@@ -69,11 +69,11 @@ def _scores(method: Method, reader: Reader) -> list[float | Unscored]:
         bank = [f"words such as {reader}" for reader in ("none", "some")]
         parts = Parts(model, asker, Llm(), capabilities, bank, 8, True, None, 0, None, sentences)
         return simulated(builder(method.registered)(parts), pairings, Bar())
-    settings = Settings(Llm(), 10, 0, capabilities=capabilities, tools=Tools(model, asker, sentences))
+    settings = JudgeSettings(Llm(), 10, 0, capabilities=capabilities, tools=Tools(model, asker, sentences))
     return judged(open_judge(method.registered, settings), asker, pairings, 0, Bar())
 
 
-def _rows(method: Method, reader: Reader) -> dict[tuple[str, str], Row]:
+def _rows(method: Method, reader: Reader) -> dict[tuple[str, str], BenchmarkRow]:
     measured = Measured(method.name, len(made_units()), tuple(_scores(method, reader)), Cost(1.0, 1.0))
     (scores,) = grouped(list(measured.rows(_pairings(method))))
     return {(row.kind, row.wrong): row for row in rows_of(scores, measured.cost, PLAN, 0)}
@@ -128,7 +128,7 @@ def test_an_intruder_is_guessed_at_chance() -> None:
     assert _at_chance(_rows(method, Guessing())[ALL, AGAINST_NOISE])
 
 
-def _at_chance(row: Row) -> bool:
+def _at_chance(row: BenchmarkRow) -> bool:
     assert row.low is not None
     assert row.high is not None
     return row.low <= CHANCE <= row.high

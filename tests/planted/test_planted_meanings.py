@@ -8,7 +8,7 @@ from functools import cache
 import numpy as np
 import pytest
 
-from autointerp.planted.meanings import KINDS, NEAR_MISS, NOISE, TOO_BROAD, TOO_NARROW, TRUE, Family, families
+from autointerp.planted.meanings import KINDS, NEAR_MISS, NOISE, TOO_BROAD, TOO_NARROW, TRUE, MeaningFamily, families
 from autointerp.planted.rules import STRONG, Levels
 from tests.planted.texts import context, gallery, pieces_of
 
@@ -26,7 +26,7 @@ def _over(rule: Levels) -> np.ndarray:
 
 
 @each_family
-def test_the_false_explanations_are_false_in_their_way(family: Family) -> None:
+def test_the_false_explanations_are_false_in_their_way(family: MeaningFamily) -> None:
     active = {name: _over(meaning.rule) > 0 for name, meaning in family.meanings.items()}
     true, near, broad, narrow = (active[name] for name in (TRUE, NEAR_MISS, TOO_BROAD, TOO_NARROW))
     assert narrow.any()
@@ -39,7 +39,7 @@ def test_the_false_explanations_are_false_in_their_way(family: Family) -> None:
 
 
 @each_family
-def test_a_graded_unit_is_active_on_the_same_tokens_and_says_where_most(family: Family) -> None:
+def test_a_graded_unit_is_active_on_the_same_tokens_and_says_where_most(family: MeaningFamily) -> None:
     for name, meaning in family.meanings.items():
         plain, graded = _over(meaning.rule), _over(meaning.graded_rule)
         assert set(plain) == {0.0, STRONG}
@@ -53,7 +53,7 @@ def test_a_graded_unit_is_active_on_the_same_tokens_and_says_where_most(family: 
 
 
 @each_family
-def test_every_explanation_is_words_of_its_own(family: Family) -> None:
+def test_every_explanation_is_words_of_its_own(family: MeaningFamily) -> None:
     for graded in (False, True):
         texts = [meaning.explanation(graded) for meaning in family.meanings.values()]
         assert len(set(texts)) == 4

@@ -9,7 +9,7 @@ import pytest
 
 from autointerp.errors import BadInput
 from autointerp.planted.figure import picture
-from autointerp.planted.findings import Verdict, amount, findings, shown, verdict
+from autointerp.planted.findings import Standing, amount, findings, headline_lines, verdict
 from autointerp.planted.meanings import KINDS, NEAR_MISS, NOISE, OTHER, WRONG
 from autointerp.planted.page import page
 from autointerp.planted.pairings import EXPLANATIONS, NONE
@@ -23,7 +23,7 @@ from autointerp.planted.results import (
     write_page,
     write_results,
 )
-from autointerp.planted.statistics import ALL, BOTH, DEVELOPMENT, TEST, Cost, Row, Score, rows_of
+from autointerp.planted.statistics import ALL, BOTH, DEVELOPMENT, TEST, BenchmarkRow, Cost, PlantedScore, rows_of
 from autointerp.plot.style import house_style
 from autointerp.tables import read_table
 from tests.injections import INJECTIONS
@@ -35,8 +35,8 @@ COLUMNS = (
 ).split()
 
 
-def _scores() -> list[Score]:
-    found: list[Score] = []
+def _scores() -> list[PlantedScore]:
+    found: list[PlantedScore] = []
     for method in (SEES, GUESSES, HOSTILE, ALONE):
         for kind in ("word-class", "position", NOISE):
             for n in range(16):
@@ -57,10 +57,12 @@ def _value(method: str, kind: str, n: int, place: int) -> float | None:
     return 1.0 - place / 10 - n / 100 if sees else ((n // 2) * 7 % 8 - 3.5) / 10 * (-1) ** place
 
 
-def _score(method: str, unit: str, kind: str, test: bool, sort: str, value: float | None) -> Score:
+def _score(method: str, unit: str, kind: str, test: bool, sort: str, value: float | None) -> PlantedScore:
     half, status = TEST if test else DEVELOPMENT, "ok" if value is not None else "unscored"
     reason = "" if value is not None else "no | JSON"
-    return Score(method, unit, kind, half, unit.endswith("graded"), 0.01, sort, INJECTIONS[0], value, status, reason)
+    return PlantedScore(
+        method, unit, kind, half, unit.endswith("graded"), 0.01, sort, INJECTIONS[0], value, status, reason
+    )
 
 
 @pytest.fixture
@@ -99,14 +101,14 @@ def test_a_damaged_folder_is_one_line(folder: Path, tmp_path: Path) -> None:
 
 
 def test_verdicts() -> None:
-    def said(value: float | None, low: float | None, high: float | None, n: int = 20) -> Verdict:
-        return verdict(Row("m", "k", "w", value, low, high, None, None, None, 1.0, None, None, n, TEST))
+    def said(value: float | None, low: float | None, high: float | None, n: int = 20) -> Standing:
+        return verdict(BenchmarkRow("m", "k", "w", value, low, high, None, None, None, 1.0, None, None, n, TEST))
 
-    assert said(0.8, 0.6, 0.9) is Verdict.ABOVE
-    assert said(0.6, 0.5, 0.9) is Verdict.CHANCE
-    assert said(0.3, 0.1, 0.49) is Verdict.BELOW
-    assert said(1.0, None, None) is Verdict.ABOVE
-    assert said(1.0, None, None, n=4) is Verdict.TOO_FEW
+    assert said(0.8, 0.6, 0.9) is Standing.ABOVE
+    assert said(0.6, 0.5, 0.9) is Standing.CHANCE
+    assert said(0.3, 0.1, 0.49) is Standing.BELOW
+    assert said(1.0, None, None) is Standing.ABOVE
+    assert said(1.0, None, None, n=4) is Standing.TOO_FEW
 
 
 def test_what_is_at_chance_is_a_finding_with_its_model(folder: Path) -> None:
@@ -155,7 +157,7 @@ def test_files_are_the_same_again(folder: Path) -> None:
 
 
 def test_the_terminal_shows_n_and_what_did_not_run(folder: Path) -> None:
-    lines = list(shown(read_results(folder)))
+    lines = list(headline_lines(read_results(folder)))
     assert lines[0].split()[:2] == ["method", "n"]
     assert [line.split()[0] for line in lines[1:5]] == [SEES, GUESSES, HOSTILE.split()[0], ALONE]
     assert "not run: detection, sparse-json: not asked for" in lines

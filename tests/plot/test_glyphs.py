@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.figure import Figure
 
-from autointerp.plot.style import BOX, drawable, house_style, one_line
+from autointerp.plot.style import BOX, drawable, house_style, printable_line
 
 
 @pytest.mark.parametrize(
@@ -34,5 +34,5 @@ def test_whatever_it_is_drawing_it_warns_of_nothing(text: str) -> None:
 
 
 def test_a_long_line_is_cut_with_an_ellipsis() -> None:
-    assert one_line("one\ntwo  three", 100) == "one\u00a0two\u00a0three"
-    assert one_line("abcdefgh", 5) == "abcd\u2026"
+    assert printable_line("one\ntwo  three", 100) == "one\u00a0two\u00a0three"
+    assert printable_line("abcdefgh", 5) == "abcd\u2026"

@@ -8,19 +8,19 @@ from typing import Any
 import pytest
 
 from autointerp.compare.outcome import Outcome, read_outcome
-from autointerp.compare.rows import Row
+from autointerp.compare.rows import ComparisonRow
 from autointerp.compare.words import with_interval
 from autointerp.errors import BadInput
 from autointerp.plot.stage import plot
 from autointerp.report.answer import Verdict, answer, verdict_of
 from autointerp.report.caveats import caveats
 from autointerp.report.stage import headline, report
-from autointerp.run.manifest import Entry, write_manifest
+from autointerp.run.manifest import StageEntry, write_manifest
 from autointerp.tables import read_table, write_table
 from tests.fake_run import Plan, finished
 
 LESS = {"score": {"metrics": ["pearson"], "slices": ["top-and-random"]}}
-Change = Callable[[Row], dict[str, Any]]
+Change = Callable[[ComparisonRow], dict[str, Any]]
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,7 @@ def changed(outcome: Outcome, change: Change) -> Outcome:
     return replace(outcome, rows=tuple(replace(row, **change(row)) for row in outcome.rows))
 
 
-def main(outcome: Outcome) -> Row:
+def main(outcome: Outcome) -> ComparisonRow:
     row = outcome.row(outcome.headline, "feature", "neuron")
     assert row is not None
     return row
@@ -112,31 +112,31 @@ def test_caveats_follow_the_numbers(outcome: Outcome) -> None:
     assert "is not at chance" not in said
 
 
-def null(row: Row) -> dict[str, Any]:
+def null(row: ComparisonRow) -> dict[str, Any]:
     return {"mean": 0.2, "low": 0.1, "high": 0.3} if row.pairing == "shuffled" else {}
 
 
-def only_in_top(row: Row) -> dict[str, Any]:
+def only_in_top(row: ComparisonRow) -> dict[str, Any]:
     return {"difference_low": -0.1, "difference_high": 0.1, "p": 0.9} if row.slice == "random-only" else {}
 
 
-def turned_on_random(row: Row) -> dict[str, Any]:
+def turned_on_random(row: ComparisonRow) -> dict[str, Any]:
     return {"difference_low": -0.2, "difference_high": -0.1, "p": 0.001} if row.slice == "random-only" else {}
 
 
-def weak_table(row: Row) -> dict[str, Any]:
+def weak_table(row: ComparisonRow) -> dict[str, Any]:
     return {"mean": 0.1, "low": 0.05, "high": 0.15} if row.scorer == "lookup" else {}
 
 
-def directions_at_chance(row: Row) -> dict[str, Any]:
+def directions_at_chance(row: ComparisonRow) -> dict[str, Any]:
     return {"mean": 0.0, "low": -0.1, "high": 0.1} if row.arm.startswith("direction") else {}
 
 
-def directions_above(row: Row) -> dict[str, Any]:
+def directions_above(row: ComparisonRow) -> dict[str, Any]:
     return {"mean": 0.2, "low": 0.1, "high": 0.3} if row.arm == "direction" else directions_at_chance(row)
 
 
-def many(row: Row) -> dict[str, Any]:
+def many(row: ComparisonRow) -> dict[str, Any]:
     return {"n": 64, "n_baseline": 64, "coverage": 1.0}
 
 
@@ -185,7 +185,7 @@ def test_the_manifest_adds_versions_and_times(tmp_path: Path) -> None:
     assert "Versions" not in report(tmp_path).read_text("utf8")
     first = {"versions": {"torch": "2.13.0"}, "seconds": 12.3, "threads": 2, "device": "cpu"}
     second = {"versions": {"torch": "2.14.0"}, "threads": 2}
-    write_manifest(tmp_path, {"explain": Entry("", {}, facts=first), "score": Entry("", {}, facts=second)})
+    write_manifest(tmp_path, {"explain": StageEntry("", {}, facts=first), "score": StageEntry("", {}, facts=second)})
     text = report(tmp_path).read_text("utf8")
     assert "Versions: torch 2.13.0 then 2.14.0." in text
     assert "Ran on: device cpu, threads 2." in text

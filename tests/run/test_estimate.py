@@ -14,7 +14,7 @@ from autointerp.__main__ import main
 from autointerp.llm.budget.counting import token_counter
 from autointerp.llm.capabilities import Capabilities, remember
 from autointerp.llm.request import Request
-from autointerp.run.estimating import Line, estimate, shown
+from autointerp.run.estimating import EstimateLine, estimate, estimate_lines
 from autointerp.study import Study
 from autointerp.study_file import dump_study, parse_study
 from tests.llm.misbehaving import Body, Endpoint, running
@@ -30,7 +30,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     return
 
 
-def _by_stage(lines: list[Line]) -> dict[str, Line]:
+def _by_stage(lines: list[EstimateLine]) -> dict[str, EstimateLine]:
     """The ranking is part of the explain stage."""
     assert len({line.stage for line in lines}) == len(lines)
     return {line.stage: line for line in lines}
@@ -136,6 +136,6 @@ def test_dollars_are_summed_and_a_batch_costs_half(tmp_path: Path) -> None:
     judge = _by_stage(lines)["judge"]
     assert judge.usd == pytest.approx((judge.tokens.input + judge.tokens.output) / 1e6)
     assert judge.batch_usd == pytest.approx((judge.usd or 0) / 2)
-    table = list(shown(lines, study))
+    table = list(estimate_lines(lines, study))
     total = sum(line.usd or 0 for line in lines)
     assert table[len(lines) + 1].split()[-1] == f"${total:,.4f}"

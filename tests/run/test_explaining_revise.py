@@ -10,7 +10,7 @@ import pytest
 from autointerp.contexts.sharing import UnitEvidence
 from autointerp.errors import CheckFailed
 from autointerp.explain.interface import Proposal
-from autointerp.explain.proposing import Material, Planned, set_apart, settle
+from autointerp.explain.proposing import Material, Planned, answered, set_apart
 from autointerp.explain.revise import Revise
 from autointerp.explain.revising import revised
 from autointerp.llm.request import Answer, Request, Response
@@ -71,7 +71,7 @@ class Writer:
         return Response(self._answer, 1, 1)
 
     def __call__(self, proposals: Sequence[Sequence[Proposal]]) -> list[list[Candidate | Unscored]]:
-        return settle(proposals, self.asker, Bar())
+        return answered(proposals, self.asker, Bar())
 
     @property
     def asked(self) -> list[str]:

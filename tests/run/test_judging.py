@@ -24,8 +24,7 @@ from autointerp.llm.request import Answer, Request, Response
 from autointerp.models.sentences import SentenceModel
 from autointerp.plot.stage import plot
 from autointerp.report.stage import report
-from autointerp.run import resources as bench
-from autointerp.run.estimating import estimate, shown
+from autointerp.run.estimating import estimate, estimate_lines
 from autointerp.run.verify import verify
 from autointerp.score.stage import score
 from autointerp.study import Llm, Study
@@ -111,8 +110,8 @@ def test_negatives_are_inactive_and_all_pairings_of_a_unit_see_the_same_items(kn
         assert row["truth"] == (peaks[row["unit"], row["context"]] > 0)
     assert set(table.groupby("derangement").size().index) == {-1, 0, 1, 2, 3}
     for _, of_unit in table.groupby("unit"):
-        shown = {tuple(rows["context"]) for _, rows in of_unit.groupby("derangement", sort=False)}
-        assert len(shown) == 1
+        estimate_lines = {tuple(rows["context"]) for _, rows in of_unit.groupby("derangement", sort=False)}
+        assert len(estimate_lines) == 1
     assert (table.groupby(["unit", "derangement"])["truth"].mean() == 0.5).all()
     own = table[table["derangement"] == -1]
     assert (own["unit"] == own["explanation_of"]).all()
@@ -279,10 +278,10 @@ class Unmoved:
 def any_answer(request: Request) -> Answer:
     """What a model may write that guesses: in the form that is asked for."""
     drawn = rng_of("any", request.messages[-1][1])
-    shown = excerpts(request.messages)
+    estimate_lines = excerpts(request.messages)
     if "Description" not in request.messages[-1][1]:
-        return Response(json.dumps({"intruder": int(drawn.integers(1, len(shown) + 1))}), 1, 1)
-    return Response(answer([int(v) for v in drawn.integers(2, size=len(shown))]), 1, 1)
+        return Response(json.dumps({"intruder": int(drawn.integers(1, len(estimate_lines) + 1))}), 1, 1)
+    return Response(answer([int(v) for v in drawn.integers(2, size=len(estimate_lines))]), 1, 1)
 
 
 @pytest.fixture(scope="module")
@@ -377,7 +376,7 @@ def test_the_report_says_what_is_special_about_a_judge(all_judged: Path) -> None
 @pytest.mark.pipeline
 def test_a_whole_run_with_every_judge(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """On a model that knows nothing: held to a schema its answers are scored all the same; and a replay repeats it."""
-    monkeypatch.setattr(bench, "load_sentence_model", lambda name, device: Lengths())
+    monkeypatch.setattr(resources, "load_sentence_model", lambda name, device: Lengths())
     settings = (f"judge.methods={ALL}", "evidence.random_only=60", "units.controls=['neuron-sparse']",
                 "llm.explainer.reasks=0", "llm.explainer.batch=32")  # fmt: skip
     study = small_study(tmp_path, *settings)
@@ -410,6 +409,6 @@ def test_the_estimate_counts_what_is_asked_and_names_what_is_not(
     assert lines["judge (read)"].requests > lines["judge"].requests > 0
     assert lines["judge (read)"].batch_usd == lines["judge (read)"].usd
     assert lines["judge"].batch_usd == pytest.approx((lines["judge"].usd or 0) / 2)
-    text = "\n".join(shown(list(lines.values()), study))
+    text = "\n".join(estimate_lines(list(lines.values()), study))
     assert "Judge 'embedding' runs in this process and makes no requests." in text
     assert "Judge 'surprisal'" not in text

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from autointerp.metrics.intervals import EQUAL, Plan
+from autointerp.metrics.intervals import EQUAL, Resampling
 from autointerp.sae_eval import loss_recovered
 from autointerp.sae_eval.loss_recovered import NOT_A_NUMBER, NOT_WORSE, ONE, TOO_CLOSE, Losses, recovered
 
-PLAN = Plan(resamples=2000, confidence=0.9)
+PLAN = Resampling(resamples=2000, confidence=0.9)
 
 
 def losses_of(contexts: int = 60, spliced: float = 0.3, seed: int = 0) -> Losses:
@@ -66,7 +66,7 @@ def test_an_interval_covers_the_true_share_about_as_often_as_it_says() -> None:
     rng = np.random.default_rng(3)
     hits = 0
     for seed in range(200):
-        found = recovered(losses_of(contexts=40, seed=seed), Plan(300, 0.9), rng).against_zero
+        found = recovered(losses_of(contexts=40, seed=seed), Resampling(300, 0.9), rng).against_zero
         hits += found.low <= 1 - 0.3 / 2.0 <= found.high
     assert 165 <= hits <= 195
 

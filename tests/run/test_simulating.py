@@ -17,7 +17,7 @@ import autointerp
 from autointerp.errors import BadInput
 from autointerp.llm.capabilities import Capabilities, remember
 from autointerp.records import Scale
-from autointerp.run.estimating import estimate, shown
+from autointerp.run.estimating import estimate, estimate_lines
 from autointerp.run.folder import Run
 from autointerp.run.verify import verify
 from autointerp.simulate.anthropic_batch import VALUES
@@ -140,7 +140,7 @@ def test_embedding_asks_no_language_model(tmp_path: Path) -> None:
     study = _embedding_study(tmp_path)
     lines = estimate(study, tmp_path / "run")
     assert lines == []
-    assert "Simulator 'embedding' runs in this process and makes no requests." in list(shown(lines, study))
+    assert "Simulator 'embedding' runs in this process and makes no requests." in list(estimate_lines(lines, study))
     run = autointerp.run(study, tmp_path / "run", until="compare")
     _check(run, "embedding", Scale.COSINE)
     before = {name: (run.folder / f"{name}.parquet").read_bytes() for name in ("simulations", "shuffled", "scores")}

@@ -10,7 +10,7 @@ import torch
 import sae.evaluate
 from sae.checkpoint import load
 from sae.errors import SaeError
-from sae.evaluate import Tally, density_histogram, evaluate, nearest_cosines, summary_of
+from sae.evaluate import Reconstruction, density_histogram, evaluate, nearest_cosines, summary_of
 from tests.sae.test_checkpoint import FIXTURES, IN_USE
 
 
@@ -37,7 +37,7 @@ def test_streaming_equals_plain(name: str, size: int) -> None:
 
 def test_a_tally_reconstructs_what_it_counts() -> None:
     sae = load(FIXTURES / "jumprelu")
-    tally = Tally(sae)
+    tally = Reconstruction(sae)
     torch.testing.assert_close(tally.reconstruct(vectors(9)), sae.decode(sae.encode(vectors(9))))
     tally.reconstruct(vectors(4, seed=1))
     assert tally.finish().vectors == 13

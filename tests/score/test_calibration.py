@@ -7,7 +7,7 @@ import pytest
 from scipy.optimize import nnls
 
 from autointerp.contexts.slices import Held
-from autointerp.metrics.calibration import NO_CALIBRATION, NO_CONTEXTS, NOT_FINITE, Line, fit, score_on
+from autointerp.metrics.calibration import NO_CALIBRATION, NO_CONTEXTS, NOT_FINITE, FittedLine, fit, score_on
 from autointerp.records import Unscored
 
 
@@ -22,7 +22,7 @@ def test_the_line_is_that_of_least_squares_that_does_not_fall() -> None:
         predicted = rng.random(200)
         truth = slope * predicted + 0.3 + 0.05 * rng.normal(size=200)
         line = fit(truth, predicted)
-        assert isinstance(line, Line)
+        assert isinstance(line, FittedLine)
         # Slow twin: a level of either sign, as the difference of two that have none.
         columns = np.stack([predicted, np.ones(200), -np.ones(200)], axis=1)
         best, _ = nnls(columns, truth)
@@ -60,7 +60,7 @@ def test_failures_are_values() -> None:
     assert score_on("r2", held(truth), held(truth, 10), lambda some: lost if some.contexts[0] else truth) == lost
     assert fit(truth.ravel(), np.full(20, np.nan)) == NOT_FINITE
     flat = fit(truth.ravel(), np.ones(20))
-    assert isinstance(flat, Line)
+    assert isinstance(flat, FittedLine)
     assert (flat.slope, flat.level) == (0.0, pytest.approx(truth.mean()))
 
 

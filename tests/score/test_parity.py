@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from autointerp.metrics.calibration import Line, fit
+from autointerp.metrics.calibration import FittedLine, fit
 from autointerp.metrics.classification import classify
 from autointerp.metrics.metrics import score_one
 
@@ -35,7 +35,7 @@ def test_scores_of_simulations(name: str, row: dict[str, Any]) -> None:
 def test_calibration_on_the_same_tokens(row: dict[str, Any]) -> None:
     """Theirs lets the line fall; on these inputs it rises, and the two agree."""
     line = fit(np.array(row["truth"]), np.array(row["predicted"]))
-    assert isinstance(line, Line)
+    assert isinstance(line, FittedLine)
     assert line.slope > 0
     assert line(np.array(row["predicted"])) == pytest.approx(np.array(row["calibrated"]), abs=1e-6)
 

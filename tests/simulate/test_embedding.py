@@ -10,7 +10,7 @@ from jaxtyping import Float
 
 from autointerp.progress import Bar
 from autointerp.records import Context, Scale, Simulation, Unscored
-from autointerp.simulate.embedding import Embedding, word_spans
+from autointerp.simulate.embedding import EmbeddingSimulator, word_spans
 from autointerp.simulate.interface import Simulator, Task
 from tests.llm.doubles import Counter
 from tests.simulate.contexts import WORDS, context, random_context
@@ -38,7 +38,7 @@ class Drawn:
 
 
 def _one(model: Drawn, explanation: str, *contexts: Context) -> Float[np.ndarray, "context token"]:
-    ((_, result),) = Embedding(model, BANK).simulate([Task(explanation, contexts)], Bar())
+    ((_, result),) = EmbeddingSimulator(model, BANK).simulate([Task(explanation, contexts)], Bar())
     assert isinstance(result, Simulation)
     assert result.scale is Scale.COSINE
     return result.predicted
@@ -106,7 +106,7 @@ def test_every_distinct_word_and_explanation_is_embedded_once() -> None:
         Task("water", (first,)), Task(" \x00 . ", (first,)), Task("water\n", (second, first)), Task("lists", ()),
         Task("lists", (second,)),
     ]  # fmt: skip
-    simulator = Embedding(model, BANK)
+    simulator = EmbeddingSimulator(model, BANK)
     assert isinstance(simulator, Simulator)
     results = dict(simulator.simulate(tasks, bar := Counter()))
     assert bar.done == 5
@@ -142,7 +142,7 @@ def test_the_offline_sentence_model_knows_animals() -> None:
     from autointerp.models.sentences import load_sentence_model
 
     pieces = (" The", " dog", " and", " the", " cat", " sat", " by", " a", " window", ",", " hor", "ses", " ran")
-    ((_, result),) = Embedding(load_sentence_model("builtin", "cpu"), BANK).simulate(
+    ((_, result),) = EmbeddingSimulator(load_sentence_model("builtin", "cpu"), BANK).simulate(
         [Task("names of animals", (context(0, *pieces),))], Bar()
     )
     assert isinstance(result, Simulation)

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from autointerp.explain.contrastive import Contrastive
 from autointerp.explain.highlight import Highlight
-from autointerp.explain.interface import Settings, Shown, ShownContext
+from autointerp.explain.interface import ExplainSettings, Shown, ShownContext
 from autointerp.explain.phrase import Phrase
 from autointerp.explain.token_activation import TokenActivation
 from autointerp.llm.local.model import LocalModel
@@ -38,7 +38,7 @@ from tests.simulate.contexts import as_json, in_lines, last_token, listed
 from tests.tiny import tiny_model, tiny_tokenizer
 
 _MARK = re.compile(r"<[|｜][^\s<>]*[|｜]>|</?s>|<\w+_of_\w+>|\[/?INST\]|<</?SYS>>")
-_SETTINGS = Settings(Llm(model="m"))
+_SETTINGS = ExplainSettings(Llm(model="m"))
 CONTEXTS: Sequence[Callable[[str], Context]] = (injected_context, injected_by_character)
 
 

@@ -22,7 +22,7 @@ from autointerp.simulate.digits import Digits
 from autointerp.simulate.interface import Task
 from autointerp.simulate.lift import Lift, random_word_lists
 from autointerp.simulate.lookup import Lookup
-from autointerp.simulate.vocabulary import canonical_tokens, digit_tokens, one_line, same_vocabulary
+from autointerp.simulate.vocabulary import canonical_tokens, digit_tokens, prompt_line, same_vocabulary
 from tests.tiny import tiny_folder
 
 BANK = ["words such as rain, sea", "words such as list, two, return"]
@@ -195,7 +195,7 @@ def test_the_bank_is_seeded_and_hostile_text_is_one_line(loaded: Any) -> None:
     first = random_word_lists(contexts, 6, np.random.default_rng(3))
     assert first == random_word_lists(contexts, 6, np.random.default_rng(3))
     assert [t.count(",") + 1 >= n for t, n in zip(first, (3, 6, 12, 3, 6, 12), strict=True)] == [True] * 6
-    assert one_line("a\n\nHere: ignore\x07 this. ") == "a Here: ignore this"
+    assert prompt_line("a\n\nHere: ignore\x07 this. ") == "a Here: ignore this"
     assert same_vocabulary(loaded.tokenizer, loaded.tokenizer)
 
 

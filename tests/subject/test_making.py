@@ -354,11 +354,11 @@ def test_a_study_trains_its_subject_and_everything_follows_it(
 def test_a_subject_with_other_weights_of_the_same_recipe_is_noticed(tmp_path: Path) -> None:
     from autointerp.llm.open import Mode
     from autointerp.run.plan import input_hash
-    from autointerp.run.resources import Bench
+    from autointerp.run.resources import Resources
     from autointerp.run.stages import stages
 
-    bench = Bench(parse_study(_settings(tmp_path)), tmp_path / "out", Mode())
-    plan = {stage.name: stage for stage in stages(bench.study, bench, bench.run)}
+    resources = Resources(parse_study(_settings(tmp_path)), tmp_path / "out", Mode())
+    plan = {stage.name: stage for stage in stages(resources.study, resources, resources.run)}
     hashes = {path: "same" for stage in plan.values() for path in stage.reads}
     for name in ("train", "collect"):
         other = input_hash(plan[name], {**hashes, "subject": "other"})
@@ -367,15 +367,15 @@ def test_a_subject_with_other_weights_of_the_same_recipe_is_noticed(tmp_path: Pa
 
 def test_a_wrong_hook_or_device_is_said_before_anything_is_trained(tmp_path: Path) -> None:
     from autointerp.llm.open import Mode
-    from autointerp.run.resources import Bench
+    from autointerp.run.resources import Resources
 
     assert check_made(Subject(train=RECIPE, hooks=(HOOK,), device="cpu"), RECIPE).type == "cpu"
     settings = _settings(tmp_path)
     settings["subject"]["hooks"] = ["layers.1.mlp.neurons"]
     settings["sae"] = []
-    bench = Bench(parse_study(settings), tmp_path / "out", Mode())
+    resources = Resources(parse_study(settings), tmp_path / "out", Mode())
     with pytest.raises(BadInput, match=r"layers\.1\.mlp\.neurons.*the layers of this model are 0 to 0"):
-        carry_out(bench, tmp_path / "out", "collect")
+        carry_out(resources, tmp_path / "out", "collect")
     assert not (tmp_path / "out").exists()
     with pytest.raises(BadInput, match="device 'abacus'"):
         check_made(Subject(train=RECIPE, hooks=(HOOK,), device="abacus"), RECIPE)

@@ -16,7 +16,7 @@ from autointerp.llm.address import address, identity
 from autointerp.llm.anthropic.messages import message_body, read_message
 from autointerp.llm.batch.interface import FAILED, FORM, Limits, Outcome, State, Unanswered
 from autointerp.llm.batch.store import Submission
-from autointerp.llm.batch.wire import GIVE, TELL, Wire, identifier, json_lines, number
+from autointerp.llm.batch.wire import GIVE, TELL, Wire, count_given, identifier, json_lines
 from autointerp.llm.client import Transient
 from autointerp.llm.request import Request
 from autointerp.study import Llm
@@ -136,7 +136,7 @@ class AnthropicBatches:
 def _counts(batch: Mapping[str, Any]) -> dict[str, int]:
     """Requests by what became of them; they sum to those of the batch."""
     found = batch.get("request_counts")
-    return {str(name): number(count) for name, count in found.items()} if isinstance(found, dict) else {}
+    return {str(name): count_given(count) for name, count in found.items()} if isinstance(found, dict) else {}
 
 
 def _status(error: object) -> int:

@@ -13,7 +13,7 @@ from autointerp.llm.address import address, identity
 from autointerp.llm.anthropic.messages import message_body, read_message
 from autointerp.llm.capabilities import QUESTION, Capabilities
 from autointerp.llm.client import Transient
-from autointerp.llm.http.refusals import Refused, settle
+from autointerp.llm.http.refusals import EndpointRefusal, verdict_on
 from autointerp.llm.http.transport import HttpClient, send
 from autointerp.llm.openai.answers import token_count
 from autointerp.llm.request import Answer, Request
@@ -54,10 +54,10 @@ class AnthropicProvider:
         """
         warm = self._takes_temperature
         answer = await self._ask(request, warm)
-        if isinstance(answer, Refused) and warm and answer.about_form and "temperature" in answer.says:
+        if isinstance(answer, EndpointRefusal) and warm and answer.about_form and "temperature" in answer.says:
             answer, warm = await self._ask(request, False), False
-        if isinstance(answer, Refused):
-            return settle(answer, self._where, self._key_env)
+        if isinstance(answer, EndpointRefusal):
+            return verdict_on(answer, self._where, self._key_env)
         if self._takes_temperature and not warm:
             self._takes_temperature = False
             say(f"{self._where} takes no 'temperature': sent without it")

@@ -10,7 +10,7 @@ from functools import partial
 
 from autointerp.errors import BudgetReached
 from autointerp.llm.batch.collecting import Collector
-from autointerp.llm.batch.handing_in import Desk
+from autointerp.llm.batch.handing_in import HandingIn
 from autointerp.llm.batch.interface import BatchApi, Limits, Outcome, State, Unanswered
 from autointerp.llm.batch.steps import Steps, pauses
 from autointerp.llm.batch.store import BatchStore, Submission
@@ -88,7 +88,7 @@ class BatchAsker:
         self._api, self._ledger, self._store = api, ledger, store
         self._attempts, self._sleep = attempts, sleep
         self._steps = Steps(attempts, api.identity, sleep)
-        self._desk = Desk(api, store, purse, self._steps, limits or api.limits, sleep)
+        self._desk = HandingIn(api, store, purse, self._steps, limits or api.limits, sleep)
         self._collector = Collector(api, store, ledger, purse, self._steps)
         self._said: set[str] = set()
 

@@ -8,7 +8,7 @@ from functools import partial
 from autointerp.errors import BadInput
 from autointerp.llm.batch.interface import BatchApi, Outcome, State, Unanswered
 from autointerp.llm.batch.steps import Steps
-from autointerp.llm.batch.store import BatchStore, Held, Submission
+from autointerp.llm.batch.store import BatchStore, HeldRequest, Submission
 from autointerp.llm.batch.wire import json_lines
 from autointerp.llm.budget.purse import Purse
 from autointerp.llm.ledger.ledger import Ledger
@@ -29,7 +29,7 @@ class Collector:
 
         Raises BadInput for a batch that the endpoint did not start at all.
         """
-        left: dict[str, Held] = dict(self._store.items(submission.uuid))
+        left: dict[str, HeldRequest] = dict(self._store.items(submission.uuid))
         if state.refusal and not state.crowded:
             for held in left.values():
                 self._purse.release(held.ticket)
@@ -58,7 +58,7 @@ class Collector:
                 self._purse.settle(held.ticket, stored[name])
             self._store.forget(submission.uuid)
 
-    def _settled(self, name: str, held: Held, outcome: Outcome) -> Outcome:
+    def _settled(self, name: str, held: HeldRequest, outcome: Outcome) -> Outcome:
         """Store an answer, pay for it; what counts is the first answer that was ever stored."""
         if isinstance(outcome, Unanswered):
             if not outcome.billed:

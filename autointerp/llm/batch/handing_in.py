@@ -11,7 +11,7 @@ from uuid import uuid4
 from autointerp.errors import BudgetReached
 from autointerp.llm.batch.interface import BatchApi, Limits
 from autointerp.llm.batch.steps import Steps, pauses
-from autointerp.llm.batch.store import BatchStore, Held, Submission
+from autointerp.llm.batch.store import BatchStore, HeldRequest, Submission
 from autointerp.llm.batch.wire import Declined
 from autointerp.llm.budget.purse import Purse
 from autointerp.llm.client import Transient
@@ -58,7 +58,7 @@ def parts(api: BatchApi, requests: Mapping[str, Request], limits: Limits) -> Ite
     yield from (part for part in filling.values() if part.requests)
 
 
-class Desk:
+class HandingIn:
     """Hands requests in as batches, each paid for at its worst case first."""
 
     def __init__(
@@ -102,17 +102,17 @@ class Desk:
             if stopped is not None:
                 raise stopped
 
-    def _reserve(self, part: Part) -> tuple[dict[str, Held], BudgetReached | None]:
+    def _reserve(self, part: Part) -> tuple[dict[str, HeldRequest], BudgetReached | None]:
         """Pay for as many requests as the budget allows, in their order."""
-        items: dict[str, Held] = {}
+        items: dict[str, HeldRequest] = {}
         for name, request in part.requests.items():
             ticket = self._purse.reserve(request)
             if ticket is None:
                 return items, self._purse.reached(request)
-            items[name] = Held(request, ticket)
+            items[name] = HeldRequest(request, ticket)
         return items, None
 
-    def _make(self, part: Part, items: Mapping[str, Held], after: str) -> Submission:
+    def _make(self, part: Part, items: Mapping[str, HeldRequest], after: str) -> Submission:
         submission = Submission(uuid4().hex, self._api.identity, part.route, after)
         self._store.intend(submission, items)
         lost = False
@@ -156,7 +156,7 @@ class Desk:
             self._sleep(pause.seconds)
         return found
 
-    def _let_go(self, submission: Submission, items: Mapping[str, Held]) -> None:
+    def _let_go(self, submission: Submission, items: Mapping[str, HeldRequest]) -> None:
         """The batch was never made: nothing is owed for it."""
         for held in items.values():
             self._purse.release(held.ticket)

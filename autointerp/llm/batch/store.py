@@ -38,7 +38,7 @@ _BUSY_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
-class Held:
+class HeldRequest:
     """A request that a batch holds."""
 
     request: Request
@@ -97,7 +97,7 @@ class BatchStore:
         except sqlite3.Error as error:
             raise self._unusable(error) from error
 
-    def intend(self, submission: Submission, items: Mapping[str, Held]) -> None:
+    def intend(self, submission: Submission, items: Mapping[str, HeldRequest]) -> None:
         """Write down, by key, what the batch is going to hold, before it is made."""
         rows = [
             (name, submission.uuid, json.dumps(canonical(held.request)), held.ticket) for name, held in items.items()
@@ -121,13 +121,13 @@ class BatchStore:
             rows = base.execute(query, (endpoint,)).fetchall()
         return [Submission(*row) for row in rows]
 
-    def items(self, uuid: str) -> Mapping[str, Held]:
+    def items(self, uuid: str) -> Mapping[str, HeldRequest]:
         """What a batch holds, by key, in the order it was handed in."""
         with self._transaction() as base:
             rows = base.execute(
                 "SELECT key, request, ticket FROM items WHERE batch = ? ORDER BY rowid", (uuid,)
             ).fetchall()
-        return {name: Held(_rebuilt(json.loads(text)), ticket) for name, text, ticket in rows}
+        return {name: HeldRequest(_rebuilt(json.loads(text)), ticket) for name, text, ticket in rows}
 
     def forget(self, uuid: str) -> None:
         """Drop a batch: its answers are in the ledger, or it was never made."""

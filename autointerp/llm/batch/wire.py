@@ -12,7 +12,7 @@ from autointerp.errors import BadInput
 from autointerp.llm.address import Address
 from autointerp.llm.batch.interface import Outcome, Unanswered
 from autointerp.llm.client import Transient
-from autointerp.llm.http.refusals import Refused, read_refusal, settle
+from autointerp.llm.http.refusals import EndpointRefusal, read_refusal, verdict_on
 from autointerp.llm.http.transport import FAULTS, broken
 from autointerp.study import Llm
 
@@ -74,21 +74,21 @@ class Wire:
             remedy = _GONE if doing in (TELL, GIVE) else _NO_INTERFACE
             return Declined(f"{self.where} refuses to {doing} (404: {refused.says})", remedy)
         try:
-            settle(refused, self.where, self._llm.api_key_env)
+            verdict_on(refused, self.where, self._llm.api_key_env)
         except BadInput as final:
             return Declined(final.what, final.remedy)
         except Transient as fault:
             return fault
         return Declined(f"{self.where} refuses to {doing} ({status}: {refused.says})", "run without --batch")
 
-    def refusal(self, status: int, body: object) -> Refused:
+    def refusal(self, status: int, body: object) -> EndpointRefusal:
         """A line that tells of an error, read as if its request had been sent by itself."""
         return read_refusal(status, {}, body, self.secrets)
 
-    def outcome(self, refused: Refused) -> Outcome:
+    def outcome(self, refused: EndpointRefusal) -> Outcome:
         """What a line that tells of an error comes to: as for a request sent by itself, but never billed."""
         try:
-            return settle(refused, self.where, self._llm.api_key_env)
+            return verdict_on(refused, self.where, self._llm.api_key_env)
         except Transient as fault:
             return Unanswered(fault.reason, again=True, billed=False)
         except BadInput as final:
@@ -163,6 +163,6 @@ def identifier(body: Mapping[str, Any]) -> str:
     return found
 
 
-def number(found: object) -> int:
+def count_given(found: object) -> int:
     """A count that the endpoint gives; 0 when it gives none."""
     return found if isinstance(found, int) and found > 0 else 0

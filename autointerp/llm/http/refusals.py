@@ -24,7 +24,7 @@ _FILTERED = frozenset({"content_filter", "content_policy_violation", "Responsibl
 
 
 @dataclass(frozen=True)
-class Refused:
+class EndpointRefusal:
     """An error answer, read; nothing about its form is taken for granted."""
 
     status: int
@@ -69,7 +69,7 @@ class Refused:
         return " ".join((*sorted(self.codes), self.says))
 
 
-def read_refusal(status: int, headers: Mapping[str, str], body: object, secrets: Collection[str]) -> Refused:
+def read_refusal(status: int, headers: Mapping[str, str], body: object, secrets: Collection[str]) -> EndpointRefusal:
     """Read an error answer: `body` is whatever JSON came, or text."""
     error = body.get("error", body) if isinstance(body, dict) else body
     fields = error if isinstance(error, dict) else {}
@@ -78,7 +78,7 @@ def read_refusal(status: int, headers: Mapping[str, str], body: object, secrets:
     words = " ".join(_texts(error)) or "no reason given"
     # Without what moves a terminal's cursor, and on one line.
     words = " ".join("".join(c if c.isprintable() else " " for c in words).split())
-    return Refused(
+    return EndpointRefusal(
         status,
         without(words, secrets)[:_SHOWN],
         codes,
@@ -112,7 +112,7 @@ def _param(fields: Mapping[str, Any]) -> str:
     return str(place[1]) if isinstance(place, list) and len(place) > 1 else ""
 
 
-def settle(refused: Refused, where: str, key_env: str | None) -> Failure:
+def verdict_on(refused: EndpointRefusal, where: str, key_env: str | None) -> Failure:
     """What a refusal comes to.
 
     A Failure when it is about this one prompt. Raises Transient when it may pass, BadInput when it stays; `where`

@@ -63,7 +63,7 @@ WHOLE = "stop"
 
 
 @dataclass(frozen=True)
-class Entry:
+class LedgerEntry:
     """An answer to be stored."""
 
     key: str
@@ -138,9 +138,9 @@ class Ledger:
 
     def keep(self, name: str, request: Request, endpoint: str, answer: Answer) -> Answer:
         """`put`, by key."""
-        return self.keep_all([Entry(name, endpoint, request.model, request_text(request), answer)])[0]
+        return self.keep_all([LedgerEntry(name, endpoint, request.model, request_text(request), answer)])[0]
 
-    def keep_all(self, entries: Sequence[Entry]) -> list[Answer]:
+    def keep_all(self, entries: Sequence[LedgerEntry]) -> list[Answer]:
         """`put` for several at once, in one transaction: all of them are durable when it returns."""
         rows = [(entry.key, _row(entry)) for entry in entries if not _nothing(entry.answer)]
         new: set[str] = set()
@@ -150,7 +150,7 @@ class Ledger:
                     new.add(name)
         return [self._counts(entry, entry.key in new) for entry in entries]
 
-    def _counts(self, entry: Entry, new: bool) -> Answer:
+    def _counts(self, entry: LedgerEntry, new: bool) -> Answer:
         """The answer that counts."""
         if new or _nothing(entry.answer):
             return storable(entry.answer)
@@ -212,7 +212,7 @@ def _nothing(answer: Answer) -> bool:
     return isinstance(answer, Failure) and answer.unanswered
 
 
-def _row(entry: Entry) -> tuple[Any, ...]:
+def _row(entry: LedgerEntry) -> tuple[Any, ...]:
     answer = storable(entry.answer)
     if isinstance(answer, Failure):
         finish, text, reason = answer.finish, answer.partial, answer.reason

@@ -6,7 +6,7 @@ import asyncio
 
 from autointerp.llm.client import Client
 from autointerp.llm.ledger.database import Grouped
-from autointerp.llm.ledger.ledger import Entry, Ledger
+from autointerp.llm.ledger.ledger import Ledger, LedgerEntry
 from autointerp.llm.request import Answer, Request, key_of, request_text
 
 
@@ -34,7 +34,7 @@ class Recorded:
         self._flights[name] = flight
         try:
             answer = await self._inner.complete(request)
-            entry = Entry(name, self._endpoint, request.model, text, answer)
+            entry = LedgerEntry(name, self._endpoint, request.model, text, answer)
             # Who asked may be cancelled: what came back is kept all the same.
             return await asyncio.shield(self._writes.put(entry))
         finally:

@@ -12,21 +12,21 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from autointerp.llm.local.guided import Guide, Held, masked
+from autointerp.llm.local.guided import Guide, Guided, masked
 from autointerp.llm.local.logprobs import Scored, Spelling, written
 from autointerp.llm.local.prefix import Batch, rows_that_fit
 from autointerp.llm.request import Answer, Failure, Request, Response
 
 
 @dataclass
-class _Row:
+class _Decoding:
     """One request under way."""
 
     request: Request
     input_tokens: int
     rng: np.random.Generator
     """Its own: an answer does not depend on its neighbours' draws."""
-    held: Held | None = None
+    held: Guided | None = None
     """What holds the answer to the request's JSON schema."""
     tokens: list[int] = field(default_factory=list)
     scores: list[Scored] = field(default_factory=list)
@@ -53,7 +53,7 @@ def generate(
     those of temperature 1, whatever the request's own is, among the tokens that the request's schema allows.
     """
     rows = [
-        _Row(
+        _Decoding(
             request,
             len(prompt),
             np.random.default_rng(request.draw_seed),
@@ -69,7 +69,7 @@ def generate(
     return [row.answer for row in rows if row.answer is not None]
 
 
-def _finish(rows: Sequence[_Row], batch: Batch, tokenizer: PreTrainedTokenizerBase, ends: frozenset[int]) -> None:
+def _finish(rows: Sequence[_Decoding], batch: Batch, tokenizer: PreTrainedTokenizerBase, ends: frozenset[int]) -> None:
     """Continue the rows, which the batch has read, until all have an answer."""
     spelling, alive = Spelling(tokenizer), list(rows)
     while True:
@@ -123,7 +123,7 @@ def ending_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) ->
     return frozenset(ends)
 
 
-def _forced(row: _Row) -> int | None:
+def _forced(row: _Decoding) -> int | None:
     """The one token that a row's schema allows next: the model need not be asked. None where it is to be."""
     if row.answer is not None or row.held is None or row.request.top_logprobs:
         return None
@@ -134,7 +134,7 @@ def _forced(row: _Row) -> int | None:
 
 
 def _score(
-    rows: Sequence[_Row], logits: Float[Tensor, "row vocabulary"], tokens: Int[Tensor, " row"], spelling: Spelling
+    rows: Sequence[_Decoding], logits: Float[Tensor, "row vocabulary"], tokens: Int[Tensor, " row"], spelling: Spelling
 ) -> None:
     """Note the log-probabilities at this place for the rows that ask for them."""
     places = [place for place, row in enumerate(rows) if row.request.top_logprobs]
@@ -145,7 +145,7 @@ def _score(
 
 
 def _extend(
-    row: _Row, token: int, ends: frozenset[int], tokenizer: PreTrainedTokenizerBase, spelling: Spelling
+    row: _Decoding, token: int, ends: frozenset[int], tokenizer: PreTrainedTokenizerBase, spelling: Spelling
 ) -> None:
     """Append a token to a row's answer, and close the answer if that ends it."""
     counts = (row.input_tokens, len(row.tokens) + 1)
@@ -169,7 +169,7 @@ def _extend(
         row.answer = Failure("the answer was cut at max_tokens", "length", text, *counts)
 
 
-def _response(row: _Row, text: str, counts: tuple[int, int], spelling: Spelling) -> Response:
+def _response(row: _Decoding, text: str, counts: tuple[int, int], spelling: Spelling) -> Response:
     scores = row.scores[: len(row.tokens)]  # the token that ended the answer is not part of it
     entries = written(row.tokens, scores, len(text), spelling) if scores else []
     return Response(text, *counts, logprobs=tuple(entries))

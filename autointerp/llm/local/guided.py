@@ -32,7 +32,7 @@ class Guide:
             return None
         return from_tokenizer(self._hf, eos_token=sorted(self.ends))
 
-    def held(self, schema: str) -> Held | None:
+    def held(self, schema: str) -> Guided | None:
         """An answer that is to follow `schema` (JSON text); None for a tokenizer that can't be guided.
 
         Raises BadInput for a schema that can't be followed.
@@ -46,10 +46,10 @@ class Guide:
         matcher = LLMatcher(self._tokenizer, grammar)
         if matcher.is_error():
             raise BadInput(f"a JSON schema that can't be followed: {schema[:80]}", matcher.get_error())
-        return Held(matcher)
+        return Guided(matcher)
 
 
-class Held:
+class Guided:
     """One answer under way."""
 
     def __init__(self, matcher: LLMatcher) -> None:
@@ -87,7 +87,7 @@ class Held:
             raise CheckFailed(f"the answer's JSON schema does not allow token {token} at this place")
 
 
-def masked(held: Sequence[Held | None], logits: Float[Tensor, "row vocabulary"]) -> Float[Tensor, "row vocabulary"]:
+def masked(held: Sequence[Guided | None], logits: Float[Tensor, "row vocabulary"]) -> Float[Tensor, "row vocabulary"]:
     """The logits, with minus infinity for the tokens that may not stand next in a row's answer."""
     if all(one is None for one in held):
         return logits

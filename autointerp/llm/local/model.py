@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from autointerp.errors import BadInput
-from autointerp.llm.ledger.ledger import Entry, Ledger
+from autointerp.llm.ledger.ledger import Ledger, LedgerEntry
 from autointerp.llm.local.blocks import BlockReader
 from autointerp.llm.local.decode import ending_tokens, generate
 from autointerp.llm.local.encode import encode, encode_text
@@ -148,7 +148,7 @@ class LocalAsker:
         written = self._model.generate(requests)
         return self._ledger.keep_all(
             [
-                Entry(key(request, self.identity), self.identity, request.model, request_text(request), answer)
+                LedgerEntry(key(request, self.identity), self.identity, request.model, request_text(request), answer)
                 for request, answer in zip(requests, written, strict=True)
             ]
         )

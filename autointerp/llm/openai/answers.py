@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypedDict
 
 from autointerp.llm.client import Transient
-from autointerp.llm.openai.logprobs import Piece, covering, plain, read_pieces, read_prompt_field
+from autointerp.llm.openai.logprobs import Piece, covering, read_pieces, read_prompt_field, without_surrogates
 from autointerp.llm.request import Answer, Failure, Request, Response, TokenLogprob
 
 _NO_LOGPROBS = "no-logprobs"
@@ -47,7 +47,7 @@ def read_answer(body: object, request: Request, echo: bool = False) -> Answer:
     fields = message if isinstance(message, dict) else {}
     text = _text(fields.get("content") if "message" in choice else choice.get("text"))
     counts = usage(body)
-    answer = text.removeprefix(plain(request.messages[0][1])) if text is not None and echo else text
+    answer = text.removeprefix(without_surrogates(request.messages[0][1])) if text is not None and echo else text
     cut = kept_length(answer or "", request.stop)
     finish = _finish(choice.get("finish_reason"), counts["output_tokens"], request.max_tokens)
     if finish in _CUT and cut == len(answer or "") and not (request.whole_when_cut and text is not None):
@@ -124,8 +124,8 @@ def _text(content: object) -> str | None:
     if isinstance(content, list):
         parts = [part.get("text") for part in content if isinstance(part, dict) and part.get("type") == "text"]
         texts = [part for part in parts if isinstance(part, str)]
-        return plain("".join(texts)) if texts else None
-    return plain(content) if isinstance(content, str) else None
+        return without_surrogates("".join(texts)) if texts else None
+    return without_surrogates(content) if isinstance(content, str) else None
 
 
 def kept_length(text: str, stops: Sequence[str]) -> int:

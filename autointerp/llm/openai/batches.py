@@ -16,9 +16,9 @@ from openai import Omit
 from autointerp.llm.address import address, identity
 from autointerp.llm.batch.interface import FAILED, FORM, Limits, Outcome, State, Unanswered
 from autointerp.llm.batch.store import Submission
-from autointerp.llm.batch.wire import GIVE, TELL, Wire, identifier, number
+from autointerp.llm.batch.wire import GIVE, TELL, Wire, count_given, identifier
 from autointerp.llm.client import Transient
-from autointerp.llm.http.refusals import Refused
+from autointerp.llm.http.refusals import EndpointRefusal
 from autointerp.llm.openai.answers import read_answer
 from autointerp.llm.openai.dialect import Dialect
 from autointerp.llm.request import Request
@@ -109,8 +109,8 @@ class OpenAIBatches:
         refusal, crowded = self._refusal(batch) if status == "failed" else ("", False)
         return State(
             ended=status in _ENDED,
-            done=number(counts.get("completed")) + number(counts.get("failed")),
-            total=number(counts.get("total")),
+            done=count_given(counts.get("completed")) + count_given(counts.get("failed")),
+            total=count_given(counts.get("total")),
             results=tuple(f"/files/{quote(file, safe='')}/content" for file in files if isinstance(file, str) and file),
             refusal=refusal,
             crowded=crowded,
@@ -146,7 +146,7 @@ class OpenAIBatches:
         refused = self._wire.refusal(status if isinstance(status, int) else 500, body)
         return self._rewritten(refused, request) or self._wire.outcome(refused)
 
-    def _rewritten(self, refused: Refused, request: Request) -> Unanswered | None:
+    def _rewritten(self, refused: EndpointRefusal, request: Request) -> Unanswered | None:
         """When the request's form was refused, and there is another: what the next batch will do about it."""
         if not refused.about_form:
             return None

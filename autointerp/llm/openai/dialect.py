@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from autointerp.llm.http.refusals import Refused
+from autointerp.llm.http.refusals import EndpointRefusal
 from autointerp.llm.request import Request
 
 _SEEDS = 2**31
@@ -79,7 +79,7 @@ class Dialect:
             return {"echo": True, "logprobs": max(answer, prompt)}
         return {**({"logprobs": answer} if answer else {}), **({"prompt_logprobs": prompt} if prompt else {})}
 
-    def without_what_is_refused(self, refused: Refused, body: Mapping[str, Any]) -> Dialect | None:
+    def without_what_is_refused(self, refused: EndpointRefusal, body: Mapping[str, Any]) -> Dialect | None:
         """The dialect in which `body` may be taken; None when there is no other way to write it.
 
         There are ten such steps at most: none is ever taken back.
@@ -127,7 +127,7 @@ class Dialect:
         return news
 
 
-def named(refused: Refused, body: Mapping[str, Any]) -> str:
+def named(refused: EndpointRefusal, body: Mapping[str, Any]) -> str:
     """The parameter of `body` that was refused: the one named as such, else the first in the message; '' for none."""
     sent = [name for name in _CHANGEABLE if name in body]
     whole = refused.param.partition(".")[0]  # response_format.json_schema.schema
@@ -142,7 +142,7 @@ def named(refused: Refused, body: Mapping[str, Any]) -> str:
     return min(places, key=places.__getitem__) if places else ""
 
 
-def lacks_logprobs(refused: Refused, body: Mapping[str, Any]) -> str:
+def lacks_logprobs(refused: EndpointRefusal, body: Mapping[str, Any]) -> str:
     """What the endpoint does not give, when the refusal is about that; '' when it is about something else."""
     name = named(refused, body)
     if name in _PROMPT:

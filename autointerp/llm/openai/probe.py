@@ -12,7 +12,7 @@ from typing import Any, Protocol, runtime_checkable
 from autointerp.llm.answers.json import answer_object
 from autointerp.llm.capabilities import Capabilities
 from autointerp.llm.client import Transient
-from autointerp.llm.http.refusals import Refused
+from autointerp.llm.http.refusals import EndpointRefusal
 from autointerp.llm.openai.answers import read_answer, token_count
 from autointerp.llm.openai.dialect import Dialect, lacks_logprobs, named
 from autointerp.llm.openai.logprobs import read_pieces
@@ -51,7 +51,7 @@ class Found:
     capabilities: Capabilities
     answers: tuple[Answer, ...]
     """What the endpoint answered: to be paid for."""
-    refused: Refused | None = None
+    refused: EndpointRefusal | None = None
     """Why it can't be asked at all; None when it can."""
     lost: bool = False
     """A call that may have been billed was not answered."""
@@ -73,12 +73,12 @@ async def probe(endpoint: Endpoint, model: str) -> Found:
     """
     found = Capabilities(endpoint.identity, model, context=await _context(endpoint, model))
     chat = await _chat(endpoint, model)
-    if isinstance(chat, Refused) and chat.status not in (400, 404, 405, 422):
+    if isinstance(chat, EndpointRefusal) and chat.status not in (400, 404, 405, 422):
         return Found(found, (), chat)
-    dialect = Dialect() if isinstance(chat, Refused) else chat.dialect
+    dialect = Dialect() if isinstance(chat, EndpointRefusal) else chat.dialect
     prompt, answers, lost = await _prompt(endpoint, model, dialect)
     found = replace(found, prompt_logprobs=prompt)
-    if isinstance(chat, Refused):  # a model for completions only
+    if isinstance(chat, EndpointRefusal):  # a model for completions only
         return Found(found, answers, None if answers else chat, lost)
     tokens = chat.answer.output_tokens
     found = replace(
@@ -93,14 +93,14 @@ async def probe(endpoint: Endpoint, model: str) -> Found:
     return Found(found, (chat.answer, *answers), lost=lost)
 
 
-async def _chat(endpoint: Endpoint, model: str) -> _Chat | Refused:
+async def _chat(endpoint: Endpoint, model: str) -> _Chat | EndpointRefusal:
     request = Request((("user", _PLAIN),), model, 32, 0.0, 0, top_logprobs=20, json_object=True, schema=_SCHEMA)
     dialect = Dialect()
     while True:
         body = dialect.body(request, model)
         start = time.perf_counter()
         answer = await endpoint.post("/chat/completions", body)
-        if not isinstance(answer, Refused):
+        if not isinstance(answer, EndpointRefusal):
             seconds = time.perf_counter() - start
             read = read_answer(answer, replace(request, top_logprobs=0))
             return _Chat(read, request, dialect, seconds, _alternatives(answer))
@@ -111,7 +111,7 @@ async def _chat(endpoint: Endpoint, model: str) -> _Chat | Refused:
 
 
 def _simpler(
-    refused: Refused, request: Request, dialect: Dialect, body: Mapping[str, Any]
+    refused: EndpointRefusal, request: Request, dialect: Dialect, body: Mapping[str, Any]
 ) -> tuple[Request, Dialect] | None:
     """The request with less in it; None when nothing is left to leave out."""
     if not refused.about_form:
@@ -162,7 +162,7 @@ async def _prompt(endpoint: Endpoint, model: str, dialect: Dialect) -> tuple[int
         body = form.body(request, model)
         try:
             answer = await endpoint.post("/completions", body)
-            if isinstance(answer, Refused):
+            if isinstance(answer, EndpointRefusal):
                 if answer.may_pass:
                     return 0, tuple(answers), True
                 form = form.without_what_is_refused(answer, body) if answer.about_form else None

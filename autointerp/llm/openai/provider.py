@@ -13,7 +13,7 @@ from autointerp.errors import BadInput
 from autointerp.llm.address import address, identity
 from autointerp.llm.capabilities import Capabilities
 from autointerp.llm.client import Transient
-from autointerp.llm.http.refusals import Refused, settle
+from autointerp.llm.http.refusals import EndpointRefusal, verdict_on
 from autointerp.llm.http.transport import HttpClient, send
 from autointerp.llm.openai.answers import read_answer
 from autointerp.llm.openai.dialect import Dialect, lacks_logprobs
@@ -64,7 +64,7 @@ class OpenAIProvider:
         while True:
             body = dialect.body(request, self._model)
             answer = await self.post(_path(request), body)
-            if not isinstance(answer, Refused):
+            if not isinstance(answer, EndpointRefusal):
                 break
             other = dialect.without_what_is_refused(answer, body) if answer.about_form else None
             if other is None:
@@ -74,11 +74,11 @@ class OpenAIProvider:
             self._learn(dialect)
         return self._checked(read_answer(answer, request, echo="echo" in body), request, dialect)
 
-    def _settle(self, refused: Refused, body: Mapping[str, Any]) -> Failure:
+    def _settle(self, refused: EndpointRefusal, body: Mapping[str, Any]) -> Failure:
         if refused.about_form and (lack := lacks_logprobs(refused, body)):
             raise BadInput(f"{self._where} gives no {lack} ({refused.status}: {refused.says})",
                            "choose a simulator that needs none, or another endpoint")  # fmt: skip
-        return settle(refused, self._where, self._key_env)
+        return verdict_on(refused, self._where, self._key_env)
 
     def _checked(self, answer: Answer, request: Request, dialect: Dialect) -> Answer:
         """A prompt's log-probabilities that did not come may come in the other form, with the next try."""
@@ -110,7 +110,7 @@ class OpenAIProvider:
         found = await probe(self, self._model)
         self.probe_answers, self.probe_lost = found.answers, found.lost
         if found.refused is not None:
-            settled = settle(found.refused, self._where, self._key_env)
+            settled = verdict_on(found.refused, self._where, self._key_env)
             raise BadInput(f"{self._where} refuses the probe ({settled.reason})", "check base_url and model")
         return found.capabilities
 

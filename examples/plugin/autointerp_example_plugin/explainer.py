@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from autointerp.explain.interface import Proposal, Settings, Shown
+from autointerp.explain.interface import ExplainSettings, Proposal, Shown
 from autointerp.explain.texts import word_of
 from autointerp.records import Candidate, Kind, Unscored
 
@@ -18,7 +18,7 @@ class Before:
     name = "before"
     needs_model = False
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: ExplainSettings) -> None:
         del settings  # asks no model, has no prompt
 
     def propose(self, shown: Shown, n: int, rng: np.random.Generator) -> list[Proposal]:

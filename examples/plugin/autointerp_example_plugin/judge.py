@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from autointerp.judge.interface import Batch, Case, HeldOut, Item, Settings
+from autointerp.judge.interface import Case, HeldOut, Item, Items, JudgeSettings
 from autointerp.judge.verdicts import read_yes_no
 from autointerp.llm.request import Question, Request
 from autointerp.prompting import load_prompt
@@ -23,12 +23,12 @@ class OneContext:
 
     name = "one-context"
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: JudgeSettings) -> None:
         self._prompt = load_prompt(settings.prompt or "one-context/v1", settings.prompts_folder or _PROMPTS)
         self.prompt = self._prompt.identity
         self._model, self._seed, self._each = settings.llm.model, settings.seed, settings.examples // 2
 
-    def batches(self, case: Case, rng: np.random.Generator) -> list[Batch] | Unscored:
+    def batches(self, case: Case, rng: np.random.Generator) -> list[Items] | Unscored:
         """Unscored when the unit has no active, or no inactive, held-out context."""
         active = [c for c in case.contexts if c.peak > 0]
         inactive = [c for c in case.contexts if c.random and c.peak == 0]
@@ -39,7 +39,7 @@ class OneContext:
         order = [drawn[int(i)] for i in rng.permutation(len(drawn))]
         return [self._batch(case.explanation, context, place) for place, context in enumerate(order)]
 
-    def _batch(self, explanation: str, held: HeldOut, place: int) -> Batch:
+    def _batch(self, explanation: str, held: HeldOut, place: int) -> Items:
         request = Request(
             messages=self._prompt.render(explanation=quoted(explanation), excerpt=quoted(held.context.text)),
             model=self._model,
@@ -49,4 +49,4 @@ class OneContext:
             json_object=True,
         )
         item = Item(held.context.context, place, held.peak > 0)
-        return Batch((item,), Question(request, partial(read_yes_no, count=1)))
+        return Items((item,), Question(request, partial(read_yes_no, count=1)))

@@ -14,7 +14,7 @@ from autointerp.errors import BadInput
 from autointerp.llm.batch.handing_in import parts
 from autointerp.llm.batch.interface import Limits
 from autointerp.llm.batch.steps import pauses
-from autointerp.llm.batch.store import BatchStore, Held, Submission
+from autointerp.llm.batch.store import BatchStore, HeldRequest, Submission
 from autointerp.llm.openai.batches import OpenAIBatches
 from autointerp.llm.request import Request
 from autointerp.study import Llm
@@ -45,7 +45,7 @@ _fields = st.fixed_dictionaries(
 @settings(max_examples=40, deadline=None)
 @given(st.lists(_fields, min_size=1, max_size=4))
 def test_requests_come_back_as_they_were(fields: list[dict[str, Any]]) -> None:
-    items = {str(number): Held(Request(**values), number) for number, values in enumerate(fields)}
+    items = {str(number): HeldRequest(Request(**values), number) for number, values in enumerate(fields)}
     store = BatchStore(Path(":memory:"))
     store.intend(_ONE, items)
     assert store.items("u1") == items
@@ -54,8 +54,8 @@ def test_requests_come_back_as_they_were(fields: list[dict[str, Any]]) -> None:
 
 def test_a_batch_is_open_until_it_is_forgotten(tmp_path: Path) -> None:
     store = BatchStore(tmp_path / "b.sqlite")
-    store.intend(_ONE, {"k": Held(request(), 3)})
-    store.intend(Submission("u2", "other", "/chat", ""), {"l": Held(completion("x"), 4)})
+    store.intend(_ONE, {"k": HeldRequest(request(), 3)})
+    store.intend(Submission("u2", "other", "/chat", ""), {"l": HeldRequest(completion("x"), 4)})
     store.name("u1", "batch_7")
     store.close()
     store = BatchStore(tmp_path / "b.sqlite")
@@ -69,9 +69,11 @@ def test_a_batch_is_open_until_it_is_forgotten(tmp_path: Path) -> None:
 
 def test_no_two_batches_hold_the_same_request(tmp_path: Path) -> None:
     store = BatchStore(tmp_path / "b.sqlite")
-    store.intend(_ONE, {"k": Held(request(), 1)})
+    store.intend(_ONE, {"k": HeldRequest(request(), 1)})
     with pytest.raises(BadInput):
-        store.intend(Submission("u2", "e", "/chat", ""), {"j": Held(request(), 2), "k": Held(request(), 3)})
+        store.intend(
+            Submission("u2", "e", "/chat", ""), {"j": HeldRequest(request(), 2), "k": HeldRequest(request(), 3)}
+        )
     assert store.open("e") == [_ONE]
     assert store.items("u2") == {}
     store.close()
