@@ -21,7 +21,7 @@ from autointerp.explain.proposing import answered, requests_in
 from autointerp.explain.registry import BUILT_IN, method_names, open_explainer, open_explainers
 from autointerp.explain.texts import LONGEST_WORD, top_words, word_of
 from autointerp.explain.token_activation import CONTEXTS, TokenActivation, display, pairs
-from autointerp.explain.token_activation import parse_new_phrase as parse_short
+from autointerp.explain.token_activation import parse_phrase as parse_short
 from autointerp.llm.request import Failure, Request, Response, Unreadable, key
 from autointerp.records import Candidate, Context, Exemplar, Split, Unit, Unscored
 from autointerp.study import Llm

@@ -225,8 +225,8 @@ def test_what_was_priced_and_all_served_cost_nothing_and_an_unknown_price_stays_
 _OPENS = """
 import sys
 from pathlib import Path
-from autointerp.llm.ledger import Ledger
-from autointerp.llm.usage import Usage
+from autointerp.llm.ledger.ledger import Ledger
+from autointerp.llm.budget.account import Usage
 sys.stdin.readline()
 for number in range(12):
     Ledger(Path(sys.argv[1]) / str(number) / "ledger.sqlite").close()
@@ -248,8 +248,8 @@ def test_processes_may_create_the_files_at_the_same_moment(tmp_path: Path) -> No
 _KILLED = """
 import os, signal, sys
 from pathlib import Path
-from autointerp.llm.budgeted import Purse
-from autointerp.llm.usage import Usage
+from autointerp.llm.budget.purse import Purse
+from autointerp.llm.budget.account import Usage
 from autointerp.study import Budget, Llm
 from tests.llm.doubles import YES, request
 purse = Purse(Usage(Path(sys.argv[1]), Budget(limit_tokens=10**6)), "explain", Llm(model="m"))

@@ -16,7 +16,7 @@ from tests.llm.doubles import request
 _WRITER = """
 import os, signal, sys
 from pathlib import Path
-from autointerp.llm.ledger import Ledger
+from autointerp.llm.ledger.ledger import Ledger
 from autointerp.llm.request import Request, Response
 ledger = Ledger(Path(sys.argv[1]))
 for i in range(60):

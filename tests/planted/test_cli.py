@@ -13,8 +13,8 @@ import pytest
 from autointerp.__main__ import main
 from autointerp.artifacts import hash_value
 from autointerp.llm.capabilities import Capabilities, remember
-from autointerp.planted import run as benchmarking
-from autointerp.planted import running
+from autointerp.planted import measuring
+from autointerp.planted import stage as benchmarking
 from autointerp.planted.meanings import NOISE, TRUE, WRONG
 from autointerp.planted.stage import TEXT, benchmark_study
 from autointerp.planted.units import Planted
@@ -127,7 +127,7 @@ def test_finished_methods_are_kept_and_everything_is_drawn_again_without_a_model
 
     before = {name: (out / name).read_bytes() for name in ("benchmark.parquet", "scores.parquet")}
     with monkeypatch.context() as patch:
-        patch.setattr(running, "scores_of", runs)
+        patch.setattr(measuring, "scores_of", runs)
         assert _call(patch, *words, "--method", "lift") == 0
     assert {name: (out / name).read_bytes() for name in before} == before, "what another call finished is still there"
 
@@ -173,7 +173,7 @@ def test_what_the_models_are_not_enough_for_is_said(
     assert _call(monkeypatch, study, *everywhere, "--method", "digits-output") == 2
     assert "simulator 'digits-output' needs log-probabilities" in capsys.readouterr().err
 
-    asked = benchmarking.Asked()
+    asked = benchmarking.Selection()
     configured = benchmark_study(study, [str(word) for word in everywhere[1:4:2]])
     usable, refused = benchmarking.can_run(configured, asked.wanted(), strict=False)
     assert {"sparse-json", "detection", "lookup"} <= {method.name for method in usable}

@@ -13,7 +13,7 @@ import pytest
 
 from autointerp.errors import BadInput
 from autointerp.llm.ledger.ledger import Ledger
-from autointerp.planted import running
+from autointerp.planted import measuring
 from autointerp.planted.measuring import measure
 from autointerp.planted.methods import QUICK, Form, Method, chosen, limited, methods
 from autointerp.planted.pairings import EXPLANATIONS, NONE, PlantedPairing, pairings_of
@@ -117,7 +117,7 @@ def test_what_is_kept_depends_on_units_and_settings(tmp_path: Path, monkeypatch:
     def failing(*_: object) -> list[float | Unscored]:
         return [Unscored("no digit"), 0.25, 0.5, 1.0]
 
-    monkeypatch.setattr(running, "scores_of", failing)
+    monkeypatch.setattr(measuring, "scores_of", failing)
     assert _measured(units, tmp_path) == first
     assert _measured(units, tmp_path, seeded).scores[0] == Unscored("no digit")
     found = _kept(units, tmp_path, seeded)
@@ -143,7 +143,7 @@ def test_a_request_that_came_to_nothing_leaves_the_method_unfinished(
         resources.unanswered += 1
         return [Unscored("the endpoint is down")]
 
-    monkeypatch.setattr(running, "scores_of", unanswered)
+    monkeypatch.setattr(measuring, "scores_of", unanswered)
     units = made_units()[:1]
     _measured(units, tmp_path)
     assert _kept(units, tmp_path) is None
@@ -156,7 +156,7 @@ def test_time_is_not_told_when_the_ledger_spared_some(tmp_path: Path, monkeypatc
             resources.ledger.keep_numbers("x", "e", np.zeros(2, dtype=np.float32))
         return [0.5]
 
-    monkeypatch.setattr(running, "scores_of", sparing)
+    monkeypatch.setattr(measuring, "scores_of", sparing)
     units = made_units()
     fresh, spared = (_measured(units[n : n + 1], tmp_path).cost for n in (0, 1))
     assert fresh.seconds_per_unit is not None

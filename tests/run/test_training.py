@@ -206,7 +206,7 @@ def test_torchrun_gives_what_one_process_gives(files: Files, tmp_path: Path, ove
 _CHILD = """
 import os, signal, sys
 from autointerp.errors import AutointerpError
-from autointerp.run.peers import follows, joined, summon, summoned
+from autointerp.train.peers import follows, joined, summon, summoned
 what = sys.argv[1]
 try:
     with joined("cpu"):

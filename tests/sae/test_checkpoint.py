@@ -232,7 +232,7 @@ def test_hub_ids_are_asked_of_the_hub(
         seen.add((repository, subfolder, revision))
         return str(FIXTURES / "topk" / name)
 
-    monkeypatch.setattr(sae.hub, "hf_hub_download", answer)
+    monkeypatch.setattr(sae.checkpoint, "hf_hub_download", answer)
     assert load(where).architecture == "topk"
     assert seen == {asked}
 
@@ -252,7 +252,7 @@ def test_what_the_hub_refuses_is_one_line(error: Any, message: str, monkeypatch:
     def refuse(*_: object, **__: object) -> str:
         raise error
 
-    monkeypatch.setattr(sae.hub, "hf_hub_download", refuse)
+    monkeypatch.setattr(sae.checkpoint, "hf_hub_download", refuse)
     with pytest.raises(SaeError, match=message) as caught:
         load("owner/name")
     assert "\n" not in str(caught.value)

@@ -158,5 +158,5 @@ def test_the_hub_is_asked_for_each_layout(path: str, offline: bool, monkeypatch:
             raise LocalEntryNotFoundError("not in the cache") if offline else EntryNotFoundError("404")
         return str(found)
 
-    monkeypatch.setattr(sae.hub, "hf_hub_download", answer)
+    monkeypatch.setattr(sae.checkpoint, "hf_hub_download", answer)
     assert isinstance(load("owner/name/layer@v1"), TopKSae)
