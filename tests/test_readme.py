@@ -126,7 +126,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory, server: Server) -> Path:
     (folder / "examples").mkdir()
     for path in (ROOT / "examples").glob("*.toml"):
         raw = tomllib.loads(_to(server, path.read_text("utf8")))
-        if "train" not in raw["subject"]:  # those are run small in tests/subject/test_making.py
+        if "train" not in raw["subject"]:  # those are run small in tests/train/test_subject.py
             _write_small(raw, folder / "examples" / path.name)
     return folder
 

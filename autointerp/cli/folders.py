@@ -28,21 +28,23 @@ def register(app: typer.Typer) -> None:
 
 def plot(run: RunFolder) -> None:
     """Every figure of a run or a benchmark again, from the tables alone: no model and no network."""
-    from autointerp.planted import results
+    from autointerp.planted.figure import draw as draw_benchmark
+    from autointerp.planted.results import is_benchmark
     from autointerp.plot.stage import plot as draw
 
-    for figure in results.draw(run) if results.is_benchmark(run) else draw(run):
+    for figure in draw_benchmark(run) if is_benchmark(run) else draw(run):
         typer.echo(figure)
 
 
 def report(run: RunFolder) -> None:
     """report.md of a run, or benchmark.md of a benchmark, again, from the tables alone."""
-    from autointerp.planted import results
+    from autointerp.planted.page import write_page
+    from autointerp.planted.results import is_benchmark
     from autointerp.report.provenance import write_sources
     from autointerp.report.stage import report as write
 
-    if results.is_benchmark(run):
-        typer.echo(results.write_page(run))
+    if is_benchmark(run):
+        typer.echo(write_page(run))
         return
     typer.echo(write(run))
     typer.echo(write_sources(run))

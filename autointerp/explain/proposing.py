@@ -16,7 +16,7 @@ from autointerp.explain.interface import UNREAD, Explainer, PromptedCandidate, P
 from autointerp.explain.registry import open_explainers
 from autointerp.explain.revise import Revise
 from autointerp.llm.client import Asker
-from autointerp.llm.questions import read_each
+from autointerp.llm.questions import gather
 from autointerp.llm.request import Question, key
 from autointerp.progress import Bar
 from autointerp.records import Candidate, Context, Exemplar, Status, Unit, Unscored
@@ -155,12 +155,12 @@ def answered(
         raise ValueError(f"{len(prompted)} proposals hold a request, and there is no language model to ask")
     written: dict[int, Candidate | Unscored] = {}
     if asker is not None and prompted:
-        questions = [Question(p.request, p.read) for p in prompted]
-        for place, text in read_each(asker, questions, progress):
-            told = prompted[place]
-            if isinstance(text, str):
-                name = key(told.request, asker.identity)
-                written[id(told)] = Candidate(text, told.explainer, told.prompt, name)
-            else:
-                written[id(told)] = text
+        groups = ((told, [Question(told.request, told.read)]) for told in prompted)
+        for told, texts in gather(asker, groups, progress):
+            text = texts if isinstance(texts, Unscored) else texts[0]
+            written[id(told)] = (
+                Candidate(text, told.explainer, told.prompt, key(told.request, asker.identity))
+                if isinstance(text, str)
+                else text
+            )
     return [[written[id(p)] if isinstance(p, PromptedCandidate) else p for p in unit] for unit in proposals]

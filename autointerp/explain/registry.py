@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from importlib.metadata import entry_points
 from pathlib import Path
-from typing import cast
 
 from autointerp.errors import BadInput, nearest
 from autointerp.explain.contrastive import Contrastive
@@ -18,14 +16,13 @@ from autointerp.explain.max_act_logits import MaxActLogits
 from autointerp.explain.phrase import Phrase
 from autointerp.explain.revise import Revise
 from autointerp.explain.token_activation import TokenActivation
+from autointerp.registry import Registry
 from autointerp.study import Study
 
-GROUP = "autointerp.explainers"
-"""The entry-point group in which other packages register theirs: anything that makes an Explainer of Settings."""
 BEST_OF_N = "best-of-n"
 """The method that asks several explainers."""
 
-BUILT_IN: Mapping[str, Callable[[ExplainSettings], Explainer]] = {
+_BUILT_IN: Mapping[str, Callable[[ExplainSettings], Explainer]] = {
     Exemplars.name: Exemplars,
     Phrase.name: Phrase,
     Highlight.name: Highlight,
@@ -35,21 +32,13 @@ BUILT_IN: Mapping[str, Callable[[ExplainSettings], Explainer]] = {
     MaxActLogits.name: MaxActLogits,
     Revise.name: Revise,
 }
-"""Name in the study -> what makes it. No package can take the place of these."""
+EXPLAINERS: Registry[Callable[[ExplainSettings], Explainer]] = Registry("explainer", "autointerp.explainers", _BUILT_IN)
+"""Name in the study -> what makes an Explainer of ExplainSettings."""
 
 
 def open_explainer(name: str, settings: ExplainSettings) -> Explainer:
     """Make the explainer of that name; BadInput when there is none, or when it can't be imported."""
-    if name in BUILT_IN:
-        return BUILT_IN[name](settings)
-    registered = {entry.name: entry for entry in entry_points(group=GROUP)}
-    if name not in registered:
-        raise BadInput(f"no explainer '{name}'", nearest(name, [*BUILT_IN, *registered]))
-    try:
-        make = cast(Callable[[ExplainSettings], Explainer], registered[name].load())
-    except (ImportError, AttributeError) as error:
-        raise BadInput(f"explainer '{name}' can't be imported ({error})", "mend or remove the package") from error
-    return make(settings)
+    return EXPLAINERS.find(name)(settings)
 
 
 def method_names(study: Study) -> Sequence[str]:

@@ -11,9 +11,9 @@ from jaxtyping import Float
 
 from autointerp.judge.interface import Case, Item, Judgement, JudgeSettings, Traits
 from autointerp.judge.items import draw_contexts
+from autointerp.llm.capabilities import Needs
 from autointerp.records import Unscored
 from autointerp.simulate.interface import Vectors
-from autointerp.simulate.registry import Needs
 from autointerp.simulate.vocabulary import prompt_line
 
 EMPTY = Unscored("empty explanation")

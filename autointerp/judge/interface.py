@@ -9,12 +9,11 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Float
 
-from autointerp.llm.capabilities import Capabilities
+from autointerp.llm.capabilities import Capabilities, Needs
 from autointerp.llm.client import Asker
 from autointerp.llm.request import Question
 from autointerp.records import Context, Unscored
 from autointerp.simulate.interface import Numbers, Vectors
-from autointerp.simulate.registry import Needs
 from autointerp.study import Llm
 
 

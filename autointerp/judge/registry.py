@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from importlib.metadata import entry_points
 from pathlib import Path
-from typing import cast
 
 from autointerp.errors import BadInput, nearest
 from autointerp.judge.detection import Detection
@@ -15,51 +13,32 @@ from autointerp.judge.fuzzing import Fuzzing
 from autointerp.judge.interface import NO_TOOLS, AnyJudge, ComputedJudge, Judge, JudgeSettings, Tools, Traits
 from autointerp.judge.intruder import Intruder
 from autointerp.judge.surprisal import Surprisal
-from autointerp.llm.capabilities import Capabilities, known
-from autointerp.llm.open import LOCAL, identity_of
-from autointerp.simulate.registry import Needs, missing
+from autointerp.llm.capabilities import Capabilities, Needs, known, missing
+from autointerp.llm.open import identity_of
+from autointerp.llm.providers import LOCAL
+from autointerp.registry import Registry, declared
 from autointerp.study import Llm, Study
 
-GROUP = "autointerp.judges"
-"""The entry-point group in which other packages register theirs: anything that makes a Judge, or a ComputedJudge, of
-Settings. What is special about one, its attribute `traits` (a Traits) says."""
-
-BUILT_IN: Mapping[str, Callable[[JudgeSettings], AnyJudge]] = {
+_BUILT_IN: Mapping[str, Callable[[JudgeSettings], AnyJudge]] = {
     Detection.name: Detection,
     Fuzzing.name: Fuzzing,
     Intruder.name: Intruder,
     Surprisal.name: Surprisal,
     EmbeddingJudge.name: EmbeddingJudge,
 }
-"""Name in the study -> what makes it. No package can take the place of these."""
-
-
-def _find(name: str) -> Callable[[JudgeSettings], AnyJudge]:
-    if name in BUILT_IN:
-        return BUILT_IN[name]
-    registered = {entry.name: entry for entry in entry_points(group=GROUP)}
-    if name not in registered:
-        raise BadInput(f"no judge '{name}'", nearest(name, [*BUILT_IN, *registered]))
-    try:
-        return cast(Callable[[JudgeSettings], AnyJudge], registered[name].load())
-    except (ImportError, AttributeError) as error:
-        raise BadInput(f"judge '{name}' can't be imported ({error})", "mend or remove the package") from error
-
-
-def names() -> list[str]:
-    """Every judge, the built-in ones first."""
-    return list(dict.fromkeys([*BUILT_IN, *(entry.name for entry in entry_points(group=GROUP))]))
+JUDGES: Registry[Callable[[JudgeSettings], AnyJudge]] = Registry("judge", "autointerp.judges", _BUILT_IN)
+"""Name in the study -> what makes a Judge, or a ComputedJudge, of JudgeSettings; its attribute `traits` (a Traits)
+says what is special about it."""
 
 
 def traits_of(name: str) -> Traits:
     """What is special about judge `name`; BadInput when there is none, or when it can't be imported."""
-    traits = getattr(_find(name), "traits", None)
-    return traits if isinstance(traits, Traits) else Traits()
+    return declared(JUDGES.find(name), "traits", Traits, Traits())
 
 
 def open_judge(name: str, settings: JudgeSettings) -> AnyJudge:
     """Make the judge of that name; BadInput when there is none, or when it is not of the form that its traits say."""
-    judge = _find(name)(settings)
+    judge = JUDGES.find(name)(settings)
     form = Judge if traits_of(name).asks else ComputedJudge
     if not isinstance(judge, form):
         raise BadInput(f"judge '{name}' is no {form.__name__}", "give what makes it an attribute `traits` that is true")

@@ -13,11 +13,11 @@ from scipy.special import expit
 from autointerp.errors import BadInput
 from autointerp.judge.interface import Case, Item, Judgement, JudgeSettings, Traits
 from autointerp.judge.items import draw_contexts
+from autointerp.llm.capabilities import Needs
 from autointerp.progress import Bar
 from autointerp.prompting import load_prompt
 from autointerp.records import Simulation, Unscored
 from autointerp.simulate.interface import Simulator, Task
-from autointerp.simulate.registry import Needs
 
 
 class Surprisal:

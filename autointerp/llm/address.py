@@ -12,10 +12,9 @@ from functools import lru_cache
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit, urlunsplit
 
 from autointerp.errors import BadInput
+from autointerp.llm.providers import traits_of
 from autointerp.study import Llm
 
-DEFAULT_KEY_ENV: Mapping[str, str] = {"openai": "OPENAI_API_KEY", "anthropic": "ANTHROPIC_API_KEY"}
-"""Per provider: the variable that is read when the study names neither a variable nor an endpoint."""
 PLACEHOLDER = "none"
 """Sent as the key to an endpoint that needs none."""
 _USUAL_NAME = re.compile(r"[A-Z_][A-Z0-9_]*")
@@ -29,7 +28,7 @@ def api_key(llm: Llm) -> str:
     """
     name = llm.api_key_env
     if name is None and llm.base_url is None:
-        name = DEFAULT_KEY_ENV.get(llm.provider)
+        name = traits_of(llm).key_env
     if name is None:
         return PLACEHOLDER
     value = os.environ.get(name, "").strip()
@@ -127,13 +126,6 @@ def hide_in_logs(secrets: Collection[str]) -> None:
         logging.getLogger(name).addFilter(_BLOTTER)
 
 
-_SDK_DEFAULTS: Mapping[str, tuple[str, str]] = {
-    "openai": ("OPENAI_BASE_URL", "https://api.openai.com/v1"),
-    "anthropic": ("ANTHROPIC_BASE_URL", "https://api.anthropic.com"),
-}
-"""Per provider: the variable that its SDK reads, and the address without it."""
-
-
 @dataclass(frozen=True)
 class Address:
     """One endpoint, and all that a client needs to reach it."""
@@ -186,5 +178,5 @@ _SHORT = 3
 
 
 def _configured(llm: Llm) -> str:
-    variable, default = _SDK_DEFAULTS.get(llm.provider, ("", ""))
-    return llm.base_url or os.environ.get(variable, "") or default
+    traits = traits_of(llm)
+    return llm.base_url or os.environ.get(traits.url_env or "", "") or traits.url

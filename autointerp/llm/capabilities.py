@@ -10,6 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 from autointerp.artifacts import hash_value, user_cache, write_json
 from autointerp.errors import BadInput
 from autointerp.llm.address import identity
+from autointerp.llm.providers import LOCAL, traits_of
 from autointerp.progress import say
 from autointerp.study import Llm
 
@@ -49,22 +50,54 @@ class Capabilities:
     """Next-token log-probabilities of the whole vocabulary: a model in the process only."""
 
 
+@dataclass(frozen=True)
+class Needs:
+    """What a simulator or a judge needs of its language model, in the words of Capabilities."""
+
+    top_logprobs: int = 0
+    """Alternatives per token of a chat's answer."""
+    prompt_logprobs: int = 0
+    """Alternatives per token of a prompt."""
+    whole_distribution: bool = False
+    """Log-probabilities of the whole vocabulary: a model in this process."""
+    computes: bool = False
+    """A model in this process is read and not asked, whatever else an endpoint would have to give."""
+    sentences: bool = False
+    """The study's sentence model, and no language model at all."""
+
+
+def missing(needs: Needs, capabilities: Capabilities) -> str | None:
+    """What is needed and an endpoint does not give, in words; None when it has all."""
+    if needs.whole_distribution and not capabilities.whole_distribution:
+        return "log-probabilities of the whole vocabulary (a model in this process gives them)"
+    if capabilities.prompt_logprobs < needs.prompt_logprobs:
+        return _too_few("token of a prompt", needs.prompt_logprobs, capabilities.prompt_logprobs)
+    if capabilities.top_logprobs < needs.top_logprobs:
+        return _too_few("token of a chat's answer", needs.top_logprobs, capabilities.top_logprobs)
+    return None
+
+
+def _too_few(where: str, needed: int, there: int) -> str:
+    several = f"at least {needed} tokens per" if needed > 1 else "every"
+    return f"log-probabilities of {several} {where} (it gives {there or 'none'})"
+
+
 def known(llm: Llm, endpoint: str | None = None) -> Capabilities | None:
     """What is known of a configured model without any call; None: nothing.
 
-    A model in the process has everything. Anthropic's API has no log-probabilities and no
-    seed. Any other endpoint has what the last probe found. `endpoint`: the identity that its provider gives it; None:
-    that of the built-in providers.
+    A model in the process has everything. A provider without log-probabilities has nothing that a probe would
+    have to find. Any other endpoint has what the last probe found. `endpoint`: the identity that its provider gives it;
+    None: that of the built-in providers.
     """
-    if llm.provider == "local":
+    if llm.provider == LOCAL:
         many = _LOCAL_ALTERNATIVES
         return Capabilities(
-            "local", llm.model, top_logprobs=many, prompt_logprobs=many, json_schema=True, seed=True,
+            LOCAL, llm.model, top_logprobs=many, prompt_logprobs=many, json_schema=True, seed=True,
             whole_distribution=True,
         )  # fmt: skip
     endpoint = identity(llm) if endpoint is None else endpoint
     remembered = recall(endpoint, llm.model)
-    if remembered is None and llm.provider == "anthropic":
+    if remembered is None and not traits_of(llm).logprobs:
         return Capabilities(endpoint, llm.model)
     return remembered
 

@@ -14,9 +14,10 @@ from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt
 
 from autointerp.errors import BadInput
 from autointerp.llm.capabilities import QUESTION, UNKNOWN, Capabilities, known, remember
-from autointerp.llm.client import Transient
+from autointerp.llm.client import Probe, Transient
 from autointerp.llm.online.retrying import wait
-from autointerp.llm.open import LOCAL, check_llm, open_provider
+from autointerp.llm.open import check_llm, open_provider
+from autointerp.llm.providers import LOCAL
 from autointerp.llm.request import Answer, Request
 from autointerp.study import Llm
 
@@ -104,9 +105,8 @@ def check(llm: Llm, name: str, attempts: int = 1) -> Checked:
 
 async def _probe(llm: Llm, attempts: int) -> _Probed:
     billed = False
-    found: Capabilities | Transient | BadInput
 
-    async def attempt() -> Capabilities:
+    async def attempt() -> Probe:
         nonlocal billed
         try:
             return await provider.probe()
@@ -119,13 +119,21 @@ async def _probe(llm: Llm, attempts: int) -> _Probed:
         retry=retry_if_exception_type(Transient), stop=stop_after_attempt(attempts), wait=wait, reraise=True
     )
     try:
-        # Under the names by which it will be looked for, whatever a provider of somebody else calls itself here.
-        found = replace(await again(attempt), endpoint=provider.identity, model=llm.model)
+        probe: object = await again(attempt)
     except (Transient, BadInput) as fault:
-        found = fault
+        return _Probed(fault, (), billed)
     finally:
         await provider.aclose()
-    return _Probed(found, getattr(provider, "probe_answers", ()), billed or getattr(provider, "probe_lost", False))
+    if not isinstance(probe, Probe):  # another package's: its calls may have been billed, and nobody knows for what
+        gave = type(probe).__name__
+        return _Probed(
+            BadInput(f"the probe of provider '{llm.provider}' gives a {gave}", "let it give a Probe"), (), True
+        )
+    found = probe.found
+    if isinstance(found, Capabilities):
+        # Under the names by which it will be looked for, whatever a provider of somebody else calls itself here.
+        found = replace(found, endpoint=provider.identity, model=llm.model)
+    return _Probed(found, probe.answers, billed or probe.lost)
 
 
 def _measure_local(llm: Llm) -> _Probed:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
+from autointerp.errors import BadInput
 from autointerp.llm.capabilities import Capabilities
 from autointerp.llm.request import Answer, Request
 
@@ -23,14 +25,29 @@ class Client(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Probe:
+    """What came of asking an endpoint what it can do."""
+
+    found: Capabilities | BadInput
+    """What it can do, or why it can't be asked at all."""
+    answers: tuple[Answer, ...] = ()
+    """Every answer that it gave: to be paid for, whatever was found."""
+    lost: bool = False
+    """A call that may have been billed was not answered: nobody knows for how much."""
+
+
 @runtime_checkable
 class Provider(Client, Protocol):
     """A client that talks to an endpoint itself: one attempt, no retries, no ledger."""
 
     identity: str
     """Names provider and endpoint, without secrets; part of every ledger key."""
+    takes_turns: bool
+    """True: it takes its slot itself, from the first byte of a request to the last of its answer (see `Limited`).
+    False, if in doubt: a slot is held for it as long as `complete` runs."""
 
-    async def probe(self) -> Capabilities:
+    async def probe(self) -> Probe:
         """Find out what the endpoint can do by one or two small real calls. Raises what `complete` raises."""
         ...
 

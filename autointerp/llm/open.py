@@ -1,16 +1,15 @@
-"""From a study's `[llm.NAME]` to something that can be asked. A provider is one file and one line here."""
+"""From a study's `[llm.NAME]` to something that can be asked: one request at a time, in batches, or in this process."""
 
 from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.metadata import entry_points
 from pathlib import Path
 
-from autointerp.errors import BadInput, nearest
+from autointerp.errors import BadInput
 from autointerp.llm.address import address, identity
 from autointerp.llm.batch.asker import BatchAsker
 from autointerp.llm.batch.interface import BatchApi, Limits
@@ -20,16 +19,13 @@ from autointerp.llm.budget.prices import BATCH_DISCOUNT
 from autointerp.llm.budget.purse import Purse
 from autointerp.llm.client import Asker, Provider
 from autointerp.llm.ledger.ledger import Ledger
+from autointerp.llm.providers import LOCAL, PROVIDERS, check_batch, is_built_in, load, traits_of
 from autointerp.study import Llm
 
-LOCAL = "local"
-"""The provider that is no endpoint: a model in this process."""
-CHATS_ONLY = frozenset({"anthropic"})
-"""Providers that continue no text."""
-GROUP = "autointerp.providers"
-"""The entry-point group in which other packages register theirs: a function from Llm to Provider."""
 _WINDOW_PER_SLOT = 4
 """More requests under way than slots: one that waits for its next try must not keep a slot empty."""
+_MEMBERS = ("identity", "takes_turns", "complete", "probe", "aclose")
+"""Of a provider."""
 
 
 @dataclass(frozen=True)
@@ -42,51 +38,24 @@ class Mode:
     """Through the provider's batch interface (half the price, within a day), what was handed in kept in this file."""
 
 
-def _openai(llm: Llm) -> Provider:
-    from autointerp.llm.openai.provider import OpenAIProvider
-
-    return OpenAIProvider(llm)
-
-
-def _anthropic(llm: Llm) -> Provider:
-    from autointerp.llm.anthropic.provider import AnthropicProvider
-
-    return AnthropicProvider(llm)
-
-
-_ENDPOINTS: Mapping[str, Callable[[Llm], Provider]] = {"openai": _openai, "anthropic": _anthropic}
-"""Name in the study -> how to open it. The SDKs are imported only by who asks for them."""
-
-
-def _maker(llm: Llm) -> Callable[[Llm], Provider]:
-    if llm.provider in _ENDPOINTS:
-        return _ENDPOINTS[llm.provider]
-    found = {point.name: point for point in entry_points(group=GROUP)}
-    if llm.provider not in found:
-        raise BadInput(f"no provider '{llm.provider}'", nearest(llm.provider, [LOCAL, *_ENDPOINTS, *found]))
-    try:
-        loaded: Callable[[Llm], Provider] = found[llm.provider].load()
-    except (ImportError, AttributeError) as error:
-        raise BadInput(
-            f"provider '{llm.provider}' can't be imported ({error})", "mend or remove the package"
-        ) from error
-    return loaded
-
-
 def check_llm(llm: Llm) -> None:
     """Raise BadInput for what can be known without a call: an unknown provider, a missing key, no address."""
     if llm.provider != LOCAL:
-        _maker(llm)
-    if llm.provider in _ENDPOINTS:
+        PROVIDERS.find(llm.provider)
+    if is_built_in(llm):
         address(llm)
 
 
 def open_provider(llm: Llm) -> Provider:
     """The endpoint's client: one attempt per request, no wrapper. BadInput as in `check_llm`, and for `local`."""
     if llm.provider == LOCAL:
-        raise BadInput("provider 'local' is no endpoint", f"use one of {', '.join(sorted(_ENDPOINTS))}")
+        raise BadInput("provider 'local' is no endpoint", f"use one of {', '.join(sorted(PROVIDERS.names()))}")
     check_llm(llm)
-    return _maker(llm)(llm)
+    provider = PROVIDERS.find(llm.provider)(llm)
+    if not isinstance(provider, Provider):
+        lacks = [name for name in _MEMBERS if not hasattr(provider, name)]
+        raise BadInput(f"provider '{llm.provider}' lacks {', '.join(lacks)}", "see Provider in autointerp.llm.client")
+    return provider
 
 
 def identity_of(llm: Llm) -> str:
@@ -95,9 +64,9 @@ def identity_of(llm: Llm) -> str:
         from autointerp.models.locate import locate
 
         return f"local {locate(llm.model, None).identity}"
-    if llm.provider in _ENDPOINTS:
+    if is_built_in(llm):
         return identity(llm)
-    return _maker(llm)(llm).identity
+    return open_provider(llm).identity
 
 
 @contextmanager
@@ -131,7 +100,7 @@ def _online(llm: Llm, ledger: Ledger, usage: Usage, stage: str) -> Iterator[Aske
 
     purse = Purse(usage, stage, llm)
     provider = open_provider(llm)
-    paid = Budgeted(Limited(provider, llm.concurrency), purse)
+    paid = Budgeted(Limited(provider, llm.concurrency, provider.takes_turns), purse)
     client = Recorded(Retrying(paid, llm.attempts, provider.identity), ledger, provider.identity)
 
     async def wind_down() -> None:
@@ -150,31 +119,6 @@ def _online(llm: Llm, ledger: Ledger, usage: Usage, stage: str) -> Iterator[Aske
         gc.unfreeze()
 
 
-def _openai_batches(llm: Llm) -> BatchApi:
-    from autointerp.llm.openai.batches import OpenAIBatches
-
-    return OpenAIBatches(llm)
-
-
-def _anthropic_batches(llm: Llm) -> BatchApi:
-    from autointerp.llm.anthropic.batches import AnthropicBatches
-
-    return AnthropicBatches(llm)
-
-
-_BATCHES: Mapping[str, Callable[[Llm], BatchApi]] = {"anthropic": _anthropic_batches, "openai": _openai_batches}
-"""Name in the study -> how to open it. The SDKs are imported only by who asks for them."""
-
-
-def check_batch(llm: Llm) -> None:
-    """Raise BadInput for a provider without a batch interface."""
-    if llm.provider not in _BATCHES:
-        raise BadInput(
-            f"provider '{llm.provider}' has no batch interface",
-            f"run without --batch, or use one that has: {', '.join(_BATCHES)}",
-        )
-
-
 @contextmanager
 def open_batches(
     llm: Llm,
@@ -191,7 +135,7 @@ def open_batches(
     another process waits for the run's batches. Nothing is sent yet.
     """
     check_batch(llm)
-    api = _BATCHES[llm.provider](llm)
+    api: BatchApi = load(traits_of(llm).batches or "")(llm)
     try:
         store = BatchStore(path)
         try:

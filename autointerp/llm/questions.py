@@ -1,9 +1,13 @@
-"""From questions to what their answers say: unreadable ones are asked again, what stays unreadable is unscored."""
+"""From questions to what their answers say: unreadable ones are asked again, what stays unreadable is unscored.
+
+Many questions for many owners go out in one stream (`gather`), in an order that batches well (`InOrder`).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TypeVar
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
 
 from autointerp.llm.client import Asker
 from autointerp.llm.request import Answer, Failure, Question, Request, Unreadable
@@ -11,6 +15,7 @@ from autointerp.progress import Bar
 from autointerp.records import Unscored
 
 T = TypeVar("T")
+G = TypeVar("G")
 _AGAIN = frozenset({"length", "no-logprobs"})
 """Failures that another draw may mend. A refusal is final, and so is a prompt that does not fit."""
 
@@ -59,6 +64,53 @@ def read_each(asker: Asker, questions: Iterable[Question[T]], progress: Bar) -> 
                 del waiting[place]
                 progress.advance()
                 yield place, _final(settled)
+
+
+@dataclass
+class _Group(Generic[G, T]):
+    """Questions that belong together, and the answers that are there."""
+
+    owner: G
+    asked: int
+    answers: dict[int, T | Unscored] = field(default_factory=dict)
+
+
+def gather(
+    asker: Asker, groups: Iterable[tuple[G, Sequence[Question[T]] | Unscored]], progress: Bar
+) -> Iterator[tuple[G, list[T | Unscored] | Unscored]]:
+    """Yield (owner, what its questions' answers say, in their order) for every group, once all of them are there.
+
+    The questions of all groups go out in one stream, and groups come back in any order. One that is Unscored instead
+    of questions is handed on; one without a question gets an empty list. Groups are taken as they are needed, and
+    forgotten once yielded. `progress` advances by one per group.
+    """
+    members: dict[int, tuple[_Group[G, T], int]] = {}
+    without: list[tuple[G, list[T | Unscored] | Unscored]] = []
+
+    def questions() -> Iterator[Question[T]]:
+        number = 0
+        for owner, asked in groups:
+            if isinstance(asked, Unscored) or not asked:
+                without.append((owner, asked if isinstance(asked, Unscored) else []))
+                continue
+            group: _Group[G, T] = _Group(owner, len(asked))
+            for position, question in enumerate(asked):
+                members[number] = group, position
+                number += 1
+                yield question
+
+    for number, answer in read_each(asker, questions(), Bar()):
+        group, position = members.pop(number)
+        group.answers[position] = answer
+        if len(group.answers) == group.asked:
+            progress.advance()
+            yield group.owner, [group.answers[n] for n in range(group.asked)]
+        while without:
+            progress.advance()
+            yield without.pop()
+    while without:
+        progress.advance()
+        yield without.pop()
 
 
 def _redrawn(request: Request, draw: int) -> Request:

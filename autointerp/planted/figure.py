@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from autointerp.planted.results import Results
+from autointerp.planted.results import PICTURE, Results, read_results
 from autointerp.planted.statistics import AGAINST_NOISE, ALL, CHANCE, DEVELOPMENT, TEST, BenchmarkRow
 from autointerp.planted.units import WRONG
-from autointerp.plot.style import BAND, PREDICTED, QUIET, TRUE, printable_line
+from autointerp.plot.style import BAND, PREDICTED, QUIET, TRUE, house_style, printable_line, save
 
 _LONGEST = 28  # characters of a method's name that are shown
 _ASIDE = 0.2  # of a line's height: test above, development below
@@ -76,3 +77,10 @@ def _point(axis: Axes, row: BenchmarkRow, height: float, colour: str, face: str)
     if row.low is not None and row.high is not None:
         axis.plot([row.low, row.high], [height, height], color=colour, linewidth=1.6, solid_capstyle="butt", zorder=2)
     axis.plot([row.auroc], [height], marker="o", markersize=4.5, color=colour, markerfacecolor=face, zorder=3)
+
+
+def draw(folder: Path) -> list[Path]:
+    """The picture again, from the tables: `figures/benchmark.svg` and `.png`."""
+    results = read_results(folder)
+    with house_style():
+        return save(picture(results), folder / "figures", PICTURE)

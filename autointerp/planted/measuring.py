@@ -15,7 +15,8 @@ import numpy as np
 from autointerp.llm.budget.counting import CountingAsker, Tally, token_counter
 from autointerp.llm.budget.prices import Tokens, dollars, price
 from autointerp.llm.ledger.ledger import Ledger
-from autointerp.llm.open import LOCAL, Mode, identity_of
+from autointerp.llm.open import Mode, identity_of
+from autointerp.llm.providers import LOCAL
 from autointerp.models import load_model, load_tokenizer
 from autointerp.planted.methods import Form, Method
 from autointerp.planted.pairings import PlantedPairing, pairings_of

@@ -10,7 +10,8 @@ from enum import StrEnum
 from autointerp.errors import BadInput, nearest
 from autointerp.judge import registry as judges
 from autointerp.judge.registry import check_judges
-from autointerp.llm.open import LOCAL, check_llm
+from autointerp.llm.open import check_llm
+from autointerp.llm.providers import LOCAL
 from autointerp.planted.meanings import NOISE
 from autointerp.planted.units import PlantedUnit
 from autointerp.simulate import registry as simulators
@@ -78,11 +79,11 @@ class Method:
 
 def methods() -> list[Method]:
     """Every method that is registered: simulators, the token table, judges."""
-    named = simulators.names()
+    named = simulators.SIMULATORS.names()
     found = [Method(name, Form.SIMULATOR, name) for name in named]
     found.append(Method(LOOKUP, Form.TOKEN_TABLE, LOOKUP))
     taken = {method.name for method in found}
-    for name in judges.names():
+    for name in judges.JUDGES.names():
         found.append(Method(f"{name}-judge" if name in taken else name, Form.JUDGE, name))
     return found
 

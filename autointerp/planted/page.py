@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
+from autointerp.artifacts import write_text
 from autointerp.compare.words import number, with_interval
 from autointerp.metrics.metrics import CONSTANT_PREDICTION
 from autointerp.planted.findings import NOTHING, TOO_FEW, Standing, amount, findings, interval_of, verdict
 from autointerp.planted.meanings import KINDS, NOISE
 from autointerp.planted.pairings import EXPLANATIONS, NONE
-from autointerp.planted.results import PICTURE, Results
+from autointerp.planted.results import PAGE, PICTURE, Results, read_results
 from autointerp.planted.statistics import (
     AGAINST_NOISE,
     ALL,
@@ -253,3 +255,10 @@ def _not_run(results: Results) -> str:
         for why, names in results.about.left_by_reason.items()
     )
     return f"## Not run\n\n{lines}"
+
+
+def write_page(folder: Path) -> Path:
+    """The page again, from the tables: `benchmark.md`."""
+    path = folder / PAGE
+    write_text(path, page(read_results(folder)))
+    return path

@@ -1,4 +1,4 @@
-"""The folder of a benchmark: what is kept in it, and the page and the picture again from its tables alone."""
+"""The folder of a benchmark: what is kept in it, and how its tables are written and read back."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 from pydantic import TypeAdapter, ValidationError
 
-from autointerp.artifacts import read_json, write_json, write_text
+from autointerp.artifacts import read_json, write_json
 from autointerp.errors import BadInput
 from autointerp.metrics.intervals import Resampling
 from autointerp.planted.statistics import BenchmarkRow, Calibration, PlantedScore, Scores, calibration_of
@@ -115,22 +115,3 @@ def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
         {str(name): None if pd.isna(value) else value for name, value in record.items()}
         for record in frame.to_dict("records")
     ]
-
-
-def draw(folder: Path) -> list[Path]:
-    """The picture again, from the tables: `figures/benchmark.svg` and `.png`."""
-    from autointerp.planted.figure import picture
-    from autointerp.plot.style import house_style, save
-
-    results = read_results(folder)
-    with house_style():
-        return save(picture(results), folder / "figures", PICTURE)
-
-
-def write_page(folder: Path) -> Path:
-    """The page again, from the tables: `benchmark.md`."""
-    from autointerp.planted.page import page
-
-    path = folder / PAGE
-    write_text(path, page(read_results(folder)))
-    return path

@@ -10,12 +10,15 @@ from pathlib import Path
 from autointerp import __version__
 from autointerp.contexts.reading import context_ids, load_contexts
 from autointerp.errors import BadInput, BudgetReached
-from autointerp.llm.open import LOCAL, Mode, identity_of
+from autointerp.llm.open import Mode, identity_of
+from autointerp.llm.providers import LOCAL
 from autointerp.models.locate import locate
+from autointerp.planted.figure import draw
 from autointerp.planted.measuring import WatchedResources, announced, measure
 from autointerp.planted.methods import QUICK, Method, chosen, limited, methods
+from autointerp.planted.page import write_page
 from autointerp.planted.pairings import pairings_of
-from autointerp.planted.results import About, Results, draw, grouped, read_results, write_page, write_results
+from autointerp.planted.results import About, Results, grouped, read_results, write_results
 from autointerp.planted.statistics import rows_of
 from autointerp.planted.store import Measured, Store
 from autointerp.planted.units import Planted, PlantedUnit, plant

@@ -10,7 +10,7 @@ import pandas as pd
 
 from autointerp.artifacts import read_json, write_text
 from autointerp.compare.outcome import Outcome
-from autointerp.judge.registry import BUILT_IN, uses_model
+from autointerp.judge.registry import JUDGES, uses_model
 from autointerp.report.markdown import escape, table
 from autointerp.tables import SCHEMAS, read_table
 
@@ -29,7 +29,7 @@ def provenance(outcome: Outcome) -> str:
     )
     if study.judge.methods:
         judge = escape(", ".join(study.judge.methods))
-        asks = any(name not in BUILT_IN or uses_model(name) for name in study.judge.methods)
+        asks = any(name not in JUDGES.built_in or uses_model(name) for name in study.judge.methods)
         model = f", model `{_code(study.llm[study.judge.llm].model)}`" if asks else ""
         lines.append(f"Judge: {judge}{model}.")
     lines.append(

@@ -7,14 +7,15 @@ from autointerp.explain.proposing import check_explain
 from autointerp.judge.registry import check_judges, traits_of, uses_model
 from autointerp.llm.budget.prices import Tokens, price, used
 from autointerp.llm.budget.purse import check_price
-from autointerp.llm.capabilities import known
+from autointerp.llm.capabilities import Needs, known
 from autointerp.llm.check import check
-from autointerp.llm.open import LOCAL, check_batch, check_llm, identity_of
+from autointerp.llm.open import check_llm, identity_of
+from autointerp.llm.providers import LOCAL, check_batch
 from autointerp.models.sentences import check_sentence_model
 from autointerp.progress import say
 from autointerp.run.resources import Resources
 from autointerp.score.stage import check_metrics
-from autointerp.simulate.registry import Needs, check_simulator, needs_of
+from autointerp.simulate.registry import check_simulator, needs_of
 from autointerp.study import Llm, Study
 from sae.errors import SaeError
 from sae.training.loggers import check_loggers

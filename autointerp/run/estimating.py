@@ -29,7 +29,8 @@ from autointerp.judge.registry import reads_in_process, uses_model
 from autointerp.llm.budget.counting import COUNTED, CountingAsker, Tally, token_counter
 from autointerp.llm.budget.prices import BATCH_DISCOUNT, Tokens, dollars, price
 from autointerp.llm.ledger.ledger import FILE_NAME
-from autointerp.llm.open import LOCAL, Mode, identity_of
+from autointerp.llm.open import Mode, identity_of
+from autointerp.llm.providers import LOCAL
 from autointerp.models import load_tokenizer
 from autointerp.progress import Bar, say
 from autointerp.records import Candidate, Scale, Simulation, Unscored

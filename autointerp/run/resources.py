@@ -22,7 +22,8 @@ from autointerp.llm.client import Asker
 from autointerp.llm.ledger.ledger import FILE_NAME, Ledger
 from autointerp.llm.ledger.replaying import ReplayModel
 from autointerp.llm.local.model import LocalModel
-from autointerp.llm.open import LOCAL, Mode, identity_of, open_asker
+from autointerp.llm.open import Mode, identity_of, open_asker
+from autointerp.llm.providers import LOCAL
 from autointerp.models import load_model, load_tokenizer
 from autointerp.models.locate import locate
 from autointerp.models.sentences import SentenceModel, load_sentence_model

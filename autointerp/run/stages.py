@@ -11,7 +11,7 @@ from autointerp.explain.registry import method_names
 from autointerp.explain.revise import Revise
 from autointerp.judge.registry import traits_of, uses_model
 from autointerp.llm.address import public_url
-from autointerp.llm.open import LOCAL
+from autointerp.llm.providers import LOCAL
 from autointerp.run.plan import Stage, execute
 from autointerp.run.resources import Resources, note_threads
 from autointerp.study import Llm, Study

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float
 
 from autointerp.llm.client import Asker
-from autointerp.llm.questions import read_each
+from autointerp.llm.questions import gather
 from autointerp.llm.request import Question, Request
 from autointerp.progress import Bar
 from autointerp.prompting import Prompt
@@ -40,23 +40,11 @@ class _TaskPlan:
     """Tasks that nothing can be asked for."""
 
 
-@dataclass
-class _Open:
-    """A pair of explanation and group with questions that are still to be answered."""
-
-    key: tuple[str, _Ids]
-    left: int
-    answers: dict[int, Row | Unscored] = field(default_factory=dict)
-
-    def whole(self) -> Row | Unscored:
-        """All values in the order of the questions; the reason of the first question that has none."""
-        rows: list[Row] = []
-        for place in range(len(self.answers)):
-            answer = self.answers[place]
-            if isinstance(answer, Unscored):
-                return answer
-            rows.append(answer)
-        return np.concatenate(rows)
+def _joined(rows: Sequence[Row | Unscored]) -> Row | Unscored:
+    """All values in the order of the questions; the reason of the first question that has none."""
+    found = [row for row in rows if not isinstance(row, Unscored)]
+    failed = [row for row in rows if isinstance(row, Unscored)]
+    return failed[0] if failed else np.concatenate(found)
 
 
 class Asking(ABC):
@@ -108,24 +96,9 @@ class Asking(ABC):
 
     def _answers(self, plan: _TaskPlan) -> Iterator[tuple[tuple[str, _Ids], Row | Unscored]]:
         """The values of each explanation and group, as they are complete. Questions are made as they are asked."""
-        owners: dict[int, tuple[_Open, int]] = {}
-
-        def questions() -> Iterator[Question[Row]]:
-            number = 0
-            for text, ids in plan.wanted:
-                asked = self.questions(text, plan.groups[ids])
-                pair = _Open((text, ids), len(asked))
-                for place, question in enumerate(asked):
-                    owners[number] = pair, place
-                    number += 1
-                    yield question
-
-        for number, answer in read_each(self._asker, questions(), Bar()):
-            pair, place = owners.pop(number)
-            pair.answers[place] = answer
-            pair.left -= 1
-            if not pair.left:
-                yield pair.key, pair.whole()
+        groups = (((text, ids), self.questions(text, plan.groups[ids])) for text, ids in plan.wanted)
+        for owner, rows in gather(self._asker, groups, Bar()):
+            yield owner, rows if isinstance(rows, Unscored) else _joined(rows)
 
     def _whole(self, task: Task, groups: Sequence[_Ids], rows: Mapping[_Ids, Row | Unscored]) -> Simulation | Unscored:
         width = len(task.contexts[0].pieces)

@@ -4,39 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
-from autointerp.errors import BadInput, nearest
+from autointerp.errors import BadInput
 from autointerp.llm.answers.logprobs import LEAST
-from autointerp.llm.capabilities import Capabilities, known
+from autointerp.llm.capabilities import Capabilities, Needs, known, missing
 from autointerp.llm.client import Asker
-from autointerp.llm.open import LOCAL, identity_of
+from autointerp.llm.open import identity_of
+from autointerp.llm.providers import LOCAL
 from autointerp.prompting import Prompt, load_prompt
+from autointerp.registry import Registry, declared
 from autointerp.simulate.interface import Numbers, Simulator, Vectors
 from autointerp.simulate.lookup import LOOKUP
 from autointerp.study import Llm, Study
-
-GROUP = "autointerp.simulators"
-"""Entry points of this group name functions from Parts to a Simulator; one with an attribute `needs` (a Needs) is
-refused where its language model gives less."""
-
-
-@dataclass(frozen=True)
-class Needs:
-    """What a simulator needs of its language model, in the words of Capabilities."""
-
-    top_logprobs: int = 0
-    """Alternatives per token of a chat's answer."""
-    prompt_logprobs: int = 0
-    """Alternatives per token of a prompt."""
-    whole_distribution: bool = False
-    """Log-probabilities of the whole vocabulary: a model in this process."""
-    computes: bool = False
-    """A model in this process is read and not asked, whatever else an endpoint would have to give."""
-    sentences: bool = False
-    """The study's sentence model, and no language model at all."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +47,17 @@ class Parts:
     """Keeps what the model in this process computes; None: nothing is kept."""
     sentences: Vectors | None = None
     """The study's sentence model; None where the simulator does not need it."""
+
+
+@dataclass(frozen=True)
+class _BuiltIn:
+    """One of this package: its module is imported when it is built."""
+
+    build: Callable[[Parts], Simulator]
+    needs: Needs
+
+    def __call__(self, parts: Parts) -> Simulator:
+        return self.build(parts)
 
 
 def _lift(parts: Parts) -> Simulator:
@@ -150,67 +142,36 @@ def _prompt(name: str, form: str, parts: Parts) -> Prompt:
     return prompt
 
 
-_BUILT_IN: Mapping[str, tuple[Callable[[Parts], Simulator], Needs]] = {
-    "lift": (_lift, Needs(prompt_logprobs=1)),
-    "lift-next": (_lift_next, Needs(prompt_logprobs=1)),
-    "lift-in-context": (_lift_in_context, Needs(prompt_logprobs=1)),
-    "digits": (_digits, Needs(prompt_logprobs=LEAST)),
-    "digits-output": (_digits_output, Needs(top_logprobs=LEAST)),
-    "sparse-json": (_sparse_json, Needs()),
-    "one-by-one": (_one_by_one, Needs(top_logprobs=LEAST, computes=True)),
-    "anthropic-batch": (_anthropic_batch, Needs()),
-    "embedding": (_embedding, Needs(sentences=True)),
+_BUILT_IN: Mapping[str, _BuiltIn] = {
+    "lift": _BuiltIn(_lift, Needs(prompt_logprobs=1)),
+    "lift-next": _BuiltIn(_lift_next, Needs(prompt_logprobs=1)),
+    "lift-in-context": _BuiltIn(_lift_in_context, Needs(prompt_logprobs=1)),
+    "digits": _BuiltIn(_digits, Needs(prompt_logprobs=LEAST)),
+    "digits-output": _BuiltIn(_digits_output, Needs(top_logprobs=LEAST)),
+    "sparse-json": _BuiltIn(_sparse_json, Needs()),
+    "one-by-one": _BuiltIn(_one_by_one, Needs(top_logprobs=LEAST, computes=True)),
+    "anthropic-batch": _BuiltIn(_anthropic_batch, Needs()),
+    "embedding": _BuiltIn(_embedding, Needs(sentences=True)),
 }
 
-
-def _find(name: str) -> tuple[Callable[[Parts], Simulator], Needs]:
-    if name in _BUILT_IN:
-        return _BUILT_IN[name]
-    found = {point.name: point for point in entry_points(group=GROUP)}
-    if name not in found:
-        raise BadInput(f"no simulator '{name}'", nearest(name, [*_BUILT_IN, *found]))
-    try:
-        build: Callable[[Parts], Simulator] = found[name].load()
-    except (ImportError, AttributeError) as error:
-        raise BadInput(f"simulator '{name}' can't be imported ({error})", "mend or remove the package") from error
-    needs = getattr(build, "needs", None)
-    return build, needs if isinstance(needs, Needs) else Needs()
-
-
-def names() -> list[str]:
-    """Every simulator, the built-in ones first."""
-    return list(dict.fromkeys([*_BUILT_IN, *(point.name for point in entry_points(group=GROUP))]))
+SIMULATORS: Registry[Callable[[Parts], Simulator]] = Registry("simulator", "autointerp.simulators", _BUILT_IN)
+"""Name in the study -> a function from Parts to a Simulator; one with an attribute `needs` (a Needs) is refused where
+its language model gives less."""
 
 
 def builder(name: str) -> Callable[[Parts], Simulator]:
     """How to build simulator `name`; BadInput with the nearest valid name when there is none."""
-    return _find(name)[0]
+    return SIMULATORS.find(name)
 
 
 def needs_of(name: str) -> Needs:
     """What simulator `name` needs of its language model; BadInput when there is no such simulator."""
-    return _find(name)[1]
+    return declared(SIMULATORS.find(name), "needs", Needs, Needs())
 
 
 def lacking(name: str, capabilities: Capabilities) -> str | None:
     """What simulator `name` needs and an endpoint does not give, in words; None when it has all."""
     return missing(needs_of(name), capabilities)
-
-
-def missing(needs: Needs, capabilities: Capabilities) -> str | None:
-    """What is needed and an endpoint does not give, in words; None when it has all."""
-    if needs.whole_distribution and not capabilities.whole_distribution:
-        return "log-probabilities of the whole vocabulary (a model in this process gives them)"
-    if capabilities.prompt_logprobs < needs.prompt_logprobs:
-        return _too_few("token of a prompt", needs.prompt_logprobs, capabilities.prompt_logprobs)
-    if capabilities.top_logprobs < needs.top_logprobs:
-        return _too_few("token of a chat's answer", needs.top_logprobs, capabilities.top_logprobs)
-    return None
-
-
-def _too_few(where: str, needed: int, there: int) -> str:
-    several = f"at least {needed} tokens per" if needed > 1 else "every"
-    return f"log-probabilities of {several} {where} (it gives {there or 'none'})"
 
 
 def that_work(capabilities: Capabilities) -> list[str]:
@@ -233,7 +194,7 @@ def check_simulator(study: Study) -> None:
     if needs.sentences:
         return
     there = known(llm, None if llm.provider == LOCAL else identity_of(llm))
-    if there is None and (not needs.whole_distribution or llm.provider == "local"):
+    if there is None and (not needs.whole_distribution or llm.provider == LOCAL):
         return
     found = there or Capabilities(llm.provider, llm.model)
     missing = lacking(method, found)

@@ -11,10 +11,11 @@ import numpy as np
 
 from autointerp.artifacts import rng_of
 from autointerp.explain.interface import ExplainSettings, PromptedCandidate
-from autointerp.explain.registry import BUILT_IN, open_explainer
+from autointerp.explain.registry import EXPLAINERS, open_explainer
 from autointerp.explain.revise import Revise, mistakes
 from autointerp.llm.capabilities import Capabilities
-from autointerp.llm.open import LOCAL, identity_of
+from autointerp.llm.open import identity_of
+from autointerp.llm.providers import LOCAL
 from autointerp.models import load_tokenizer
 from autointerp.planted.measuring import scores_of
 from autointerp.planted.methods import Method
@@ -64,7 +65,7 @@ def rows(asked: Study, inside: Study, units: Sequence[PlantedUnit], work: Path, 
 
     A method that reads log-probabilities in the process and can also be served has a row of each.
     """
-    yield from (_explained(name, asked, units) for name in BUILT_IN)
+    yield from (_explained(name, asked, units) for name in EXPLAINERS.built_in)
     for method in scoring_methods():
         name = method.llm_of(asked)
         if name is None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from jaxtyping import Float, Int
 
-from autointerp.explain.registry import BUILT_IN as EXPLAINERS
+from autointerp.explain.registry import EXPLAINERS
 from autointerp.llm.answers.json import HIGHEST
 from autointerp.planted.units import TRUE, PlantedUnit
 from autointerp.simulate.anthropic_batch import LINE
@@ -48,7 +48,7 @@ _ANSWERS: Mapping[str, Answers] = {
     "detection": _decisions,
     "fuzzing": _decisions,
     "intruder": lambda unit, requests: ['{"intruder": 3}'] * requests,
-    **dict.fromkeys(EXPLAINERS, lambda unit, requests: [unit.explanations[TRUE]] * requests),
+    **dict.fromkeys(EXPLAINERS.built_in, lambda unit, requests: [unit.explanations[TRUE]] * requests),
 }
 
 

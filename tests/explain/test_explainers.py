@@ -18,7 +18,7 @@ from autointerp.explain.highlight import Highlight, marked, parse_explanation, s
 from autointerp.explain.interface import ExplainSettings, PromptedCandidate, Proposal, Shown, shown_of
 from autointerp.explain.phrase import MOST_WORDS, Phrase, parse_new_phrase
 from autointerp.explain.proposing import answered, requests_in
-from autointerp.explain.registry import BUILT_IN, method_names, open_explainer, open_explainers
+from autointerp.explain.registry import EXPLAINERS, method_names, open_explainer, open_explainers
 from autointerp.explain.texts import LONGEST_WORD, top_words, word_of
 from autointerp.explain.token_activation import CONTEXTS, TokenActivation, display, pairs
 from autointerp.explain.token_activation import parse_phrase as parse_short
@@ -297,7 +297,7 @@ def test_a_context_that_is_not_evidence_reaches_no_explainer(place: int) -> None
         shown_of(unit, [*rows[:2], rows[place]], contexts)
 
 
-@pytest.mark.parametrize("name", BUILT_IN)
+@pytest.mark.parametrize("name", EXPLAINERS.built_in)
 def test_what_is_proposed_and_asked_holds_evidence_alone(name: str) -> None:
     unit, rows, contexts = _corpus()
     contexts[5] = Context(5, Split.EVIDENCE, 5, "s", 0, np.arange(2), (" nothing", " here"))
@@ -345,7 +345,7 @@ def test_other_packages_register_theirs(monkeypatch: pytest.MonkeyPatch) -> None
         name = "theirs"
 
     entries = [_Entry("theirs", Theirs), _Entry("broken", ImportError("no module")), _Entry("phrase", Theirs)]
-    monkeypatch.setattr("autointerp.explain.registry.entry_points", lambda group: entries)
+    monkeypatch.setattr("autointerp.registry.entry_points", lambda group: entries)
     assert isinstance(open_explainer("theirs", SETTINGS), Theirs)
     assert isinstance(open_explainer("phrase", SETTINGS), Phrase)
     with pytest.raises(BadInput, match=r"'broken' can't be imported \(no module\)"):

@@ -11,7 +11,7 @@ import pytest
 from autointerp.errors import BadInput
 from autointerp.judge.interface import Case, Items, Judgement, JudgeSettings, Traits
 from autointerp.judge.registry import (
-    BUILT_IN,
+    JUDGES,
     check_judges,
     open_judge,
     open_judges,
@@ -20,10 +20,9 @@ from autointerp.judge.registry import (
     uses_model,
 )
 from autointerp.llm.address import identity
-from autointerp.llm.capabilities import Capabilities, remember
+from autointerp.llm.capabilities import Capabilities, Needs, remember
 from autointerp.metrics.classification import JUDGED_SCORES
 from autointerp.records import Unscored
-from autointerp.simulate.registry import Needs
 from autointerp.study import Llm
 from autointerp.study_file import parse_study
 from tests.judge.doubles import SETTINGS
@@ -67,11 +66,11 @@ def registered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         EntryPoint(name, f"tests.judge.test_registry:{kind}", "autointerp.judges")
         for name, kind in (("asks", "Asks"), ("decides", "Decides"), ("pretends", "Pretends"), ("gone", "Gone"))
     ]
-    monkeypatch.setattr("autointerp.judge.registry.entry_points", lambda group: entries)
+    monkeypatch.setattr("autointerp.registry.entry_points", lambda group: entries)
 
 
 def test_every_built_in_judge_is_made_and_has_what_its_traits_say() -> None:
-    for name in BUILT_IN:
+    for name in JUDGES.built_in:
         judge, traits = open_judge(name, SETTINGS), traits_of(name)
         assert judge.name == name
         assert hasattr(judge, "batches") == traits.asks
@@ -92,10 +91,10 @@ def test_judges_of_other_packages_of_both_kinds() -> None:
 
 
 def test_who_needs_the_language_model_and_where() -> None:
-    used = {name for name in (*BUILT_IN, "asks", "decides") if uses_model(name)}
+    used = {name for name in (*JUDGES.built_in, "asks", "decides") if uses_model(name)}
     assert used == {"detection", "fuzzing", "intruder", "surprisal", "asks"}
     served = parse_study({"judge": {"llm": "far"}, "llm": {"far": {"provider": "openai", "model": "m"}}})
-    for name in BUILT_IN:
+    for name in JUDGES.built_in:
         assert reads_in_process(parse_study({}), name) == (name == "surprisal")
         assert not reads_in_process(served, name)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
+from contextlib import closing
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,16 @@ from typing import Any
 import pytest
 
 from autointerp.errors import BadInput
-from autointerp.llm.capabilities import Capabilities, known, recall, remember
+from autointerp.llm.capabilities import QUESTION, Capabilities, known, recall, remember
 from autointerp.llm.check import Checked, check
-from autointerp.llm.open import GROUP, identity_of, open_provider
+from autointerp.llm.client import Probe
+from autointerp.llm.open import Mode, identity_of, open_provider
+from autointerp.llm.providers import PROVIDERS
 from autointerp.llm.request import Answer, Request, Response
+from autointerp.run.checks import find_capabilities
+from autointerp.run.resources import Resources
 from autointerp.study import Llm
+from autointerp.study_file import parse_study
 from tests.llm.doubles import Reply, Server, chat, error, message, serve
 from tests.llm.llama import llama
 
@@ -36,7 +42,10 @@ def probe(llm: Llm) -> Capabilities:
     async def go() -> Capabilities:
         provider = open_provider(llm)
         try:
-            return await provider.probe()
+            found = (await provider.probe()).found
+            if isinstance(found, BadInput):
+                raise found
+            return found
         finally:
             await provider.aclose()
 
@@ -213,22 +222,73 @@ def test_a_check_inside_a_running_loop() -> None:
 class Foreign:
     """A provider of another package: its identity is its own affair."""
 
+    takes_turns = False
+
     def __init__(self, llm: Llm) -> None:
         self.identity = "acme https://acme.example"
 
     async def complete(self, request: Request) -> Answer:
         return Response("yes", 1, 1)
 
-    async def probe(self) -> Capabilities:
-        return Capabilities("Acme, Inc.", "m-2025-01", top_logprobs=7)
+    async def probe(self) -> Probe:
+        asked = await self.complete(Request(QUESTION, "m", 32, 0.0, 0))
+        return Probe(Capabilities("Acme, Inc.", "m-2025-01", top_logprobs=7), (asked, Response("no", 40, 2)))
 
     async def aclose(self) -> None:
         pass
 
 
+class Undeclared(Foreign):
+    """One of before `Probe`, that says nothing of what its probe was answered."""
+
+    async def probe(self) -> Any:
+        return Capabilities("Acme, Inc.", "m-2025-01", top_logprobs=7)
+
+
+class Lacking:
+    """Not all of the protocol."""
+
+    identity = "acme https://acme.example"
+
+    def __init__(self, llm: Llm) -> None:
+        pass
+
+
+def _registered(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    point = EntryPoint("acme", f"{__name__}:{name}", PROVIDERS.group)
+    monkeypatch.setattr("autointerp.registry.entry_points", lambda group: [point] if group == PROVIDERS.group else [])
+
+
+@pytest.mark.parametrize(
+    ("name", "tokens", "problem"),
+    [("Foreign", 1 + 1 + 40 + 2, None), ("Undeclared", 4400, "the probe of provider 'acme' gives a Capabilities")],
+)
+def test_a_provider_of_another_package_pays_for_its_probe(
+    name: str, tokens: int, problem: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the answers say, where they are handed over; else the most that a probe may have cost."""
+    _registered(name, monkeypatch)
+    settings = {"provider": "acme", "model": "m", "input_usd": 1.0, "output_usd": 1.0}
+    study = parse_study({"llm": {"explainer": settings}, "simulate": {"method": "digits-output", "llm": "explainer"}})
+    with closing(Resources(study, tmp_path, Mode())) as resources:
+        if problem is None:
+            find_capabilities(resources, None)
+        else:
+            with pytest.raises(BadInput, match=problem):
+                find_capabilities(resources, None)
+        (row,) = [row for row in resources.usage.rows() if row["stage"] == "check"]
+    assert row["input_tokens"] + row["output_tokens"] == tokens
+    assert row["cost_usd"] == pytest.approx(tokens / 1e6)
+
+
+def test_a_provider_that_is_none_is_refused_by_what_it_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
+    _registered("Lacking", monkeypatch)
+    with pytest.raises(BadInput, match="provider 'acme' lacks takes_turns, complete, probe, aclose"):
+        open_provider(Llm(provider="acme", model="m"))
+
+
 def test_a_provider_of_another_package_is_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
-    point = EntryPoint("acme", f"{__name__}:Foreign", GROUP)
-    monkeypatch.setattr("autointerp.llm.open.entry_points", lambda group: [point] if group == GROUP else [])
+    _registered("Foreign", monkeypatch)
     llm = Llm(provider="acme", model="m")
     assert known(llm, identity_of(llm)) is None
     checked = check(llm, "x")

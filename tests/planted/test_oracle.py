@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from autointerp.judge.interface import JudgeSettings, Tools
-from autointerp.judge.registry import BUILT_IN, open_judge, traits_of
+from autointerp.judge.registry import JUDGES, open_judge, traits_of
 from autointerp.llm.capabilities import Capabilities
 from autointerp.metrics.intervals import Resampling
 from autointerp.planted.meanings import NEAR_MISS, OTHER
@@ -82,7 +82,7 @@ def _rows(method: Method, reader: Reader) -> dict[tuple[str, str], BenchmarkRow]
 def _built_in() -> list[Method]:
     """Without those of other packages that may be installed."""
     everything = Capabilities("e", "m", top_logprobs=20, prompt_logprobs=20, whole_distribution=True)
-    own = {*that_work(everything), *BUILT_IN, "lookup"}
+    own = {*that_work(everything), *JUDGES.built_in, "lookup"}
     return [method for method in methods() if method.registered in own]
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from autointerp.errors import BadInput
-from autointerp.llm.capabilities import Capabilities
+from autointerp.llm.capabilities import Capabilities, Needs, missing
 from autointerp.llm.ledger.replaying import ReplayModel
 from autointerp.prompting import load_prompt
 from autointerp.run.checks import used_llms
@@ -13,7 +13,7 @@ from autointerp.run.resources import simulator_asks
 from autointerp.simulate.anthropic_batch import AnthropicBatch
 from autointerp.simulate.digits import DigitsServed
 from autointerp.simulate.one_by_one import OneByOne, OneByOneServed
-from autointerp.simulate.registry import Needs, Parts, builder, check_simulator, lacking, missing, needs_of, that_work
+from autointerp.simulate.registry import Parts, builder, check_simulator, lacking, needs_of, that_work
 from autointerp.simulate.sparse_json import SparseJson
 from autointerp.study import Llm, Study
 from autointerp.study_file import parse_study
@@ -145,7 +145,7 @@ def test_other_packages_register_theirs(monkeypatch: pytest.MonkeyPatch) -> None
 
     demanding.needs = Needs(prompt_logprobs=3)  # type: ignore[attr-defined]
     entries = [_Entry("plain", plain), _Entry("demanding", demanding), _Entry("broken", ImportError("no module"))]
-    monkeypatch.setattr("autointerp.simulate.registry.entry_points", lambda group: entries)
+    monkeypatch.setattr("autointerp.registry.entry_points", lambda group: entries)
     assert needs_of("plain") == Needs()
     assert isinstance(builder("plain")(_parts()), SparseJson)
     assert lacking("demanding", BARE) == "log-probabilities of at least 3 tokens per token of a prompt (it gives none)"

@@ -12,7 +12,7 @@ from anthropic import AsyncAnthropic
 from autointerp.llm.address import address, identity
 from autointerp.llm.anthropic.messages import message_body, read_message
 from autointerp.llm.capabilities import QUESTION, Capabilities
-from autointerp.llm.client import Transient
+from autointerp.llm.client import Probe, Transient
 from autointerp.llm.http.refusals import EndpointRefusal, verdict_on
 from autointerp.llm.http.transport import HttpClient, send
 from autointerp.llm.openai.answers import token_count
@@ -44,8 +44,6 @@ class AnthropicProvider:
         """Holds a slot only from the first byte of a request to the last of its answer (see `Limited`)."""
         self.identity = identity(llm)
         """Names the endpoint, without secrets."""
-        self.probe_answers: tuple[Answer, ...] = ()
-        """What the last probe was answered: it has to be paid for like any other answer."""
 
     async def complete(self, request: Request) -> Answer:
         """One attempt; where a model takes no temperature, the request is sent again without, as all later ones are.
@@ -68,16 +66,16 @@ class AnthropicProvider:
         sending = self._client.post("/v1/messages", cast_to=object, body=body)
         return await send(anthropic, sending, self._secrets)
 
-    async def probe(self) -> Capabilities:
+    async def probe(self) -> Probe:
         """Measure one short answer, and ask for the context length. Raises what `complete` raises."""
         request = Request(QUESTION, self._model, 32, 0.0, 0)
         start = time.perf_counter()
         answer = await self.complete(request)
         seconds = time.perf_counter() - start
-        self.probe_answers = (answer,)
         tokens = answer.output_tokens
         found = Capabilities(self.identity, self._model, context=await self._context())
-        return replace(found, latency=seconds, tokens_per_second=tokens / seconds if tokens else None)
+        found = replace(found, latency=seconds, tokens_per_second=tokens / seconds if tokens else None)
+        return Probe(found, (answer,))
 
     async def _context(self) -> int | None:
         try:

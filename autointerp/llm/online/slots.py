@@ -105,13 +105,13 @@ TURN: ContextVar[Turn | None] = ContextVar("TURN", default=None)
 class Limited:
     """Holds a slot only while the endpoint works: a request that waits for its next try holds none.
 
-    A provider with `takes_turns` takes its slot itself (`turns.TURN`), when its request is ready to be sent, and
-    gives it back with the last byte of the answer: what it does before and after keeps no slot empty.
+    A provider that takes turns (`Provider.takes_turns`) takes its slot itself (`TURN`), when its request is ready to be
+    sent, and gives it back with the last byte of the answer: what it does before and after keeps no slot empty.
     """
 
-    def __init__(self, inner: Client, slots: int) -> None:
+    def __init__(self, inner: Client, slots: int, takes_turns: bool = False) -> None:
         self._inner = inner
-        self._inner_takes = getattr(inner, "takes_turns", False)
+        self._inner_takes = takes_turns
         self.slots = Slots(slots)
         """The line before the endpoint."""
 

@@ -11,8 +11,7 @@ from openai import AsyncOpenAI, Omit
 
 from autointerp.errors import BadInput
 from autointerp.llm.address import address, identity
-from autointerp.llm.capabilities import Capabilities
-from autointerp.llm.client import Transient
+from autointerp.llm.client import Probe, Transient
 from autointerp.llm.http.refusals import EndpointRefusal, verdict_on
 from autointerp.llm.http.transport import HttpClient, send
 from autointerp.llm.openai.answers import read_answer
@@ -50,10 +49,6 @@ class OpenAIProvider:
         """Holds a slot only from the first byte of a request to the last of its answer (see `Limited`)."""
         self.identity = identity(llm)
         """Names the endpoint, without secrets."""
-        self.probe_answers: tuple[Answer, ...] = ()
-        """What the last probe was answered: it has to be paid for like any other answer."""
-        self.probe_lost = False
-        """Whether a call of the last probe may have been billed and was not answered."""
 
     async def complete(self, request: Request) -> Answer:
         """One attempt; only a request whose form is refused is sent again, in another form that is then kept to.
@@ -68,13 +63,13 @@ class OpenAIProvider:
                 break
             other = dialect.without_what_is_refused(answer, body) if answer.about_form else None
             if other is None:
-                return self._settle(answer, body)
+                return self._verdict(answer, body)
             dialect = other
         if dialect != known:
             self._learn(dialect)
         return self._checked(read_answer(answer, request, echo="echo" in body), request, dialect)
 
-    def _settle(self, refused: EndpointRefusal, body: Mapping[str, Any]) -> Failure:
+    def _verdict(self, refused: EndpointRefusal, body: Mapping[str, Any]) -> Failure:
         if refused.about_form and (lack := lacks_logprobs(refused, body)):
             raise BadInput(f"{self._where} gives no {lack} ({refused.status}: {refused.says})",
                            "choose a simulator that needs none, or another endpoint")  # fmt: skip
@@ -105,14 +100,17 @@ class OpenAIProvider:
         """Get one JSON body, or Refused. Raises Transient."""
         return await send(openai, self._client.get(path, cast_to=object), self._secrets)
 
-    async def probe(self) -> Capabilities:
+    async def probe(self) -> Probe:
         """Find out what the endpoint can do, by a chat and a completion or two. Raises what `complete` raises."""
         found = await probe(self, self._model)
-        self.probe_answers, self.probe_lost = found.answers, found.lost
-        if found.refused is not None:
-            settled = verdict_on(found.refused, self._where, self._key_env)
-            raise BadInput(f"{self._where} refuses the probe ({settled.reason})", "check base_url and model")
-        return found.capabilities
+        if found.refused is None:
+            return Probe(found.capabilities, found.answers, found.lost)
+        try:
+            verdict = verdict_on(found.refused, self._where, self._key_env)
+            refused = BadInput(f"{self._where} refuses the probe ({verdict.reason})", "check base_url and model")
+        except BadInput as told:
+            refused = told
+        return Probe(refused, found.answers, found.lost)
 
     async def aclose(self) -> None:
         """Close the connections."""

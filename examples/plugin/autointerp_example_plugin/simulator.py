@@ -7,10 +7,11 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from autointerp.explain.texts import word_of
+from autointerp.llm.capabilities import Needs
 from autointerp.progress import Bar
 from autointerp.records import Scale, Simulation, Unscored
 from autointerp.simulate.interface import Task
-from autointerp.simulate.registry import Needs, Parts
+from autointerp.simulate.registry import Parts
 from autointerp_example_plugin.explainer import AFTER
 
 

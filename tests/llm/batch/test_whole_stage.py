@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from autointerp.llm.budget.prices import worst_case
 from autointerp.llm.budget.purse import Purse
 from autointerp.llm.client import Asker
 from autointerp.llm.open import open_provider
+from autointerp.llm.providers import PROVIDERS
 from autointerp.llm.request import Failure, Request, Response
 from autointerp.study import Budget, Llm
 from tests.llm.batch.standin import ANSWER_TOKENS, KEY, PROMPT_TOKENS, StandIn, openai_answer
@@ -168,7 +170,11 @@ def test_the_wait_is_told_and_grows(
 
 
 @pytest.mark.parametrize("provider", ["local", "of-somebody-else"])
-def test_other_providers_have_no_batch_interface(provider: str, tmp_path: Path) -> None:
+def test_other_providers_have_no_batch_interface(
+    provider: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    point = EntryPoint("of-somebody-else", "builtins:dict", PROVIDERS.group)
+    monkeypatch.setattr("autointerp.registry.entry_points", lambda group: [point] if group == PROVIDERS.group else [])
     with pytest.raises(BadInput, match=r"has no batch interface: .*anthropic, openai"):
         answers(Llm(provider=provider, model="m"), tmp_path, [])
 

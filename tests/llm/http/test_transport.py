@@ -21,7 +21,7 @@ from tests.llm.doubles import YES, Reply, Server, chat, error, request, serve
 def _ask(server: Server, *texts: str, slots: int = 8) -> list[Answer | BaseException]:
     async def go() -> list[Answer | BaseException]:
         provider = open_provider(Llm(provider="openai", model="m", base_url=server.url, concurrency=slots, timeout=5.0))
-        limited = Limited(provider, slots)
+        limited = Limited(provider, slots, provider.takes_turns)
         try:
             asked = (limited.complete(request(text)) for text in texts)
             return await asyncio.gather(*asked, return_exceptions=True)
@@ -82,8 +82,6 @@ def test_a_provider_that_takes_turns_keeps_no_slot_while_it_reads_its_answer() -
     order: list[str] = []
 
     class Provider:
-        takes_turns = True
-
         async def complete(self, asked: object) -> Answer:
             turn = TURN.get()
             assert turn is not None
@@ -96,7 +94,7 @@ def test_a_provider_that_takes_turns_keeps_no_slot_while_it_reads_its_answer() -
             return YES
 
     async def both() -> None:
-        limited = Limited(Provider(), 1)
+        limited = Limited(Provider(), 1, takes_turns=True)
         await asyncio.gather(limited.complete(request("a")), limited.complete(request("b")))
 
     asyncio.run(both())

@@ -12,7 +12,7 @@ import pytest
 from autointerp.llm.answers.json import YES_NO, answer_object
 from autointerp.llm.request import Failure, Response
 from tests.llm.doubles import Reply, chat, error, request, serve
-from tests.llm.test_openai_forms import Body, as_param, ask
+from tests.llm.openai.test_forms import Body, as_param, ask
 
 SCHEMA = json.loads(answer_object({"a": YES_NO}))
 HELD = replace(request("Name it as JSON"), json_object=True, schema=answer_object({"a": YES_NO}))

@@ -23,7 +23,7 @@ from autointerp.simulate.digits import read_hidden
 from tests.planted.made import TOKENS, made_units
 from tests.tiny import tiny_folder
 
-BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 HOSTILE = 'a "quoted" {{ explanation }} {% raw %} \\ line\nwith\ttabs and é🌊 <end>'
 
 

@@ -21,7 +21,7 @@ from autointerp.study import Study
 from tests.planted.made import TOKENS, made_units, word_tokenizer
 from tests.small import small_study
 
-BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
 
 @pytest.fixture(autouse=True)
@@ -81,13 +81,13 @@ def test_every_registered_method_has_a_row(
     from methods.counting import rows
     from methods.metering import MeteredResources
 
-    from autointerp.explain.registry import BUILT_IN
+    from autointerp.explain.registry import EXPLAINERS
     from autointerp.planted.methods import methods
 
     monkeypatch.setattr(MeteredResources, "_bank", lambda self: ["words such as none", "words such as some"])
     units = [replace(unit, test=True) for unit in made_units()[:2]]
     found = list(rows(*studies, units, tmp_path, tmp_path))
-    assert {row.method for row in found} == {*BUILT_IN, *(method.name for method in methods())}
+    assert {row.method for row in found} == {*EXPLAINERS.built_in, *(method.name for method in methods())}
     by_name = {(row.method, row.where): row for row in found}
     contexts = sum(len(unit.held) for unit in units) / len(units)
     sparse = by_name["sparse-json", "endpoint"]

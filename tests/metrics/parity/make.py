@@ -2,8 +2,8 @@
 
 One environment per package, since their requirements exclude each other:
 
-    pip install automated-interpretability==0.0.24 && python tests/score/parity/make.py neuron-explainer
-    pip install eai-delphi==0.1.3 && python tests/score/parity/make.py delphi
+    pip install automated-interpretability==0.0.24 && python tests/metrics/parity/make.py neuron-explainer
+    pip install eai-delphi==0.1.3 && python tests/metrics/parity/make.py delphi
 """
 
 from __future__ import annotations

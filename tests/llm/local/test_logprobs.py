@@ -16,7 +16,7 @@ from autointerp.llm.local.logprobs import Spelling, written
 from autointerp.llm.local.model import LocalModel
 from autointerp.llm.request import Failure, Request, Response
 from tests.llm.doubles import completion, request
-from tests.llm.test_local import TEXTS, ids_of, loaded, slow_logits
+from tests.llm.local.test_model import TEXTS, ids_of, loaded, slow_logits
 from tests.tiny import END, tiny_tokenizer
 
 
