@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -20,9 +20,11 @@ class Units(Section):
     """Per hook."""
     directions: int = Field(default=64, ge=0)
     """Random directions per hook, when the control `direction` is on."""
-    controls: tuple[Literal["direction", "neuron-sparse", "direction-sparse"], ...] = (
+    controls: tuple[str, ...] = (
         "direction", "neuron-sparse", "direction-sparse",
     )  # fmt: skip
+    kinds: dict[str, Annotated[int, Field(ge=1)]] = Field(default_factory=dict)
+    """Units of each kind that a package registers, by its name: per hook, or per SAE."""
     min_contexts: int = Field(default=10, ge=2)
     """Evidence contexts that a unit must be active in to be sampled; the rest are excluded and counted."""
 

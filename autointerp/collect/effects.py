@@ -17,7 +17,8 @@ def write_effects(path: Path, subject: Subject, drawn: Sequence[tuple[Readout, S
     effects = OutputEffects(subject)
     rows = []
     for readout, units in drawn:
-        found = effects.of(readout.hook, readout.writes(subject.widths[readout.hook]))
+        written = readout.writes(subject.widths[readout.hook])
+        found = [written] * len(units) if isinstance(written, Unscored) else effects.of(readout.hook, written)
         rows += [_row(unit.unit, each) for unit, each in zip(units, found, strict=True)]
     write_table("effects", path, rows)
 

@@ -14,13 +14,14 @@ from typing import Any, TypeAlias
 from autointerp.artifacts import rng_of
 from autointerp.explain.best_of_n import Choice, choose
 from autointerp.explain.interface import Proposal, shown_of
-from autointerp.explain.proposing import Material, Planned, twin
+from autointerp.explain.proposing import Material, Planned
 from autointerp.explain.ranking import Ranked, rank
 from autointerp.explain.revise import Revise, mistakes
 from autointerp.progress import bar, say
 from autointerp.records import Candidate, Simulation, Status, Unit, Unscored
 from autointerp.simulate.interface import Simulator, Task
 from autointerp.study import Study
+from autointerp.units.interface import twin_id
 
 Ask: TypeAlias = Callable[[Sequence[Sequence[Proposal]]], list[list[Candidate | Unscored]]]
 """Settles proposals, in their order."""
@@ -85,7 +86,7 @@ def _questions(study: Study, plan: Planned, firsts: Sequence[_First], simulator:
         unit = first.unit
         truth = shown_of(unit, plan.material.validation[unit.unit], plan.material.contexts).contexts
         wrong = mistakes(truth, result.predicted, unit.max_activation)
-        rng = rng_of(study.seed, "revise", twin(unit.unit), first.column)
+        rng = rng_of(study.seed, "revise", twin_id(unit.unit), first.column)
         questions.append(reviser.revision(first.candidate.text, wrong, rng))
     return questions
 

@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 from autointerp.artifacts import rng_of
 from autointerp.explain.best_of_n import Choice, choose
 from autointerp.explain.interface import Explainer, Proposal, Shown
-from autointerp.explain.proposing import Planned, answered, planned, requests_in, twin
+from autointerp.explain.proposing import Planned, answered, planned, requests_in
 from autointerp.explain.ranking import Ranked, rank
 from autointerp.explain.revise import Revise
 from autointerp.explain.revising import revised
@@ -25,6 +25,7 @@ from autointerp.records import Candidate, Status, Unit, Unscored
 from autointerp.simulate.interface import Simulator
 from autointerp.study import Study
 from autointerp.tables import REVISIONS, write_table
+from autointerp.units.interface import twin_id
 
 OpenAsker: TypeAlias = Callable[[], AbstractContextManager[Asker]]
 """Who is asked, opened for that long."""
@@ -84,7 +85,7 @@ def _spare(study: Study, explainers: Mapping[str, Explainer], unit: Unit, wanted
     found: list[Candidate] = []
     for name, explainer in explainers.items():
         if not explainer.needs_model:
-            rng = rng_of(study.seed, "spare", name, twin(unit.unit))
+            rng = rng_of(study.seed, "spare", name, twin_id(unit.unit))
             found += [p for p in explainer.propose(shown, 2 * wanted, rng) if isinstance(p, Candidate)]
     return found
 
