@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from autointerp.records import Effects, Status, Unit, Unscored
+from autointerp.rows import EffectsRow, state_of
 from autointerp.subject.effects import OutputEffects
 from autointerp.subject.forward import Subject
 from autointerp.tables import read_arrow, write_table
@@ -33,8 +34,6 @@ def read_effects(path: Path) -> dict[str, Effects | Unscored]:
     }
 
 
-def _row(unit: str, found: Effects | Unscored) -> dict[str, object]:
-    if isinstance(found, Unscored):
-        return {"unit": unit, "promoted": [], "suppressed": [], "status": Status.UNSCORED, "reason": found.reason}
-    told = {"promoted": list(found.promoted), "suppressed": list(found.suppressed)}
-    return {"unit": unit, **told, "status": Status.OK, "reason": ""}
+def _row(unit: str, found: Effects | Unscored) -> EffectsRow:
+    told = Effects((), ()) if isinstance(found, Unscored) else found
+    return EffectsRow(unit, told.promoted, told.suppressed, *state_of(found))

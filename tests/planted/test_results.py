@@ -8,23 +8,22 @@ from typing import Any
 import pytest
 
 from autointerp.errors import BadInput
-from autointerp.planted.figure import picture
+from autointerp.planted.figure import draw, picture
 from autointerp.planted.findings import Standing, amount, findings, headline_lines, verdict
 from autointerp.planted.meanings import KINDS, NEAR_MISS, NOISE, OTHER, WRONG
-from autointerp.planted.page import page
+from autointerp.planted.page import page, write_page
 from autointerp.planted.pairings import EXPLANATIONS, NONE
 from autointerp.planted.results import (
     TABLE,
     About,
-    draw,
     grouped,
     is_benchmark,
     read_results,
-    write_page,
     write_results,
 )
-from autointerp.planted.statistics import ALL, BOTH, DEVELOPMENT, TEST, BenchmarkRow, Cost, PlantedScore, rows_of
+from autointerp.planted.statistics import ALL, BOTH, DEVELOPMENT, TEST, Cost, rows_of
 from autointerp.plot.style import house_style
+from autointerp.rows import BenchmarkRow, PlantedScore
 from autointerp.tables import read_table
 from tests.injections import INJECTIONS
 
