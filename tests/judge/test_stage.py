@@ -24,6 +24,7 @@ from autointerp.llm.request import Answer, Request, Response
 from autointerp.models.sentences import SentenceModel
 from autointerp.plot.stage import plot
 from autointerp.report.stage import report
+from autointerp.run import resources
 from autointerp.run.estimating import estimate, estimate_lines
 from autointerp.run.verify import verify
 from autointerp.score.stage import score
