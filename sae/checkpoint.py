@@ -1,4 +1,7 @@
-"""Save in SAELens' layout, which is ours, and load that of every library in `sae.formats`. Nothing read is ever run."""
+"""Find a checkpoint, load that of every library in `sae.formats`, save in SAELens' layout, which is ours, or convert.
+
+A local folder or the Hugging Face hub. Nothing read is ever run.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Gathering: the contexts of sampled units with their true activations, in one pass per split, in fixed memory."""
+"""Gathering: the contexts of sampled units with their true activations, in one pass per split, in fixed memory.
+
+Where co-active units are looked for, one bit per context and unit says in which contexts each unit is active.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The passes that gather the contexts of the sampled units, and the tables that they write."""
+"""Passes over a split, batch by batch: those that gather the sampled units' contexts, and the tables they write."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Local documents: text, JSONL and Parquet files, or a folder of them, read as a stream."""
+"""Documents of files and of the hub, as a stream: text, JSONL and Parquet, a folder of them, a data set."""
 
 from __future__ import annotations
 

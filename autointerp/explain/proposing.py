@@ -1,4 +1,4 @@
-"""What the explain stage will ask: units, the evidence that each part of it may use, and all proposals."""
+"""What the explain stage asks: units, the evidence that each part of it may use, all proposals, and their answers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Put the batches of all cases to the language model in one stream, and gather the answers case by case."""
+"""Put the questions of all cases to the language model in one stream, and gather the judgements case by case."""
 
 from __future__ import annotations
 

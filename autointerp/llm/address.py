@@ -1,4 +1,7 @@
-"""Where an endpoint is: its address, apart from the secrets that the address may carry."""
+"""Where an endpoint is, and the key that it takes: apart from each other, and no secret in any log.
+
+Keys are read from the environment variable that the study names; they are never stored, logged or shown.
+"""
 
 from __future__ import annotations
 

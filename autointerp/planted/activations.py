@@ -1,4 +1,4 @@
-"""The held-out contexts of planted units, drawn as a run draws those of its units."""
+"""Activations of planted units: over whole splits, and on held-out contexts drawn as a run draws those of its units."""
 
 from __future__ import annotations
 

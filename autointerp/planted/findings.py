@@ -1,4 +1,4 @@
-"""What the numbers say, in sentences: which methods tell right from wrong, which are at chance, what can't be seen."""
+"""What the numbers say, in sentences and as aligned lines: which methods tell right from wrong, which are at chance."""
 
 from __future__ import annotations
 

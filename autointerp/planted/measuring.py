@@ -1,4 +1,4 @@
-"""One method on all pairings, and what it took."""
+"""One method on all pairings, and what it took; or, before anything is sent, what endpoints will be asked."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the numbers come from: models, text, versions, time and money."""
+"""Where the numbers come from: models, text, versions, time and money; and `sources.md`, the texts' licences."""
 
 from __future__ import annotations
 

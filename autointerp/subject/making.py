@@ -1,4 +1,9 @@
-"""Training a small subject from scratch, in steps that an interrupted run continues exactly."""
+"""A small subject trained from scratch, in steps that an interrupted run continues exactly.
+
+A blank transformer in GPT-2's form with ReLU, which other tools open; a tokenizer learned from text (byte-level
+byte-pair encoding: Sennrich et al. 2016, bytes as in GPT-2); and what predictions from counts alone would cost, the
+losses that a trained subject is held against.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The train stage: SAEs from activations of the training split, in SAELens' layout."""
+"""The train stage: SAEs from activations of the training split, in SAELens' layout; every step's figures are logged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""SAELens' layout, which is ours: `cfg.json` and `sae_weights.safetensors`.
+"""SAELens' layout, which is ours: `cfg.json`, version 6 and the flat files before it, and `sae_weights.safetensors`.
 
 An autoencoder is kept in the form in which it is used. What SAELens' training itself saves on the way is read too:
 BatchTopK and Matryoshka with their running threshold, and decoder lengths that are not folded in yet.

@@ -1,4 +1,4 @@
-"""Training in single steps: one autoencoder, its counters and its state. The loop over a stream is in `train`."""
+"""Training in single steps: one autoencoder, its schedules, counters and state. The loop over a stream is `train`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Asks a whole stage at once through a batch interface: half the price, within a day, across processes."""
+"""Asks a whole stage at once through a batch interface: half the price, within a day, across processes.
+
+Each distinct request of the stage waits once, whoever asked for it.
+"""
 
 from __future__ import annotations
 

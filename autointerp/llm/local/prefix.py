@@ -1,4 +1,7 @@
-"""A batch of prompts in a local model: the tokens that all share run once and are stored once."""
+"""A batch of prompts in a local model: the tokens that all share run once and are stored once.
+
+Heads that share their keys and values read them where they lie: on a CPU, transformers would copy them per head.
+"""
 
 from __future__ import annotations
 
