@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from autointerp.cli.arguments import Overrides
+from autointerp.cli.help import add_verb
 
 StudyFile = Annotated[
     Path | None,
@@ -17,7 +18,7 @@ StudyFile = Annotated[
 
 def register(app: typer.Typer) -> None:
     """Add the verb."""
-    app.command()(benchmark)
+    add_verb(app, benchmark, "which simulators and judges can tell right from wrong")
 
 
 def benchmark(
@@ -37,8 +38,10 @@ def benchmark(
 ) -> None:
     """Planted truth: which simulators and judges can tell a right explanation from a wrong one.
 
-    Every method that the study's models are enough for. Finished methods are kept: the same command continues, further
-    ones may be measured on fewer units, and without OUT/work all is measured again.
+    Every method is measured that the study's models are enough for.
+
+    Finished methods are kept: the same command continues, further ones may be measured on fewer units, and without
+    OUT/work all is measured again.
     """
     from autointerp.errors import BadInput
     from autointerp.planted.findings import headline_lines
