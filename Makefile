@@ -6,7 +6,7 @@ PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint const
 DEMO ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test unit lint clean
+.PHONY: help demo test unit lint docs clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-6s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -40,6 +40,9 @@ lint: $(VENV)/installed-test  ## check style, format, types and the order of imp
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+docs: $(VENV)/installed  ## write docs/study.md and docs/tables.md from the code
+	$(BIN)/python docs/generate.py
 
 clean:  ## remove the environment and what was built; results stay
 	rm -rf $(VENV) build dist *.egg-info

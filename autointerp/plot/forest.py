@@ -34,7 +34,9 @@ def forest(outcome: Outcome) -> Figure:
     axes = figure.subplots(1, len(panels), sharex=True, sharey=True, squeeze=False)[0]
     for panel, (slice_name, lines) in zip(axes, panels.items(), strict=True):
         _panel(panel, slice_name, lines)
-    bounds = [b for lines in panels.values() for line in lines if line.row for b in _bounds(line.row)]
+    shown = [line.row for lines in panels.values() for line in lines if line.row]
+    ends = (end for row in shown for end in (row.difference, row.difference_low, row.difference_high))
+    bounds = [end for end in ends if end is not None]
     low, high = min([-0.05, *bounds]), max([0.15, *bounds])
     axes[0].set_xlim(low - 0.04 * (high - low), high + 0.04 * (high - low))
     labelled = next(iter(panels.values()))
@@ -82,10 +84,6 @@ def _panel(panel: Axes, slice_name: str, lines: list[_ForestLine]) -> None:
     panel.set_xlabel("difference (right of 0: features score higher)")
     panel.tick_params(axis="y", length=0)
     panel.spines["left"].set_visible(False)
-
-
-def _bounds(row: ComparisonRow) -> list[float]:
-    return [b for b in (row.difference, row.difference_low, row.difference_high) if b is not None]
 
 
 def _difference(panel: Axes, row: ComparisonRow, place: int) -> None:
