@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from autointerp import __version__
-from autointerp.cli import benchmark, endpoints, folders, runs, saes
+from autointerp.cli import benchmark, checkpoints, endpoints, folders, runs
 from autointerp.cli.help import Verbs
 from autointerp.errors import Interrupted
 
@@ -65,5 +65,5 @@ def root(
 runs.register(app)
 endpoints.register(app)
 folders.register(app)
-saes.register(app)
+checkpoints.register(app)
 benchmark.register(app)

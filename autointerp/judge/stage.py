@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,10 +12,10 @@ from autointerp.artifacts import rng_of
 from autointerp.contexts.pairing import Pair, Sampled, own_pairs, read_sampled, shuffled_pairs
 from autointerp.contexts.reading import load_contexts
 from autointerp.contexts.slices import CALIBRATION, HARD_NEGATIVES, RANDOM_ONLY
-from autointerp.judge.answers import judge_each
 from autointerp.judge.interface import AnyJudge, Case, ComputedJudge, HeldOut, Items, Judge, Judgement
 from autointerp.judge.registry import traits_of
 from autointerp.llm.client import Asker
+from autointerp.llm.questions import gather
 from autointerp.metrics.metrics import any_absolute
 from autointerp.progress import Bar, bar
 from autointerp.records import Context, Unscored
@@ -144,3 +144,28 @@ def _rows(task: _Task, result: _Result) -> Iterator[JudgementRow]:
             status=status,
             reason=reason,
         )
+
+
+def judge_each(
+    cases: Iterable[Sequence[Items] | Unscored], asker: Asker, progress: Bar
+) -> Iterator[tuple[int, list[Judgement] | Unscored]]:
+    """Yield (position of the case, its judgements in the order shown) for every case, as answers come in.
+
+    A case that could not be put together keeps its reason; items of a request without a readable answer are Unscored.
+    Cases are taken as they are needed, and forgotten once yielded. `progress` advances by one per case.
+    """
+    groups = (
+        ((position, case), case if isinstance(case, Unscored) else [part.question for part in case])
+        for position, case in enumerate(cases)
+    )
+    for (position, case), answers in gather(asker, groups, progress):
+        if isinstance(case, Unscored) or isinstance(answers, Unscored):
+            yield position, answers if isinstance(answers, Unscored) else Unscored("no question")
+        else:
+            yield position, list(_judgements(case, answers))
+
+
+def _judgements(parts: Sequence[Items], answers: Sequence[tuple[float, ...] | Unscored]) -> Iterator[Judgement]:
+    for part, answer in zip(parts, answers, strict=True):
+        for position, item in enumerate(part.items):
+            yield Judgement(item, answer if isinstance(answer, Unscored) else answer[position])

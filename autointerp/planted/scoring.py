@@ -9,8 +9,8 @@ import torch
 
 from autointerp.artifacts import rng_of
 from autointerp.collect.token_table import TokenSums, TokenTable
-from autointerp.judge.answers import judge_each
 from autointerp.judge.interface import AnyJudge, Case, ComputedJudge, Judgement
+from autointerp.judge.stage import judge_each
 from autointerp.llm.client import Asker
 from autointerp.metrics.classification import classify
 from autointerp.metrics.metrics import score_one

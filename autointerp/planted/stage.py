@@ -14,13 +14,13 @@ from autointerp.llm.open import Mode, identity_of
 from autointerp.llm.providers import LOCAL
 from autointerp.models.locate import locate
 from autointerp.planted.figure import draw
+from autointerp.planted.finished import Measured, Store
 from autointerp.planted.measuring import WatchedResources, announced, measure
 from autointerp.planted.methods import QUICK, Method, chosen, limited, methods
 from autointerp.planted.page import write_page
 from autointerp.planted.pairings import pairings_of
 from autointerp.planted.results import About, Results, grouped, read_results, write_results
 from autointerp.planted.statistics import rows_of
-from autointerp.planted.store import Measured, Store
 from autointerp.planted.units import Planted, PlantedUnit, plant
 from autointerp.progress import say
 from autointerp.records import Context, Split

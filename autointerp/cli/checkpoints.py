@@ -46,8 +46,8 @@ def evaluate(
     The SAEs of a run are evaluated on the run's own subject, hooks and held-out contexts.
     """
     from autointerp.sae_eval.evaluating import evaluate_saes
+    from autointerp.sae_eval.evaluation_tables import evaluation_lines, write_evaluation
     from autointerp.sae_eval.places import EvaluationRequest, is_run
-    from autointerp.sae_eval.tables import evaluation_lines, write_evaluation
 
     rows = evaluate_saes(where, EvaluationRequest(model, hook, corpus, tokens, context, seed), against)
     if out is None:
