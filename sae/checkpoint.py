@@ -14,9 +14,9 @@ from typing import Any
 from huggingface_hub import hf_hub_download
 from huggingface_hub.errors import EntryNotFoundError, HFValidationError, LocalEntryNotFoundError
 
+from sae.atomic import atomic_folder
 from sae.base import SparseAutoencoder
 from sae.errors import SaeError
-from sae.files import atomic_folder
 from sae.formats.interface import Files, Format
 from sae.formats.registry import FORMATS, format_named
 

@@ -46,12 +46,12 @@ def benchmark(
     from autointerp.errors import BadInput
     from autointerp.planted.findings import headline_lines
     from autointerp.planted.results import PAGE, PICTURE, TABLE
-    from autointerp.planted.stage import Selection, benchmark_study, estimated
+    from autointerp.planted.stage import BenchmarkScope, benchmark_study, estimated
     from autointerp.planted.stage import benchmark as measure
 
     if quick and method:
         raise BadInput("--quick and --method together", "give one of them")
-    configured, asked = benchmark_study(study, overrides or ()), Selection(tuple(method or ()), quick, units)
+    configured, asked = benchmark_study(study, overrides or ()), BenchmarkScope(tuple(method or ()), quick, units)
     if estimate:
         for line in estimated(configured, out, asked) or ["no endpoint would be asked"]:
             typer.echo(line)

@@ -54,7 +54,7 @@ def stream(
             progress.advance(len(batch.contexts))
 
 
-def gather(
+def gather_contexts(
     study: Study,
     subject: Reader,
     contexts: Path,

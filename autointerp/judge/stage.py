@@ -25,7 +25,7 @@ from autointerp.tables import table_writer
 
 
 @dataclass(frozen=True)
-class _Task:
+class _Trial:
     judge: AnyJudge
     pair: Pair
     explanation: str | Unscored
@@ -45,12 +45,12 @@ def judge(study: Study, judges: Sequence[AnyJudge], asker: Asker | None, run: Pa
     units = read_sampled(study, run, any_absolute(study.score.metrics))
     contexts = load_contexts(run / "contexts.parquet", (c for u in units for c in u.judged))
     own, shuffled = own_pairs(units), shuffled_pairs(units, study.judge.derangements, study.seed)
-    tasks: list[_Task] = []
+    tasks: list[_Trial] = []
     for judge in sorted(judges, key=lambda judge: not isinstance(judge, Judge)):
         if traits_of(judge.name).needs_explanation:
-            tasks += [_Task(judge, pair, pair.explained.explanation) for pair in (*own, *shuffled)]
+            tasks += [_Trial(judge, pair, pair.explained.explanation) for pair in (*own, *shuffled)]
         else:
-            tasks += [_Task(judge, pair, "") for pair in own]
+            tasks += [_Trial(judge, pair, "") for pair in own]
     done: dict[int, _Result] = {}
     written = 0
     with (
@@ -66,7 +66,7 @@ def judge(study: Study, judges: Sequence[AnyJudge], asker: Asker | None, run: Pa
 
 
 def _results(
-    study: Study, tasks: Sequence[_Task], contexts: Mapping[int, Context], asker: Asker | None, progress: Bar
+    study: Study, tasks: Sequence[_Trial], contexts: Mapping[int, Context], asker: Asker | None, progress: Bar
 ) -> Iterator[tuple[int, _Result]]:
     """(Position of the task, its judgements) of those that ask, as answers come in, and then of the others."""
     asking = [task for task in tasks if isinstance(task.judge, Judge)]
@@ -93,7 +93,7 @@ def _held(unit: Sampled, contexts: Mapping[int, Context]) -> tuple[HeldOut, ...]
     return tuple(found.values())
 
 
-def _case(study: Study, task: _Task, contexts: Mapping[int, Context]) -> tuple[Case, np.random.Generator] | Unscored:
+def _case(study: Study, task: _Trial, contexts: Mapping[int, Context]) -> tuple[Case, np.random.Generator] | Unscored:
     """What the judge gets; Unscored for a unit without the explanation that it needs."""
     if isinstance(task.explanation, Unscored):
         return task.explanation
@@ -102,19 +102,19 @@ def _case(study: Study, task: _Task, contexts: Mapping[int, Context]) -> tuple[C
     return Case(task.explanation, _held(task.pair.unit, contexts)), rng
 
 
-def _batches(study: Study, task: _Task, contexts: Mapping[int, Context]) -> Sequence[Items] | Unscored:
+def _batches(study: Study, task: _Trial, contexts: Mapping[int, Context]) -> Sequence[Items] | Unscored:
     case = _case(study, task, contexts)
     assert isinstance(task.judge, Judge)
     return case if isinstance(case, Unscored) else task.judge.batches(*case)
 
 
-def _computed(study: Study, task: _Task, contexts: Mapping[int, Context]) -> _Result:
+def _computed(study: Study, task: _Trial, contexts: Mapping[int, Context]) -> _Result:
     case = _case(study, task, contexts)
     assert isinstance(task.judge, ComputedJudge)
     return case if isinstance(case, Unscored) else task.judge.judge(*case)
 
 
-def _rows(task: _Task, result: _Result) -> Iterator[JudgementRow]:
+def _rows(task: _Trial, result: _Result) -> Iterator[JudgementRow]:
     row = JudgementRow(
         unit=task.pair.unit.unit,
         explanation_of=task.pair.explained.unit,

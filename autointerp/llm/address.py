@@ -15,7 +15,7 @@ from functools import lru_cache
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit, urlunsplit
 
 from autointerp.errors import BadInput
-from autointerp.llm.providers import traits_of
+from autointerp.llm.providers import provider_traits
 from autointerp.study import Llm
 
 PLACEHOLDER = "none"
@@ -31,7 +31,7 @@ def api_key(llm: Llm) -> str:
     """
     name = llm.api_key_env
     if name is None and llm.base_url is None:
-        name = traits_of(llm).key_env
+        name = provider_traits(llm).key_env
     if name is None:
         return PLACEHOLDER
     value = os.environ.get(name, "").strip()
@@ -181,5 +181,5 @@ _SHORT = 3
 
 
 def _configured(llm: Llm) -> str:
-    traits = traits_of(llm)
+    traits = provider_traits(llm)
     return llm.base_url or os.environ.get(traits.url_env or "", "") or traits.url

@@ -21,7 +21,7 @@ from sae.base import SparseAutoencoder
 from sae.errors import SaeError
 from sae.formats.equivalent import fold_decoder_lengths
 from sae.formats.interface import Files, Format
-from sae.formats.reading import Shapes, active_latents, read_object, read_safetensors, shapes_of, size
+from sae.formats.tensors import Shapes, active_latents, read_object, read_safetensors, shapes_of, size
 
 _NORMALISATIONS: Mapping[str, str] = {
     "expected_average_only_in": "its factor is not in the file: fold it into the weights with SAELens and save again",
