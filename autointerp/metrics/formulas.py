@@ -45,10 +45,10 @@ def ranks(rows: Rows, weights: Weights | None) -> Rows:
     if weights is None:
         return np.asarray(rankdata(rows, axis=-1), dtype=np.float64)
     found = np.empty(rows.shape, dtype=np.float64)
-    for place, row in enumerate(rows):
+    for position, row in enumerate(rows):
         _, group = np.unique(row, return_inverse=True)
         sizes = np.bincount(group, weights=weights)
-        found[place] = (np.cumsum(sizes) - sizes / 2)[group]
+        found[position] = (np.cumsum(sizes) - sizes / 2)[group]
     return found
 
 

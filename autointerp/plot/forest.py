@@ -72,13 +72,13 @@ def _heading(row: ComparisonRow, several: bool) -> str:
 
 
 def _panel(panel: Axes, slice_name: str, lines: list[_ForestLine]) -> None:
-    for place, line in enumerate(lines):
+    for position, line in enumerate(lines):
         row = line.row
         if row is None:
-            panel.axhspan(place - 0.5, place + 0.5, color=BAND, alpha=0.45, linewidth=0, zorder=0)
+            panel.axhspan(position - 0.5, position + 0.5, color=BAND, alpha=0.45, linewidth=0, zorder=0)
             continue
-        _difference(panel, row, place)
-        panel.text(1.02, place, _numbers(row), transform=panel.get_yaxis_transform(), va="center", fontsize=7.3)
+        _difference(panel, row, position)
+        panel.text(1.02, position, _numbers(row), transform=panel.get_yaxis_transform(), va="center", fontsize=7.3)
     panel.axvline(0, color=QUIET, linewidth=1.0, zorder=1)
     panel.set_title(slice_words(slice_name), loc="left", fontweight="bold")
     panel.set_xlabel("difference (right of 0: features score higher)")

@@ -126,12 +126,12 @@ def by_explanation(tasks: Sequence[Task]) -> tuple[dict[str, list[int]], dict[in
     """The tasks that share each explanation (on one line), and those that nothing can be predicted for."""
     by_text: dict[str, list[int]] = {}
     hopeless: dict[int, Unscored] = {}
-    for place, task in enumerate(tasks):
+    for position, task in enumerate(tasks):
         text = prompt_line(task.explanation)
         if text and task.contexts:
-            by_text.setdefault(text, []).append(place)
+            by_text.setdefault(text, []).append(position)
         else:
-            hopeless[place] = Unscored("no context to predict" if text else "empty explanation")
+            hopeless[position] = Unscored("no context to predict" if text else "empty explanation")
     return by_text, hopeless
 
 

@@ -102,13 +102,13 @@ class BatchAsker:
         the budget, after everything that did has been yielded. Batches then under way go on at the endpoint.
         """
         waiting = Waiting(self._attempts)
-        for place, request in enumerate(requests):
+        for position, request in enumerate(requests):
             name = key(request, self.identity)
             stored = self._ledger.find(name)
             if stored is not None:
-                yield place, stored
+                yield position, stored
             else:
-                waiting.add(name, place, request)
+                waiting.add(name, position, request)
         for submission in self._store.open(self.identity):
             self._collector.close_books(submission)
         if waiting.requests:
