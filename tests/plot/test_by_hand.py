@@ -174,8 +174,9 @@ def boxes(collection: PatchCollection) -> list[list[float]]:
 def test_strips_show_truth_over_prediction_on_the_tokens_where_they_are(outcome: Outcome) -> None:
     """A row is the truth or the prediction on one context, with a box on each token that has some.
 
-    A token is four characters wide. All three units are active on the first two tokens of TOP and FIRST. Of feature/0 both are predicted in both
-    contexts; of /2 (the lower median of 1, 0, 0, 0) and /3, the last by name, the other two tokens in FIRST.
+    A token is four characters wide. All three units are active on the first two tokens of TOP and FIRST. Of feature/0
+    both are predicted in both contexts; of /2 (the lower median of 1, 0, 0, 0) and /3, the last by name, the other two
+    tokens in FIRST.
     """
     with house_style():
         figure = strips(StripReader(outcome).shown("feature"), "feature")
