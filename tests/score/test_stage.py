@@ -58,9 +58,9 @@ def test_scores_equal_a_plain_loop_over_the_tables(run: Path, metric: str, by_sc
         truth: list[float] = []
         predicted: list[float] = []
         for context in dict.fromkeys(contexts):
-            truth += list(rows[rows["context"] == context]["activations"].iloc[0])
+            truth += rows[rows["context"] == context]["activations"].iloc[0].tolist()
             guesses = simulations[(simulations["unit"] == unit) & (simulations["simulator"] == "lift")]
-            predicted += list(guesses[guesses["context"] == context]["predicted"].iloc[0])
+            predicted += guesses[guesses["context"] == context]["predicted"].iloc[0].tolist()
         assert found[unit] == pytest.approx(by_scipy(truth, predicted).statistic, abs=1e-9)
 
 
