@@ -117,6 +117,10 @@ def test_the_words_in_the_distribution_are_the_numbers_drawn(scores: Figure) -> 
         "random contexts alone",
     ]
     assert [tick.get_text() for tick in scores.axes[0].get_yticklabels()] == ["SAE features", "neurons"]
+    assert [text.get_text() for text in scores.legends[0].get_texts()] == [
+        "a unit", "mean, 85% interval over units", "with another unit's explanation\n(middle 95% of units; line: mean)",
+        "chance", "token table, no explanation\n(ceiling for word lists)",
+    ]  # fmt: skip
 
 
 LABELS = [
