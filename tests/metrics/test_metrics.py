@@ -1,3 +1,5 @@
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -29,7 +31,7 @@ def slow_pearson(x: np.ndarray, y: np.ndarray) -> float:
     a, b = [float(v) for v in x], [float(v) for v in y]
     mean_a, mean_b = sum(a) / len(a), sum(b) / len(b)
     top = sum((p - mean_a) * (q - mean_b) for p, q in zip(a, b, strict=True))
-    return top / (sum((p - mean_a) ** 2 for p in a) * sum((q - mean_b) ** 2 for q in b)) ** 0.5
+    return float(top / (sum((p - mean_a) ** 2 for p in a) * sum((q - mean_b) ** 2 for q in b)) ** 0.5)
 
 
 def slow_ranks(x: np.ndarray) -> np.ndarray:
@@ -67,7 +69,7 @@ def test_scores_of_activity_and_residuals_equal_their_slow_twins() -> None:
     rng = np.random.default_rng(3)
     truth, predicted = sparse(rng, 80), sparse(rng, 5, 80).round(1)
     mean = float(truth.astype(float).mean())
-    twins = {
+    twins: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
         "auroc": slow_auroc,
         "average_precision": slow_average_precision,
         "r2": lambda a, s: slow_r2(a, s, mean),
