@@ -2,9 +2,9 @@
 
 So a stage that computes or prints something else than it did is seen in whatever it writes. The report is compared to
 the byte, scores to what the order of a sum may change on another processor (2e-16 on one of the same kind). Intervals
-and p-values rest on 10,000 random draws too: another release of numpy or scipy may draw others, so they may move by what
-chance moves them. Figures are compared mark by mark, not byte by byte: their words exactly, their places to half a
-point, which another release of matplotlib may lay out otherwise. With the releases that made the run all is the same.
+and p-values rest on 10,000 random draws too: another release of numpy or scipy may draw others, so they may move by
+what chance moves them. Figures are compared mark by mark, not byte by byte: their words exactly, their places to half
+a point, since another release of matplotlib may lay them out a little otherwise.
 """
 
 from __future__ import annotations
