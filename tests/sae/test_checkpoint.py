@@ -19,10 +19,10 @@ import sae.checkpoint
 import sae.formats.saelens
 from sae.checkpoint import load, read_metadata, save
 from sae.errors import SaeError
-from sae.recipe import Recipe
 from sae.streams.vectors import MemoryVectors
 from sae.training.train import train
 from tests.sae.planted import planted
+from tests.sae.recipes import recipe_of
 
 FIXTURES = Path(__file__).parent / "fixtures" / "saelens"
 IN_USE = ["standard", "standard-plain-input", "gated", "jumprelu", "topk", "topk-rescaled", "old-topk"]
@@ -68,7 +68,7 @@ def test_saved_again_it_is_the_same(name: str, tmp_path: Path) -> None:
 )
 def test_trained_ones_are_saved_for_raw_vectors(architecture: str, name: str, names: set[str], tmp_path: Path) -> None:
     vectors, _ = planted(2000, d_in=12, atoms=20, active=2, seed=0)
-    recipe = Recipe(architecture=architecture, width=24, k=2, batch=100, lr=1e-3)
+    recipe = recipe_of(architecture, width=24, k=2, batch=100, lr=1e-3)
     sae, _ = train(recipe, MemoryVectors(vectors), passes=2, seed=0)
     save(sae, tmp_path / "sae", {"hook_name": "layers.5.mlp.neurons"})
     config = json.loads((tmp_path / "sae" / "cfg.json").read_text())
