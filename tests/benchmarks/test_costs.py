@@ -22,7 +22,6 @@ from tests.planted.made import TOKENS, made_units, word_tokenizer
 from tests.small import small_study
 
 
-
 def test_a_meter_counts_each_prompt_once_and_what_a_unit_s_prompts_share() -> None:
     from methods.metering import Meter
 

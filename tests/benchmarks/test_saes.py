@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from saes.quality import Row
 
 
-
 def _job(**changes: Any) -> Job:
     from saes.job import Data, Job
 
@@ -262,7 +261,9 @@ def test_what_needs_too_much_memory_says_so(tmp_path: Path) -> None:
         crew.ask(OURS, _job(width=2_000_000, batch=512, memory_mb=1536.0), 60)
 
 
-def test_a_small_run_of_speed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_small_run_of_speed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     import sae_speed
     from saes import speed
 
@@ -284,7 +285,9 @@ def test_a_small_run_of_speed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, c
     assert "batchtopk" in capsys.readouterr().out
 
 
-def test_a_small_run_of_quality(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_small_run_of_quality(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     import sae_quality
     from saes import contestants
 

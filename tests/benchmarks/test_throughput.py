@@ -17,7 +17,6 @@ import pytest
 from tests.benchmarks.conftest import BENCHMARKS
 
 
-
 @contextmanager
 def _loopback(latency: float, slots: int) -> Iterator[int]:
     command = [sys.executable, "-m", "throughput.loopback", "--latency", str(latency), "--slots", str(slots)]
