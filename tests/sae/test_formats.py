@@ -6,7 +6,7 @@ The fixtures are written by the libraries themselves (fixtures/make.py).
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 

@@ -34,7 +34,8 @@ def weights() -> Weights:
 
 @pytest.mark.parametrize(("precision", "tolerance"), [("float32", 1e-5), ("auto", 1e-5), ("bfloat16", 0.1)])
 def test_the_product_is_what_it_should_be_to_its_precision(
-    precision: Literal["float32", "auto", "bfloat16"], tolerance: float) -> None:
+    precision: Literal["float32", "auto", "bfloat16"], tolerance: float
+) -> None:
     w = weights()
     product = encoder_product(Recipe(precision=precision), w, Rooms(w.encoder))
     expected = (CENTRED.double() @ w.encoder.double().t()).float()
