@@ -71,7 +71,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
 
 def trained(run: Path) -> dict[str, torch.Tensor]:
     """The weights of all SAEs of a run."""
-    found = {}
+    found: dict[str, torch.Tensor] = {}
     for folder in sorted((run / "sae").iterdir()):
         weights = load_file(folder / "sae_weights.safetensors")
         found |= {f"{folder.name}/{key}": tensor for key, tensor in weights.items()}
