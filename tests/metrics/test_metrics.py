@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -29,7 +31,7 @@ def slow_pearson(x: np.ndarray, y: np.ndarray) -> float:
     a, b = [float(v) for v in x], [float(v) for v in y]
     mean_a, mean_b = sum(a) / len(a), sum(b) / len(b)
     top = sum((p - mean_a) * (q - mean_b) for p, q in zip(a, b, strict=True))
-    return top / (sum((p - mean_a) ** 2 for p in a) * sum((q - mean_b) ** 2 for q in b)) ** 0.5
+    return top / math.sqrt(sum((p - mean_a) ** 2 for p in a) * sum((q - mean_b) ** 2 for q in b))
 
 
 def slow_ranks(x: np.ndarray) -> np.ndarray:
@@ -122,7 +124,10 @@ def test_chance_is_what_knowing_nothing_scores() -> None:
         assert np.mean(scores) == pytest.approx(chance_of(metric, truth), abs=0.01), metric
     for metric, constant in (("r2", truth.mean()), ("r2_uncentred", truth.mean()), ("absolute_deviation", 0.0)):
         levels = np.linspace(0, 2, 401)
-        best = max(float(s) for s in score_rows(metric, truth, np.repeat(levels[:, None], 4000, axis=1)))  # type: ignore[arg-type]
+        found = score_rows(metric, truth, np.repeat(levels[:, None], 4000, axis=1))
+        scored = [s for s in found if not isinstance(s, Unscored)]
+        assert len(scored) == len(found)
+        best = max(scored)
         assert chance_of(metric, truth) == pytest.approx(best, abs=1e-4)
         assert score_one(metric, truth, np.full(4000, constant)) == pytest.approx(best, abs=1e-4)
     assert chance_of("auroc", np.zeros(5)) == 0.5  # where there is no score there is still a chance
