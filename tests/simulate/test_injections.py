@@ -148,7 +148,7 @@ def test_the_process_reads_no_special_token_out_of_text(text: str) -> None:
         ids, positions = simulator.layout(text, make(text))
         assert set(ids).isdisjoint(loaded.tokenizer.all_special_ids)
         assert len(positions) == len(make(text).pieces)
-        assert len(_lines(loaded.tokenizer.decode(ids).split("\nText:\n", 3)[3])) == len(positions)
+        assert len(_lines(str(loaded.tokenizer.decode(ids)).split("\nText:\n", 3)[3])) == len(positions)
 
 
 def _shown(text: str) -> Shown:

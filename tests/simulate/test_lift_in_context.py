@@ -35,7 +35,7 @@ from autointerp.study import Budget, Llm
 from tests.injections import INJECTIONS, injected_by_character, injected_context
 from tests.llm.doubles import Counter, EchoAsker
 from tests.llm.served import Form, serving
-from tests.simulate.contexts import context
+from tests.simulate.contexts import context, predicted
 from tests.tiny import tiny_model, tiny_tokenizer
 
 GOLDEN = Path(__file__).parent.parent / "prompts" / "golden"
@@ -105,9 +105,8 @@ def test_the_neutral_heading_is_read_once_for_a_context_whatever_the_explanation
     }
     assert results[3] == Unscored("empty explanation")
     assert results[4] == Unscored("no context to predict")
-    assert isinstance(results[0], Simulation)
-    np.testing.assert_array_equal(results[0].predicted, results[2].predicted)
-    assert not np.array_equal(results[0].predicted, results[1].predicted)
+    np.testing.assert_array_equal(predicted(results[0]), predicted(results[2]))
+    assert not np.array_equal(predicted(results[0]), predicted(results[1]))
 
 
 @pytest.mark.parametrize("form", ["echo", "prompt_logprobs"])
