@@ -158,8 +158,8 @@ def running(endpoint: Endpoint) -> Iterator[Endpoint]:
                 endpoint.over.wait(endpoint.delay)
             text = endpoint.brain(body)
             if fault in (None, *CONTENT, *HARMLESS, "empty choices", "null content", "html under 200"):
-                counts = {} if endpoint.count is None else {"count": endpoint.count}
-                sent = answer_body(text, body, **counts) if fault is None else spoilt(str(fault), text, body)
+                count = endpoint.count or _characters
+                sent = answer_body(text, body, count=count) if fault is None else spoilt(str(fault), text, body)
                 self._send(200, sent)
                 with endpoint.lock:
                     endpoint.answered[name] += fault is None

@@ -41,7 +41,7 @@ def guide() -> Guide:
 def pieces() -> list[str]:
     tokenizer = loaded().tokenizer
     anchor = tokenizer("a", add_special_tokens=False)["input_ids"]
-    return [tokenizer.decode([*anchor, token])[1:] for token in range(len(tokenizer))]
+    return [str(tokenizer.decode([*anchor, token]))[1:] for token in range(len(tokenizer))]
 
 
 def test_the_masks_are_those_of_trying_every_token() -> None:
