@@ -72,7 +72,7 @@ def test_a_plan_without_signed_units_can_t_be_halved() -> None:
 
 def test_the_highest_finite_score_wins_and_the_first_of_equals() -> None:
     names = [candidate(t) for t in "abcdef"]
-    scores = [0.1, math.nan, Unscored("constant prediction"), 0.5, 0.5, math.inf]
+    scores: list[float | Unscored] = [0.1, math.nan, Unscored("constant prediction"), 0.5, 0.5, math.inf]
     assert choose(names, scores) == Choice(3, names[3], 0.5)
     assert choose([candidate("a")], [-0.5]) == Choice(0, candidate("a"), -0.5)
 
@@ -82,7 +82,7 @@ def test_a_failed_candidate_never_wins() -> None:
 
 
 def test_when_all_fail_the_most_common_reason_is_kept() -> None:
-    failed = [Unscored("empty answer"), candidate("a"), candidate("b")]
+    failed: list[Candidate | Unscored] = [Unscored("empty answer"), candidate("a"), candidate("b")]
     flat = Unscored("constant prediction")
     assert choose(failed, [flat, flat, flat]) == Unscored("no candidate could be ranked: constant prediction")
     assert choose([candidate("a")], [math.nan]) == Unscored(

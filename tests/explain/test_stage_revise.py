@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -78,7 +79,9 @@ class Writer:
         return [request.messages[-1][1] for request in self.asker.seen]
 
 
-def _revise(firsts: list[list[Candidate | Unscored]], writer: Writer, simulator: Names | None = None) -> tuple:  # type: ignore[type-arg]
+def _revise(
+    firsts: list[list[Candidate | Unscored]], writer: Writer, simulator: Names | None = None
+) -> tuple[list[list[Any]], list[dict[str, Any]]]:
     return revised(STUDY, _planned(firsts), firsts, simulator or Names(), writer)
 
 
