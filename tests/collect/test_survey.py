@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -146,7 +147,7 @@ def test_top_contexts_keep_the_earlier_of_equals() -> None:
     assert top.contexts.tolist() == [[0, 1]]
 
 
-def test_token_table_equals_plain_means(tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_token_table_equals_plain_means(tmp_path: Path) -> None:
     values, _, tokens = _data(5)
     sums = TokenSums(5)
     for part in range(0, 60, 11):
