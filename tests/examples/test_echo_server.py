@@ -63,7 +63,7 @@ def loaded() -> LoadedModel:
 def url(loaded: LoadedModel) -> Iterator[str]:
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(EXAMPLES))
-        from echo_server import open_server  # type: ignore[import-not-found, unused-ignore]
+        from echo_server import open_server
 
         server = open_server(loaded, "127.0.0.1", 0)
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
@@ -122,9 +122,10 @@ def test_an_echo_holds_the_model_s_own_numbers(client: openai.OpenAI, loaded: Lo
     assert told.text_offset == [len("".join(told.tokens[:place])) for place in range(len(ids))]
     rows = _rows(loaded, ids)
     assert told.token_logprobs is not None
-    assert told.token_logprobs[0] is None  # nothing comes before it
+    logprobs: list[float | None] = list(told.token_logprobs)
+    assert logprobs[0] is None  # nothing comes before it
     expected = [float(row[token]) for row, token in zip(rows, ids[1:], strict=False)]
-    np.testing.assert_allclose(np.array(told.token_logprobs[1:], dtype=float), expected, atol=1e-4)
+    np.testing.assert_allclose(np.array(logprobs[1:], dtype=float), expected, atol=1e-4)
     tops: Any = told.top_logprobs
     assert tops[0] is None
     for row, top in zip(rows, tops[1:], strict=False):
