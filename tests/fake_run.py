@@ -140,7 +140,8 @@ class FakeRun:
     def _predict(self, unit: str, contexts: np.ndarray) -> np.ndarray:
         if unit in self.plan.constant:
             return np.zeros((len(contexts), self.plan.tokens))
-        return self._known[unit][self._types[contexts]]
+        predicted: np.ndarray = self._known[unit][self._types[contexts]]
+        return predicted
 
     def _evidence(self, unit: str) -> list[dict[str, Any]]:
         half, truth = self.plan.contexts // 2, self._truths[unit]

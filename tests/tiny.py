@@ -97,7 +97,8 @@ def tiny_model(family: str = "llama", seed: int = 0) -> PreTrainedModel:
         for parameter in model.parameters():
             parameter.add_(torch.randn(parameter.shape, generator=generator), alpha=0.2)
     model.generation_config.pad_token_id = END
-    return model.eval().requires_grad_(False)
+    ready: PreTrainedModel = model.eval().requires_grad_(False)
+    return ready
 
 
 @cache
