@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -20,9 +20,13 @@ class Units(Section):
     """Per hook."""
     directions: int = Field(default=64, ge=0)
     """Random directions per hook, when the control `direction` is on."""
-    controls: tuple[Literal["direction", "neuron-sparse", "direction-sparse"], ...] = (
+    controls: tuple[str, ...] = (
         "direction", "neuron-sparse", "direction-sparse",
     )  # fmt: skip
+    """Arms beside features and neurons: `direction` (random directions), and `KIND-sparse`: the units of a kind again, each
+    with the density of a feature."""
+    kinds: dict[str, Annotated[int, Field(ge=1)]] = Field(default_factory=dict)
+    """Units of each kind that a package registers, by its name: per hook, or per SAE."""
     min_contexts: int = Field(default=10, ge=2)
     """Evidence contexts that a unit must be active in to be sampled; the rest are excluded and counted."""
 
@@ -82,7 +86,9 @@ class Llm(Section):
     reasks: int = Field(default=2, ge=0)
     """Further draws of an answer that can't be read."""
     temperature: float = Field(default=0.7, ge=0)
+    """Of what explainers write; simulators and judges ask at 0."""
     max_tokens: int = Field(default=64, ge=1)
+    """Tokens of an explainer's answer at most."""
     input_usd: float | None = Field(default=None, ge=0)
     """Dollars per million prompt tokens; unknown stays unknown."""
     cached_input_usd: float | None = Field(default=None, ge=0)
@@ -130,18 +136,21 @@ class Explain(Section):
     prompts: dict[str, str] = Field(default_factory=dict)
     """Prompt per explainer, for example {highlight = "highlight/v1"}; none means the explainer's own default."""
     llm: str = "explainer"
+    """Which [llm.NAME] writes explanations."""
 
 
 class Simulate(Section):
     """How activations are predicted from an explanation."""
 
     method: str = "lift"
+    """A simulator ([methods](methods.md))."""
     lookup: bool = True
     """Also report the token table from evidence, which uses no explanation and no language model."""
     bank: int = Field(default=64, ge=2)
     """Unrelated word lists that `lift` and `lift-next` subtract. Through an endpoint each costs a request per distinct
     word of all contexts: 8 are enough to begin with."""
     llm: str = "simulator"
+    """Which [llm.NAME] simulates."""
 
 
 class Judge(Section):
@@ -153,6 +162,7 @@ class Judge(Section):
     log-probabilities of prompts), `embedding` (is it nearer to them? the sentence model alone), or registered ones;
     none: there is no judge."""
     llm: str = "explainer"
+    """Which [llm.NAME] judges."""
     examples: int = Field(default=10, ge=4)
     """Held-out contexts per unit and judge at most, half of them active and half checked to be inactive. `fuzzing`
     takes the active half alone and shows it twice; `intruder` makes a trial of each inactive one, at least four."""
@@ -217,12 +227,14 @@ class Compare(Section):
     """Seeded pairings of each unit with another unit's explanation. Fewer than 16 save requests where an endpoint
     simulates, and make the null wider; the report says so."""
     confidence: float = Field(default=0.95, gt=0.5, lt=1)
+    """Of every interval."""
 
 
 class Study(Section):
     """Everything a run depends on."""
 
     seed: int = Field(default=0, ge=0)
+    """All that is left to chance is drawn from it."""
     threads: int = Field(default=0, ge=0)
     """CPU threads of torch; 0: as many as there are cores. Recorded, since sums depend on it."""
     prompts_folder: str | None = None

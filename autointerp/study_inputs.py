@@ -28,6 +28,7 @@ class SubjectTraining(Section):
     """How to train a small subject from scratch, on the training split, before everything else."""
 
     layers: int = Field(default=1, ge=1)
+    """Transformer blocks."""
     width: int = Field(default=128, ge=2)
     """Residual dimensions."""
     neurons: int = Field(default=512, ge=1)
@@ -41,6 +42,7 @@ class SubjectTraining(Section):
     batch: int = Field(default=16, ge=1)
     """Contexts per step."""
     lr: float = Field(default=1.5e-3, gt=0)
+    """Learning rate, at its highest."""
 
     @model_validator(mode="after")
     def _shared_out(self) -> SubjectTraining:
@@ -61,6 +63,7 @@ class Subject(Section):
     device: str = "auto"
     """`auto`, `cpu`, `cuda`, `cuda:1`..."""
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    """Of the subject's weights and activations."""
     batch: int = Field(default=16, ge=1)
     """Contexts per forward pass; fixed by the plan, so that a resumed run repeats the same sums."""
     train: SubjectTraining | None = None
@@ -130,10 +133,13 @@ class Sae(Section):
     """One sparse autoencoder: a checkpoint to load, or a recipe to train."""
 
     name: str = "sae"
+    """What it is called in arms, tables and folders: letters, digits, `_`, `.` and `-`."""
     hook: str = "layers.5.mlp.neurons"
+    """Where it reads; one of `subject.hooks`."""
     checkpoint: str | None = None
     """Local folder or hub id in SAELens' layout."""
     train: SaeTraining | None = None
+    """Train it in this run, instead of loading a checkpoint."""
 
     @model_validator(mode="after")
     def _one_of(self) -> Sae:

@@ -4,25 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import is_dataclass
+from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import Any
+from types import NoneType, UnionType
+from typing import Any, Union, get_args, get_origin, get_type_hints
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from jaxtyping import AbstractArray
 
 from autointerp.artifacts import atomic_path
 from autointerp.errors import BadInput
-
-_TEXT, _INT, _REAL = pa.string(), pa.int32(), pa.float64()
-_VECTOR = pa.list_(pa.float32())
-_STATE = [("status", _TEXT), ("reason", _TEXT)]
-
-
-def _schema(*fields: tuple[str, Any]) -> pa.Schema:
-    return pa.schema(list(fields))
-
+from autointerp.rows import ROWS, Big
 
 TRAIN = "work/train.parquet"
 CANDIDATES = "work/candidates.parquet"
@@ -33,77 +27,34 @@ TABLES = "work/token_tables.safetensors"
 REVISIONS = "revisions.parquet"
 """Files that one stage of a run leaves for another, by path in the run folder."""
 
-SCHEMAS: Mapping[str, pa.Schema] = {
-    "documents": _schema(
-        ("document", _INT), ("source", _TEXT), ("split", _TEXT), ("licence", _TEXT), ("characters", _INT),
-        ("tokens", _INT), ("contexts", _INT), ("text_hash", _TEXT),
-    ),
-    "contexts": _schema(
-        ("context", _INT), ("split", _TEXT), ("document", _INT), ("source", _TEXT), ("start", _INT),
-        ("tokens", pa.list_(_INT)), ("pieces", pa.list_(_TEXT)),
-    ),
-    "units": _schema(
-        ("unit", _TEXT), ("replicate", _INT), ("arm", _TEXT), ("hook", _TEXT), ("sae", _TEXT), ("index", _INT),
-        ("sign", _INT), ("threshold", _REAL), ("density", _REAL), ("max_activation", _REAL),
-        ("single_token", _REAL), *_STATE,
-    ),
-    "evidence": _schema(
-        ("unit", _TEXT), ("replicate", _INT), ("context", _INT), ("kind", _TEXT), ("weight", _REAL),
-        ("activations", _VECTOR),
-    ),
-    "effects": _schema(
-        ("unit", _TEXT), ("promoted", pa.list_(_TEXT)), ("suppressed", pa.list_(_TEXT)), *_STATE,
-    ),
-    "explanations": _schema(
-        ("unit", _TEXT), ("arm", _TEXT), ("explainer", _TEXT), ("replicate", _INT), ("text", _TEXT),
-        ("candidates", _INT), ("evidence_score", _REAL), ("prompt", _TEXT), ("request", _TEXT), *_STATE,
-    ),
-    "revisions": _schema(
-        ("unit", _TEXT), ("first", _TEXT), ("first_score", _REAL), ("revision", _TEXT), ("revision_score", _REAL),
-        ("kept", _TEXT), *_STATE,
-    ),
-    "simulations": _schema(
-        ("unit", _TEXT), ("simulator", _TEXT), ("replicate", _INT), ("context", _INT), ("predicted", _VECTOR),
-        ("scale", _TEXT), *_STATE,
-    ),
-    "shuffled": _schema(
-        ("unit", _TEXT), ("explanation_of", _TEXT), ("simulator", _TEXT), ("replicate", _INT),
-        ("derangement", _INT), ("metric", _TEXT), ("slice", _TEXT), ("value", _REAL), *_STATE,
-    ),
-    "judgements": _schema(
-        ("unit", _TEXT), ("explanation_of", _TEXT), ("derangement", _INT), ("judge", _TEXT), ("prompt", _TEXT),
-        ("replicate", _INT), ("context", _INT), ("shown", _INT), ("truth", pa.bool_()), ("probability", _REAL),
-        *_STATE,
-    ),
-    "scores": _schema(
-        ("unit", _TEXT), ("arm", _TEXT), ("pairing", _TEXT), ("explainer", _TEXT), ("scorer", _TEXT),
-        ("metric", _TEXT), ("slice", _TEXT), ("replicate", _INT), ("value", _REAL), ("chance", _REAL),
-        ("n_tokens", _INT), ("n_contexts", _INT), *_STATE,
-    ),
-    "comparison": _schema(
-        ("scorer", _TEXT), ("metric", _TEXT), ("slice", _TEXT), ("stratum", _TEXT), ("pairing", _TEXT),
-        ("arm", _TEXT), ("baseline", _TEXT), ("n", _INT), ("n_baseline", _INT), ("unscored", _INT),
-        ("excluded", _INT), ("coverage", _REAL), ("reasons", _TEXT), ("mean", _REAL), ("low", _REAL),
-        ("high", _REAL), ("median", _REAL), ("median_low", _REAL), ("median_high", _REAL),
-        ("mean_unscored_at_chance", _REAL), ("chance", _REAL), ("difference", _REAL), ("difference_low", _REAL),
-        ("difference_high", _REAL), ("superiority", _REAL), ("p", _REAL), ("p_holm", _REAL), ("note", _TEXT),
-    ),
-    "benchmark": _schema(
-        ("method", _TEXT), ("kind", _TEXT), ("wrong", _TEXT), ("auroc", _REAL), ("low", _REAL), ("high", _REAL),
-        ("null_mean", _REAL), ("null_low", _REAL), ("null_high", _REAL), ("coverage", _REAL),
-        ("tokens_per_unit", _REAL), ("seconds_per_unit", _REAL), ("n", _INT), ("half", _TEXT),
-    ),
-    "benchmark_scores": _schema(
-        ("method", _TEXT), ("unit", _TEXT), ("kind", _TEXT), ("half", _TEXT), ("graded", pa.bool_()),
-        ("density", _REAL), ("explanation", _TEXT), ("text", _TEXT), ("value", _REAL), *_STATE,
-    ),
-    "usage": _schema(
-        ("stage", _TEXT), ("model", _TEXT), ("requests", _INT), ("cached", _INT), ("attempts", _INT),
-        ("uncertain", _INT), ("input_tokens", pa.int64()), ("cached_input_tokens", pa.int64()),
-        ("output_tokens", pa.int64()), ("cost_usd", _REAL), ("saved_input_tokens", pa.int64()),
-        ("saved_output_tokens", pa.int64()), ("saved_usd", _REAL),
-    ),
-}  # fmt: skip
+
+_INT, _REAL = pa.int32(), pa.float64()
+_VECTOR = pa.list_(pa.float32())
+_PLAIN: Mapping[Any, pa.DataType] = {bool: pa.bool_(), int: _INT, float: _REAL, Big: pa.int64()}
+
+
+def arrow_type(hint: Any) -> pa.DataType:
+    """The type of the column of a row's field: what may be None is of the type that it has otherwise."""
+    if get_origin(hint) in (Union, UnionType):
+        (hint,) = (part for part in get_args(hint) if part is not NoneType)
+    if hint in _PLAIN:
+        return _PLAIN[hint]
+    if get_origin(hint) is tuple:
+        return pa.list_(arrow_type(get_args(hint)[0]))
+    if issubclass(hint, str):
+        return pa.string()
+    if issubclass(hint, AbstractArray):
+        return _VECTOR if "float32" in hint.dtypes else pa.list_(_INT)
+    raise TypeError(f"no column can hold {hint}")
+
+
+def schema_of(row: type) -> pa.Schema:
+    """The columns of the table whose rows are of this dataclass, in the order of its fields."""
+    hints = get_type_hints(row, include_extras=True)
+    return pa.schema([(field.name, arrow_type(hints[field.name])) for field in fields(row)])
+
+
+SCHEMAS: Mapping[str, pa.Schema] = {name: schema_of(row) for name, row in ROWS.items()}
 """Columns of every table. An unknown number is null, never 0."""
 
 

@@ -20,6 +20,7 @@ class Recipe:
     """
 
     architecture: Literal["batchtopk", "gated", "jumprelu", "matryoshka", "standard", "topk"] = "batchtopk"
+    """Which latents are active, and what the penalty is ([training](sae-training.md))."""
     width: Annotated[int, Ge(2)] = 4096
     """Latents."""
     k: Annotated[int, Ge(1)] = 32

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from autointerp.records import Effects, Status, Unit, Unscored
+from autointerp.rows import EffectsRow, state_of
 from autointerp.subject.effects import OutputEffects
 from autointerp.subject.forward import Subject
 from autointerp.tables import read_arrow, write_table
@@ -17,7 +18,8 @@ def write_effects(path: Path, subject: Subject, drawn: Sequence[tuple[Readout, S
     effects = OutputEffects(subject)
     rows = []
     for readout, units in drawn:
-        found = effects.of(readout.hook, readout.writes(subject.widths[readout.hook]))
+        written = readout.writes(subject.widths[readout.hook])
+        found = [written] * len(units) if isinstance(written, Unscored) else effects.of(readout.hook, written)
         rows += [_row(unit.unit, each) for unit, each in zip(units, found, strict=True)]
     write_table("effects", path, rows)
 
@@ -32,8 +34,6 @@ def read_effects(path: Path) -> dict[str, Effects | Unscored]:
     }
 
 
-def _row(unit: str, found: Effects | Unscored) -> dict[str, object]:
-    if isinstance(found, Unscored):
-        return {"unit": unit, "promoted": [], "suppressed": [], "status": Status.UNSCORED, "reason": found.reason}
-    told = {"promoted": list(found.promoted), "suppressed": list(found.suppressed)}
-    return {"unit": unit, **told, "status": Status.OK, "reason": ""}
+def _row(unit: str, found: Effects | Unscored) -> EffectsRow:
+    told = Effects((), ()) if isinstance(found, Unscored) else found
+    return EffectsRow(unit, told.promoted, told.suppressed, *state_of(found))

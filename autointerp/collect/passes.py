@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Protocol, TypeAlias, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -21,7 +21,8 @@ from autointerp.progress import bar
 from autointerp.records import Split, Unit
 from autointerp.study import Study
 from autointerp.tables import table_writer, write_table
-from autointerp.units.interface import SPARSE, Readout, Survey, base_id
+from autointerp.units.interface import Activations, Readout, base_id, twin_id
+from autointerp.units.sampling import Survey
 
 
 @runtime_checkable
@@ -35,16 +36,21 @@ class Reader(Protocol):
         ...
 
 
-Taker: TypeAlias = Callable[[dict[str, Tensor], Tensor, Tensor], None]
+def read_activations(
+    subject: Reader, contexts: Int[np.ndarray, " context"], tokens: Int[np.ndarray, "context token"]
+) -> Activations:
+    """What the subject does on a batch of contexts, of these ids."""
+    return Activations(subject.activations(tokens), torch.from_numpy(contexts), torch.from_numpy(tokens))
 
 
-def stream(study: Study, subject: Reader, contexts: Path, split: Split, label: str, take: Taker) -> None:
-    """One pass over a split: hand activations, context ids and tokens of every batch to `take`."""
+def stream(
+    study: Study, subject: Reader, contexts: Path, split: Split, label: str, take: Callable[[Activations], None]
+) -> None:
+    """One pass over a split: hand the activations on every batch to `take`."""
     total = len(context_ids(contexts, split))
     with bar(label, total, "contexts") as progress:
         for batch in read_batches(contexts, split, study.subject.batch):
-            read = subject.activations(batch.tokens)
-            take(read, torch.from_numpy(batch.contexts), torch.from_numpy(batch.tokens))
+            take(read_activations(subject, batch.contexts, batch.tokens))
             progress.advance(len(batch.contexts))
 
 
@@ -100,17 +106,15 @@ def _pass(
     sums: Sequence[TokenSums] = (),
 ) -> list[Gatherer]:
     ids = context_ids(contexts, split)
-    gatherers = [
-        Gatherer([base_id(u.unit).replace(SPARSE, "", 1) for u in units], wanted, ids, study.seed) for _, units in drawn
-    ]
+    gatherers = [Gatherer([twin_id(base_id(u.unit)) for u in units], wanted, ids, study.seed) for _, units in drawn]
 
-    def take(read: dict[str, Tensor], ids: Tensor, tokens: Tensor) -> None:
+    def take(read: Activations) -> None:
         for place, (readout, _) in enumerate(drawn):
-            values = readout.read(read[readout.hook]).cpu()
-            gatherers[place].add(values, ids, tokens)
+            values = readout.read(read).cpu()
+            gatherers[place].add(values, read.contexts, read.tokens)
             if surveyors:
-                surveyors[place].add(values, ids, tokens)
-                sums[place].add(values, tokens)
+                surveyors[place].add(values, read.contexts, read.tokens)
+                sums[place].add(values, read.tokens)
 
     stream(study, subject, contexts, split, f"gather {split}", take)
     return gatherers

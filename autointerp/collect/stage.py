@@ -1,4 +1,7 @@
-"""The collect stage: survey the evidence, sample units, gather their contexts from evidence and held-out."""
+"""The collect stage: survey the evidence, sample units, gather their contexts from evidence and held-out.
+
+It knows no kind of unit by name: `units.registry` does.
+"""
 
 from __future__ import annotations
 
@@ -7,32 +10,21 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from autointerp.artifacts import rng_of
 from autointerp.collect.hard_negatives import Embed
-from autointerp.collect.passes import Reader, gather, stream
+from autointerp.collect.passes import Reader, gather, read_activations, stream
 from autointerp.collect.survey import Surveyor
 from autointerp.contexts.reading import context_ids, read_batches
 from autointerp.errors import BadInput
 from autointerp.records import Split, Unit
 from autointerp.study import Study
-from autointerp.units.interface import (
-    SPARSE,
-    DirectionReadout,
-    Encoder,
-    FeatureReadout,
-    NeuronReadout,
-    Readout,
-    arm_name,
-    base_id,
-    random_directions,
-    sample_units,
-)
+from autointerp.units.interface import SPARSE, Activations, Encoder, Prepared, Readout, base_id, kind_of, sparse_arm
+from autointerp.units.registry import all_candidates, as_thresholded
+from autointerp.units.sampling import sample_units
 
-CENTRE_CONTEXTS = 64
-"""Evidence contexts whose mean activation centres the random directions."""
+PREPARING_CONTEXTS = 64
+"""Evidence contexts that readouts see before they are read, such as those whose mean centres the random directions."""
 
 
 @dataclass
@@ -55,109 +47,69 @@ def collect(
 
     `encoders` maps an SAE's name to the SAE and its number of latents. Both orientations of a neuron are
     candidates here; one is chosen on evidence by the explain stage. Three passes over the evidence at most
-    (centre, survey, gather) and one over the held-out contexts; memory does not depend on their number, but for a bit
+    (prepare, survey, gather) and one over the held-out contexts; memory does not depend on their number, but for a bit
     per context and unit where the study asks for hard negatives. These need `embed`, from texts to vectors of length 1.
     """
     contexts = run / "contexts.parquet"
-    arms = _arms(study, subject, encoders, contexts)
-    _survey(study, subject, contexts, [(a.readout, a.surveyor) for a in arms], "survey units")
+    arms = [
+        _Arm(c.readout, Surveyor(len(c.readout.indices), _twin_control(c.readout) in study.units.controls), c.count)
+        for c in all_candidates(study, subject.widths, encoders)
+    ]
+    _prepare(study, subject, contexts, [a.readout for a in arms if isinstance(a.readout, Prepared)])
+    _survey(study, subject, contexts, arms)
     drawn: list[tuple[Readout, list[Unit]]] = []
     excluded: list[Unit] = []
     for arm in arms:
         survey = arm.surveyor.finish()
         units, left_out = sample_units(arm.readout, survey, arm.count, study.units.min_contexts, study.seed)
-        drawn.append((_narrow(arm.readout, units, encoders), units))
+        drawn.append((arm.readout.narrowed(units), units))
         excluded += left_out
     drawn += _sparse_arms(study, arms, drawn)
     gather(study, subject, contexts, run, drawn, excluded, embed)
     return drawn
 
 
-def _arms(study: Study, subject: Reader, encoders: Mapping[str, tuple[Encoder, int]], contexts: Path) -> list[_Arm]:
-    arms: list[_Arm] = []
-    if study.units.features:
-        for sae in study.sae:
-            encoder, width = encoders[sae.name]
-            arm = arm_name("feature", sae.name, len(study.sae) > 1)
-            readout = FeatureReadout(arm, sae.hook, sae.name, np.arange(width), encoder, all_latents=True)
-            arms.append(_Arm(readout, Surveyor(width), study.units.features))
-    several = len(study.subject.hooks) > 1
-    sparse = {f"{kind}{SPARSE}" for kind in ("neuron", "direction")} & set(study.units.controls)
-    for hook in study.subject.hooks:
-        width = subject.widths[hook]
-        if study.units.neurons:
-            both = np.repeat(np.arange(width), 2)
-            signs = np.tile(np.array([1, -1]), width)
-            neurons = NeuronReadout(arm_name("neuron", hook, several), hook, both, signs, np.zeros(2 * width))
-            arms.append(_Arm(neurons, Surveyor(2 * width, f"neuron{SPARSE}" in sparse), study.units.neurons))
-        if study.units.directions and {"direction", f"direction{SPARSE}"} & set(study.units.controls):
-            indices = np.arange(study.units.directions)
-            vectors = random_directions(study.seed, hook, indices, width)
-            directions = DirectionReadout(
-                arm_name("direction", hook, several), hook, indices, vectors, torch.zeros(width), np.zeros(len(indices))
-            )
-            arms.append(_Arm(directions, Surveyor(len(indices), f"direction{SPARSE}" in sparse), len(indices)))
-    _centre(study, subject, contexts, [a.readout for a in arms if isinstance(a.readout, DirectionReadout)])
-    return arms
+def _twin_control(readout: Readout) -> str:
+    """The control that asks for the density-matched twins of these units."""
+    return f"{kind_of(readout.arm)}{SPARSE}"
 
 
-def _centre(study: Study, subject: Reader, contexts: Path, directions: Sequence[DirectionReadout]) -> None:
-    """Centre the directions on the mean of a seeded handful of evidence contexts."""
-    if not directions:
+def _prepare(study: Study, subject: Reader, contexts: Path, readouts: Sequence[Prepared]) -> None:
+    """Let the readouts that want it see a seeded handful of evidence contexts."""
+    if not readouts:
         return
     ids = context_ids(contexts, Split.EVIDENCE)
-    size = min(CENTRE_CONTEXTS, len(ids))
-    chosen = set(rng_of(study.seed, "centre").choice(ids, size=size, replace=False).tolist())
-    sums: dict[str, Tensor] = {}
-    count = 0
+    size = min(PREPARING_CONTEXTS, len(ids))
+    chosen = rng_of(study.seed, "centre").choice(ids, size=size, replace=False)
     for batch in read_batches(contexts, Split.EVIDENCE, study.subject.batch):
-        keep = np.isin(batch.contexts, list(chosen))
+        keep = np.isin(batch.contexts, chosen)
         if keep.any():
-            read = subject.activations(batch.tokens[keep])
-            count += int(keep.sum()) * batch.tokens.shape[1]
-            for direction in directions:
-                total = read[direction.hook].double().sum(dim=(0, 1))
-                sums[direction.hook] = sums.get(direction.hook, torch.zeros_like(total)) + total
-    for direction in directions:
-        direction.centre = (sums[direction.hook] / count).float()
-        direction.vectors = direction.vectors.to(direction.centre.device)
+            activations = read_activations(subject, batch.contexts[keep], batch.tokens[keep])
+            for readout in readouts:
+                readout.prepare(activations)
 
 
-def _survey(
-    study: Study, subject: Reader, contexts: Path, arms: Sequence[tuple[Readout, Surveyor]], label: str
-) -> None:
-    def take(read: dict[str, Tensor], ids: Tensor, tokens: Tensor) -> None:
-        for readout, surveyor in arms:
-            surveyor.add(readout.read(read[readout.hook]), ids, tokens)
+def _survey(study: Study, subject: Reader, contexts: Path, arms: Sequence[_Arm]) -> None:
+    def take(read: Activations) -> None:
+        for arm in arms:
+            arm.surveyor.add(arm.readout.read(read), read.contexts, read.tokens)
 
-    stream(study, subject, contexts, Split.EVIDENCE, label, take)
-
-
-def _narrow(readout: Readout, units: Sequence[Unit], encoders: Mapping[str, tuple[Encoder, int]]) -> Readout:
-    """The same readout for the sampled units alone."""
-    indices = np.array([u.index for u in units])
-    if isinstance(readout, FeatureReadout):
-        return FeatureReadout(readout.arm, readout.hook, readout.sae, indices, encoders[readout.sae][0], False)
-    if isinstance(readout, DirectionReadout):
-        rows = readout.vectors[torch.as_tensor(indices)]
-        return DirectionReadout(readout.arm, readout.hook, indices, rows, readout.centre, np.zeros(len(units)))
-    signs = np.array([u.sign for u in units])
-    return NeuronReadout(readout.arm, readout.hook, indices, signs, np.zeros(len(units)))
+    stream(study, subject, contexts, Split.EVIDENCE, "survey units", take)
 
 
 def _sparse_arms(
     study: Study, arms: Sequence[_Arm], drawn: Sequence[tuple[Readout, list[Unit]]]
 ) -> list[tuple[Readout, list[Unit]]]:
-    """The drawn neurons and directions again, each with the density of one drawn feature of its hook."""
+    """The drawn units of the dense arms again, each with the density of one drawn feature of its hook."""
     made: list[tuple[Readout, list[Unit]]] = []
     for arm, (readout, units) in zip(arms, drawn, strict=True):
-        kind = readout.arm.split(":")[0]
-        if isinstance(readout, FeatureReadout) or f"{kind}{SPARSE}" not in study.units.controls:
+        control = _twin_control(readout)
+        if control not in study.units.controls:
             continue
         densities = [u.density for r, us in drawn if r.sae and r.hook == readout.hook for u in us]
         if not densities:
             raise BadInput(
-                f"control '{kind}{SPARSE}' has no features on hook '{readout.hook}' to match",
+                f"control '{control}' has no features on hook '{readout.hook}' to match",
                 "add a [[sae]] on that hook, or take the control out of units.controls",
             )
         made.append(_match(arm, readout, units, densities))
@@ -177,13 +129,9 @@ def _match(
         wanted[place_of[unit.index, unit.sign]] = densities[order.index(base_id(unit.unit)) % len(densities)]
     all_thresholds = arm.surveyor.thresholds(wanted)
     thresholds = np.array([all_thresholds[place_of[u.index, u.sign]] for u in units])
-    name = f"{readout.arm.split(':')[0]}{SPARSE}{readout.arm[len(readout.arm.split(':')[0]) :]}"
+    name = sparse_arm(readout.arm)
     sparse = [
         replace(u, unit=u.unit.replace(readout.arm, name, 1), arm=name, threshold=float(t))
         for u, t in zip(units, thresholds, strict=True)
     ]
-    if isinstance(readout, DirectionReadout):
-        return DirectionReadout(
-            name, readout.hook, readout.indices, readout.vectors, readout.centre, thresholds
-        ), sparse
-    return NeuronReadout(name, readout.hook, readout.indices, readout.signs, thresholds), sparse
+    return as_thresholded(readout).thresholded(name, thresholds), sparse

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from autointerp.units.interface import Survey
+from autointerp.units.sampling import Survey
 
 TOP = 20
 """Top contexts that decide the single-token share (Anthropic 2023: all 20 top examples share the peak token)."""

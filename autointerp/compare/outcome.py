@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from autointerp.compare.rows import ALL, NO_BASELINE, Cell, ComparisonRow
 from autointerp.contexts.slices import RANDOM_ONLY, TOP_AND_RANDOM
 from autointerp.errors import BadInput
 from autointerp.records import Pairing
+from autointerp.rows import ALL, NO_BASELINE, Cell, ComparisonRow
 from autointerp.simulate.lookup import LOOKUP
 from autointerp.study import Study
 from autointerp.study_file import load_study

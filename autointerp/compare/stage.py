@@ -12,10 +12,11 @@ import pandas as pd
 from jaxtyping import Float
 
 from autointerp.artifacts import rng_of
-from autointerp.compare.rows import ALL, NO_BASELINE, OWN_SHUFFLED, STRATA, Cell, ComparisonRow, stratum_of
+from autointerp.compare.strata import STRATA, stratum_of
 from autointerp.metrics.intervals import NONE, Contrast, Resampling, contrast, holm, interval, paired_contrast
 from autointerp.progress import bar
 from autointerp.records import Pairing, Status
+from autointerp.rows import ALL, NO_BASELINE, OWN_SHUFFLED, Cell, ComparisonRow
 from autointerp.study import Study
 from autointerp.tables import read_table, write_table
 from autointerp.units.arms import contrasts, feature_hooks, ordered

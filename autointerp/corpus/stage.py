@@ -18,6 +18,7 @@ from autointerp.corpus.split import NearDuplicates, Splitter, assert_disjoint, q
 from autointerp.errors import BadInput
 from autointerp.progress import Bar, bar, say
 from autointerp.records import Context, Split
+from autointerp.rows import DocumentRow
 from autointerp.study import Study
 from autointerp.study_inputs import Corpus
 from autointerp.tables import TableWriter, read_table, table_writer
@@ -132,17 +133,11 @@ class _Filling:
             self.contexts[split].add(row)
             self.passages.add(row.text)
             self.written, count = self.written + 1, count + 1
+        characters, tokens = len(document.text), len(tokenised.tokens)
         self.documents.add(
-            {
-                "document": number,
-                "source": document.source,
-                "split": split,
-                "licence": document.licence,
-                "characters": len(document.text),
-                "tokens": len(tokenised.tokens),
-                "contexts": count,
-                "text_hash": text_hash(document.text),
-            }
+            DocumentRow(
+                number, document.source, split, document.licence, characters, tokens, count, text_hash(document.text)
+            )
         )
         self.splitter.take(split, count)
         self.progress.advance(count * self.study.corpus.context)

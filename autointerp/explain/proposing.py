@@ -22,7 +22,9 @@ from autointerp.progress import Bar
 from autointerp.records import Candidate, Context, Exemplar, Status, Unit, Unscored
 from autointerp.study import Study
 from autointerp.tables import CANDIDATES, EFFECTS, EVIDENCE, read_arrow
-from autointerp.units.interface import SPARSE, group_by_base
+from autointerp.units.interface import twin_id
+from autointerp.units.registry import count_of, kinds_of
+from autointerp.units.sampling import group_by_base
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,11 @@ class Material:
 
 def check_explain(study: Study) -> None:
     """Raise BadInput, before anything runs, for an unknown explainer, a missing prompt or shares that don't fit."""
-    _plan(study, open_explainers(study), signed=study.units.neurons > 0)
+    _plan(
+        study,
+        open_explainers(study),
+        signed=any(kind.oriented and count_of(study, kind.name) for kind in kinds_of(study)),
+    )
 
 
 @dataclass(frozen=True)
@@ -76,11 +82,6 @@ def planned(study: Study, run: Path) -> Planned:
 
 def _unit(row: Mapping[str, Any]) -> Unit:
     return Unit(**{**row, "status": Status(row["status"])})
-
-
-def twin(unit: str) -> str:
-    """A unit and its density-matched twin draw alike, so that equal questions are asked once."""
-    return unit.replace(SPARSE, "", 1)
 
 
 def _material(run: Path, units: Sequence[Unit], revises: bool) -> Material:
@@ -131,7 +132,7 @@ def _propose(
             proposal
             for name, count in counts[unit.unit].items()
             for proposal in explainers[name].propose(
-                shown[unit.unit], count, rng_of(study.seed, "explain", name, twin(unit.unit))
+                shown[unit.unit], count, rng_of(study.seed, "explain", name, twin_id(unit.unit))
             )
         ]
         for unit in units

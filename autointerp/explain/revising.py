@@ -9,18 +9,20 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from autointerp.artifacts import rng_of
 from autointerp.explain.best_of_n import Choice, choose
 from autointerp.explain.interface import Proposal, shown_of
-from autointerp.explain.proposing import Material, Planned, twin
+from autointerp.explain.proposing import Material, Planned
 from autointerp.explain.ranking import Ranked, rank
 from autointerp.explain.revise import Revise, mistakes
 from autointerp.progress import bar, say
 from autointerp.records import Candidate, Simulation, Status, Unit, Unscored
+from autointerp.rows import RevisionRow, state_of
 from autointerp.simulate.interface import Simulator, Task
 from autointerp.study import Study
+from autointerp.units.interface import twin_id
 
 Ask: TypeAlias = Callable[[Sequence[Sequence[Proposal]]], list[list[Candidate | Unscored]]]
 """Settles proposals, in their order."""
@@ -42,7 +44,7 @@ class _First:
 
 def revised(
     study: Study, plan: Planned, candidates: Sequence[Sequence[Candidate | Unscored]], simulator: Simulator, ask: Ask
-) -> tuple[list[list[Candidate | Unscored]], list[dict[str, Any]]]:
+) -> tuple[list[list[Candidate | Unscored]], list[RevisionRow]]:
     """The candidates, those of `revise` replaced by their revisions where these rank higher; rows of `revisions`.
 
     A first explanation that can't be tried, or whose revision can't be read or ranked, is kept, with the reason in
@@ -85,7 +87,7 @@ def _questions(study: Study, plan: Planned, firsts: Sequence[_First], simulator:
         unit = first.unit
         truth = shown_of(unit, plan.material.validation[unit.unit], plan.material.contexts).contexts
         wrong = mistakes(truth, result.predicted, unit.max_activation)
-        rng = rng_of(study.seed, "revise", twin(unit.unit), first.column)
+        rng = rng_of(study.seed, "revise", twin_id(unit.unit), first.column)
         questions.append(reviser.revision(first.candidate.text, wrong, rng))
     return questions
 
@@ -108,24 +110,25 @@ def _tried(material: Material, firsts: Sequence[_First], simulator: Simulator) -
     return [found[place] for place in range(len(firsts))]
 
 
-def _row(pair: Ranked, scores: Sequence[float | Unscored], replaced: bool) -> dict[str, Any]:
+def _row(pair: Ranked, scores: Sequence[float | Unscored], replaced: bool) -> RevisionRow:
     first, revision = pair.candidates
     failed = next((one for one in (revision, scores[1]) if isinstance(one, Unscored)), None)
-    return {
-        "unit": pair.unit,
-        "first": first.text if isinstance(first, Candidate) else None,
-        "first_score": None if isinstance(scores[0], Unscored) else scores[0],
-        "revision": revision.text if isinstance(revision, Candidate) else None,
-        "revision_score": None if isinstance(scores[1], Unscored) else scores[1],
-        "kept": REVISION if replaced else FIRST,
-        "status": Status.OK if failed is None else Status.UNSCORED,
-        "reason": "" if failed is None else failed.reason,
-    }
+    status, reason = state_of(failed)
+    return RevisionRow(
+        unit=pair.unit,
+        first=first.text if isinstance(first, Candidate) else None,
+        first_score=None if isinstance(scores[0], Unscored) else scores[0],
+        revision=revision.text if isinstance(revision, Candidate) else None,
+        revision_score=None if isinstance(scores[1], Unscored) else scores[1],
+        kept=REVISION if replaced else FIRST,
+        status=status,
+        reason=reason,
+    )
 
 
-def _tell(rows: Sequence[dict[str, Any]]) -> None:
+def _tell(rows: Sequence[RevisionRow]) -> None:
     """Say how many revisions were kept, and how many there are none of, by reason."""
-    kept = sum(row["kept"] == REVISION for row in rows)
-    reasons = Counter(row["reason"] for row in rows if row["status"] != Status.OK)
+    kept = sum(row.kept == REVISION for row in rows)
+    reasons = Counter(row.reason for row in rows if row.status != Status.OK)
     why = "".join(f"; {count} without a revision: {reason}" for reason, count in reasons.most_common())
     say(f"revise: {kept} of {len(rows)} first explanations replaced by their revisions{why}")

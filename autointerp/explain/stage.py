@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from autointerp.artifacts import rng_of
 from autointerp.explain.best_of_n import Choice, choose
 from autointerp.explain.interface import Explainer, Proposal, Shown
-from autointerp.explain.proposing import Planned, answered, planned, requests_in, twin
+from autointerp.explain.proposing import Planned, answered, planned, requests_in
 from autointerp.explain.ranking import Ranked, rank
 from autointerp.explain.revise import Revise
 from autointerp.explain.revising import revised
@@ -22,9 +22,11 @@ from autointerp.llm.client import Asker
 from autointerp.llm.questions import InOrder
 from autointerp.progress import Bar, bar
 from autointerp.records import Candidate, Status, Unit, Unscored
+from autointerp.rows import ExplanationRow, state_of
 from autointerp.simulate.interface import Simulator
 from autointerp.study import Study
 from autointerp.tables import REVISIONS, write_table
+from autointerp.units.interface import twin_id
 
 OpenAsker: TypeAlias = Callable[[], AbstractContextManager[Asker]]
 """Who is asked, opened for that long."""
@@ -84,7 +86,7 @@ def _spare(study: Study, explainers: Mapping[str, Explainer], unit: Unit, wanted
     found: list[Candidate] = []
     for name, explainer in explainers.items():
         if not explainer.needs_model:
-            rng = rng_of(study.seed, "spare", name, twin(unit.unit))
+            rng = rng_of(study.seed, "spare", name, twin_id(unit.unit))
             found += [p for p in explainer.propose(shown, 2 * wanted, rng) if isinstance(p, Candidate)]
     return found
 
@@ -117,7 +119,7 @@ def write_choice(
     """One row per unit, in the orientation of its best candidate (without one: of its larger peak)."""
     found = dict(zip((u.unit for u in plan.units), zip(candidates, scores, strict=True), strict=True))
     chosen: list[Unit] = []
-    explanations: list[dict[str, Any]] = []
+    explanations: list[ExplanationRow] = []
     for group in plan.groups:
         pairs = [(unit, c, s) for unit in group for c, s in zip(*found[unit.unit], strict=True)]
         choice = choose([c for _, c, _ in pairs], [s for _, _, s in pairs])
@@ -129,19 +131,19 @@ def write_choice(
     write_table("units", run / "units.parquet", [*chosen, *excluded])
 
 
-def _explanation(unit: Unit, choice: Choice | Unscored, candidates: int) -> dict[str, Any]:
-    row: dict[str, Any] = {"unit": unit.unit, "arm": unit.arm, "replicate": unit.replicate, "candidates": candidates}
-    if isinstance(choice, Unscored):
-        empty = {"explainer": "", "text": "", "evidence_score": None, "prompt": "", "request": ""}
-        return {**row, **empty, "status": Status.UNSCORED, "reason": choice.reason}
-    told = choice.candidate
-    return {
-        **row,
-        "explainer": told.explainer,
-        "text": told.text,
-        "evidence_score": choice.score,
-        "prompt": told.prompt,
-        "request": told.request,
-        "status": Status.OK,
-        "reason": "",
-    }
+def _explanation(unit: Unit, choice: Choice | Unscored, candidates: int) -> ExplanationRow:
+    told = None if isinstance(choice, Unscored) else choice.candidate
+    status, reason = state_of(choice)
+    return ExplanationRow(
+        unit=unit.unit,
+        arm=unit.arm,
+        explainer=told.explainer if told else "",
+        replicate=unit.replicate,
+        text=told.text if told else "",
+        candidates=candidates,
+        evidence_score=None if isinstance(choice, Unscored) else choice.score,
+        prompt=told.prompt if told else "",
+        request=told.request if told else "",
+        status=status,
+        reason=reason,
+    )

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -19,7 +18,8 @@ from autointerp.judge.registry import traits_of
 from autointerp.llm.client import Asker
 from autointerp.metrics.metrics import any_absolute
 from autointerp.progress import Bar, bar
-from autointerp.records import Context, Status, Unscored
+from autointerp.records import Context, Unscored
+from autointerp.rows import JudgementRow, state_of
 from autointerp.study import Study
 from autointerp.tables import table_writer
 
@@ -114,28 +114,33 @@ def _computed(study: Study, task: _Task, contexts: Mapping[int, Context]) -> _Re
     return case if isinstance(case, Unscored) else task.judge.judge(*case)
 
 
-def _rows(task: _Task, result: _Result) -> Iterator[dict[str, Any]]:
-    shared = {
-        "unit": task.pair.unit.unit,
-        "explanation_of": task.pair.explained.unit,
-        "derangement": task.pair.derangement,
-        "judge": task.judge.name,
-        "prompt": task.judge.prompt,
-        "replicate": 0,
-    }
+def _rows(task: _Task, result: _Result) -> Iterator[JudgementRow]:
+    row = JudgementRow(
+        unit=task.pair.unit.unit,
+        explanation_of=task.pair.explained.unit,
+        derangement=task.pair.derangement,
+        judge=task.judge.name,
+        prompt=task.judge.prompt,
+        replicate=0,
+        context=None,
+        shown=None,
+        truth=None,
+        probability=None,
+        status=state_of(result)[0],
+        reason=state_of(result)[1],
+    )
     if isinstance(result, Unscored):
-        nothing = {"context": None, "shown": None, "truth": None, "probability": None}
-        yield {**shared, **nothing, "status": str(Status.UNSCORED), "reason": result.reason}
+        yield row
         return
     for judgement in result:
         item, answer = judgement.item, judgement.probability
-        failed = isinstance(answer, Unscored)
-        yield {
-            **shared,
-            "context": item.context,
-            "shown": item.shown,
-            "truth": item.truth,
-            "probability": None if isinstance(answer, Unscored) else answer,
-            "status": str(Status.UNSCORED if failed else Status.OK),
-            "reason": answer.reason if isinstance(answer, Unscored) else "",
-        }
+        status, reason = state_of(answer)
+        yield replace(
+            row,
+            context=item.context,
+            shown=item.shown,
+            truth=item.truth,
+            probability=None if isinstance(answer, Unscored) else answer,
+            status=status,
+            reason=reason,
+        )

@@ -10,9 +10,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from autointerp.planted.results import PICTURE, Results, read_results
-from autointerp.planted.statistics import AGAINST_NOISE, ALL, CHANCE, DEVELOPMENT, TEST, BenchmarkRow
+from autointerp.planted.statistics import AGAINST_NOISE, ALL, CHANCE, DEVELOPMENT, TEST
 from autointerp.planted.units import WRONG
 from autointerp.plot.style import BAND, PREDICTED, QUIET, TRUE, house_style, printable_line, save
+from autointerp.rows import BenchmarkRow
 
 _LONGEST = 28  # characters of a method's name that are shown
 _ASIDE = 0.2  # of a line's height: test above, development below

@@ -8,8 +8,9 @@ from enum import StrEnum
 from autointerp.compare.words import with_interval
 from autointerp.planted.meanings import KINDS, NOISE
 from autointerp.planted.results import Results
-from autointerp.planted.statistics import AGAINST_NOISE, ALL, BOTH, CHANCE, TEST, BenchmarkRow, Scores
+from autointerp.planted.statistics import AGAINST_NOISE, ALL, BOTH, CHANCE, TEST, Scores
 from autointerp.planted.units import NEAR_MISS, OTHER, WRONG
+from autointerp.rows import BenchmarkRow
 
 NOTHING = "-"
 _HEAD = ("method", "n", *WRONG, "another's score", "coverage", "tokens", "seconds")

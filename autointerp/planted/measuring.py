@@ -45,7 +45,7 @@ class _Watched(Ledger):
 
 
 class WatchedResources(Resources):
-    """A resources that notices what its ledger spares: time and tokens can't be told then."""
+    """Resources that notice what its ledger spares: time and tokens can't be told then."""
 
     @cached_property
     def ledger(self) -> _Watched:
@@ -54,12 +54,11 @@ class WatchedResources(Resources):
 
     def asked(self, stage: str) -> tuple[int, int, int]:
         """Requests of a stage so far, those of them that the ledger answered, and tokens of all of them."""
-        rows = [row for row in self.usage.rows() if row["stage"] == stage]
-        tokens = ("input_tokens", "output_tokens", "saved_input_tokens", "saved_output_tokens")
+        rows = [row for row in self.usage.rows() if row.stage == stage]
         return (
-            sum(row["requests"] for row in rows),
-            sum(row["cached"] for row in rows),
-            sum(row[name] for row in rows for name in tokens),
+            sum(row.requests for row in rows),
+            sum(row.cached for row in rows),
+            sum(r.input_tokens + r.output_tokens + r.saved_input_tokens + r.saved_output_tokens for r in rows),
         )
 
 

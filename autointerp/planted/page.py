@@ -21,12 +21,12 @@ from autointerp.planted.statistics import (
     HALVES,
     TEST,
     WORD_LIKE,
-    BenchmarkRow,
     Scores,
     with_unscored_at_chance,
 )
 from autointerp.planted.units import NEAR_MISS, OTHER, TRUE, WRONG
 from autointerp.report.markdown import escape, prose, table
+from autointerp.rows import BenchmarkRow
 
 _MARKS = {Standing.ABOVE: "**{}**", Standing.BELOW: "{} below chance", Standing.CHANCE: "{} chance"}
 

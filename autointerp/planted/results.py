@@ -13,7 +13,8 @@ from pydantic import TypeAdapter, ValidationError
 from autointerp.artifacts import read_json, write_json
 from autointerp.errors import BadInput
 from autointerp.metrics.intervals import Resampling
-from autointerp.planted.statistics import BenchmarkRow, Calibration, PlantedScore, Scores, calibration_of
+from autointerp.planted.statistics import Calibration, Scores, calibration_of
+from autointerp.rows import BenchmarkRow, PlantedScore
 from autointerp.tables import read_table, write_table
 
 TABLE, SCORES, ABOUT, PAGE, PICTURE = (

@@ -22,6 +22,7 @@ from autointerp.metrics.metrics import CONSTANT_PREDICTION
 from autointerp.planted.meanings import KINDS, NOISE
 from autointerp.planted.pairings import EXPLANATIONS, NONE
 from autointerp.planted.units import NEAR_MISS, OTHER, TOO_BROAD, TOO_NARROW, TRUE, WRONG
+from autointerp.rows import BenchmarkRow, PlantedScore
 
 TEST, DEVELOPMENT, BOTH = "test", "development", "both"
 HALVES = (TEST, DEVELOPMENT)
@@ -39,32 +40,9 @@ RANKS: Mapping[str, int] = {TRUE: 2, TOO_BROAD: 1, TOO_NARROW: 1, NEAR_MISS: 0, 
 none of the unit's tokens, however near its words are: it predicts what another unit's explanation predicts."""
 
 
-@dataclass(frozen=True)
-class PlantedScore:
-    """What one method gave one pairing: a row of `scores.parquet`."""
-
-    method: str
-    unit: str
-    kind: str
-    half: str
-    graded: bool
-    density: float
-    explanation: str
-    """One of EXPLANATIONS, or NONE."""
-    text: str
-    value: float | None
-    status: str
-    reason: str
-
-    @property
-    def level(self) -> float | None:
-        """What it is compared by: its value; for a constant prediction, what knowing nothing scores; or None."""
-        return 0.0 if self.value is None and self.reason == CONSTANT_PREDICTION.reason else self.value
-
-    @property
-    def meaning(self) -> str:
-        """The unit without its form: `planted/word-class/colours`."""
-        return self.unit.rpartition("/")[0]
+def level_of(score: PlantedScore) -> float | None:
+    """What a score is compared by: its value; for a constant prediction, what knowing nothing scores; or None."""
+    return 0.0 if score.value is None and score.reason == CONSTANT_PREDICTION.reason else score.value
 
 
 @dataclass(frozen=True)
@@ -75,33 +53,6 @@ class Cost:
     """Prompt and answer tokens of a language model, for one unit with one explanation."""
     seconds_per_unit: float | None
     """Wall time for the same, all units together on this machine."""
-
-
-@dataclass(frozen=True)
-class BenchmarkRow:
-    """One line of `benchmark.parquet`."""
-
-    method: str
-    kind: str
-    """Of planted units, or one of POOLED."""
-    wrong: str
-    """One of WRONG, or AGAINST_NOISE."""
-    auroc: float | None
-    """Mean over meanings of P(score with the true explanation > score with the wrong one), ties counted half."""
-    low: float | None
-    high: float | None
-    null_mean: float | None
-    """Mean score with another unit's explanation; of noise units for a method that reads no explanation."""
-    null_low: float | None
-    null_high: float | None
-    coverage: float
-    """Share of the units for which both scores are there."""
-    tokens_per_unit: float | None
-    seconds_per_unit: float | None
-    n: int
-    """Units for which both scores are there."""
-    half: str
-    """One of HALVES, or BOTH."""
 
 
 @dataclass(frozen=True)
@@ -156,7 +107,7 @@ class Scores:
         found: list[tuple[str, float | None]] = []
         for unit in self.units(half, pooled):
             if TRUE in unit and wrong in unit:
-                true, other = unit[TRUE].level, unit[wrong].level
+                true, other = level_of(unit[TRUE]), level_of(unit[wrong])
                 better = None if true is None or other is None else above_chance_of(true, other)
                 found.append((unit[TRUE].meaning, better))
         return found
@@ -164,7 +115,7 @@ class Scores:
     def values(self, half: str, pooled: str, explanation: str) -> list[tuple[str, float | None]]:
         """Meaning and score (None: unscored), per unit that has such an explanation."""
         units = self.units(half, pooled)
-        return [(unit[explanation].meaning, unit[explanation].level) for unit in units if explanation in unit]
+        return [(unit[explanation].meaning, level_of(unit[explanation])) for unit in units if explanation in unit]
 
 
 def by_meaning(found: Sequence[tuple[str, float | None]]) -> Float[np.ndarray, " meaning"]:
@@ -259,7 +210,7 @@ def calibration_of(scores: Scores, plan: Resampling, seed: int) -> Calibration:
     means = {sort: interval(by_meaning(scores.values(TEST, ALL, sort)), "mean", plan, rng) for sort in EXPLANATIONS}
     orders: list[tuple[str, float | None]] = []
     for unit in scores.units(TEST, ALL):
-        known = {sort: score.level for sort, score in unit.items() if score.level is not None}
+        known = {sort: level for sort, score in unit.items() if (level := level_of(score)) is not None}
         orders.append((unit[TRUE].meaning, somers_d(known) if len(known) == len(EXPLANATIONS) else None))
     n = sum(order is not None for _, order in orders)
     return Calibration(means, interval(by_meaning(orders), "mean", plan, rng), n)

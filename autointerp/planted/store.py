@@ -14,10 +14,11 @@ from autointerp.artifacts import hash_file, hash_value, read_json, write_json
 from autointerp.llm.open import identity_of
 from autointerp.planted.methods import Method, limited
 from autointerp.planted.pairings import PlantedPairing
-from autointerp.planted.statistics import DEVELOPMENT, TEST, Cost, PlantedScore
+from autointerp.planted.statistics import DEVELOPMENT, TEST, Cost
 from autointerp.planted.units import PlantedUnit
 from autointerp.prompting import built_in_folder
 from autointerp.records import Status, Unscored
+from autointerp.rows import PlantedScore
 from autointerp.study import Study
 
 _FOLDER = "methods"

@@ -13,11 +13,11 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 
 from autointerp.compare.outcome import Outcome
-from autointerp.compare.rows import Cell
 from autointerp.compare.words import capital, metric_words, with_interval
 from autointerp.contexts.slices import slice_words
 from autointerp.plot.style import BAND, CEILING, INK, QUIET, colour_of
 from autointerp.records import Pairing, Status
+from autointerp.rows import Cell
 from autointerp.simulate.lookup import LOOKUP
 from autointerp.units.arms import plain
 

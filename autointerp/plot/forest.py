@@ -8,10 +8,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from autointerp.compare.outcome import Outcome
-from autointerp.compare.rows import ALL, OWN_SHUFFLED, STRATA, ComparisonRow
+from autointerp.compare.strata import STRATA
 from autointerp.compare.words import metric_words, p_text, with_interval
 from autointerp.contexts.slices import slice_words
 from autointerp.plot.style import BAND, INK, QUIET, colour_of
+from autointerp.rows import ALL, OWN_SHUFFLED, ComparisonRow
 from autointerp.units.arms import is_feature, plain
 
 _STRATA = {"all": "all units", "single-token": "single-token units", "not-single-token": "other units"}

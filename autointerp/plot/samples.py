@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from autointerp.compare.outcome import Outcome
-from autointerp.compare.rows import Cell
 from autointerp.records import Pairing, Status
+from autointerp.rows import Cell
 
 
 @dataclass(frozen=True)

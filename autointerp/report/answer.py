@@ -7,10 +7,10 @@ from dataclasses import replace
 from enum import Enum
 
 from autointerp.compare.outcome import Outcome
-from autointerp.compare.rows import Cell, ComparisonRow
 from autointerp.compare.words import capital, number, p_text, with_interval
 from autointerp.contexts.slices import RANDOM_ONLY, slice_words
 from autointerp.records import Pairing
+from autointerp.rows import Cell, ComparisonRow
 from autointerp.simulate.lookup import LOOKUP
 from autointerp.units.arms import is_feature, plain
 

@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from autointerp.compare.outcome import Outcome
-from autointerp.compare.rows import SINGLE_TOKEN, SINGLE_TOKEN_SHARE, STRATA, ComparisonRow
+from autointerp.compare.strata import SINGLE_TOKEN, SINGLE_TOKEN_SHARE, STRATA
 from autointerp.compare.words import capital, number, with_interval
 from autointerp.contexts.slices import RANDOM_ONLY
 from autointerp.records import Pairing
 from autointerp.report.answer import Verdict, mean_of, verdict_of
+from autointerp.rows import ComparisonRow
 from autointerp.simulate.lookup import LOOKUP
 from autointerp.units.arms import plain
 

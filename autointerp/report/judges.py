@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from autointerp.compare.outcome import Outcome
-from autointerp.compare.rows import NO_BASELINE, OWN_SHUFFLED, Cell, ComparisonRow
 from autointerp.compare.words import number, p_text, with_interval
 from autointerp.contexts.slices import JUDGED
 from autointerp.judge.embedding import EmbeddingJudge
@@ -15,6 +14,7 @@ from autointerp.judge.surprisal import Surprisal
 from autointerp.metrics.classification import JUDGED_SCORES
 from autointerp.records import Pairing
 from autointerp.report.markdown import escape, table
+from autointerp.rows import NO_BASELINE, OWN_SHUFFLED, Cell, ComparisonRow
 from autointerp.units.arms import plain
 
 _UNKNOWN = "\u2013"

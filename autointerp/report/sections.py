@@ -8,19 +8,12 @@ from dataclasses import replace
 import pandas as pd
 
 from autointerp.compare.outcome import Outcome
-from autointerp.compare.rows import (
-    NOT_SINGLE_TOKEN,
-    OWN_SHUFFLED,
-    SINGLE_TOKEN,
-    SINGLE_TOKEN_SHARE,
-    STRATA,
-    Cell,
-    ComparisonRow,
-)
+from autointerp.compare.strata import NOT_SINGLE_TOKEN, SINGLE_TOKEN, SINGLE_TOKEN_SHARE, STRATA
 from autointerp.compare.words import capital, metric_words, number, p_text, with_interval
 from autointerp.contexts.slices import slice_words
 from autointerp.records import Pairing, Status
 from autointerp.report.markdown import escape, table
+from autointerp.rows import OWN_SHUFFLED, Cell, ComparisonRow
 from autointerp.simulate.lookup import LOOKUP
 from autointerp.tables import read_table
 from autointerp.units.arms import is_feature, plain

@@ -17,6 +17,7 @@ from autointerp.run.resources import Resources
 from autointerp.score.stage import check_metrics
 from autointerp.simulate.registry import check_simulator, needs_of
 from autointerp.study import Llm, Study
+from autointerp.units.registry import check_units
 from sae.errors import SaeError
 from sae.training.loggers import check_loggers
 
@@ -69,6 +70,7 @@ def check_methods(resources: Resources) -> None:
     if resources.run.exists() and not resources.run.is_dir():
         raise BadInput(f"{resources.run} is a file", "give a folder with --out")
     _check_loggers(resources.study)
+    check_units(resources.study)
     check_simulator(resources.study)
     check_explain(resources.study)
     check_judges(resources.study)

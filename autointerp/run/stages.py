@@ -52,7 +52,7 @@ def stages(study: Study, resources: Resources, run: Path) -> list[Stage]:
         Stage(
             "collect",
             reads=("contexts.parquet", *saes, *subject),
-            settings={"units": dump["units"], "evidence": dump["evidence"], **_resembling(study, dump), **reading},
+            settings={"units": _units(dump), "evidence": dump["evidence"], **_resembling(study, dump), **reading},
             writes=(CANDIDATES, EVIDENCE, HELD_OUT, TABLES, EFFECTS),
             bulk=(CANDIDATES, EVIDENCE, HELD_OUT, TABLES, EFFECTS),
             work=lambda: _collect(resources, run),
@@ -183,6 +183,11 @@ def _scoring(study: Study, dump: dict[str, Any], run: Path) -> list[Stage]:
             work=lambda: _compare(study, run),
         ),
     ]
+
+
+def _units(dump: dict[str, Any]) -> dict[str, Any]:
+    """What the sampling of units depends on; kinds of other packages count where the study names any."""
+    return {key: value for key, value in dump["units"].items() if key != "kinds" or value}
 
 
 def _resembling(study: Study, dump: dict[str, Any]) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from autointerp.metrics.calibration import NO_CONTEXTS, score_on
 from autointerp.metrics.metrics import METRICS, any_absolute, chance_of
 from autointerp.progress import bar
 from autointerp.records import Pairing, Status, Unscored
+from autointerp.rows import ScoreRow, state_of
 from autointerp.score.predictions import ALONE, Explanations, Judged, Predictions, Shuffled
 from autointerp.simulate.lookup import LOOKUP
 from autointerp.study import Study
@@ -34,27 +35,6 @@ class ScoredUnit:
     """Why the unit can't be scored whatever is predicted."""
     alone: bool
     """Whether it is the only sampled unit of its arm."""
-
-
-@dataclass(frozen=True)
-class ScoreRow:
-    """A row of the `scores` table."""
-
-    unit: str
-    arm: str
-    pairing: str
-    explainer: str
-    scorer: str
-    metric: str
-    slice: str
-    replicate: int
-    value: float | None
-    chance: float
-    n_tokens: int | None
-    """Tokens that were correlated; None where whole contexts were judged."""
-    n_contexts: int
-    status: str
-    reason: str
 
 
 def scorers_of(study: Study) -> tuple[str, ...]:
@@ -177,11 +157,11 @@ class _Scorer:
     def _row(
         self, unit: ScoredUnit, pairing: Pairing, cell: _Cell, answer: float | Unscored, explained: bool = True
     ) -> ScoreRow:
-        failed = isinstance(answer, Unscored)
+        status, reason = state_of(answer)
         return ScoreRow(
             unit=unit.key[0],
             arm=unit.arm,
-            pairing=pairing.value,
+            pairing=pairing,
             explainer=self._explanations.explainer(unit.key) if explained and cell.scorer != LOOKUP else "",
             scorer=cell.scorer,
             metric=cell.metric,
@@ -191,6 +171,6 @@ class _Scorer:
             chance=cell.chance,
             n_tokens=cell.n_tokens,
             n_contexts=cell.n_contexts,
-            status=Status.UNSCORED.value if failed else Status.OK.value,
-            reason=answer.reason if isinstance(answer, Unscored) else "",
+            status=status,
+            reason=reason,
         )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -17,6 +16,7 @@ from autointerp.metrics.calibration import score_on
 from autointerp.metrics.metrics import any_absolute
 from autointerp.progress import bar
 from autointerp.records import Context, Simulation, Status, Unscored
+from autointerp.rows import ShuffledRow, SimulationRow, state_of
 from autointerp.simulate.interface import Simulator, Task
 from autointerp.simulate.lookup import LOOKUP, Lookup
 from autointerp.study import Study
@@ -37,10 +37,10 @@ def simulate(study: Study, simulator: Simulator, run: Path) -> None:
         table_writer("shuffled", run / "shuffled.parquet") as shuffled,
     ):
         own, others = _ask(study, simulator, pairs, contexts)
-        for row in own:
-            simulations.add(row)
-        for row in others:
-            shuffled.add(row)
+        for predicted in own:
+            simulations.add(predicted)
+        for scored in others:
+            shuffled.add(scored)
         if study.simulate.lookup:
             _look_up(run, units, contexts, simulations)
 
@@ -50,52 +50,40 @@ def _ask(
     simulator: Simulator,
     pairs: Sequence[Pair],
     contexts: Mapping[int, Context],
-) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+) -> tuple[list[SimulationRow], list[ShuffledRow]]:
     """Simulate every pair; rows of `simulations` and of `shuffled`, in the order of the pairs."""
-    rows: dict[int, list[dict[str, Any]]] = {}
+    own: dict[int, list[SimulationRow]] = {}
+    others: dict[int, list[ShuffledRow]] = {}
+
+    def keep(number: int, result: Simulation | Unscored) -> None:
+        pair = pairs[number]
+        if pair.derangement == OWN:
+            own[number] = list(_predictions(pair, simulator.name, result))
+        else:
+            others[number] = list(_scored(study, pair, simulator.name, result))
+
     asked: list[int] = []
     tasks: list[Task] = []
     for number, pair in enumerate(pairs):
         text = pair.explained.explanation
         if isinstance(text, Unscored):
-            rows[number] = list(_rows(study, pair, simulator.name, text))
+            keep(number, text)
         elif pair.unit.contexts:
             asked.append(number)
             tasks.append(Task(text, tuple(contexts[c] for c in pair.unit.contexts)))
     with bar("simulate", len(tasks), "pairings") as progress:
         for place, result in simulator.simulate(tasks, progress):
-            rows[asked[place]] = list(_rows(study, pairs[asked[place]], simulator.name, result))
-    own = [row for n, pair in enumerate(pairs) if pair.derangement == OWN for row in rows.get(n, ())]
-    others = [row for n, pair in enumerate(pairs) if pair.derangement != OWN for row in rows.get(n, ())]
-    return own, others
+            keep(asked[place], result)
+    return [row for n in sorted(own) for row in own[n]], [row for n in sorted(others) for row in others[n]]
 
 
-def _rows(study: Study, pair: Pair, simulator: str, result: Simulation | Unscored) -> Iterator[dict[str, Any]]:
-    return _predictions(pair, simulator, result) if pair.derangement == OWN else _scored(study, pair, simulator, result)
-
-
-def _state(result: object) -> dict[str, str]:
-    if isinstance(result, Unscored):
-        return {"status": str(Status.UNSCORED), "reason": result.reason}
-    return {"status": str(Status.OK), "reason": ""}
-
-
-def _predictions(pair: Pair, simulator: str, result: Simulation | Unscored) -> Iterator[dict[str, Any]]:
+def _predictions(pair: Pair, simulator: str, result: Simulation | Unscored) -> Iterator[SimulationRow]:
     for place, context in enumerate(pair.unit.contexts):
-        predicted = None if isinstance(result, Unscored) else result.predicted[place]
-        scale = None if isinstance(result, Unscored) else str(result.scale)
-        yield {
-            "unit": pair.unit.unit,
-            "simulator": simulator,
-            "replicate": 0,
-            "context": context,
-            "predicted": predicted,
-            "scale": scale,
-            **_state(result),
-        }
+        predicted, scale = (None, None) if isinstance(result, Unscored) else (result.predicted[place], result.scale)
+        yield SimulationRow(pair.unit.unit, simulator, 0, context, predicted, scale, *state_of(result))
 
 
-def _scored(study: Study, pair: Pair, simulator: str, result: Simulation | Unscored) -> Iterator[dict[str, Any]]:
+def _scored(study: Study, pair: Pair, simulator: str, result: Simulation | Unscored) -> Iterator[ShuffledRow]:
     places = {context: place for place, context in enumerate(pair.unit.contexts)}
     calibration = pair.unit.slices.get(CALIBRATION)
 
@@ -106,17 +94,18 @@ def _scored(study: Study, pair: Pair, simulator: str, result: Simulation | Unsco
         held = pair.unit.slices.get(slice_name)
         for metric in study.score.metrics:
             value = result if isinstance(result, Unscored) else score_on(metric, held, calibration, predict)
-            yield {
-                "unit": pair.unit.unit,
-                "explanation_of": pair.explained.unit,
-                "simulator": simulator,
-                "replicate": 0,
-                "derangement": pair.derangement,
-                "metric": metric,
-                "slice": slice_name,
-                "value": None if isinstance(value, Unscored) else value,
-                **_state(value),
-            }
+            yield ShuffledRow(
+                unit=pair.unit.unit,
+                explanation_of=pair.explained.unit,
+                simulator=simulator,
+                replicate=0,
+                derangement=pair.derangement,
+                metric=metric,
+                slice=slice_name,
+                value=None if isinstance(value, Unscored) else value,
+                status=state_of(value)[0],
+                reason=state_of(value)[1],
+            )
 
 
 def _look_up(run: Path, units: Sequence[Sampled], contexts: Mapping[int, Context], simulations: TableWriter) -> None:

@@ -5,29 +5,24 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 
 from autointerp.study import Study
-
-_PLAIN = {
-    "feature": "SAE features",
-    "neuron": "neurons",
-    "neuron-sparse": "neurons at the features' density",
-    "direction": "random directions",
-    "direction-sparse": "random directions at the features' density",
-    "random-init": "features of the re-initialised subject",
-    "pca": "principal components",
-    "ica": "independent components",
-}
-_ORDER = list(_PLAIN)
+from autointerp.units.features import Features
+from autointerp.units.interface import SPARSE, arm_name, kind_of
+from autointerp.units.registry import KINDS, open_kind
 
 
 def is_feature(arm: str) -> bool:
     """Whether the arm holds features of an SAE: `feature`, or `feature:NAME` when a study has several."""
-    return arm.partition(":")[0] == "feature"
+    return arm.partition(":")[0] == Features.name
 
 
 def plain(arm: str) -> str:
     """What to call an arm in a sentence."""
-    kind, _, name = arm.partition(":")
-    words = _PLAIN.get(kind, kind)
+    name = arm.partition(":")[2]
+    kind, words = kind_of(arm), kind_of(arm)
+    if kind in KINDS.names():
+        words = open_kind(kind).plural
+    if arm.partition(":")[0] != kind:
+        words += " at the features' density"
     return f"{words} ({name})" if name else words
 
 
@@ -35,16 +30,16 @@ def ordered(arms: Iterable[str]) -> list[str]:
     """Distinct arms: features first, then neurons, then controls; unknown ones last, by name."""
 
     def place(arm: str) -> tuple[int, str]:
+        known = [name for kind in KINDS.names() for name in (kind, f"{kind}{SPARSE}")]
         kind = arm.partition(":")[0]
-        return (_ORDER.index(kind) if kind in _ORDER else len(_ORDER), arm)
+        return (known.index(kind) if kind in known else len(known), arm)
 
     return sorted(set(arms), key=place)
 
 
 def feature_hooks(study: Study) -> dict[str, str]:
     """The hook that the features of each feature arm are read from."""
-    several = len(study.sae) > 1
-    return {f"feature:{sae.name}" if several else "feature": sae.hook for sae in study.sae}
+    return {arm_name(Features.name, sae.name, len(study.sae) > 1): sae.hook for sae in study.sae}
 
 
 def baseline_of(arm: str, arms: Collection[str], baseline: str, hooks: Mapping[str, str]) -> str | None:

@@ -1,24 +1,22 @@
-"""Units and arms: what is read off a hook, which units are sampled, which are left out and why.
+"""What a kind of unit is, and how its units are read off the subject.
 
-An arm's truth is never negative. Features: the SAE's activation. Neurons: `relu(sign * a)`, both orientations
-until one is chosen on evidence. Directions: `relu(w . (a - centre))` for a random unit vector `w`. The sparse
-arms keep a value only where it exceeds a threshold that gives the density of a sampled feature (one to one).
+A new kind is one file and one line in `registry`; third parties use the entry points. An arm's truth is never negative.
+The sparse arms keep a value only where it exceeds a threshold that gives the density of a sampled feature (one to one).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
-from autointerp.artifacts import rng_of
-from autointerp.errors import BadInput
-from autointerp.records import Status, Unit
+from autointerp.records import Unit, Unscored
+from autointerp.study import Study
 
 SPARSE = "-sparse"
 """Suffix of the density-matched arms."""
@@ -44,13 +42,25 @@ class Encoder(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Activations:
+    """What the subject did on a batch of contexts, at every hook of the study."""
+
+    by_hook: Mapping[str, Float[Tensor, "context token width"]]
+    contexts: Int[Tensor, " context"]
+    """Their ids."""
+    tokens: Int[Tensor, "context token"]
+
+
 @runtime_checkable
 class Readout(Protocol):
-    """Reads the units of one arm off one hook."""
+    """Reads the units of one arm off the subject's activations."""
 
     arm: str
     hook: str
+    """Where it reads; of a kind that reads several hooks, the one by which tables name it."""
     sae: str
+    """Name of the SAE; '' without one."""
     indices: Int[np.ndarray, " unit"]
     """Latent, neuron or direction number of each unit."""
     signs: Int[np.ndarray, " unit"]
@@ -58,120 +68,74 @@ class Readout(Protocol):
     thresholds: Float[np.ndarray, " unit"]
     """Oriented values at or under it count as 0."""
 
-    def read(self, activations: Float[Tensor, "context token width"]) -> Float[Tensor, "context token unit"]:
+    def read(self, activations: Activations) -> Float[Tensor, "context token unit"]:
         """True activations of the units, never below 0."""
         ...
 
-    def writes(self, width: int) -> Float[Tensor, "unit width"]:
-        """By what the hooked vector grows with each unit's activation; `width` is the vector's."""
+    def writes(self, width: int) -> Float[Tensor, "unit width"] | Unscored:
+        """By what the hooked vector, of this width, grows with each unit's activation; or why that can't be told."""
+        ...
+
+    def narrowed(self, units: Sequence[Unit]) -> Readout:
+        """The same for these units alone, in their order."""
         ...
 
 
-def _above(values: Float[Tensor, "*n unit"], thresholds: Float[np.ndarray, " unit"]) -> Float[Tensor, "*n unit"]:
+@runtime_checkable
+class Thresholded(Protocol):
+    """A readout whose units may be matched to a density: its kind can have an arm `NAME-sparse`."""
+
+    def thresholded(self, arm: str, thresholds: Float[np.ndarray, " unit"]) -> Readout:
+        """The same units in another arm, each silent at and under its threshold."""
+        ...
+
+
+@runtime_checkable
+class Prepared(Protocol):
+    """A readout that has to see activations before it is read."""
+
+    def prepare(self, activations: Activations) -> None:
+        """See one batch of a seeded handful of evidence contexts; all of them come before the first `read`."""
+        ...
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """All units of one arm, of which some are drawn."""
+
+    readout: Readout
+    count: int
+    """How many are drawn; both orientations of a neuron count as one."""
+
+
+@runtime_checkable
+class UnitKind(Protocol):
+    """One kind of unit. Made without arguments; one file and one registration each."""
+
+    name: str
+    """Begins the names of its arms and units: `neuron/17-`."""
+    plural: str
+    """What to call its units in a sentence."""
+    oriented: bool
+    """Whether each index is a candidate in both orientations (signs +1 and -1), of which the explain stage chooses."""
+
+    def candidates(
+        self, study: Study, widths: Mapping[str, int], encoders: Mapping[str, tuple[Encoder, int]]
+    ) -> Sequence[Candidates]:
+        """Its arms, one per hook or SAE; none where the study asks for no unit of this kind.
+
+        `widths`: of the vectors at every hook. `encoders`: by the name of the SAE, with its number of latents. The
+        study's number of units of a registered kind is `units.kinds[name]`.
+        """
+        ...
+
+
+def above(values: Float[Tensor, "*n unit"], thresholds: Float[np.ndarray, " unit"]) -> Float[Tensor, "*n unit"]:
+    """`values`, 0 where they are at or under their unit's threshold."""
     if not thresholds.any():
         return values
     bound = torch.as_tensor(thresholds, dtype=values.dtype, device=values.device)
     return torch.where(values > bound, values, torch.zeros((), dtype=values.dtype, device=values.device))
-
-
-@dataclass
-class FeatureReadout:
-    """Latents of an SAE."""
-
-    arm: str
-    hook: str
-    sae: str
-    indices: Int[np.ndarray, " unit"]
-    encoder: Encoder
-    all_latents: bool
-    """Whether `indices` are all of the SAE's latents, in order."""
-
-    def __post_init__(self) -> None:
-        self.signs = np.ones(len(self.indices), dtype=np.int64)
-        self.thresholds = np.zeros(len(self.indices))
-
-    def read(self, activations: Float[Tensor, "context token width"]) -> Float[Tensor, "context token unit"]:
-        """Encode every vector, for the latents of this arm."""
-        contexts, tokens, width = activations.shape
-        vectors = activations.reshape(-1, width)
-        if self.all_latents:
-            codes = self.encoder.encode(vectors)
-        else:
-            codes = self.encoder.encode_latents(vectors, torch.as_tensor(self.indices, device=vectors.device))
-        return codes.reshape(contexts, tokens, -1)
-
-    def writes(self, width: int) -> Float[Tensor, "unit width"]:
-        """Rows of the decoder."""
-        rows = self.encoder.W_dec
-        return rows[torch.as_tensor(self.indices, device=rows.device)]
-
-
-@dataclass
-class NeuronReadout:
-    """Coordinates of the hooked tensor, oriented."""
-
-    arm: str
-    hook: str
-    indices: Int[np.ndarray, " unit"]
-    signs: Int[np.ndarray, " unit"]
-    thresholds: Float[np.ndarray, " unit"]
-    sae: str = ""
-
-    def read(self, activations: Float[Tensor, "context token width"]) -> Float[Tensor, "context token unit"]:
-        """`relu(sign * a)`, kept above the threshold."""
-        picked = activations[..., torch.as_tensor(self.indices, device=activations.device)]
-        signs = torch.as_tensor(self.signs, dtype=picked.dtype, device=picked.device)
-        return _above((picked * signs).clamp_min_(0), self.thresholds)
-
-    def writes(self, width: int) -> Float[Tensor, "unit width"]:
-        """The neuron's own coordinate, or its opposite where the neuron is active when it is negative."""
-        rows = torch.zeros(len(self.indices), width)
-        rows[torch.arange(len(self.indices)), torch.as_tensor(self.indices)] = torch.as_tensor(self.signs).float()
-        return rows
-
-
-@dataclass
-class DirectionReadout:
-    """Random unit vectors, on centred activations."""
-
-    arm: str
-    hook: str
-    indices: Int[np.ndarray, " unit"]
-    vectors: Float[Tensor, "unit width"]
-    centre: Float[Tensor, " width"]
-    thresholds: Float[np.ndarray, " unit"]
-    sae: str = ""
-
-    def __post_init__(self) -> None:
-        self.signs = np.ones(len(self.indices), dtype=np.int64)
-
-    def read(self, activations: Float[Tensor, "context token width"]) -> Float[Tensor, "context token unit"]:
-        """`relu(w . (a - centre))`, kept above the threshold."""
-        return _above(((activations - self.centre) @ self.vectors.T).clamp_min_(0), self.thresholds)
-
-    def writes(self, width: int) -> Float[Tensor, "unit width"]:
-        """The vectors themselves."""
-        return self.vectors
-
-
-def random_directions(
-    seed: int, hook: str, indices: Int[np.ndarray, " unit"], width: int
-) -> Float[Tensor, "unit width"]:
-    """Unit vectors drawn evenly from the sphere; direction number n is the same whatever else is drawn."""
-    rows = np.stack([rng_of(seed, "direction", hook, int(i)).standard_normal(width) for i in indices])
-    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
-    return torch.as_tensor(rows, dtype=torch.float32)
-
-
-def unit_id(arm: str, index: int, sign: int) -> str:
-    """`feature/1234`, `neuron/17-`, `direction/3`: only neurons show their orientation."""
-    orientation = ("+" if sign > 0 else "-") if arm.split(":")[0].split("-")[0] == "neuron" else ""
-    return f"{arm}/{index}{orientation}"
-
-
-def base_id(unit: str) -> str:
-    """The id without its orientation: both orientations of a neuron are one unit until one is chosen."""
-    return unit.rstrip("+-")
 
 
 def arm_name(kind: str, qualifier: str, several: bool) -> str:
@@ -179,87 +143,22 @@ def arm_name(kind: str, qualifier: str, several: bool) -> str:
     return f"{kind}:{qualifier}" if several else kind
 
 
-@dataclass(frozen=True)
-class Survey:
-    """Statistics of every candidate unit of one arm over the evidence split."""
-
-    density: Float[np.ndarray, " unit"]
-    """Share of tokens on which it is active."""
-    contexts: Int[np.ndarray, " unit"]
-    """Contexts in which it is active."""
-    peak: Float[np.ndarray, " unit"]
-    single_token: Float[np.ndarray, " unit"]
-    """Share of its top contexts whose peak is on the most common peak token."""
+def kind_of(arm: str) -> str:
+    """The kind of an arm's units, without the suffix of the density-matched ones: `neuron` of `neuron-sparse:HOOK`."""
+    return arm.partition(":")[0].removesuffix(SPARSE)
 
 
-def eligible(survey: Survey, min_contexts: int) -> Bool[np.ndarray, " unit"]:
-    """Which units are active in enough evidence contexts."""
-    return survey.contexts >= min_contexts
+def sparse_arm(arm: str) -> str:
+    """The name of an arm's density-matched twin: `neuron-sparse:HOOK` of `neuron:HOOK`."""
+    kind, colon, qualifier = arm.partition(":")
+    return f"{kind}{SPARSE}{colon}{qualifier}"
 
 
-def reason_excluded(survey: Survey, position: int, min_contexts: int) -> str:
-    """Why a unit is left out before sampling."""
-    return (
-        "dead on the evidence"
-        if survey.contexts[position] == 0
-        else f"active in under {min_contexts} evidence contexts"
-    )
+def base_id(unit: str) -> str:
+    """The id without its orientation: both orientations of a neuron are one unit until one is chosen."""
+    return unit.rstrip("+-")
 
 
-def sample_units(
-    readout: Readout, survey: Survey, count: int, min_contexts: int, seed: int
-) -> tuple[list[Unit], list[Unit]]:
-    """Draw `count` units of an arm evenly among the eligible; return (drawn, excluded).
-
-    Orientations of one neuron are drawn together (those that are eligible), and a neuron is excluded, in one
-    row, when neither is. Raises BadInput when fewer than `count` are eligible.
-    """
-    fine = eligible(survey, min_contexts)
-    by_index: dict[int, list[int]] = {}
-    for position, index in enumerate(readout.indices):
-        by_index.setdefault(int(index), []).append(position)
-    good = [index for index, places in by_index.items() if fine[places].any()]
-    if len(good) < count:
-        raise BadInput(
-            f"arm '{readout.arm}' has {len(good)} units active in {min_contexts} evidence contexts, needs {count}",
-            "raise corpus.tokens, or lower units.min_contexts or the number of units",
-        )
-    drawn_indices = rng_of(seed, "sample", readout.arm).choice(
-        np.array(good, dtype=np.int64), size=count, replace=False
-    )
-    drawn = [
-        describe(readout, survey, place) for index in drawn_indices for place in by_index[int(index)] if fine[place]
-    ]
-    excluded = []
-    for places in by_index.values():
-        if not fine[places].any():
-            place = max(places, key=lambda p: int(survey.contexts[p]))
-            why = reason_excluded(survey, place, min_contexts)
-            excluded.append(replace(describe(readout, survey, place), status=Status.EXCLUDED, reason=why))
-    return drawn, excluded
-
-
-def describe(readout: Readout, survey: Survey, position: int) -> Unit:
-    """One unit of a readout, with its statistics, as a record."""
-    index, sign = int(readout.indices[position]), int(readout.signs[position])
-    return Unit(
-        unit=unit_id(readout.arm, index, sign),
-        replicate=0,
-        arm=readout.arm,
-        hook=readout.hook,
-        sae=readout.sae,
-        index=index,
-        sign=sign,
-        threshold=float(readout.thresholds[position]),
-        density=float(survey.density[position]),
-        max_activation=float(survey.peak[position]),
-        single_token=float(survey.single_token[position]),
-    )
-
-
-def group_by_base(units: Sequence[Unit]) -> Mapping[str, list[Unit]]:
-    """Units under their id without orientation, in the given order."""
-    groups: dict[str, list[Unit]] = {}
-    for unit in units:
-        groups.setdefault(base_id(unit.unit), []).append(unit)
-    return groups
+def twin_id(unit: str) -> str:
+    """The id of the unit whose density-matched twin this is, or its own: both draw alike."""
+    return unit.replace(SPARSE, "", 1)

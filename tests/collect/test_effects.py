@@ -16,7 +16,10 @@ from autointerp.models import LoadedModel
 from autointerp.records import Effects, Unit, Unscored
 from autointerp.subject.effects import OutputEffects
 from autointerp.subject.forward import Subject
-from autointerp.units.interface import DirectionReadout, FeatureReadout, NeuronReadout, Readout
+from autointerp.units.directions import Centre, DirectionReadout
+from autointerp.units.features import FeatureReadout
+from autointerp.units.interface import Readout
+from autointerp.units.neurons import NeuronReadout
 from tests.tiny import NEURONS, START, WIDTH, tiny_model, tiny_tokenizer
 
 HOOK, NOWHERE = "layers.1.mlp.neurons", "model.layers.1.self_attn:out"
@@ -54,11 +57,13 @@ def test_rows_are_of_decoder_neurons_with_their_sign_and_directions(tmp_path: Pa
         (FeatureReadout("feature", HOOK, "sae", np.array([7, 2]), sae, False), _units("feature", [7, 2], [1, 1])),
         (NeuronReadout("neuron", HOOK, indices, signs, np.zeros(2)), _units("neuron", [3, 3], [1, -1])),
         (
-            DirectionReadout("direction", HOOK, np.arange(2), vectors, torch.zeros(NEURONS), np.zeros(2)),
+            DirectionReadout("direction", HOOK, np.arange(2), vectors, np.zeros(2), Centre(torch.zeros(NEURONS))),
             _units("direction", [0, 1], [1, 1]),
         ),
         (
-            DirectionReadout("attention", NOWHERE, np.arange(1), vectors[:1, :WIDTH], torch.zeros(WIDTH), np.zeros(1)),
+            DirectionReadout(
+                "attention", NOWHERE, np.arange(1), vectors[:1, :WIDTH], np.zeros(1), Centre(torch.zeros(WIDTH))
+            ),
             [replace(_units("attention", [0], [1])[0], hook=NOWHERE)],
         ),
     ]

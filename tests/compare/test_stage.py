@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from autointerp.compare.outcome import Outcome, read_outcome
-from autointerp.compare.rows import ComparisonRow
 from autointerp.compare.stage import compare
 from autointerp.errors import BadInput
 from autointerp.metrics.intervals import NONE, ONE, holm
+from autointerp.rows import ComparisonRow
 from autointerp.score.stage import score
 from autointerp.tables import read_arrow
 from tests.fake_run import FakeRun, Plan, scores_by

@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from autointerp.compare.rows import STRATA
+from autointerp.compare.strata import STRATA
 from autointerp.contexts.slices import (
     CALIBRATION,
     HARD_NEGATIVES,

@@ -276,9 +276,9 @@ def test_a_provider_of_another_package_pays_for_its_probe(
         else:
             with pytest.raises(BadInput, match=problem):
                 find_capabilities(resources, None)
-        (row,) = [row for row in resources.usage.rows() if row["stage"] == "check"]
-    assert row["input_tokens"] + row["output_tokens"] == tokens
-    assert row["cost_usd"] == pytest.approx(tokens / 1e6)
+        (row,) = [row for row in resources.usage.rows() if row.stage == "check"]
+    assert row.input_tokens + row.output_tokens == tokens
+    assert row.cost_usd == pytest.approx(tokens / 1e6)
 
 
 def test_a_provider_that_is_none_is_refused_by_what_it_lacks(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,10 +17,11 @@ from autointerp.planted.methods import Form, Method, methods
 from autointerp.planted.pairings import PlantedPairing, pairings_of
 from autointerp.planted.results import grouped
 from autointerp.planted.scoring import judged, looked_up, simulated
-from autointerp.planted.statistics import AGAINST_NOISE, ALL, CHANCE, WORD_LIKE, BenchmarkRow, Cost, rows_of
+from autointerp.planted.statistics import AGAINST_NOISE, ALL, CHANCE, WORD_LIKE, Cost, rows_of
 from autointerp.planted.store import Measured
 from autointerp.progress import Bar
 from autointerp.records import Unscored
+from autointerp.rows import BenchmarkRow
 from autointerp.simulate.registry import Parts, builder, that_work
 from autointerp.study import Llm
 from tests.llm.doubles import EchoAsker

@@ -14,9 +14,17 @@ from autointerp.planted.findings import Standing, amount, findings, headline_lin
 from autointerp.planted.meanings import KINDS, NEAR_MISS, NOISE, OTHER, WRONG
 from autointerp.planted.page import page, write_page
 from autointerp.planted.pairings import EXPLANATIONS, NONE
-from autointerp.planted.results import TABLE, About, grouped, is_benchmark, read_results, write_results
-from autointerp.planted.statistics import ALL, BOTH, DEVELOPMENT, TEST, BenchmarkRow, Cost, PlantedScore, rows_of
+from autointerp.planted.results import (
+    TABLE,
+    About,
+    grouped,
+    is_benchmark,
+    read_results,
+    write_results,
+)
+from autointerp.planted.statistics import ALL, BOTH, DEVELOPMENT, TEST, Cost, rows_of
 from autointerp.plot.style import house_style
+from autointerp.rows import BenchmarkRow, PlantedScore
 from autointerp.tables import read_table
 from tests.injections import INJECTIONS
 

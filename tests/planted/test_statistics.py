@@ -20,9 +20,7 @@ from autointerp.planted.statistics import (
     RANKS,
     TEST,
     WORD_LIKE,
-    BenchmarkRow,
     Cost,
-    PlantedScore,
     Scores,
     above_chance_of,
     calibration_of,
@@ -31,6 +29,7 @@ from autointerp.planted.statistics import (
     somers_d,
     with_unscored_at_chance,
 )
+from autointerp.rows import BenchmarkRow, PlantedScore
 
 PLAN, COST = Resampling(1000, 0.95), Cost(12.0, None)
 

@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 
 from autointerp.compare.outcome import Outcome, read_outcome
-from autointerp.compare.rows import ComparisonRow
 from autointerp.compare.words import with_interval
 from autointerp.errors import BadInput
 from autointerp.plot.stage import plot
 from autointerp.report.answer import Verdict, answer, verdict_of
 from autointerp.report.caveats import caveats
 from autointerp.report.stage import headline, report
+from autointerp.rows import ComparisonRow
 from autointerp.run.manifest import StageEntry, write_manifest
 from autointerp.tables import read_table, write_table
 from tests.fake_run import Plan, finished

@@ -16,7 +16,8 @@ from autointerp.records import Candidate, Context, Exemplar, Scale, Simulation, 
 from autointerp.run.manifest import read_manifest
 from autointerp.run.plan import Stage, execute
 from autointerp.simulate.interface import Task
-from autointerp.units.interface import base_id, unit_id
+from autointerp.units.interface import base_id
+from autointerp.units.sampling import unit_id
 from tests.llm.doubles import EchoAsker, completion
 
 
@@ -122,8 +123,8 @@ def test_a_stage_with_unanswered_requests_is_done_and_not_up_to_date(tmp_path: P
 
 
 def test_unit_ids() -> None:
-    assert unit_id("feature", 1234, 1) == "feature/1234"
-    assert unit_id("neuron", 17, -1) == "neuron/17-"
-    assert unit_id("neuron-sparse", 17, 1) == "neuron-sparse/17+"
-    assert unit_id("direction", 3, 1) == "direction/3"
+    assert unit_id("feature", 1234, 1, False) == "feature/1234"
+    assert unit_id("neuron", 17, -1, True) == "neuron/17-"
+    assert unit_id("neuron-sparse", 17, 1, True) == "neuron-sparse/17+"
+    assert unit_id("direction", 3, 1, False) == "direction/3"
     assert base_id("neuron/17-") == base_id("neuron/17+") == "neuron/17"

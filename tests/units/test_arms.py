@@ -1,4 +1,4 @@
-from autointerp.compare.rows import NOT_SINGLE_TOKEN, SINGLE_TOKEN, stratum_of
+from autointerp.compare.strata import NOT_SINGLE_TOKEN, SINGLE_TOKEN, stratum_of
 from autointerp.compare.words import number, p_text, with_interval
 from autointerp.units.arms import baseline_of, contrasts, is_feature, ordered, plain
 

@@ -12,12 +12,12 @@ import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from autointerp.llm.budget.prices import NANO, Tokens, dollars, price, used
 from autointerp.llm.client import Asker
 from autointerp.llm.ledger.database import open_base, transaction, unusable
 from autointerp.llm.request import Answer, Failure, Request
+from autointerp.rows import UsageRow
 from autointerp.study import Budget, Llm
 
 _TABLES = """
@@ -147,17 +147,15 @@ class Usage:
             where = "WHERE stage = ? AND model = ?"
             base.execute(f"UPDATE served SET priced = ?, {adding} {where}", (priced, *values, stage, model))
 
-    def rows(self) -> list[dict[str, Any]]:
+    def rows(self) -> list[UsageRow]:
         """Rows of table `usage`: an unknown price is None, never 0; what was priced and never sent cost 0."""
         with self._transaction() as base:
             found = base.execute(_ROWS).fetchall()
         return [
-            {
-                "stage": stage, "model": model, "requests": requests, "cached": cached, "attempts": attempts,
-                "uncertain": uncertain, "input_tokens": tokens_in, "cached_input_tokens": cached_in,
-                "output_tokens": tokens_out, "cost_usd": None if unpriced else dollars(nano),
-                "saved_input_tokens": saved_in, "saved_output_tokens": saved_out, "saved_usd": dollars(saved),
-            }
+            UsageRow(
+                stage, model, requests, cached, attempts, uncertain, tokens_in, cached_in, tokens_out,
+                None if unpriced else dollars(nano), saved_in, saved_out, dollars(saved),
+            )
             for stage, model, requests, cached, attempts, uncertain, tokens_in, cached_in, tokens_out, nano, unpriced,
             saved_in, saved_out, saved in found
         ]  # fmt: skip

@@ -7,7 +7,7 @@ import random
 import signal
 import subprocess
 import sys
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -137,8 +137,8 @@ def test_every_attempt_is_charged_by_what_became_of_it() -> None:
         _attempts(list(script), usage)
         usage.count("explain", "m", priced=True, requests=1)
         row = usage.rows()[0]
-        assert (usage.spent()[0], row["attempts"], row["uncertain"]) == (spent, attempts, uncertain), script
-        assert row["input_tokens"] + row["output_tokens"] == spent
+        assert (usage.spent()[0], row.attempts, row.uncertain) == (spent, attempts, uncertain), script
+        assert row.input_tokens + row.output_tokens == spent
     bad = Usage()
     with pytest.raises(BadInput):
         _attempts([BadInput("wrong key", "set it")], bad)
@@ -220,7 +220,7 @@ def test_what_was_priced_and_all_served_cost_nothing_and_an_unknown_price_stays_
     usage = Usage()
     for model, priced in (("m", True), ("n", False)):
         usage.count("explain", model, priced=priced, requests=1, cached=1)
-    assert [row["cost_usd"] for row in usage.rows()] == [0.0, None]
+    assert [row.cost_usd for row in usage.rows()] == [0.0, None]
 
 
 _OPENS = """
@@ -268,7 +268,7 @@ def test_what_was_in_flight_when_the_process_was_killed_is_charged(tmp_path: Pat
     usage.count("explain", "m", priced=True, requests=2)
     worst = worst_case(request("b"))
     assert usage.spent()[0] == 14 + worst.total
-    assert usage.rows()[0]["uncertain"] == 1
+    assert usage.rows()[0].uncertain == 1
 
 
 def test_two_processes_share_one_limit(tmp_path: Path) -> None:
@@ -305,7 +305,7 @@ def test_what_the_ledger_saved_and_what_a_local_model_read_is_counted() -> None:
     asker = Counted(EchoAsker(lambda _: next(answers)), usage, "explain", PRICED, charged=False)
     assert len(list(asker.stream([request(str(i)) for i in range(3)]))) == 3
     assert asker.unanswered == 1
-    assert usage.rows() == [
+    assert [asdict(row) for row in usage.rows()] == [
         {
             "stage": "explain", "model": "m", "requests": 3, "cached": 1, "attempts": 0, "uncertain": 0,
             "input_tokens": 50, "cached_input_tokens": 0, "output_tokens": 5, "cost_usd": 0.0,

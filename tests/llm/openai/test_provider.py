@@ -63,7 +63,7 @@ def test_a_second_run_asks_nothing(tmp_path: Path) -> None:
     assert [a.text for a in first if isinstance(a, Response)] == ["yes", "no"]
     assert [(a.text, a.cached) for a in second if isinstance(a, Response)] == [("no", True), ("yes", True)]
     assert len(server.seen) == 2
-    assert [(r["requests"], r["cached"], r["input_tokens"]) for r in usage.rows()] == [(2, 2, 0)]
+    assert [(r.requests, r.cached, r.input_tokens) for r in usage.rows()] == [(2, 2, 0)]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,378 @@
+"""The rows of every table of a run folder: a column is a field here, and is said nowhere else.
+
+`tables` makes the schemas of the files from these classes, and `docs/tables.md` is made from them too. An unknown
+number is None, never 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated
+
+import numpy as np
+from jaxtyping import Float
+
+from autointerp.records import Context, Exemplar, Pairing, Scale, Status, Unit, Unscored
+
+Big = Annotated[int, "int64"]
+"""A count that may pass two thousand million."""
+ALL = "all"
+"""The stratum of all units."""
+OWN_SHUFFLED = "shuffled"
+"""Baseline of an arm that is held against its own units with another unit's explanation."""
+NO_BASELINE = ""
+
+
+def state_of(result: object) -> tuple[Status, str]:
+    """Status and reason of what may have failed."""
+    return (Status.UNSCORED, result.reason) if isinstance(result, Unscored) else (Status.OK, "")
+
+
+@dataclass(frozen=True)
+class DocumentRow:
+    """A document of the corpus that has contexts in the run."""
+
+    document: int
+    """Its number, in the order in which documents were taken."""
+    source: str
+    """The source file (or module, or data set row group) that it is from."""
+    split: str
+    """Where all its contexts are used."""
+    licence: str
+    """As its source states it; '' where it states none."""
+    characters: int
+    """Of its text."""
+    tokens: int
+    """In all, those that are in no context included."""
+    contexts: int
+    """How many contexts were taken from it."""
+    text_hash: str
+    """Hash of the text with white space folded: no two documents of a run have the same."""
+
+
+@dataclass(frozen=True)
+class EffectsRow:
+    """What a unit does to the next token by its output direction alone, through final norm and unembedding."""
+
+    unit: str
+    promoted: tuple[str, ...]
+    """Tokens whose logits it raises most, the strongest first."""
+    suppressed: tuple[str, ...]
+    """Tokens whose logits it lowers most, the strongest first."""
+    status: Status
+    reason: str
+
+
+@dataclass(frozen=True)
+class ExplanationRow:
+    """The chosen explanation of a unit."""
+
+    unit: str
+    arm: str
+    explainer: str
+    """Who wrote it; '' when nothing was proposed."""
+    replicate: int
+    text: str
+    """The explanation; '' without one."""
+    candidates: int
+    """How many were there to choose from."""
+    evidence_score: float | None
+    """Its score on the ranking contexts, evidence all of them: Pearson of the simulator's predictions."""
+    prompt: str
+    """`name@hash` of the prompt; '' when no language model was asked."""
+    request: str
+    """The ledger's key of the request; '' when no language model was asked."""
+    status: Status
+    reason: str
+
+
+@dataclass(frozen=True)
+class RevisionRow:
+    """What became of a first explanation that `revise` rewrote. Only in runs with that explainer."""
+
+    unit: str
+    first: str | None
+    """The first explanation."""
+    first_score: float | None
+    """On the ranking contexts that remain to rank."""
+    revision: str | None
+    """What it was rewritten to; None where there is none to read."""
+    revision_score: float | None
+    """On the same contexts."""
+    kept: str
+    """`first` or `revision`."""
+    status: Status
+    reason: str
+
+
+@dataclass(frozen=True)
+class SimulationRow:
+    """What a simulator predicts on one held-out or calibration context from the unit's own explanation."""
+
+    unit: str
+    simulator: str
+    replicate: int
+    context: int
+    predicted: Float[np.ndarray, " token"] | None
+    """One value per token of the context."""
+    scale: Scale | None
+    """Of `predicted`."""
+    status: Status
+    reason: str
+
+
+@dataclass(frozen=True)
+class ShuffledRow:
+    """The score of a unit with another unit's explanation."""
+
+    unit: str
+    explanation_of: str
+    """The other unit, of the same arm."""
+    simulator: str
+    replicate: int
+    derangement: int
+    """Number of the derangement that paired the two, from 0."""
+    metric: str
+    slice: str
+    value: float | None
+    status: Status
+    reason: str
+
+
+@dataclass(frozen=True)
+class JudgementRow:
+    """One item that a judge was asked about; one row without an item where a whole pairing could not be judged."""
+
+    unit: str
+    explanation_of: str
+    """Whose explanation: the unit itself, or another unit of its arm."""
+    derangement: int
+    """Number of the derangement that paired the two; -1 for the unit's own explanation."""
+    judge: str
+    prompt: str
+    """`name@hash` of the judge's prompt."""
+    replicate: int
+    context: int | None
+    shown: int | None
+    """The item's place among all items of the pairing, from 0."""
+    truth: bool | None
+    """The right answer."""
+    probability: float | None
+    """P(yes)."""
+    status: Status
+    reason: str
+
+
+@dataclass(frozen=True)
+class ScoreRow:
+    """How well one unit's explanation predicts it: by one simulator or judge, metric and slice."""
+
+    unit: str
+    arm: str
+    pairing: Pairing
+    """`own` explanation, or `shuffled`: the mean over other units' explanations."""
+    explainer: str
+    """Who wrote the explanation; '' where none is used."""
+    scorer: str
+    """Simulator or judge."""
+    metric: str
+    slice: str
+    replicate: int
+    value: float | None
+    chance: float
+    """What knowing nothing scores."""
+    n_tokens: int | None
+    """Tokens that were correlated; None where whole contexts were judged."""
+    n_contexts: int
+    """Contexts of the slice."""
+    status: Status
+    reason: str
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What is held fixed when arms are compared."""
+
+    scorer: str
+    metric: str
+    slice: str
+    stratum: str = ALL
+
+
+@dataclass(frozen=True)
+class ComparisonRow:
+    """A row of the `comparison` table; None is an unknown number.
+
+    With an empty baseline it describes one arm. With a baseline, `n`, `n_baseline`, `difference`... and `note` are of
+    the comparison, and the columns from `unscored` to `chance` repeat the arm's own.
+    """
+
+    scorer: str
+    """Simulator or judge."""
+    metric: str
+    slice: str
+    stratum: str
+    pairing: str
+    """`own` or `shuffled`, of the arm's scores."""
+    arm: str
+    baseline: str
+    """The arm that it is held against; `shuffled`: its own units with other units' explanations; '' for none."""
+    n: int
+    """Scored units of the arm; for the baseline `shuffled`, units scored in both pairings."""
+    n_baseline: int | None
+    """Scored units of the baseline; None without one."""
+    unscored: int
+    """Sampled units of the arm that have no score."""
+    excluded: int | None
+    """Units left out before sampling; known for the stratum `all` only."""
+    coverage: float | None
+    """n / (n + unscored); None when nothing was sampled."""
+    reasons: str
+    """Why units are unscored: `reason: count; ...`, the commonest first."""
+    mean: float | None
+    """Mean score of the arm's scored units."""
+    low: float | None
+    """Lower bound of the mean's BCa bootstrap interval over units."""
+    high: float | None
+    """Its upper bound."""
+    median: float | None
+    """Median score."""
+    median_low: float | None
+    """Lower bound of the median's interval."""
+    median_high: float | None
+    """Its upper bound."""
+    mean_unscored_at_chance: float | None
+    """The mean if every unscored unit had scored what chance gives: the sensitivity to what could not be scored."""
+    chance: float
+    """What knowing nothing scores."""
+    difference: float | None = None
+    """Mean of the arm minus mean of the baseline."""
+    difference_low: float | None = None
+    """Lower bound of the difference's interval."""
+    difference_high: float | None = None
+    """Its upper bound."""
+    superiority: float | None = None
+    """P(a unit of the arm scores above one of the baseline), ties counted half."""
+    p: float | None = None
+    """Of a two-sided permutation test of the difference; unadjusted."""
+    p_holm: float | None = None
+    """Adjusted over every p of the table."""
+    note: str = ""
+    """What is special about the interval or the test."""
+
+    @property
+    def cell(self) -> Cell:
+        """What was held fixed."""
+        return Cell(self.scorer, self.metric, self.slice, self.stratum)
+
+
+@dataclass(frozen=True)
+class UsageRow:
+    """What a stage asked of a model, and what it cost, over all calls on the run folder."""
+
+    stage: str
+    """Who asked."""
+    model: str
+    """As the study names it."""
+    requests: int
+    """Distinct ones, those that the ledger answered included."""
+    cached: int
+    """Of `requests`: answered by the ledger."""
+    attempts: int
+    """What was sent, retries included."""
+    uncertain: int
+    """Attempts that ended without word of what was used; they are counted at their worst case."""
+    input_tokens: Big
+    """Prompt tokens, as the endpoint counts them."""
+    cached_input_tokens: Big
+    """Of `input_tokens`: read from the endpoint's prompt cache."""
+    output_tokens: Big
+    """Answer tokens."""
+    cost_usd: float | None
+    """None where the study gives no price."""
+    saved_input_tokens: Big
+    """What the ledger's answers would have taken."""
+    saved_output_tokens: Big
+    """The same, answer tokens."""
+    saved_usd: float | None
+    """The same, dollars; None where the study gives no price."""
+
+
+@dataclass(frozen=True)
+class PlantedScore:
+    """What one method gave one pairing: a row of `scores.parquet`."""
+
+    method: str
+    unit: str
+    kind: str
+    half: str
+    graded: bool
+    """Whether its activation has degrees, or is on or off."""
+    density: float
+    """Share of tokens on which it is active."""
+    explanation: str
+    """The sort of explanation: `true`, `near-miss`..., or '' for a method that reads none."""
+    text: str
+    """The explanation."""
+    value: float | None
+    status: str
+    reason: str
+
+    @property
+    def meaning(self) -> str:
+        """The unit without its form: `planted/word-class/colours`."""
+        return self.unit.rpartition("/")[0]
+
+
+@dataclass(frozen=True)
+class BenchmarkRow:
+    """One line of `benchmark.parquet`."""
+
+    method: str
+    kind: str
+    """Of planted units: one kind, or several pooled."""
+    wrong: str
+    """The sort of wrong explanation that it is held against, or noise units."""
+    auroc: float | None
+    """Mean over meanings of P(score with the true explanation > score with the wrong one), ties counted half."""
+    low: float | None
+    """Lower bound of its interval."""
+    high: float | None
+    """Upper bound of its interval."""
+    null_mean: float | None
+    """Mean score with another unit's explanation; of noise units for a method that reads no explanation."""
+    null_low: float | None
+    """Lower bound of that mean's interval."""
+    null_high: float | None
+    """Its upper bound."""
+    coverage: float
+    """Share of the units for which both scores are there."""
+    tokens_per_unit: float | None
+    """Prompt and answer tokens for one unit with one explanation; None where it can't be told."""
+    seconds_per_unit: float | None
+    """Wall time for the same; None where part came from the ledger."""
+    n: int
+    """Units for which both scores are there."""
+    half: str
+    """Of the meanings: the one prompts were developed on, the frozen one, or both."""
+
+
+ROWS: Mapping[str, type] = {
+    "documents": DocumentRow,
+    "contexts": Context,
+    "units": Unit,
+    "evidence": Exemplar,
+    "effects": EffectsRow,
+    "explanations": ExplanationRow,
+    "revisions": RevisionRow,
+    "simulations": SimulationRow,
+    "shuffled": ShuffledRow,
+    "judgements": JudgementRow,
+    "scores": ScoreRow,
+    "comparison": ComparisonRow,
+    "usage": UsageRow,
+    "benchmark": BenchmarkRow,
+    "benchmark_scores": PlantedScore,
+}
+"""Table -> its row. `benchmark` and `benchmark_scores` are of a benchmark's folder, not of a run's."""

@@ -1,0 +1,97 @@
+"""Kinds of unit by name: a new one is one file and one line here; third parties use the entry points."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from autointerp.errors import BadInput, nearest
+from autointerp.registry import Registry
+from autointerp.study import Study
+from autointerp.units.directions import Directions
+from autointerp.units.features import Features
+from autointerp.units.interface import SPARSE, Candidates, Encoder, Readout, Thresholded, UnitKind
+from autointerp.units.neurons import Neurons
+
+_BUILT_IN: Mapping[str, Callable[[], UnitKind]] = {
+    Features.name: Features,
+    Neurons.name: Neurons,
+    Directions.name: Directions,
+}
+KINDS: Registry[Callable[[], UnitKind]] = Registry("unit kind", "autointerp.units", _BUILT_IN)
+"""Name -> what makes a UnitKind, called without arguments. The built-in ones are in every study: `units.features`,
+`units.neurons` and `units.directions` say how many; others are where `units.kinds` names them."""
+
+
+def open_kind(name: str) -> UnitKind:
+    """The kind of that name; BadInput when there is none, or when it lacks a part of UnitKind, by name."""
+    kind = KINDS.find(name)()
+    _check(kind, UnitKind, f"unit kind '{name}'")
+    if kind.name != name:
+        raise BadInput(f"unit kind '{name}' calls itself '{kind.name}'", "register it under its own name")
+    return kind
+
+
+def kinds_of(study: Study) -> list[UnitKind]:
+    """The kinds that a study may have units of, in the order of its tables."""
+    return [open_kind(name) for name in dict.fromkeys([*KINDS.built_in, *study.units.kinds])]
+
+
+def count_of(study: Study, kind: str) -> int:
+    """How many units of a kind the study wants: per SAE, or per hook."""
+    built_in = {Features.name: study.units.features, Neurons.name: study.units.neurons}
+    built_in[Directions.name] = study.units.directions
+    return built_in.get(kind, study.units.kinds.get(kind, 0))
+
+
+def all_candidates(
+    study: Study, widths: Mapping[str, int], encoders: Mapping[str, tuple[Encoder, int]]
+) -> list[Candidates]:
+    """The arms of a study: those of SAEs first, then hook by hook.
+
+    Raises BadInput for a readout that lacks a part of Readout, by name.
+    """
+    found = []
+    for kind in kinds_of(study):
+        for candidates in kind.candidates(study, widths, encoders):
+            _check(candidates.readout, Readout, f"a readout of unit kind '{kind.name}'")
+            if kind.oriented != bool((candidates.readout.signs < 0).any()):
+                raise BadInput(
+                    f"unit kind '{kind.name}' says oriented = {kind.oriented}, and its signs say the contrary",
+                    "give both orientations of every index, or signs of +1 alone",
+                )
+            found.append(candidates)
+    hooks = list(study.subject.hooks)
+    return sorted(found, key=lambda c: -1 if c.readout.sae else hooks.index(c.readout.hook))
+
+
+def check_units(study: Study) -> None:
+    """Raise BadInput, before anything runs, for a kind or a control that there is not."""
+    kinds = [kind.name for kind in kinds_of(study)]
+    for name in study.units.kinds:
+        if name in KINDS.built_in:
+            raise BadInput(f"units.kinds names the built-in kind '{name}'", "set its own key of [units]")
+    controls = [Directions.name, *(f"{name}{SPARSE}" for name in kinds if name != Features.name)]
+    for control in study.units.controls:
+        if control not in controls:
+            raise BadInput(f"no control '{control}'", nearest(control, controls))
+
+
+def as_thresholded(readout: Readout) -> Thresholded:
+    """The readout as one whose units can be matched to a density; BadInput for one that has no `thresholded`."""
+    if not isinstance(readout, Thresholded):
+        kind = readout.arm.partition(":")[0]
+        raise BadInput(f"units of kind '{kind}' have no thresholds", f"take '{kind}{SPARSE}' out of units.controls")
+    return readout
+
+
+def _check(made: object, form: type, what: str) -> None:
+    """Raise BadInput for what lacks a member of the protocol."""
+    lacking = [f"'{name}'" for name in sorted(_members(form)) if not hasattr(made, name)]
+    if lacking:
+        raise BadInput(f"{what} lacks {', '.join(lacking)}", f"see {form.__name__} in {form.__module__}")
+
+
+def _members(form: type) -> set[str]:
+    """The public members of a protocol, attributes and methods."""
+    named = set(getattr(form, "__annotations__", {})) | set(vars(form))
+    return {name for name in named if not name.startswith("_")}
