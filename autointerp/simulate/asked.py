@@ -40,7 +40,7 @@ class _TaskPlan:
     """Tasks that nothing can be asked for."""
 
 
-def _joined(rows: Sequence[Row | Unscored]) -> Row | Unscored:
+def _joined(rows: Sequence[Float[np.ndarray, " _"] | Unscored]) -> Row | Unscored:
     """All values in the order of the questions; the reason of the first question that has none."""
     found = [row for row in rows if not isinstance(row, Unscored)]
     failed = [row for row in rows if isinstance(row, Unscored)]

@@ -152,7 +152,7 @@ def test_the_learning_rate_rises_then_falls_to_a_tenth() -> None:
 _KILLED = """
 import os, signal, sys, numpy as np, torch
 from pathlib import Path
-from tests.subject.test_making import _making
+from tests.train.test_subject import _making
 from autointerp.subject.making import complete
 torch.set_num_threads(int(sys.argv[3]))
 making = _making(np.load(sys.argv[1]))
