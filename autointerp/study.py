@@ -23,8 +23,8 @@ class Units(Section):
     controls: tuple[str, ...] = (
         "direction", "neuron-sparse", "direction-sparse",
     )  # fmt: skip
-    """Arms beside features and neurons: `direction` (random directions), and `KIND-sparse`: the units of a kind again, each
-    with the density of a feature."""
+    """Arms beside features and neurons: `direction` (random directions), and `KIND-sparse`: the units of a kind again,
+    each with the density of a feature."""
     kinds: dict[str, Annotated[int, Field(ge=1)]] = Field(default_factory=dict)
     """Units of each kind that a package registers, by its name: per hook, or per SAE."""
     min_contexts: int = Field(default=10, ge=2)

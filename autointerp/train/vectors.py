@@ -18,9 +18,9 @@ from autointerp.progress import bar
 from autointerp.records import Split
 from autointerp.study import Study
 from autointerp.tables import TRAIN
+from sae.parallel import Peers
 from sae.streams.live import LiveVectors
 from sae.streams.shards import ShardReader, ShardWriter
-from sae.training.parallel import Peers
 
 SHARDS = Path("work") / "vectors"
 """By path in the run folder; a folder per hook."""

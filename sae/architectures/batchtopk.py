@@ -10,14 +10,14 @@ from collections.abc import Mapping
 
 import torch
 
+from sae.architectures.forward import Forward
 from sae.architectures.jumprelu import JumpReluSae
 from sae.architectures.largest import largest_of_batch
 from sae.architectures.topk import Selection
+from sae.architectures.weights import Weights, folded
 from sae.codes.sparse import SparseCode
 from sae.errors import SaeError
 from sae.recipe import Recipe
-from sae.training.forward import Forward
-from sae.training.weights import Weights, folded
 
 _GUESS = 0.95
 # Share of the last batch's least activation that the next one's entries must exceed to be ranked.

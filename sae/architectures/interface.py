@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from jaxtyping import Float
 from torch import Tensor
 
+from sae.architectures.forward import Forward, Step
+from sae.architectures.weights import Weights
 from sae.base import SparseAutoencoder
 from sae.recipe import Recipe
-from sae.training.forward import Forward, Step
-from sae.training.weights import Weights
 
 
 class Architecture(ABC):

@@ -13,13 +13,13 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from sae.architectures.forward import Forward, Step
 from sae.architectures.interface import Architecture
+from sae.architectures.weights import Gradients, Weights, folded, gradient_of
 from sae.base import SparseAutoencoder
 from sae.codes.dense import code_where, places_where
 from sae.errors import SaeError
 from sae.recipe import Recipe
-from sae.training.forward import Forward, Step
-from sae.training.weights import Gradients, Weights, folded, gradient_of
 
 _BANDWIDTH = 0.06
 # In lengths of the vectors; so is the first threshold. The paper's 0.001 is for runs of billions of vectors: in shorter

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from sae.codes import compiled
 from sae.codes.sparse import SparseCode
-from sae.training.parallel import Peers
+from sae.parallel import Peers
 
 _STRIDE = 61
 # One pre-activation in this many is looked at to bound the threshold from below; prime, so that a sample runs through

@@ -11,12 +11,12 @@ from itertools import accumulate, pairwise
 import torch
 
 from sae.architectures.batchtopk import BatchTopK
+from sae.architectures.forward import Forward, Step
 from sae.architectures.revival import revive
 from sae.architectures.topk import REVIVED
+from sae.architectures.weights import Gradients
 from sae.errors import SaeError
 from sae.recipe import Recipe
-from sae.training.forward import Forward, Step
-from sae.training.weights import Gradients
 
 
 class Matryoshka(BatchTopK):

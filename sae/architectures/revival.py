@@ -9,10 +9,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from sae.architectures.forward import Forward
 from sae.architectures.largest import largest_per_vector
+from sae.architectures.weights import Gradients
 from sae.codes.sparse import SparseCode
-from sae.training.forward import Forward
-from sae.training.weights import Gradients
 
 WEIGHT = 1 / 32
 """Factor of the auxiliary loss (Gao et al.)."""

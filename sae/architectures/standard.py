@@ -10,11 +10,11 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from sae.architectures.forward import Forward, Step
 from sae.architectures.interface import Architecture
+from sae.architectures.weights import Gradients, Weights, folded
 from sae.base import SparseAutoencoder
 from sae.codes.dense import code_where
-from sae.training.forward import Forward, Step
-from sae.training.weights import Gradients, Weights, folded
 
 _MEDIAN_STEPS, _MEDIAN_DONE = 100, 1e-6
 

@@ -8,9 +8,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from sae.architectures.forward import Product, Rooms
+from sae.architectures.weights import Weights
 from sae.recipe import Recipe
-from sae.training.forward import Product, Rooms
-from sae.training.weights import Weights
 
 _TRIALS = 5
 

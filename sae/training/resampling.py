@@ -13,8 +13,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from sae.training.parallel import Peers
-from sae.training.weights import Weights
+from sae.architectures.weights import Weights
+from sae.parallel import Peers
 
 _SHARE_OF_LIVE = 0.2
 

@@ -15,9 +15,9 @@ from torch import Tensor
 
 from sae.errors import SaeError
 from sae.files import atomic_file
+from sae.parallel import Peers
 from sae.recipe import Recipe
 from sae.streams.vectors import Batches, VectorSource
-from sae.training.parallel import Peers
 from sae.training.trainer import Trained, Trainer, TrainState
 
 FIRST = 8

@@ -12,15 +12,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from sae.architectures.forward import Forward, Rooms, Step, silent_positions
 from sae.architectures.registry import trainable
+from sae.architectures.weights import drop_parallel_gradient, gradient_of, rescale_decoder, start_weights
 from sae.base import SparseAutoencoder
 from sae.errors import SaeError
+from sae.parallel import Peers
 from sae.recipe import Recipe
-from sae.training.forward import Forward, Rooms, Step, silent_positions
-from sae.training.parallel import Peers
 from sae.training.precision import encoder_product
 from sae.training.resampling import Draw, resample
-from sae.training.weights import drop_parallel_gradient, gradient_of, rescale_decoder, start_weights
 
 
 def rate(recipe: Recipe, done: int, steps: int) -> float:

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 import torch
 
+from sae.architectures.forward import Forward, Rooms
+from sae.architectures.weights import Weights
+from sae.parallel import Peers
 from sae.recipe import Recipe
-from sae.training.forward import Forward, Rooms
-from sae.training.parallel import Peers
 from sae.training.precision import encoder_product
-from sae.training.weights import Weights
 
 
 def forward_of(

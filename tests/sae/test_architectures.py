@@ -10,13 +10,13 @@ import torch
 from torch.testing import assert_close
 
 from sae.architectures import jumprelu
+from sae.architectures.forward import Forward
 from sae.architectures.registry import TRAINABLE, trainable
 from sae.architectures.standard import geometric_median
+from sae.architectures.weights import Weights, drop_parallel_gradient, gradient_of, rescale_decoder
 from sae.codes import dense
 from sae.errors import SaeError
 from sae.recipe import Recipe
-from sae.training.forward import Forward
-from sae.training.weights import Weights, drop_parallel_gradient, gradient_of, rescale_decoder
 from tests.sae.forwards import forward_of
 from tests.sae.recipes import recipe_of
 from tests.sae.twins import twin

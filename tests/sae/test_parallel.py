@@ -17,10 +17,10 @@ import torch.distributed as dist
 from safetensors.torch import load_file, save_file
 from torch.testing import assert_close
 
+from sae.parallel import Peers
 from sae.recipe import Recipe
 from sae.streams.live import LiveVectors
 from sae.streams.vectors import MemoryVectors, VectorSource
-from sae.training.parallel import Peers
 from sae.training.resampling import Draw
 from sae.training.train import Checkpoints, train_together
 from sae.training.trainer import TrainState

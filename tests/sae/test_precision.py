@@ -11,13 +11,13 @@ import pytest
 import torch
 from torch.testing import assert_close
 
+from sae.architectures import forward as forward_module
+from sae.architectures.forward import Room, Rooms
+from sae.architectures.weights import Weights
 from sae.recipe import Recipe
 from sae.streams.vectors import MemoryVectors
-from sae.training import forward as forward_module
-from sae.training.forward import Room, Rooms
 from sae.training.precision import encoder_product
 from sae.training.train import train
-from sae.training.weights import Weights
 from tests.sae.forwards import forward_of
 from tests.sae.planted import max_cosines, planted
 

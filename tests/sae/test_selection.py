@@ -21,8 +21,8 @@ from sae.codes import compiled
 from sae.codes import compiled as threads
 from sae.codes.sparse import SparseCode
 from sae.errors import SaeError
+from sae.parallel import Peers
 from sae.recipe import Recipe
-from sae.training.parallel import Peers
 from tests.sae.forwards import forward_with
 
 ALONE = Peers()

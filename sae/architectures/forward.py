@@ -10,9 +10,9 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from sae.architectures.weights import Weights
 from sae.codes.code import Code
-from sae.training.parallel import Peers
-from sae.training.weights import Weights
+from sae.parallel import Peers
 
 Product = Callable[[Tensor, Tensor, Tensor], Tensor]
 """Gives vectors x rows^T; its last argument is room for that."""
