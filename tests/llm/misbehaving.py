@@ -20,6 +20,8 @@ from typing import Any
 
 import numpy as np
 
+from tests.loopback import served
+
 Body = dict[str, Any]
 Count = Callable[[Body], int]
 """From a request's body to the tokens of its prompt."""
@@ -206,13 +208,9 @@ def running(endpoint: Endpoint) -> Iterator[Endpoint]:
             pass  # a client that was killed leaves broken connections behind
 
     http = Server(("127.0.0.1", 0), Handler)
-    endpoint.url = f"http://127.0.0.1:{http.server_port}/v1"
-    thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
-        yield endpoint
-    finally:
-        endpoint.over.set()
-        http.shutdown()
-        thread.join()
-        http.server_close()
+    with served(http) as address:
+        endpoint.url = f"{address}/v1"
+        try:
+            yield endpoint
+        finally:
+            endpoint.over.set()

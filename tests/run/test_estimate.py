@@ -20,12 +20,7 @@ from tests.llm.misbehaving import Body, Endpoint, running
 from tests.run.served import brain, served_settings
 from tests.small import small_settings
 
-pytestmark = [pytest.mark.pipeline, pytest.mark.slow]
-
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AUTOINTERP_CACHE", str(tmp_path / "cache"))
+pytestmark = [pytest.mark.pipeline, pytest.mark.slow, pytest.mark.usefixtures("own_cache")]
 
 
 def _by_stage(lines: list[EstimateLine]) -> dict[str, EstimateLine]:

@@ -21,6 +21,7 @@ from sae.checkpoint import load, read_metadata, save
 from sae.errors import SaeError
 from sae.streams.vectors import MemoryVectors
 from sae.training.train import train
+from tests.sae.bomb import Bomb
 from tests.sae.planted import planted
 from tests.sae.recipes import recipe_of
 
@@ -166,16 +167,6 @@ def test_what_cannot_be_honoured_is_refused(tmp_path: Path, name: str, config: d
     with pytest.raises(SaeError, match=message) as caught:
         load(changed(tmp_path, name, **config))
     assert "\n" not in str(caught.value)
-
-
-class Bomb:
-    """A pickle that leaves a trace when it is loaded."""
-
-    def __init__(self, trace: Path) -> None:
-        self.trace = trace
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return Path.touch, (self.trace,)
 
 
 def test_a_pickle_is_refused_and_runs_nothing(tmp_path: Path) -> None:

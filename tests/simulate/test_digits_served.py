@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -19,13 +18,12 @@ from autointerp.prompting import built_in_folder, load_prompt
 from autointerp.records import Scale, Simulation
 from autointerp.simulate.digits import Digits, DigitsServed
 from autointerp.simulate.interface import Task
-from autointerp.simulate.vocabulary import digit_tokens
 from autointerp.study import Budget, Llm
 from tests.kinds import tokenizer_of
 from tests.llm.doubles import EchoAsker
-from tests.llm.served import Form, serving
+from tests.llm.served import Form, inclined_to_digits, serving
 from tests.simulate.contexts import context, predicted
-from tests.tiny import tiny_model, tiny_tokenizer
+from tests.tiny import tiny_model
 
 TASKS = [
     Task("words for water", (context(0, "The", " sea", " gives", " rain"), context(1, " river", "\n", "\t", " é😀x"))),
@@ -35,17 +33,7 @@ TASKS = [
 
 @pytest.fixture(scope="module")
 def loaded() -> LoadedModel:
-    """A tiny model that is inclined to write digits, so that all ten are among its likeliest tokens everywhere."""
-    model, tokenizer = tiny_model("phi"), tiny_tokenizer()
-    variants = digit_tokens(tokenizer)
-    assert isinstance(variants, list)
-    head: Any = model.lm_head
-    flat = [token for ids in variants for token in ids]
-    with torch.no_grad():
-        head.weight[flat] *= 30
-        met = model(torch.tensor([tokenizer("The sea\t")["input_ids"]])).logits[0, -1, flat]
-        head.bias[flat] += 40 - met
-    return LoadedModel(model, tokenizer, "tiny phi", torch.device("cpu"))
+    return inclined_to_digits()
 
 
 @pytest.mark.parametrize("form", ["echo", "prompt_logprobs"])

@@ -36,7 +36,7 @@ from tests.injections import INJECTIONS, injected_by_character, injected_context
 from tests.llm.doubles import Counter, EchoAsker
 from tests.llm.served import Form, serving
 from tests.simulate.contexts import context, predicted
-from tests.tiny import tiny_model, tiny_tokenizer
+from tests.tiny import tiny_loaded
 
 GOLDEN = Path(__file__).parent.parent / "prompts" / "golden"
 PROMPT = load_prompt("lift-in-context/v1")
@@ -45,7 +45,7 @@ TEXTS = [" the rain fills river", " One, two, three four", " é of a\n🎉 rain,
 
 @pytest.fixture(scope="module")
 def loaded() -> LoadedModel:
-    return LoadedModel(tiny_model(), tiny_tokenizer(), "tiny llama", torch.device("cpu"))
+    return tiny_loaded()
 
 
 def _in_tokens(loaded: LoadedModel, number: int, text: str) -> Context:

@@ -32,7 +32,7 @@ from tests.injections import INJECTIONS, injected_by_character, injected_context
 from tests.llm.doubles import Counter, EchoAsker
 from tests.llm.served import Form, serving
 from tests.simulate.contexts import context
-from tests.tiny import tiny_model, tiny_tokenizer
+from tests.tiny import tiny_loaded
 
 BANK = ["words such as sea, two", "words such as list", "words such as rain, return, five"]
 PROMPT = load_prompt("lift/v1")
@@ -40,7 +40,7 @@ PROMPT = load_prompt("lift/v1")
 
 @pytest.fixture(scope="module")
 def loaded() -> LoadedModel:
-    return LoadedModel(tiny_model(), tiny_tokenizer(), "tiny llama", torch.device("cpu"))
+    return tiny_loaded()
 
 
 def _in_tokens(loaded: LoadedModel, number: int, text: str) -> Context:

@@ -27,14 +27,9 @@ from tests.run.served import brain
 from tests.small import HOOK, small_settings
 from tests.tiny import VOCABULARY, tiny_tokenizer
 
-pytestmark = [pytest.mark.pipeline, pytest.mark.slow]
+pytestmark = [pytest.mark.pipeline, pytest.mark.slow, pytest.mark.usefixtures("own_cache")]
 TOKENS = 16
 """Of a small context."""
-
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AUTOINTERP_CACHE", str(tmp_path / "cache"))
 
 
 def _writes(body: Body) -> str:

@@ -15,6 +15,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
+from tests.loopback import served
+
 KEY = "sk-secret-of-the-tests"
 PROMPT_TOKENS, ANSWER_TOKENS = 11, 3
 
@@ -398,14 +400,10 @@ def stand_in(provider: str) -> Iterator[StandIn]:
     handler = type("Handler", (_Handler,), {"server_state": state, "protocol": protocol})
     http = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     http.daemon_threads = True
-    state.url = f"http://127.0.0.1:{http.server_port}" + ("/v1" if provider == "openai" else "")
-    thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
-        yield state
-    finally:
-        state.over.set()
-        http.shutdown()
-        thread.join()
-        http.server_close()
+    with served(http) as address:
+        state.url = address + ("/v1" if provider == "openai" else "")
+        try:
+            yield state
+        finally:
+            state.over.set()
     assert not state.problems

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -35,7 +35,7 @@ from autointerp.llm.questions import ask_all
 from autointerp.llm.request import Answer, Failure, Request, Response
 from autointerp.models import LoadedModel
 from tests.llm.doubles import Counter, completion, forward_passes, request
-from tests.tiny import END, POSITIONS, tiny_model, tiny_tokenizer
+from tests.tiny import END, POSITIONS, tiny_loaded, tiny_tokenizer
 
 FAMILIES = ("llama", "gpt2", "gpt_neox", "opt", "qwen3", "gemma2", "gemma3", "phi")
 SHARED = "A river runs to the sea; the sea gives rain; the rain fills the river. " * 2
@@ -46,18 +46,12 @@ TEMPLATE = (
 )
 
 
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    """The models are tiny: a second thread only costs."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @cache
 def loaded(family: str = "llama") -> LoadedModel:
-    return LoadedModel(tiny_model(family), tiny_tokenizer(), f"tiny {family}", torch.device("cpu"))
+    return tiny_loaded(family)
 
 
 def ids_of(text: str) -> list[int]:
