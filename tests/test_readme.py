@@ -1,4 +1,7 @@
-"""What the README shows, run as it stands there: commands, pieces of studies, code; only the studies are made small."""
+"""What the README and the pages behind it show, run as it stands there: commands, pieces of studies, code.
+
+Only the studies are made small.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +15,14 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from transformers import AutoModelForCausalLM, LlamaConfig
 
 import autointerp
 from autointerp.__main__ import main
+from autointerp.contexts.slices import read_slices
+from autointerp.explain.texts import word_of
 from autointerp.llm.address import PLACEHOLDER
 from autointerp.run.verify import verify
 from autointerp.study_file import dump_study, load_study, parse_study
@@ -35,6 +41,8 @@ pytestmark = pytest.mark.pipeline
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text("utf8")
+ENDPOINTS = (ROOT / "docs" / "endpoints.md").read_text("utf8")
+METHODS = (ROOT / "docs" / "methods.md").read_text("utf8")
 OUR_ADDRESS = re.compile(r"http://127\.0\.0\.1:\d+(/v1)?")
 KEYS = ("OPENAI_API_KEY", "ANTHROPIC_API_KEY")
 KEY = "sk-of-the-readme-0123456789"
@@ -50,26 +58,34 @@ SMALL = [
 
 SMALLER = {"autointerp benchmark": " --units 24 --set corpus.tokens=60000 --set simulate.bank=8"}
 """Of commands that take minutes with what they are given: what makes them small."""
+LIST = "words such as "
+"""How an explanation begins that is a list of words."""
+ELSEWHERE = {
+    "autointerp run examples/towards-monosemanticity.toml --out results/towards-monosemanticity",  # tests/train
+    "make lint", "source .venv/bin/activate",
+}  # fmt: skip
+"""What stands in other pages, and is not run here."""
 
 
 def _blocks(language: str, text: str = README) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", text, flags=re.S)
 
 
+def _commands(text: str) -> list[str]:
+    lines = [line.split("#")[0].strip() for block in _blocks("sh", text) for line in block.splitlines()]
+    return [line for line in lines if line and line not in ("make demo", "make test")]
+
+
 def _sections() -> dict[str, list[str]]:
-    """Heading -> the commands below it, in their order."""
-    found: dict[str, list[str]] = {}
-    for part in README.split("\n## ")[1:]:
-        lines = [line.split("#")[0].strip() for block in _blocks("sh", part) for line in block.splitlines()]
-        commands = [line for line in lines if line and not line.startswith("make ")]
-        if commands:
-            found[part.partition("\n")[0]] = commands
-    return found
+    """Heading of the README, or name of a page -> the commands below it, in their order."""
+    parts = {part.partition("\n")[0]: part for part in README.split("\n## ")[1:]}
+    parts |= {"docs/endpoints.md": ENDPOINTS, "docs/methods.md": METHODS}
+    return {name: commands for name, part in parts.items() if (commands := _commands(part))}
 
 
 def _pieces() -> dict[str, str]:
     """What stands before a piece of a study in bold -> the piece."""
-    return dict(re.findall(r"^\*\*([\w.]+)\*\*(?:(?!```).)*?```toml\n(.*?)```", README, flags=re.S | re.M))
+    return dict(re.findall(r"^\*\*([\w.]+)\*\*(?:(?!```).)*?```toml\n(.*?)```", ENDPOINTS, flags=re.S | re.M))
 
 
 def _answer(body: Body) -> Reply:
@@ -169,6 +185,13 @@ def _run(command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFi
     return out
 
 
+def test_no_command_of_any_page_is_left_out() -> None:
+    """A command that moves to another page has to be run there, or named as one that is not."""
+    pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+    shown = {command for page in pages for command in _commands(page.read_text("utf8"))}
+    assert shown - {command for commands in _sections().values() for command in commands} == ELSEWHERE
+
+
 def test_the_readme_names_every_example_and_the_two_commands() -> None:
     for path in (ROOT / "examples").glob("*.toml"):
         load_study(path)
@@ -201,6 +224,7 @@ def test_commands(
     section: str, at_desk: Path, server: Server, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """In the order of reading: `ledger show` needs the run that was made before."""
+    shutil.rmtree(at_desk / "results" / "own-endpoint", ignore_errors=True)
     asked: dict[str, int] = {}
     printed: dict[str, str] = {}
     for command in _sections()[section]:
@@ -210,19 +234,20 @@ def test_commands(
             monkeypatch.delenv("AUTOINTERP_CACHE")  # the offline model, converted once for all tests
         printed[command] = _run(command + smaller, monkeypatch, capsys)
         asked[command] = len(server.seen) - before
-    if section == "Which method to trust":
+    if section == "docs/methods.md":
         _can_tell(at_desk / "results" / "planted")
-    if section != "Bring your own endpoint":
+    if section not in ("Bring your own endpoint", "docs/endpoints.md"):
         assert not any(asked.values())
         return
     again = ("--set budget.limit_usd", "judge", "--replay", "estimate", "ledger")
     assert {c for c, n in asked.items() if n} == {c for c in asked if not any(words in c for words in again)}
     assert asked["autointerp run examples/own-endpoint.toml"] > 100
-    exported = (at_desk / "answers.jsonl").read_text("utf8").splitlines()
-    assert len({json.loads(line)["key"] for line in exported}) == len(exported) > 100
-    for command, shown in zip(("llm check", "estimate"), _blocks("text"), strict=True):
-        (real,) = (out for name, out in printed.items() if f"autointerp {command}" in name)
-        assert _shape(_to(server, shown)) == _shape(real), f"the README shows what `{command}` no longer prints"
+    if section == "docs/endpoints.md":
+        exported = (at_desk / "answers.jsonl").read_text("utf8").splitlines()
+        assert len({json.loads(line)["key"] for line in exported}) == len(exported) > 100
+        for command, shown in zip(("llm check", "estimate"), _blocks("text", ENDPOINTS), strict=True):
+            (real,) = (out for name, out in printed.items() if f"autointerp {command}" in name)
+            assert _shape(_to(server, shown)) == _shape(real), f"the page shows what `{command}` no longer prints"
 
 
 @pytest.mark.parametrize("name", _pieces())
@@ -250,7 +275,8 @@ def test_a_piece_of_a_study_runs(
 
 def test_every_piece_is_run() -> None:
     assert list(_pieces()) == ["Hosted", "vLLM", "llama.cpp", "Anthropic"]
-    assert list(_pieces().values()) == _blocks("toml")
+    assert list(_pieces().values()) == _blocks("toml", ENDPOINTS)
+    assert _blocks("toml") == []
 
 
 @pytest.mark.parametrize("code", _blocks("python"))
@@ -266,6 +292,34 @@ def test_the_numbers_are_those_of_the_committed_run() -> None:
     numbers = re.findall(r"−?\d\.\d\d \[−?\d\.\d\d, −?\d\.\d\d\]", shown)
     assert len(numbers) >= 8
     assert [n for n in numbers if n not in README] == []
+
+
+def test_string_matching_scores_what_the_readme_says_of_it() -> None:
+    """On the committed run: every explanation that is a list of words, on the contexts that its own score is of."""
+    folder = ROOT / "results" / "reference"
+    slices = read_slices(folder, load_study(folder / "study.toml").evidence)
+    pieces = read_table(folder / "contexts.parquet", ["context", "pieces"]).set_index("context")["pieces"]
+    found: dict[str, list[float]] = {}
+    for row in read_table(folder / "explanations.parquet").to_dict("records"):
+        named = str(row["text"]).removeprefix(LIST).split(", ")
+        if str(row["text"]).startswith(LIST):
+            held = slices[row["unit"], row["replicate"]]["top-and-random"]
+            matched = np.array([[word_of(piece) in named for piece in pieces[context]] for context in held.contexts])
+            score = np.corrcoef(matched.ravel(), held.truth.ravel())[0, 1] if matched.any() else 0.0
+            found.setdefault(row["arm"], []).append(float(score))
+    of = r"scores (0\.\d\d) for features and (0\.\d\d) for neurons .*?lists of words: (\d+) and (\d+) of 64"
+    said = re.search(of, README, flags=re.S)
+    assert said is not None
+    means = [f"{np.mean(found[arm]):.2f}" for arm in ("feature", "neuron")]
+    assert list(said.groups()) == [*means, *(str(len(found[arm])) for arm in ("feature", "neuron"))]
+
+
+def test_the_token_table_beats_as_many_explanations_as_the_readme_says() -> None:
+    scores = read_table(ROOT / "results" / "reference" / "scores.parquet")
+    rows = scores.query("metric == 'pearson' and slice == 'top-and-random' and pairing == 'own'")
+    by_scorer = rows.pivot_table(index="unit", columns="scorer", values="value")
+    beaten = int((by_scorer["lookup"] > by_scorer["lift"]).sum())
+    assert f"beats {beaten} of the {len(by_scorer)} explanations" in README
 
 
 def test_the_committed_run_is_whole_small_and_what_was_asked_for() -> None:

@@ -5,17 +5,28 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
 
 from autointerp import __version__
-from autointerp.cli import benchmark, endpoints, folders, runs, saes
+from autointerp.cli import benchmark, checkpoints, endpoints, folders, runs
+from autointerp.cli.help import Verbs
 from autointerp.errors import Interrupted
 
 _ABOUT = "How interpretable are the features of a sparse autoencoder, compared with raw neurons and with chance?"
 
 
-class _Verbs(TyperGroup):
+_ORDER = (
+    "demo", "run", "train", "collect", "explain", "simulate", "judge", "score", "compare",
+    "estimate", "llm", "plot", "report", "verify", "ledger", "sae", "benchmark",
+)  # fmt: skip
+"""In which verbs are used: a whole study, its stages, what comes before paying, what a run left, what stands beside."""
+
+
+class _AllVerbs(Verbs):
     """All verbs. At Ctrl-C each of them ends with the same line."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Their names, in the order of use."""
+        return sorted(super().list_commands(ctx), key=_ORDER.index)
 
     def invoke(self, ctx: Any) -> Any:
         """Carry out the verb that was asked for."""
@@ -27,7 +38,7 @@ class _Verbs(TyperGroup):
 
 app = typer.Typer(
     name="autointerp",
-    cls=_Verbs,
+    cls=_AllVerbs,
     help=_ABOUT,
     no_args_is_help=True,
     add_completion=False,
@@ -44,7 +55,9 @@ def _version(asked: bool | None) -> None:
 
 @app.callback(help=_ABOUT)
 def root(
-    version: Annotated[bool | None, typer.Option("--version", callback=_version, is_eager=True)] = None,
+    version: Annotated[
+        bool | None, typer.Option("--version", callback=_version, is_eager=True, help="show the version and exit")
+    ] = None,
 ) -> None:
     """Options of every verb."""
 
@@ -52,5 +65,5 @@ def root(
 runs.register(app)
 endpoints.register(app)
 folders.register(app)
-saes.register(app)
+checkpoints.register(app)
 benchmark.register(app)

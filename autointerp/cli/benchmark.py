@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from autointerp.cli.arguments import Overrides
+from autointerp.cli.help import add_verb
 
 StudyFile = Annotated[
     Path | None,
@@ -17,7 +18,7 @@ StudyFile = Annotated[
 
 def register(app: typer.Typer) -> None:
     """Add the verb."""
-    app.command()(benchmark)
+    add_verb(app, benchmark, "which simulators and judges can tell right from wrong")
 
 
 def benchmark(
@@ -37,18 +38,20 @@ def benchmark(
 ) -> None:
     """Planted truth: which simulators and judges can tell a right explanation from a wrong one.
 
-    Every method that the study's models are enough for. Finished methods are kept: the same command continues, further
-    ones may be measured on fewer units, and without OUT/work all is measured again.
+    Every method is measured that the study's models are enough for.
+
+    Finished methods are kept: the same command continues, further ones may be measured on fewer units, and without
+    OUT/work all is measured again.
     """
     from autointerp.errors import BadInput
     from autointerp.planted.findings import headline_lines
     from autointerp.planted.results import PAGE, PICTURE, TABLE
-    from autointerp.planted.stage import Selection, benchmark_study, estimated
+    from autointerp.planted.stage import BenchmarkScope, benchmark_study, estimated
     from autointerp.planted.stage import benchmark as measure
 
     if quick and method:
         raise BadInput("--quick and --method together", "give one of them")
-    configured, asked = benchmark_study(study, overrides or ()), Selection(tuple(method or ()), quick, units)
+    configured, asked = benchmark_study(study, overrides or ()), BenchmarkScope(tuple(method or ()), quick, units)
     if estimate:
         for line in estimated(configured, out, asked) or ["no endpoint would be asked"]:
             typer.echo(line)

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from autointerp.cli.arguments import LedgerFile, Out, Overrides, StudyFile, folder_of
+from autointerp.cli.help import Verbs, add_verb
 from autointerp.study_file import load_study
 
 StudyOption = Annotated[
@@ -15,17 +16,20 @@ StudyOption = Annotated[
 ]
 
 
+_ABOUT = "The endpoints of language models"
+
+
 def register(app: typer.Typer) -> None:
     """Add the verbs."""
-    app.command()(estimate)
-    llm = typer.Typer(help="Language-model endpoints.", no_args_is_help=True)
-    llm.callback()(_group)
-    llm.command()(check)
-    app.add_typer(llm, name="llm")
+    add_verb(app, estimate, "requests, tokens and dollars, before anything is spent")
+    llm = typer.Typer(cls=Verbs, no_args_is_help=True)
+    llm.callback(help=_ABOUT)(_group)
+    add_verb(llm, check, "a few small real calls: what an endpoint can do")
+    app.add_typer(llm, name="llm", short_help="check: what a language model's endpoint can do")
 
 
 def _group() -> None:
-    """Language-model endpoints."""
+    """Makes `check` a verb of its own, though it is alone."""
 
 
 def estimate(study: StudyFile, out: Out = None, overrides: Overrides = None, ledger: LedgerFile = None) -> None:
@@ -46,7 +50,7 @@ def check(
     study: StudyOption = None,
     overrides: Overrides = None,
 ) -> None:
-    """One or two small real calls: what an endpoint can do, how fast it is. What is found is remembered."""
+    """A few small real calls: what an endpoint can do and how fast it is; what is found is remembered."""
     from autointerp.errors import BadInput, nearest
     from autointerp.llm.check import check as look
     from autointerp.study_file import parse_study

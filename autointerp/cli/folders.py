@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from autointerp.cli.arguments import RunFolder
+from autointerp.cli.help import Verbs, add_verb
 from autointerp.errors import CheckFailed
 
 LedgerOf = Annotated[Path, typer.Argument(metavar="RUN", help="a run folder, or a ledger's file", show_default=False)]
@@ -16,14 +17,14 @@ LedgerOf = Annotated[Path, typer.Argument(metavar="RUN", help="a run folder, or 
 
 def register(app: typer.Typer) -> None:
     """Add the verbs."""
-    app.command()(plot)
-    app.command()(report)
-    app.command()(verify)
-    ledger = typer.Typer(help="The ledger of answers: what it holds, out of it, out with it.", no_args_is_help=True)
-    ledger.command()(show)
-    ledger.command()(export)
-    ledger.command()(prune)
-    app.add_typer(ledger, name="ledger")
+    add_verb(app, plot, "every figure again, from the tables alone")
+    add_verb(app, report, "report.md again, from the tables alone")
+    add_verb(app, verify, "check hashes, splits and coverage of a run")
+    ledger = typer.Typer(cls=Verbs, help="The answers of language models that a run has paid for", no_args_is_help=True)
+    add_verb(ledger, show, "answers, failures and tokens, per endpoint and model")
+    add_verb(ledger, export, "every request and its answer as JSON lines")
+    add_verb(ledger, prune, "remove answers, so that they are asked for again")
+    app.add_typer(ledger, name="ledger", short_help="show, export, prune: the answers that were paid for")
 
 
 def plot(run: RunFolder) -> None:
@@ -103,7 +104,10 @@ def prune(
     everything: Annotated[bool, typer.Option("--all", help="every answer")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="do it; without, only say what would go")] = False,
 ) -> None:
-    """Remove answers; the next run of the folder asks, and pays, them again. Conditions narrow each other."""
+    """Remove answers; the next run of the folder asks, and pays, them again.
+
+    Conditions narrow each other.
+    """
     from autointerp.llm.ledger.maintenance import Chosen, ledger_file, remove
     from autointerp.run.manifest import forget
     from autointerp.run.stages import ASKING

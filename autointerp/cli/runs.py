@@ -9,26 +9,28 @@ from typing import Annotated, Any
 import typer
 
 from autointerp.cli.arguments import Batch, LedgerFile, Out, Overrides, Replay, StudyFile, folder_of
+from autointerp.cli.help import add_verb
 from autointerp.study import Study
 from autointerp.study_file import load_study, parse_study
 
 _STAGES = {
-    "train": "Split the corpus and train the SAEs",
-    "collect": "Survey and sample units, gather their contexts",
-    "explain": "Propose explanations, choose one per unit on evidence",
-    "simulate": "Predict activations on held-out contexts",
-    "judge": "Let judges tell active from inactive contexts by the explanation",
-    "score": "Correlate predicted with true activations",
-    "compare": "Compare the arms, with intervals",
+    "train": "split the corpus and train the SAEs",
+    "collect": "survey and sample units, gather their contexts",
+    "explain": "propose explanations, choose one per unit on evidence",
+    "simulate": "predict activations on held-out contexts",
+    "judge": "let judges tell active contexts by the explanation",
+    "score": "correlate predicted with true activations",
+    "compare": "compare the arms, with intervals",
 }
 
 
 def register(app: typer.Typer) -> None:
     """Add the verbs."""
-    app.command()(demo)
-    app.command()(run)
-    for name, text in _STAGES.items():
-        app.command(name=name, help=f"{text} (and the stages before it that are not up to date)")(_stage(name))
+    add_verb(app, demo, "the embedded example: no key and no network")
+    add_verb(app, run, "every stage of a study that is not up to date")
+    for name, line in _STAGES.items():
+        about = f"{line[0].upper()}{line[1:]}, and carry out the stages before it that are not up to date"
+        add_verb(app, _stage(name), line, name=name, text=about)
 
 
 def demo(

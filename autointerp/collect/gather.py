@@ -1,4 +1,7 @@
-"""Gathering: the contexts of sampled units with their true activations, in one pass per split, in fixed memory."""
+"""Gathering: the contexts of sampled units with their true activations, in one pass per split, in fixed memory.
+
+Where co-active units are looked for, one bit per context and unit says in which contexts each unit is active.
+"""
 
 from __future__ import annotations
 
@@ -88,8 +91,8 @@ class Gatherer:
         ]
         self._random_rows: dict[int, list[tuple[int, int]]] = {}
         for unit, ids in enumerate(self._random_ids):
-            for place, context in enumerate(ids):
-                self._random_rows.setdefault(int(context), []).append((unit, place))
+            for position, context in enumerate(ids):
+                self._random_rows.setdefault(int(context), []).append((unit, position))
         self._random_values: list[dict[int, np.ndarray]] = [{} for _ in names]
         salts = [seed_of(seed, "reservoir", name) % (1 << 31) for name in names]
         self._salt = torch.tensor(salts, dtype=torch.int64)
@@ -205,11 +208,11 @@ class Gatherer:
 
     def _randoms(self, unit: int, name: str) -> list[Exemplar]:
         ids, values = self._random_ids[unit], self._random_values[unit]
-        missing = [int(ids[place]) for place in range(len(ids)) if place not in values]
+        missing = [int(ids[position]) for position in range(len(ids)) if position not in values]
         if missing:
             raise ValueError(f"{name}: the pass never reached the random contexts {missing}")
         weight = self.population / len(ids)
-        return [Exemplar(name, 0, int(c), Kind.RANDOM, weight, values[place]) for place, c in enumerate(ids)]
+        return [Exemplar(name, 0, int(c), Kind.RANDOM, weight, values[position]) for position, c in enumerate(ids)]
 
 
 def _follow(

@@ -1,4 +1,4 @@
-"""The passes that gather the contexts of the sampled units, and the tables that they write."""
+"""Passes over a split, batch by batch: those that gather the sampled units' contexts, and the tables they write."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def stream(
             progress.advance(len(batch.contexts))
 
 
-def gather(
+def gather_contexts(
     study: Study,
     subject: Reader,
     contexts: Path,
@@ -109,12 +109,12 @@ def _pass(
     gatherers = [Gatherer([twin_id(base_id(u.unit)) for u in units], wanted, ids, study.seed) for _, units in drawn]
 
     def take(read: Activations) -> None:
-        for place, (readout, _) in enumerate(drawn):
+        for position, (readout, _) in enumerate(drawn):
             values = readout.read(read).cpu()
-            gatherers[place].add(values, read.contexts, read.tokens)
+            gatherers[position].add(values, read.contexts, read.tokens)
             if surveyors:
-                surveyors[place].add(values, read.contexts, read.tokens)
-                sums[place].add(values, read.tokens)
+                surveyors[position].add(values, read.contexts, read.tokens)
+                sums[position].add(values, read.tokens)
 
     stream(study, subject, contexts, split, f"gather {split}", take)
     return gatherers
@@ -125,11 +125,11 @@ def _refresh(units: Sequence[Unit], survey: Survey) -> list[Unit]:
     return [
         replace(
             unit,
-            density=float(survey.density[place]),
-            max_activation=float(survey.peak[place]),
-            single_token=float(survey.single_token[place]),
+            density=float(survey.density[position]),
+            max_activation=float(survey.peak[position]),
+            single_token=float(survey.single_token[position]),
         )
-        for place, unit in enumerate(units)
+        for position, unit in enumerate(units)
     ]
 
 
@@ -137,6 +137,6 @@ def _write_exemplars(path: Path, drawn: Sequence[tuple[Readout, list[Unit]]], *p
     with table_writer("evidence", path) as writer:
         for gatherers in passes:
             for (_, units), gatherer in zip(drawn, gatherers, strict=True):
-                for place, unit in enumerate(units):
-                    for exemplar in gatherer.exemplars(place, unit.unit):
+                for position, unit in enumerate(units):
+                    for exemplar in gatherer.exemplars(position, unit.unit):
                         writer.add(exemplar)

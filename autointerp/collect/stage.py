@@ -13,7 +13,7 @@ import numpy as np
 
 from autointerp.artifacts import rng_of
 from autointerp.collect.hard_negatives import Embed
-from autointerp.collect.passes import Reader, gather, read_activations, stream
+from autointerp.collect.passes import Reader, gather_contexts, read_activations, stream
 from autointerp.collect.survey import Surveyor
 from autointerp.contexts.reading import context_ids, read_batches
 from autointerp.errors import BadInput
@@ -65,7 +65,7 @@ def collect(
         drawn.append((arm.readout.narrowed(units), units))
         excluded += left_out
     drawn += _sparse_arms(study, arms, drawn)
-    gather(study, subject, contexts, run, drawn, excluded, embed)
+    gather_contexts(study, subject, contexts, run, drawn, excluded, embed)
     return drawn
 
 

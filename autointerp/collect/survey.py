@@ -47,10 +47,10 @@ class TopContexts:
     def single_token(self) -> Float[np.ndarray, " unit"]:
         """Share of the top contexts whose peak is on the most common peak token; 0 for a silent unit."""
         shares = np.zeros(len(self.tokens))
-        for place, row in enumerate(self.tokens.numpy()):
+        for position, row in enumerate(self.tokens.numpy()):
             seen = row[row >= 0]
             if seen.size:
-                shares[place] = np.unique(seen, return_counts=True)[1].max() / seen.size
+                shares[position] = np.unique(seen, return_counts=True)[1].max() / seen.size
         return shares
 
 

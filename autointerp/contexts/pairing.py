@@ -1,4 +1,4 @@
-"""Which unit is held against whose explanation: its own, and other units' of the same arm."""
+"""Which unit is held against whose explanation: its own, and, seeded, other units' of the same arm (derangements)."""
 
 from __future__ import annotations
 

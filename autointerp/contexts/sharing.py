@@ -50,9 +50,9 @@ def read_exemplars(path: Path) -> dict[str, list[Exemplar]]:
     offsets = np.asarray(lists.offsets)
     flat = np.asarray(lists.values, dtype=np.float32)
     rows: dict[str, list[Exemplar]] = {}
-    for place, name in enumerate(names):
-        values = flat[offsets[place] : offsets[place + 1]]
-        exemplar = Exemplar(name, replicates[place], contexts[place], kinds[place], weights[place], values)
+    for position, name in enumerate(names):
+        values = flat[offsets[position] : offsets[position + 1]]
+        exemplar = Exemplar(name, replicates[position], contexts[position], kinds[position], weights[position], values)
         rows.setdefault(name, []).append(exemplar)
     return rows
 

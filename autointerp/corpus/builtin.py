@@ -1,4 +1,7 @@
-"""The `builtin` corpus: text that every installation has, half of it Wikipedia where that is installed."""
+"""The `builtin` corpus: text that every installation has, half of it Wikipedia where that is installed.
+
+Documents that differ as wholes can quote the same paragraph (a licence, a notice): such passages are kept once.
+"""
 
 from __future__ import annotations
 

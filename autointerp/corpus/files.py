@@ -1,4 +1,4 @@
-"""Local documents: text, JSONL and Parquet files, or a folder of them, read as a stream."""
+"""Documents of files and of the hub, as a stream: text, JSONL and Parquet, a folder of them, a data set."""
 
 from __future__ import annotations
 
@@ -71,7 +71,8 @@ def file_documents(path: Path, corpus: Corpus, seed: int) -> Iterator[Document]:
             if file.suffix.lower() in _TEXT:
                 yield from _text(file, name, in_parts=len(files) == 1)
             elif file.suffix.lower() == ".jsonl":
-                yield from _jsonl(file, name, corpus)
+                with file.open("rb") as lines:
+                    yield from _json_documents(lines, name, corpus)
             else:
                 yield from _parquet(file, name, corpus)
 
@@ -103,11 +104,6 @@ def _text(file: Path, name: str, in_parts: bool) -> Iterator[Document]:
         bounded = iter(lambda: lines.readline(_LINE_CHARACTERS), "")
         for number, block in enumerate(blocks(bounded)):
             yield Document(f"{name}#part-{number // per_part}" if in_parts else name, block)
-
-
-def _jsonl(file: Path, name: str, corpus: Corpus) -> Iterator[Document]:
-    with file.open("rb") as lines:
-        yield from _json_documents(lines, name, corpus)
 
 
 def _json_documents(lines: BinaryIO, name: str, corpus: Corpus) -> Iterator[Document]:

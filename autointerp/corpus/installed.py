@@ -1,4 +1,4 @@
-"""Files that every installation has: the standard library, its C headers, and what the installed packages ship."""
+"""Text that is installed: the standard library, C headers, what packages ship, Wikipedia; prose and code apart."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Splits: every source falls in one, and their token shares follow the study."""
+"""Splits: every source falls in one, their token shares follow the study, near-duplicates are dropped, all is checked.
+
+Near-duplicates: MinHash signatures of word 5-grams in locality-sensitive bands (Broder 1997).
+"""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ def plan(needs_model: Mapping[str, bool], candidates: int, model_share: float, s
 
 def _deal(methods: Sequence[str], count: int) -> dict[str, int]:
     """Deal `count` candidates out evenly."""
-    return {m: count // len(methods) + (place < count % len(methods)) for place, m in enumerate(methods)}
+    return {m: count // len(methods) + (position < count % len(methods)) for position, m in enumerate(methods)}
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def choose(candidates: Sequence[Candidate | Unscored], scores: Sequence[float | 
     """
     best: Choice | None = None
     reasons: Counter[str] = Counter()
-    for place, (candidate, score) in enumerate(zip(candidates, scores, strict=True)):
+    for position, (candidate, score) in enumerate(zip(candidates, scores, strict=True)):
         if isinstance(candidate, Unscored):
             reasons[candidate.reason] += 1
         elif isinstance(score, Unscored):
@@ -91,7 +91,7 @@ def choose(candidates: Sequence[Candidate | Unscored], scores: Sequence[float | 
         elif not math.isfinite(score):
             reasons["the score on evidence is not finite"] += 1
         elif best is None or score > best.score:
-            best = Choice(place, candidate, score)
+            best = Choice(position, candidate, score)
     if best is not None:
         return best
     if not reasons:

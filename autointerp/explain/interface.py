@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 
 from autointerp.contexts.sharing import assert_evidence_only
 from autointerp.errors import BadInput
-from autointerp.llm.providers import traits_of
+from autointerp.llm.providers import provider_traits
 from autointerp.llm.request import Request, Response, Unreadable
 from autointerp.prompting import Prompt, load_prompt
 from autointerp.records import Candidate, Context, Effects, Exemplar, Kind, Unit, Unscored
@@ -112,7 +112,7 @@ class ExplainSettings:
     def load(self, default: str) -> Prompt:
         """The explainer's prompt, `default` unless the user chose one; BadInput when the model can't take it."""
         prompt = load_prompt(self.prompt or default, self.prompts_folder)
-        if prompt.form == "completion" and traits_of(self.llm).chats_only:
+        if prompt.form == "completion" and provider_traits(self.llm).chats_only:
             explainer = prompt.name.partition("/")[0]
             raise BadInput(
                 f"prompt '{prompt.name}' is a text to continue, and provider '{self.llm.provider}' takes chats only",

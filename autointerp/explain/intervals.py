@@ -118,7 +118,7 @@ def _holds(context: ShownContext, words: set[str]) -> bool:
 
 
 def _first_of(context: ShownContext, words: set[str]) -> int:
-    return next(place for place, piece in enumerate(context.pieces) if word_of(piece) in words)
+    return next(position for position, piece in enumerate(context.pieces) if word_of(piece) in words)
 
 
 def _window(context: ShownContext, centre: int, maximum: float) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""What the explain stage will ask: units, the evidence that each part of it may use, and all proposals."""
+"""What the explain stage asks: units, the evidence that each part of it may use, all proposals, and their answers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from autointerp.artifacts import rng_of
-from autointerp.collect.effects import read_effects
+from autointerp.collect.effects_table import read_effects
 from autointerp.contexts.reading import load_contexts
 from autointerp.contexts.sharing import UnitEvidence, read_exemplars, share_out
 from autointerp.explain.best_of_n import CandidatePlan, plan

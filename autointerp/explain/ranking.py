@@ -13,6 +13,7 @@ from autointerp.records import Candidate, Context, Exemplar, Unscored
 from autointerp.simulate.interface import Simulator, Task
 
 METRIC = "pearson"
+NO_EVIDENCE = Unscored("no evidence to rank it on")
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,9 @@ def rank(
     The tasks of all units go to the simulator together; what it computes or asks is in the ledger, so that an
     interrupted ranking does not begin anew.
     """
-    scores: list[list[float | Unscored]] = [[_failure(c) for c in u.candidates] for u in units]
+    scores: list[list[float | Unscored]] = [
+        [c if isinstance(c, Unscored) else NO_EVIDENCE for c in u.candidates] for u in units
+    ]
     tasks, places = tasks_of(units, contexts)
     truths = [np.concatenate([e.activations for e in u.exemplars]) if u.exemplars else None for u in units]
     with bar("rank candidates", len(tasks), "candidates") as progress:
@@ -58,7 +61,3 @@ def rank(
             elif truth is not None:
                 scores[row][column] = score_one(METRIC, truth, result.predicted.ravel())
     return scores
-
-
-def _failure(candidate: Candidate | Unscored) -> Unscored:
-    return candidate if isinstance(candidate, Unscored) else Unscored("no evidence to rank it on")

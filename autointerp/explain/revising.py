@@ -96,18 +96,18 @@ def _tried(material: Material, firsts: Sequence[_First], simulator: Simulator) -
     """What each first explanation predicts on its unit's validation contexts."""
     found: dict[int, Simulation | Unscored] = {}
     tasks: list[Task] = []
-    places: list[int] = []
-    for place, first in enumerate(firsts):
+    positions: list[int] = []
+    for position, first in enumerate(firsts):
         contexts = tuple(material.contexts[e.context] for e in material.validation[first.unit.unit])
         if contexts:
-            places.append(place)
+            positions.append(position)
             tasks.append(Task(first.candidate.text, contexts))
         else:
-            found[place] = Unscored("no evidence to try the first explanation on")
+            found[position] = Unscored("no evidence to try the first explanation on")
     with bar("try first explanations", len(tasks), "explanations") as progress:
         for number, result in simulator.simulate(tasks, progress):
-            found[places[number]] = result
-    return [found[place] for place in range(len(firsts))]
+            found[positions[number]] = result
+    return [found[position] for position in range(len(firsts))]
 
 
 def _row(pair: Ranked, scores: Sequence[float | Unscored], replaced: bool) -> RevisionRow:

@@ -56,11 +56,11 @@ def completed(
 ) -> list[list[Candidate | Unscored]]:
     """Candidates of every orientation, failures replaced by spare word lists where there are any."""
     whole = list(candidates)
-    for place, unit in enumerate(plan.units):
+    for position, unit in enumerate(plan.units):
         wanted = sum(plan.counts[unit.unit].values())
-        if sum(isinstance(c, Candidate) for c in whole[place]) < wanted:
+        if sum(isinstance(c, Candidate) for c in whole[position]) < wanted:
             spare = _spare(study, plan.explainers, unit, wanted, plan.material.shown[unit.unit])
-            whole[place] = filled_up(whole[place], spare, wanted)
+            whole[position] = filled_up(whole[position], spare, wanted)
     return whole
 
 

@@ -1,4 +1,4 @@
-"""The words that a unit is active on."""
+"""Texts of explanations: the words that a unit is active on, and what a language model wrote, or why it is none."""
 
 from __future__ import annotations
 

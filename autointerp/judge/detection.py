@@ -38,7 +38,7 @@ class Detection:
         # One shuffle over all: neither the place in a batch nor the rest of the batch tells what a context is.
         order = [drawn[int(i)] for i in rng.permutation(len(drawn))]
         texts = [quoted(c.context.text) for c in order]
-        items = [Item(c.context.context, place, c.peak > 0) for place, c in enumerate(order)]
+        items = [Item(c.context.context, position, c.peak > 0) for position, c in enumerate(order)]
         return [
             self._requests.yes_no(case.explanation, [texts[p] for p in part], [items[p] for p in part])
             for part in in_batches(len(items))

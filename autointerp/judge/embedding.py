@@ -45,8 +45,8 @@ class EmbeddingJudge:
         explanation, *shown = self._vectors(self._sentences, [case.explanation, *(c.context.text for c in contexts)])
         cosines = np.clip(np.stack(shown) @ explanation, -1.0, 1.0)  # rounding may leave the range
         return [
-            Judgement(Item(c.context.context, place, c.peak > 0), (1 + float(cosine)) / 2)
-            for place, (c, cosine) in enumerate(zip(contexts, cosines, strict=True))
+            Judgement(Item(c.context.context, position, c.peak > 0), (1 + float(cosine)) / 2)
+            for position, (c, cosine) in enumerate(zip(contexts, cosines, strict=True))
         ]
 
     def _vectors(self, sentences: Vectors, texts: list[str]) -> list[Float[np.ndarray, " dimension"]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,10 +12,10 @@ from autointerp.artifacts import rng_of
 from autointerp.contexts.pairing import Pair, Sampled, own_pairs, read_sampled, shuffled_pairs
 from autointerp.contexts.reading import load_contexts
 from autointerp.contexts.slices import CALIBRATION, HARD_NEGATIVES, RANDOM_ONLY
-from autointerp.judge.answers import judge_each
 from autointerp.judge.interface import AnyJudge, Case, ComputedJudge, HeldOut, Items, Judge, Judgement
 from autointerp.judge.registry import traits_of
 from autointerp.llm.client import Asker
+from autointerp.llm.questions import gather
 from autointerp.metrics.metrics import any_absolute
 from autointerp.progress import Bar, bar
 from autointerp.records import Context, Unscored
@@ -25,7 +25,7 @@ from autointerp.tables import table_writer
 
 
 @dataclass(frozen=True)
-class _Task:
+class _Trial:
     judge: AnyJudge
     pair: Pair
     explanation: str | Unscored
@@ -45,12 +45,12 @@ def judge(study: Study, judges: Sequence[AnyJudge], asker: Asker | None, run: Pa
     units = read_sampled(study, run, any_absolute(study.score.metrics))
     contexts = load_contexts(run / "contexts.parquet", (c for u in units for c in u.judged))
     own, shuffled = own_pairs(units), shuffled_pairs(units, study.judge.derangements, study.seed)
-    tasks: list[_Task] = []
+    tasks: list[_Trial] = []
     for judge in sorted(judges, key=lambda judge: not isinstance(judge, Judge)):
         if traits_of(judge.name).needs_explanation:
-            tasks += [_Task(judge, pair, pair.explained.explanation) for pair in (*own, *shuffled)]
+            tasks += [_Trial(judge, pair, pair.explained.explanation) for pair in (*own, *shuffled)]
         else:
-            tasks += [_Task(judge, pair, "") for pair in own]
+            tasks += [_Trial(judge, pair, "") for pair in own]
     done: dict[int, _Result] = {}
     written = 0
     with (
@@ -66,7 +66,7 @@ def judge(study: Study, judges: Sequence[AnyJudge], asker: Asker | None, run: Pa
 
 
 def _results(
-    study: Study, tasks: Sequence[_Task], contexts: Mapping[int, Context], asker: Asker | None, progress: Bar
+    study: Study, tasks: Sequence[_Trial], contexts: Mapping[int, Context], asker: Asker | None, progress: Bar
 ) -> Iterator[tuple[int, _Result]]:
     """(Position of the task, its judgements) of those that ask, as answers come in, and then of the others."""
     asking = [task for task in tasks if isinstance(task.judge, Judge)]
@@ -93,7 +93,7 @@ def _held(unit: Sampled, contexts: Mapping[int, Context]) -> tuple[HeldOut, ...]
     return tuple(found.values())
 
 
-def _case(study: Study, task: _Task, contexts: Mapping[int, Context]) -> tuple[Case, np.random.Generator] | Unscored:
+def _case(study: Study, task: _Trial, contexts: Mapping[int, Context]) -> tuple[Case, np.random.Generator] | Unscored:
     """What the judge gets; Unscored for a unit without the explanation that it needs."""
     if isinstance(task.explanation, Unscored):
         return task.explanation
@@ -102,19 +102,19 @@ def _case(study: Study, task: _Task, contexts: Mapping[int, Context]) -> tuple[C
     return Case(task.explanation, _held(task.pair.unit, contexts)), rng
 
 
-def _batches(study: Study, task: _Task, contexts: Mapping[int, Context]) -> Sequence[Items] | Unscored:
+def _batches(study: Study, task: _Trial, contexts: Mapping[int, Context]) -> Sequence[Items] | Unscored:
     case = _case(study, task, contexts)
     assert isinstance(task.judge, Judge)
     return case if isinstance(case, Unscored) else task.judge.batches(*case)
 
 
-def _computed(study: Study, task: _Task, contexts: Mapping[int, Context]) -> _Result:
+def _computed(study: Study, task: _Trial, contexts: Mapping[int, Context]) -> _Result:
     case = _case(study, task, contexts)
     assert isinstance(task.judge, ComputedJudge)
     return case if isinstance(case, Unscored) else task.judge.judge(*case)
 
 
-def _rows(task: _Task, result: _Result) -> Iterator[JudgementRow]:
+def _rows(task: _Trial, result: _Result) -> Iterator[JudgementRow]:
     row = JudgementRow(
         unit=task.pair.unit.unit,
         explanation_of=task.pair.explained.unit,
@@ -144,3 +144,28 @@ def _rows(task: _Task, result: _Result) -> Iterator[JudgementRow]:
             status=status,
             reason=reason,
         )
+
+
+def judge_each(
+    cases: Iterable[Sequence[Items] | Unscored], asker: Asker, progress: Bar
+) -> Iterator[tuple[int, list[Judgement] | Unscored]]:
+    """Yield (position of the case, its judgements in the order shown) for every case, as answers come in.
+
+    A case that could not be put together keeps its reason; items of a request without a readable answer are Unscored.
+    Cases are taken as they are needed, and forgotten once yielded. `progress` advances by one per case.
+    """
+    groups = (
+        ((position, case), case if isinstance(case, Unscored) else [part.question for part in case])
+        for position, case in enumerate(cases)
+    )
+    for (position, case), answers in gather(asker, groups, progress):
+        if isinstance(case, Unscored) or isinstance(answers, Unscored):
+            yield position, answers if isinstance(answers, Unscored) else Unscored("no question")
+        else:
+            yield position, list(_judgements(case, answers))
+
+
+def _judgements(parts: Sequence[Items], answers: Sequence[tuple[float, ...] | Unscored]) -> Iterator[Judgement]:
+    for part, answer in zip(parts, answers, strict=True):
+        for position, item in enumerate(part.items):
+            yield Judgement(item, answer if isinstance(answer, Unscored) else answer[position])

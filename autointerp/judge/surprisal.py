@@ -49,8 +49,8 @@ class Surprisal:
         tasks = [Task(text, (c.context,)) for text in (case.explanation, NEUTRAL) for c in held]
         read = dict(self._likelihood().simulate(tasks, Bar()))
         return [
-            Judgement(Item(c.context.context, place, c.peak > 0), _gain(read[place], read[len(held) + place]))
-            for place, c in enumerate(held)
+            Judgement(Item(c.context.context, position, c.peak > 0), _gain(read[position], read[len(held) + position]))
+            for position, c in enumerate(held)
         ]
 
     def _likelihood(self) -> Simulator:

@@ -1,4 +1,4 @@
-"""Reading answers of the form {"answers": [1, 0, 0]}: the probability of "yes" for each item."""
+"""Reading judges' answers: P(yes) of each item from {"answers": [1, 0, 0]}, P(being the one) from {"intruder": 3}."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Where an endpoint is: its address, apart from the secrets that the address may carry."""
+"""Where an endpoint is, and the key that it takes: apart from each other, and no secret in any log.
+
+Keys are read from the environment variable that the study names; they are never stored, logged or shown.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from functools import lru_cache
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit, urlunsplit
 
 from autointerp.errors import BadInput
-from autointerp.llm.providers import traits_of
+from autointerp.llm.providers import provider_traits
 from autointerp.study import Llm
 
 PLACEHOLDER = "none"
@@ -28,7 +31,7 @@ def api_key(llm: Llm) -> str:
     """
     name = llm.api_key_env
     if name is None and llm.base_url is None:
-        name = traits_of(llm).key_env
+        name = provider_traits(llm).key_env
     if name is None:
         return PLACEHOLDER
     value = os.environ.get(name, "").strip()
@@ -178,5 +181,5 @@ _SHORT = 3
 
 
 def _configured(llm: Llm) -> str:
-    traits = traits_of(llm)
+    traits = provider_traits(llm)
     return llm.base_url or os.environ.get(traits.url_env or "", "") or traits.url

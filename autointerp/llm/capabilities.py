@@ -10,7 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 from autointerp.artifacts import hash_value, user_cache, write_json
 from autointerp.errors import BadInput
 from autointerp.llm.address import identity
-from autointerp.llm.providers import LOCAL, traits_of
+from autointerp.llm.providers import LOCAL, provider_traits
 from autointerp.progress import say
 from autointerp.study import Llm
 
@@ -97,7 +97,7 @@ def known(llm: Llm, endpoint: str | None = None) -> Capabilities | None:
         )  # fmt: skip
     endpoint = identity(llm) if endpoint is None else endpoint
     remembered = recall(endpoint, llm.model)
-    if remembered is None and not traits_of(llm).logprobs:
+    if remembered is None and not provider_traits(llm).logprobs:
         return Capabilities(endpoint, llm.model)
     return remembered
 

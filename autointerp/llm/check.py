@@ -1,4 +1,7 @@
-"""What `autointerp llm check` shows: one or two small real calls to a configured model, and what they told."""
+"""What `autointerp llm check` shows: one or two small real calls to a configured model, and what they told.
+
+The calls run in a loop of their own, so that they may be made where one is running already (a notebook).
+"""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from autointerp.llm.budget.prices import BATCH_DISCOUNT
 from autointerp.llm.budget.purse import Purse
 from autointerp.llm.client import Asker, Provider
 from autointerp.llm.ledger.ledger import Ledger
-from autointerp.llm.providers import LOCAL, PROVIDERS, check_batch, is_built_in, load, traits_of
+from autointerp.llm.providers import LOCAL, PROVIDERS, check_batch, is_built_in, loaded_from, provider_traits
 from autointerp.study import Llm
 
 _WINDOW_PER_SLOT = 4
@@ -135,7 +135,7 @@ def open_batches(
     another process waits for the run's batches. Nothing is sent yet.
     """
     check_batch(llm)
-    api: BatchApi = load(traits_of(llm).batches or "")(llm)
+    api: BatchApi = loaded_from(provider_traits(llm).batches or "")(llm)
     try:
         store = BatchStore(path)
         try:

@@ -44,10 +44,10 @@ class BuiltInProvider:
 
     def __call__(self, llm: Llm) -> Any:
         """The Provider of this section of the study."""
-        return load(self._opens)(llm)
+        return loaded_from(self._opens)(llm)
 
 
-def load(target: str) -> Any:
+def loaded_from(target: str) -> Any:
     """What `module:name` names."""
     module, _, name = target.partition(":")
     return getattr(import_module(module), name)
@@ -86,7 +86,7 @@ def is_built_in(llm: Llm) -> bool:
     return llm.provider in _BUILT_IN
 
 
-def traits_of(llm: Llm) -> ProviderTraits:
+def provider_traits(llm: Llm) -> ProviderTraits:
     """The facts about the provider that a section of the study names; BadInput when there is no such provider."""
     if llm.provider == LOCAL:
         return ProviderTraits()
@@ -95,7 +95,7 @@ def traits_of(llm: Llm) -> ProviderTraits:
 
 def check_batch(llm: Llm) -> None:
     """Raise BadInput for a provider without a batch interface."""
-    if traits_of(llm).batches is None:
+    if provider_traits(llm).batches is None:
         with_batches = [name for name, opener in _BUILT_IN.items() if opener.traits.batches]
         raise BadInput(
             f"provider '{llm.provider}' has no batch interface",

@@ -39,31 +39,31 @@ def read_each(asker: Asker, questions: Iterable[Question[T]], progress: Bar) -> 
     waiting: dict[int, Question[T]] = {}
 
     def first() -> Iterator[Request]:
-        for place, question in enumerate(questions):
-            waiting[place] = question
+        for position, question in enumerate(questions):
+            waiting[position] = question
             yield question.request
 
     again: list[int] = []
-    for place, answer in asker.stream(first()):
-        settled = _read(waiting[place], answer)
+    for position, answer in asker.stream(first()):
+        settled = _read(waiting[position], answer)
         if isinstance(settled, Unreadable) and asker.reasks:
-            again.append(place)
+            again.append(position)
         else:
-            del waiting[place]
+            del waiting[position]
             progress.advance()
-            yield place, _final(settled)
+            yield position, _final(settled)
     for draw in range(1, asker.reasks + 1):
         again.sort()
         asked, again = again, []
-        for number, answer in asker.stream([_redrawn(waiting[place].request, draw) for place in asked]):
-            place = asked[number]
-            settled = _read(waiting[place], answer)
+        for number, answer in asker.stream([_redrawn(waiting[position].request, draw) for position in asked]):
+            position = asked[number]
+            settled = _read(waiting[position], answer)
             if isinstance(settled, Unreadable) and draw < asker.reasks:
-                again.append(place)
+                again.append(position)
             else:
-                del waiting[place]
+                del waiting[position]
                 progress.advance()
-                yield place, _final(settled)
+                yield position, _final(settled)
 
 
 @dataclass
@@ -145,13 +145,13 @@ class InOrder:
 
     def stream(self, requests: Iterable[Request]) -> Iterator[tuple[int, Answer]]:
         """Yield (position, answer); equal requests are answered together."""
-        places: dict[Request, list[int]] = {}
-        for place, request in enumerate(requests):
-            places.setdefault(request, []).append(place)
-        distinct = sorted(places, key=_size)
+        positions: dict[Request, list[int]] = {}
+        for position, request in enumerate(requests):
+            positions.setdefault(request, []).append(position)
+        distinct = sorted(positions, key=_size)
         for number, answer in self._inner.stream(distinct):
-            for place in places[distinct[number]]:
-                yield place, answer
+            for position in positions[distinct[number]]:
+                yield position, answer
 
 
 def _size(request: Request) -> tuple[int, str, int, int, int]:

@@ -1,7 +1,13 @@
-"""Means and ranks over pooled tokens, each counted once or as often as a weight says.
+"""Formulas over pooled tokens, each counted once or as often as a weight says: means, correlations, areas, residuals.
+
+Pooled: the tokens of all of a unit's contexts form one sample (Bills et al. 2023). A mean of per-context correlations
+would throw away how much the contexts differ from each other, which is most of what an explanation predicts.
 
 A weight says how many tokens of the split a token stands for. Every weighted score is the plain one of the sample in
 which each token is written out so many times.
+
+Correlations and areas are blind to the scale of predictions. Residuals are not: predictions that say nothing of the
+scale must be calibrated first (see `calibration`).
 """
 
 from __future__ import annotations
@@ -39,10 +45,10 @@ def ranks(rows: Rows, weights: Weights | None) -> Rows:
     if weights is None:
         return np.asarray(rankdata(rows, axis=-1), dtype=np.float64)
     found = np.empty(rows.shape, dtype=np.float64)
-    for place, row in enumerate(rows):
+    for position, row in enumerate(rows):
         _, group = np.unique(row, return_inverse=True)
         sizes = np.bincount(group, weights=weights)
-        found[place] = (np.cumsum(sizes) - sizes / 2)[group]
+        found[position] = (np.cumsum(sizes) - sizes / 2)[group]
     return found
 
 

@@ -122,12 +122,12 @@ def superiority(first: Sample, second: Other) -> float:
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
     """Holm's step-down adjustment over all that are not None; the rest stay None (Holm 1979)."""
-    known = sorted((p, place) for place, p in enumerate(p_values) if p is not None)
+    known = sorted((p, position) for position, p in enumerate(p_values) if p is not None)
     adjusted: list[float | None] = [None] * len(p_values)
     running = 0.0
-    for rank, (p, place) in enumerate(known):
+    for rank, (p, position) in enumerate(known):
         running = max(running, (len(known) - rank) * p)
-        adjusted[place] = min(running, 1.0)
+        adjusted[position] = min(running, 1.0)
     return adjusted
 
 

@@ -1,4 +1,7 @@
-"""Where a model is, and a name for its weights that holds on every machine."""
+"""Where a model is, and a name for its weights that holds on every machine.
+
+A GGUF file becomes a folder of safetensors, once: parsing one takes 20 seconds, the folder half a second.
+"""
 
 from __future__ import annotations
 

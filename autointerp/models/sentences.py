@@ -95,10 +95,8 @@ def _load(name: str, device: torch.device) -> SentenceModel:
 @cache
 def _find(name: str) -> tuple[str, str, str | None]:
     """Place, identity and commit."""
-    return _builtin() if name == BUILTIN else _located(name)
-
-
-def _located(name: str) -> tuple[str, str, str | None]:
+    if name == BUILTIN:
+        return _builtin()
     source = locate(name, None)
     return source.place, source.identity, source.commit
 

@@ -1,4 +1,4 @@
-"""The held-out contexts of planted units, drawn as a run draws those of its units."""
+"""Activations of planted units: over whole splits, and on held-out contexts drawn as a run draws those of its units."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def draw_held_out(names: Sequence[str], rows: Sequence[Rows], contexts: Sequence
         values = torch.from_numpy(stacked(rows, part, tokens.shape[1]))
         gatherer.add(values, torch.from_numpy(ids[part]), torch.from_numpy(tokens[part]))
     by_id = {c.context: c for c in contexts}
-    return [_held_outs(gatherer.exemplars(place, name), by_id) for place, name in enumerate(names)]
+    return [_held_outs(gatherer.exemplars(position, name), by_id) for position, name in enumerate(names)]
 
 
 def _held_outs(exemplars: Sequence[Exemplar], contexts: Mapping[int, Context]) -> HeldOuts:

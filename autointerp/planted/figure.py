@@ -55,16 +55,16 @@ def _label(results: Results, method: str, panels: Sequence[str]) -> str:
 
 def _panel(axis: Axes, results: Results, methods: Sequence[str], wrong: str) -> None:
     axis.axvline(CHANCE, color=QUIET, linewidth=1.0, linestyle=(0, (4, 3)), zorder=1)
-    for place, method in enumerate(methods):
-        if place % 2:
-            axis.axhspan(place - 0.5, place + 0.5, color=BAND, alpha=0.45, linewidth=0, zorder=0)
+    for position, method in enumerate(methods):
+        if position % 2:
+            axis.axhspan(position - 0.5, position + 0.5, color=BAND, alpha=0.45, linewidth=0, zorder=0)
         for half, aside, colour, face in (
             (TEST, -_ASIDE, TRUE, TRUE),
             (DEVELOPMENT, _ASIDE, PREDICTED, "white"),
         ):
             row = results.row(method, ALL, wrong, half)
             if row is not None:
-                _point(axis, row, place + aside, colour, face)
+                _point(axis, row, position + aside, colour, face)
     axis.set_title(_TITLES[wrong], loc="left", fontweight="bold")
     axis.set_xlabel("P(true above wrong)" if wrong != AGAINST_NOISE else "P(meaning above noise)")
     axis.tick_params(axis="y", length=0)

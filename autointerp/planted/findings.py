@@ -1,4 +1,4 @@
-"""What the numbers say, in sentences: which methods tell right from wrong, which are at chance, what can't be seen."""
+"""What the numbers say, in sentences and as aligned lines: which methods tell right from wrong, which are at chance."""
 
 from __future__ import annotations
 
@@ -19,9 +19,11 @@ _HEAD = ("method", "n", *WRONG, "another's score", "coverage", "tokens", "second
 def headline_lines(results: Results) -> Iterator[str]:
     """One line per method, on the frozen half, all kinds together; then what the columns are."""
     lines = [_HEAD, *(_cells(results, scores.method) for scores in results.scores)]
-    widths = [max(len(line[place]) for line in lines) for place in range(len(_HEAD))]
+    widths = [max(len(line[position]) for line in lines) for position in range(len(_HEAD))]
     for line in lines:
-        cells = (c.rjust(w) if place else c.ljust(w) for place, (c, w) in enumerate(zip(line, widths, strict=True)))
+        cells = (
+            c.rjust(w) if position else c.ljust(w) for position, (c, w) in enumerate(zip(line, widths, strict=True))
+        )
         yield "  ".join(cells).rstrip()
     yield ""
     yield "P(the true explanation scores above the wrong one) on the frozen half of the units; 0.50 is chance."

@@ -1,4 +1,4 @@
-"""Meanings: what the files in `library/` say, made into explanations and the rules that make them true or false."""
+"""Kinds of planted units, and their meanings: what the files in `library/` say, made into explanations and rules."""
 
 from __future__ import annotations
 

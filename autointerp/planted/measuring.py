@@ -1,4 +1,4 @@
-"""One method on all pairings, and what it took."""
+"""One method on all pairings, and what it took; or, before anything is sent, what endpoints will be asked."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from autointerp.llm.ledger.ledger import Ledger
 from autointerp.llm.open import Mode, identity_of
 from autointerp.llm.providers import LOCAL
 from autointerp.models import load_model, load_tokenizer
+from autointerp.planted.finished import Measured, Store
 from autointerp.planted.methods import Form, Method
 from autointerp.planted.pairings import PlantedPairing, pairings_of
 from autointerp.planted.scoring import judged, looked_up, simulated
 from autointerp.planted.statistics import Cost
-from autointerp.planted.store import Measured, Store
 from autointerp.planted.units import PlantedUnit
 from autointerp.progress import bar
 from autointerp.records import Unscored

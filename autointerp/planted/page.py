@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 from autointerp.artifacts import write_text
@@ -223,7 +223,7 @@ def _filled(results: Results, scores: Scores) -> str:
 def _units(results: Results) -> str:
     if not results.scores:
         return ""
-    largest = max(results.scores, key=lambda scores: sum(_count(scores, half, kind) for half, kind in _cells(scores)))
+    largest = max(results.scores, key=lambda s: sum(_count(s, half, kind) for half in HALVES for kind in s.kinds))
     rows = [
         (f"`{kind}`", KINDS[kind].about, *(f"{_count(largest, half, kind)}" for half in HALVES))
         for kind in largest.kinds
@@ -237,10 +237,6 @@ def _units(results: Results) -> str:
         f"## The units\n\n{text}\n\nLeft out, because this corpus is too poor for them: {left or 'none'}.\n\n"
         f"Models: {asked or 'none'}."
     )
-
-
-def _cells(scores: Scores) -> Sequence[tuple[str, str]]:
-    return [(half, kind) for half in HALVES for kind in scores.kinds]
 
 
 def _count(scores: Scores, half: str, kind: str) -> int:

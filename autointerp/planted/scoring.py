@@ -9,8 +9,8 @@ import torch
 
 from autointerp.artifacts import rng_of
 from autointerp.collect.token_table import TokenSums, TokenTable
-from autointerp.judge.answers import judge_each
 from autointerp.judge.interface import AnyJudge, Case, ComputedJudge, Judgement
+from autointerp.judge.stage import judge_each
 from autointerp.llm.client import Asker
 from autointerp.metrics.classification import classify
 from autointerp.metrics.metrics import score_one
@@ -76,8 +76,8 @@ def _judgements(
     cases = (Case(pairing.text, pairing.unit.held_out) for pairing in pairings)
     rngs = (rng_of(seed, "judge", judge.name, pairing.unit.unit) for pairing in pairings)
     if isinstance(judge, ComputedJudge):
-        for place, (case, rng) in enumerate(zip(cases, rngs, strict=True)):
-            yield place, judge.judge(case, rng)
+        for position, (case, rng) in enumerate(zip(cases, rngs, strict=True)):
+            yield position, judge.judge(case, rng)
             progress.advance()
     elif asker is None:
         raise ValueError(f"judge '{judge.name}' asks a language model, and there is no asker")

@@ -14,13 +14,13 @@ from autointerp.llm.open import Mode, identity_of
 from autointerp.llm.providers import LOCAL
 from autointerp.models.locate import locate
 from autointerp.planted.figure import draw
+from autointerp.planted.finished import Measured, Store
 from autointerp.planted.measuring import WatchedResources, announced, measure
 from autointerp.planted.methods import QUICK, Method, chosen, limited, methods
 from autointerp.planted.page import write_page
 from autointerp.planted.pairings import pairings_of
 from autointerp.planted.results import About, Results, grouped, read_results, write_results
 from autointerp.planted.statistics import rows_of
-from autointerp.planted.store import Measured, Store
 from autointerp.planted.units import Planted, PlantedUnit, plant
 from autointerp.progress import say
 from autointerp.records import Context, Split
@@ -39,7 +39,7 @@ _STOPPED = "stopped by the budget"
 
 
 @dataclass(frozen=True)
-class Selection:
+class BenchmarkScope:
     """What the user wants."""
 
     methods: tuple[str, ...] = ()
@@ -64,7 +64,7 @@ def benchmark_study(path: Path | None, overrides: Sequence[str] = ()) -> Study:
 
 
 @dataclass(frozen=True)
-class _Prepared:
+class _Setup:
     """What is known before the first method runs."""
 
     planted: Planted
@@ -76,7 +76,7 @@ class _Prepared:
     store: Store
 
 
-def benchmark(study: Study, out: Path, asked: Selection) -> Results:
+def benchmark(study: Study, out: Path, asked: BenchmarkScope) -> Results:
     """Run what is not finished, and write tables, page and picture to `out`.
 
     Results of methods that an earlier call finished with the same settings, on as many units or on others, are in them
@@ -104,13 +104,13 @@ def benchmark(study: Study, out: Path, asked: Selection) -> Results:
     return read_results(out)
 
 
-def estimated(study: Study, out: Path, asked: Selection) -> list[str]:
+def estimated(study: Study, out: Path, asked: BenchmarkScope) -> list[str]:
     """What endpoints would be asked, a line per method; nothing is sent. Raises BadInput as `benchmark` does."""
     work = out / WORK
     return list(_announced(study, _prepare(study, work, asked, probe=False), work))
 
 
-def _prepare(study: Study, work: Path, asked: Selection, *, probe: bool) -> _Prepared:
+def _prepare(study: Study, work: Path, asked: BenchmarkScope, *, probe: bool) -> _Setup:
     wanted = asked.wanted()
     if probe:
         for name in dict.fromkeys(name for method in wanted if (name := method.llm_of(study)) is not None):
@@ -118,10 +118,10 @@ def _prepare(study: Study, work: Path, asked: Selection, *, probe: bool) -> _Pre
     usable, refused = can_run(study, wanted, strict=bool(asked.methods))
     planted, contexts = ground(study, work)
     units = limited(planted.units, asked.units)
-    return _Prepared(planted, contexts, units, usable, refused, Store(study, planted.units, work))
+    return _Setup(planted, contexts, units, usable, refused, Store(study, planted.units, work))
 
 
-def _announced(study: Study, ready: _Prepared, work: Path) -> Iterator[str]:
+def _announced(study: Study, ready: _Setup, work: Path) -> Iterator[str]:
     pending = [method for method in ready.usable if ready.store.find(method, len(ready.units)) is None]
     return announced(study, pending, ready.units, work)
 
@@ -180,7 +180,7 @@ def _probe(study: Study, name: str, work: Path) -> None:
         resources.close()
 
 
-def _run(study: Study, ready: _Prepared, work: Path) -> tuple[dict[str, Measured], BudgetReached | None]:
+def _run(study: Study, ready: _Setup, work: Path) -> tuple[dict[str, Measured], BudgetReached | None]:
     """Every method in turn, until the budget ends."""
     found: dict[str, Measured] = {}
     for method in ready.usable:
@@ -191,7 +191,7 @@ def _run(study: Study, ready: _Prepared, work: Path) -> tuple[dict[str, Measured
     return found, None
 
 
-def _about(study: Study, ready: _Prepared, found: Mapping[str, Measured], missing: Mapping[str, str]) -> About:
+def _about(study: Study, ready: _Setup, found: Mapping[str, Measured], missing: Mapping[str, str]) -> About:
     return About(
         version=__version__,
         seed=study.seed,

@@ -205,7 +205,7 @@ def _planted(
         rules={**draft.rules, OTHER: other.rule},
         held_out=drawn[0],
         held=drawn[1],
-        evidence=tuple((c, grown.evidence.get(place, silent)) for place, c in enumerate(evidence)),
+        evidence=tuple((c, grown.evidence.get(position, silent)) for position, c in enumerate(evidence)),
     )
 
 
@@ -233,13 +233,13 @@ def _others(grown: Sequence[_Grown], contexts: int, tokens: int, seed: int) -> d
     able = [g for g in grown if len(g.evidence) >= FEWEST]
     covered = coverage([g.evidence for g in able], contexts, tokens)
     found: dict[str, _Draft] = {}
-    for place, draft in enumerate(g.draft for g in able):
+    for position, draft in enumerate(g.draft for g in able):
         candidates = [
             g.draft
             for other, g in enumerate(able)
             if g.draft.kind not in (draft.kind, NOISE)
             and (g.draft.test, g.draft.graded) == (draft.test, draft.graded)
-            and covered[place, other] < OVERLAP
+            and covered[position, other] < OVERLAP
         ]
         if candidates:
             found[draft.unit] = candidates[int(rng_of(seed, "planted-other", draft.unit).integers(len(candidates)))]

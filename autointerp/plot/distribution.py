@@ -49,23 +49,23 @@ def _label(arm: str) -> str:
 def _panel(panel: Axes, outcome: Outcome, cell: Cell, arms: list[str]) -> None:
     chance = 0.0
     lowest = -0.3
-    for place, arm in enumerate(arms):
+    for position, arm in enumerate(arms):
         own = _values(outcome, cell, arm, Pairing.OWN)
         lowest = min(lowest, *own, 0.0)
-        _shuffled(panel, _values(outcome, cell, arm, Pairing.SHUFFLED), place)
+        _shuffled(panel, _values(outcome, cell, arm, Pairing.SHUFFLED), position)
         spread = ((np.arange(own.size) + 1) * _GOLDEN % 1 - 0.5) * 0.42
-        panel.scatter(np.sort(own), place + spread, s=11, color=colour_of(arm), alpha=0.5, linewidths=0, zorder=2)
+        panel.scatter(np.sort(own), position + spread, s=11, color=colour_of(arm), alpha=0.5, linewidths=0, zorder=2)
         row = outcome.row(cell, arm)
         if row is not None:
             chance = row.chance
-            _interval(panel, row.mean, row.low, row.high, float(place), INK, "D")
+            _interval(panel, row.mean, row.low, row.high, float(position), INK, "D")
             shown = with_interval(row.mean, row.low, row.high) if row.n else "no scored unit"
             label = f"{shown}   n = {row.n} of {row.n + row.unscored}"
-            panel.text(1.0, place - 0.36, label, transform=panel.get_yaxis_transform(), ha="right", va="center",
+            panel.text(1.0, position - 0.36, label, transform=panel.get_yaxis_transform(), ha="right", va="center",
                        fontsize=8, color=INK)  # fmt: skip
         ceiling = outcome.row(replace(cell, scorer=LOOKUP), arm) if outcome.has_lookup else None
         if ceiling is not None:
-            _interval(panel, ceiling.mean, ceiling.low, ceiling.high, place + 0.34, CEILING, "v")
+            _interval(panel, ceiling.mean, ceiling.low, ceiling.high, position + 0.34, CEILING, "v")
     panel.axvline(chance, color=QUIET, linewidth=1.0, linestyle=(0, (4, 3)), zorder=1)
     panel.set_xlim(lowest - 0.05, 1.04)
     panel.set_title(slice_words(cell.slice), loc="left", fontweight="bold", pad=8)

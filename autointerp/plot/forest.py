@@ -34,7 +34,9 @@ def forest(outcome: Outcome) -> Figure:
     axes = figure.subplots(1, len(panels), sharex=True, sharey=True, squeeze=False)[0]
     for panel, (slice_name, lines) in zip(axes, panels.items(), strict=True):
         _panel(panel, slice_name, lines)
-    bounds = [b for lines in panels.values() for line in lines if line.row for b in _bounds(line.row)]
+    shown = [line.row for lines in panels.values() for line in lines if line.row]
+    ends = (end for row in shown for end in (row.difference, row.difference_low, row.difference_high))
+    bounds = [end for end in ends if end is not None]
     low, high = min([-0.05, *bounds]), max([0.15, *bounds])
     axes[0].set_xlim(low - 0.04 * (high - low), high + 0.04 * (high - low))
     labelled = next(iter(panels.values()))
@@ -70,22 +72,18 @@ def _heading(row: ComparisonRow, several: bool) -> str:
 
 
 def _panel(panel: Axes, slice_name: str, lines: list[_ForestLine]) -> None:
-    for place, line in enumerate(lines):
+    for position, line in enumerate(lines):
         row = line.row
         if row is None:
-            panel.axhspan(place - 0.5, place + 0.5, color=BAND, alpha=0.45, linewidth=0, zorder=0)
+            panel.axhspan(position - 0.5, position + 0.5, color=BAND, alpha=0.45, linewidth=0, zorder=0)
             continue
-        _difference(panel, row, place)
-        panel.text(1.02, place, _numbers(row), transform=panel.get_yaxis_transform(), va="center", fontsize=7.3)
+        _difference(panel, row, position)
+        panel.text(1.02, position, _numbers(row), transform=panel.get_yaxis_transform(), va="center", fontsize=7.3)
     panel.axvline(0, color=QUIET, linewidth=1.0, zorder=1)
     panel.set_title(slice_words(slice_name), loc="left", fontweight="bold")
     panel.set_xlabel("difference (right of 0: features score higher)")
     panel.tick_params(axis="y", length=0)
     panel.spines["left"].set_visible(False)
-
-
-def _bounds(row: ComparisonRow) -> list[float]:
-    return [b for b in (row.difference, row.difference_low, row.difference_high) if b is not None]
 
 
 def _difference(panel: Axes, row: ComparisonRow, place: int) -> None:

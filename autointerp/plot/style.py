@@ -1,4 +1,4 @@
-"""The look that all figures share, and how they are saved."""
+"""The look that all figures share, how they are saved, and hostile text made drawable."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the numbers come from: models, text, versions, time and money."""
+"""Where the numbers come from: models, text, versions, time and money; and `sources.md`, the texts' licences."""
 
 from __future__ import annotations
 
@@ -144,7 +144,12 @@ def write_sources(run: Path) -> Path:
     )
     counts = counts.sort_values(["contexts", "from"], ascending=[False, True])
     rows = [
-        [escape(str(row["from"])), escape(_licence(row["licence"])), str(row["documents"]), str(row["contexts"])]
+        [
+            escape(str(row["from"])),
+            escape(str(row["licence"] or "not stated")),
+            str(row["documents"]),
+            str(row["contexts"]),
+        ]
         for row in counts.to_dict("records")
     ]
     path = run / "sources.md"
@@ -157,7 +162,3 @@ def _origin(source: str) -> str:
     if "#" in source:
         return source.split("#")[0]
     return source.split("/")[0]
-
-
-def _licence(licence: object) -> str:
-    return str(licence) if licence else "not stated"

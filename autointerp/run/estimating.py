@@ -180,9 +180,9 @@ class _Guessing:
 
     def simulate(self, tasks: Sequence[Task], progress: Bar) -> Iterator[tuple[int, Simulation | Unscored]]:
         known = dict(self._inner.simulate(tasks, progress)) if self._inner is not None else {}
-        for place, task in enumerate(tasks):
-            found = known.get(place, Unscored(COUNTED))
-            yield place, self._made_up(task) if found == Unscored(COUNTED) else found
+        for position, task in enumerate(tasks):
+            found = known.get(position, Unscored(COUNTED))
+            yield position, self._made_up(task) if found == Unscored(COUNTED) else found
 
     def _made_up(self, task: Task) -> Simulation:
         predicted = np.zeros((len(task.contexts), len(task.contexts[0].tokens)), dtype=np.float32)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -58,7 +58,12 @@ def execute(
     for stage in stages:
         inputs = input_hash(stage, hashes)
         entry = entries.get(stage.name)
-        if stage.name in again or entry is None or _stale(entry, inputs) or not _present(run, stage.writes):
+        if (
+            stage.name in again
+            or entry is None
+            or _stale(entry, inputs)
+            or not all((run / path).exists() for path in stage.writes)
+        ):
             say(f"{stage.name} ...")
             start, before = time.monotonic(), unanswered()
             stage.work()
@@ -79,7 +84,3 @@ def execute(
 
 def _stale(entry: StageEntry, inputs: str) -> bool:
     return entry.inputs != inputs or bool(entry.facts.get("unanswered"))
-
-
-def _present(run: Path, paths: Iterable[str]) -> bool:
-    return all((run / path).exists() for path in paths)

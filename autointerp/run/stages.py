@@ -247,7 +247,7 @@ def _train(resources: Resources, run: Path) -> None:
 
 
 def _collect(resources: Resources, run: Path) -> None:
-    from autointerp.collect.effects import write_effects
+    from autointerp.collect.effects_table import write_effects
     from autointerp.collect.stage import collect
 
     embed = resources.sentences.vectors if resources.study.evidence.hard_negatives else None

@@ -50,7 +50,7 @@ def sae_eval(points: Sequence[SaePoint], confidence: float) -> Figure:
     rows = -(-len(points) // _COLUMNS)
     figure = Figure(figsize=(12.5, 4.3 + 0.2 * rows), layout="constrained")
     loss, variance, density = figure.subplots(1, 3)
-    coloured = [(point, _COLOURS[place % len(_COLOURS)]) for place, point in enumerate(points)]
+    coloured = [(point, _COLOURS[position % len(_COLOURS)]) for position, point in enumerate(points)]
     _loss(loss, coloured, figure.dpi_scale_trans)
     loss.set_ylabel(f"share recovered (line: {confidence:.0%} interval over contexts)")
     _variance(variance, coloured)

@@ -1,4 +1,7 @@
-"""What `sae eval` is given becomes places: one hook of one subject, the contexts, and the SAEs to splice in there."""
+"""What `sae eval` is given becomes places: one hook of one subject, the contexts, and the SAEs to splice in there.
+
+SAEs that come without a run are given tokens of a corpus, drawn as a run draws them, without splits.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The predictions of a run, by unit and simulator, with their failures as values."""
+"""What a run's tables say of each unit: explanations, predictions, shuffled scores, judgements; failures are values."""
 
 from __future__ import annotations
 

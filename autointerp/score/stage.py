@@ -90,7 +90,7 @@ def _sampled(run_dir: Path) -> list[ScoredUnit]:
 
 
 @dataclass(frozen=True)
-class _Cell:
+class _ScoredCell:
     """What the rows of one unit for one scorer, metric and slice share."""
 
     scorer: str
@@ -116,7 +116,7 @@ class _Scorer:
                 held = self._slices.get(unit.key, {}).get(slice_name, _NOTHING_HELD)
                 for metric in self._study.score.metrics:
                     chance = chance_of(metric, held.truth.ravel(), held.token_weights)
-                    cell = _Cell(scorer, metric, slice_name, chance, int(held.truth.size), len(held))
+                    cell = _ScoredCell(scorer, metric, slice_name, chance, int(held.truth.size), len(held))
                     yield self._row(unit, Pairing.OWN, cell, self._own(unit, scorer, metric, held))
                     if scorer != LOOKUP:
                         other = self._other(unit, scorer, metric, slice_name, held)
@@ -131,7 +131,7 @@ class _Scorer:
             unexplained = self._explanations.failure(unit.key) if traits.needs_explanation else None
             for metric in traits.metrics:
                 chance = judged.chance(judge, metric)
-                cell = _Cell(judge, metric, JUDGED, chance, None, judged.contexts(unit.key, judge))
+                cell = _ScoredCell(judge, metric, JUDGED, chance, None, judged.contexts(unit.key, judge))
                 own = unit.failure or unexplained or judged.own(unit.key, judge, metric)
                 yield self._row(unit, Pairing.OWN, cell, own, traits.needs_explanation)
                 if traits.needs_explanation:
@@ -155,7 +155,7 @@ class _Scorer:
         return ALONE if unit.alone else self._shuffled.mean(unit.key, scorer, metric, slice_name)
 
     def _row(
-        self, unit: ScoredUnit, pairing: Pairing, cell: _Cell, answer: float | Unscored, explained: bool = True
+        self, unit: ScoredUnit, pairing: Pairing, cell: _ScoredCell, answer: float | Unscored, explained: bool = True
     ) -> ScoreRow:
         status, reason = state_of(answer)
         return ScoreRow(

@@ -1,4 +1,9 @@
-"""Values per token of one tokenizer, carried over to the tokens of another by character offsets."""
+"""Values per token of one tokenizer, carried over to the tokens of another by character offsets.
+
+Where a server's tokens stand in the text that it was sent is told by what it says that they spell. Servers spell bytes
+that are no whole character as a replacement character, as escapes, or not at all; some drop the space before a word,
+and most list a start token that is not in the text.
+"""
 
 from __future__ import annotations
 

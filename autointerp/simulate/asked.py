@@ -112,16 +112,16 @@ class Asking(ABC):
 
     def _plan(self, tasks: Sequence[Task]) -> _TaskPlan:
         plan = _TaskPlan()
-        for place, task in enumerate(tasks):
+        for position, task in enumerate(tasks):
             text = prompt_line(task.explanation)
             if not text or not task.contexts:
-                plan.hopeless[place] = Unscored("no context to predict" if text else "empty explanation")
+                plan.hopeless[position] = Unscored("no context to predict" if text else "empty explanation")
                 continue
             for group in self.groups(list({c.context: c for c in task.contexts}.values())):
                 ids = tuple(c.context for c in group)
                 plan.groups[ids] = group
-                plan.wanted.setdefault((text, ids), []).append(place)
-                plan.of_task.setdefault(place, []).append(ids)
+                plan.wanted.setdefault((text, ids), []).append(position)
+                plan.of_task.setdefault(position, []).append(ids)
         return plan
 
 

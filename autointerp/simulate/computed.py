@@ -36,9 +36,9 @@ class Computed(ABC):
 
     def simulate(self, tasks: Sequence[Task], progress: Bar) -> Iterator[tuple[int, Simulation | Unscored]]:
         """Tasks in their order. One is Unscored with the reason of its first context that has no values."""
-        for place, task in enumerate(tasks):
+        for position, task in enumerate(tasks):
             progress.advance()
-            yield place, self._simulated(prompt_line(task.explanation), task.contexts)
+            yield position, self._simulated(prompt_line(task.explanation), task.contexts)
 
     def _simulated(self, explanation: str, contexts: Sequence[Context]) -> Simulation | Unscored:
         if not explanation or not contexts:

@@ -2,8 +2,9 @@
 
 The explanation, then the context's tokens one a line with the value hidden; at each value's place the next-token
 distribution over the digits is renormalised and the prediction is its expected value. It needs log-probabilities
-inside the prompt: of a local model (all ten digits, here), or of a server that gives them (the likeliest tokens at each
-place, in `digits_served`).
+inside the prompt: of a local model (`Digits`: all ten digits), or of a server that gives them (`DigitsServed`: vLLM, or
+completions with `echo`). There the digits among the likeliest tokens are renormalised, and one that is not among them
+counts as impossible.
 """
 
 from __future__ import annotations

@@ -59,24 +59,26 @@ class EmbeddingSimulator:
     def simulate(self, tasks: Sequence[Task], progress: Bar) -> Iterator[tuple[int, Simulation | Unscored]]:
         """Each distinct word and explanation of all tasks is embedded once."""
         by_text: dict[str, list[int]] = {}
-        for place, task in enumerate(tasks):
+        for position, task in enumerate(tasks):
             text = prompt_line(task.explanation)
             if text and task.contexts:
-                by_text.setdefault(text, []).append(place)
+                by_text.setdefault(text, []).append(position)
                 continue
             progress.advance()
-            yield place, Unscored("no context to predict" if text else "empty explanation")
+            yield position, Unscored("no context to predict" if text else "empty explanation")
         if not by_text:
             return
-        words, spreads = _read([c for places in by_text.values() for place in places for c in tasks[place].contexts])
+        words, spreads = _read(
+            [c for positions in by_text.values() for position in positions for c in tasks[position].contexts]
+        )
         vectors = self._model.vectors(words)
         unrelated = self._model.vectors(self._bank).mean(axis=0)
         for text, vector in zip(by_text, self._model.vectors(list(by_text)), strict=True):
             values = np.maximum(vectors @ (vector - unrelated), 0)
-            for place in by_text[text]:
-                laid = np.stack([spreads[c.context].lay(values) for c in tasks[place].contexts])
+            for position in by_text[text]:
+                laid = np.stack([spreads[c.context].lay(values) for c in tasks[position].contexts])
                 progress.advance()
-                yield place, Simulation(laid, self.scale)
+                yield position, Simulation(laid, self.scale)
 
 
 def _read(contexts: Sequence[Context]) -> tuple[list[str], dict[int, _Spread]]:

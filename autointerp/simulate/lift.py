@@ -1,10 +1,14 @@
-"""`lift`: the contrastive log-likelihood simulator, out of context.
+"""`lift`: the contrastive log-likelihood simulator, out of context; and `lift-next`, which is one token ahead.
 
 One forward pass of `Here is a list of examples of {explanation}:` gives, for every word of the vocabulary, its
 log-probability as the next word. Minus its mean over a bank of unrelated explanations (seeded random word lists,
 the same for every unit), clipped at 0, that is the predicted activation of the word wherever it occurs. It sees
 the current token and nothing else. Here with a model in this process; `lift_served` asks a server. Source: methods.md,
 section 5.
+
+`lift-next`: the prediction at a token is the lift of the token after it, for units that predict what comes next. What
+comes after a context's last token is not in the context. There the prediction is the mean of the context's other
+predictions: a zero would say that the unit is silent, and nothing is known that says so.
 """
 
 from __future__ import annotations
@@ -122,12 +126,12 @@ def by_explanation(tasks: Sequence[Task]) -> tuple[dict[str, list[int]], dict[in
     """The tasks that share each explanation (on one line), and those that nothing can be predicted for."""
     by_text: dict[str, list[int]] = {}
     hopeless: dict[int, Unscored] = {}
-    for place, task in enumerate(tasks):
+    for position, task in enumerate(tasks):
         text = prompt_line(task.explanation)
         if text and task.contexts:
-            by_text.setdefault(text, []).append(place)
+            by_text.setdefault(text, []).append(position)
         else:
-            hopeless[place] = Unscored("no context to predict" if text else "empty explanation")
+            hopeless[position] = Unscored("no context to predict" if text else "empty explanation")
     return by_text, hopeless
 
 

@@ -5,8 +5,9 @@ nats, clipped at 0: the explanation in a heading over the context, and in its pl
 model can see in this what a word alone does not show; a weak one sees nothing (methods.md, section 5). The neutral
 heading's run over a context is shared by all explanations.
 
-Here: the difference, for whatever gives the log-probabilities; and a model in the process that gives them. A server's
-are in `lift_in_context_served`.
+`LiftInContext` is the difference, for whatever gives the log-probabilities: a model in the process (`TokenLikelihood`),
+or a server that gives those of a prompt (`TextLikelihood`), asked once per explanation and context. The server cuts the
+prompt into tokens of its own; where these stand in the text is found out from their texts (`alignment`).
 """
 
 from __future__ import annotations

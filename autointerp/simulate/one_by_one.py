@@ -2,8 +2,9 @@
 
 The explanation, the text up to and including a token, and the token itself; no earlier value is shown. The next-token
 distribution over the digits is renormalised, and the prediction is its expected value. Beside `digits` it costs a
-prompt per token, and the model reads the text as text and not cut into lines. Here all ten digits are read in this
-process; through an endpoint, in `one_by_one_served`, the likeliest tokens of the answer.
+prompt per token, and the model reads the text as text and not cut into lines. In this process (`OneByOne`) all ten
+digits are read; through an endpoint (`OneByOneServed`) those among the likeliest tokens at the answer's first
+character, and one that is not among them counts as impossible.
 """
 
 from __future__ import annotations

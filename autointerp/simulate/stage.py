@@ -78,17 +78,17 @@ def _ask(
 
 
 def _predictions(pair: Pair, simulator: str, result: Simulation | Unscored) -> Iterator[SimulationRow]:
-    for place, context in enumerate(pair.unit.contexts):
-        predicted, scale = (None, None) if isinstance(result, Unscored) else (result.predicted[place], result.scale)
+    for position, context in enumerate(pair.unit.contexts):
+        predicted, scale = (None, None) if isinstance(result, Unscored) else (result.predicted[position], result.scale)
         yield SimulationRow(pair.unit.unit, simulator, 0, context, predicted, scale, *state_of(result))
 
 
 def _scored(study: Study, pair: Pair, simulator: str, result: Simulation | Unscored) -> Iterator[ShuffledRow]:
-    places = {context: place for place, context in enumerate(pair.unit.contexts)}
+    positions = {context: position for position, context in enumerate(pair.unit.contexts)}
     calibration = pair.unit.slices.get(CALIBRATION)
 
     def predict(held: Held) -> Float[np.ndarray, "context token"] | Unscored:
-        return result if isinstance(result, Unscored) else result.predicted[[places[int(c)] for c in held.contexts]]
+        return result if isinstance(result, Unscored) else result.predicted[[positions[int(c)] for c in held.contexts]]
 
     for slice_name in study.score.slices:
         held = pair.unit.slices.get(slice_name)
@@ -115,7 +115,7 @@ def _look_up(run: Path, units: Sequence[Sampled], contexts: Mapping[int, Context
     tables = read_token_tables(run / TABLES)
     place_of: dict[str, int] = {}
     for _, members in candidates.groupby("arm", sort=False):
-        place_of |= {str(unit): place for place, unit in enumerate(members["unit"])}
+        place_of |= {str(unit): position for position, unit in enumerate(members["unit"])}
     lookups = {arm: Lookup(table) for arm, table in tables.items()}
     for unit in units:
         if unit.contexts:

@@ -1,4 +1,9 @@
-"""Training a small subject from scratch, in steps that an interrupted run continues exactly."""
+"""A small subject trained from scratch, in steps that an interrupted run continues exactly.
+
+A blank transformer in GPT-2's form with ReLU, which other tools open; a tokenizer learned from text (byte-level
+byte-pair encoding: Sennrich et al. 2016, bytes as in GPT-2); and what predictions from counts alone would cost, the
+losses that a trained subject is held against.
+"""
 
 from __future__ import annotations
 
@@ -114,10 +119,10 @@ class Making:
     def save(self, path: Path, made_of: str) -> None:
         """Write weights, moments and losses to `path`, whole or not at all, with a name for what they are made of."""
         tensors = {"losses": torch.tensor(self.losses, dtype=torch.float64)}
-        for place, parameter in enumerate(self._parameters):
-            tensors[f"{place}.weight"] = parameter.detach().contiguous()
+        for position, parameter in enumerate(self._parameters):
+            tensors[f"{position}.weight"] = parameter.detach().contiguous()
             for name in _MOMENTS:
-                tensors[f"{place}.{name}"] = self._adam.state[parameter][name]
+                tensors[f"{position}.{name}"] = self._adam.state[parameter][name]
         with atomic_path(path) as temporary:
             save_file(tensors, temporary, {"made_of": made_of})
 
@@ -131,11 +136,11 @@ class Making:
         except (OSError, SafetensorError):
             return False
         self.losses = tensors["losses"].tolist()
-        for place, parameter in enumerate(self._parameters):
+        for position, parameter in enumerate(self._parameters):
             with torch.no_grad():
-                parameter.copy_(tensors[f"{place}.weight"])
+                parameter.copy_(tensors[f"{position}.weight"])
             step = torch.tensor(float(len(self.losses)), device=parameter.device)
-            moments = {name: tensors[f"{place}.{name}"] for name in _MOMENTS}
+            moments = {name: tensors[f"{position}.{name}"] for name in _MOMENTS}
             self._adam.state[parameter] = {"step": step, **moments}
         return True
 

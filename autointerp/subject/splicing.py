@@ -101,5 +101,5 @@ def _attach(module: torch.nn.Module, hook: HookPoint, edit: _Edit) -> torch.util
 
 def _first_edited(values: tuple[Any, ...], edit: _Edit) -> tuple[Any, ...]:
     """`values` with the first tensor among them edited: the one that `Subject.activations` reads."""
-    place = next(place for place, value in enumerate(values) if isinstance(value, Tensor))
-    return (*values[:place], edit(values[place]), *values[place + 1 :])
+    position = next(position for position, value in enumerate(values) if isinstance(value, Tensor))
+    return (*values[:position], edit(values[position]), *values[position + 1 :])

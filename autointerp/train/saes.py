@@ -1,4 +1,4 @@
-"""The train stage: SAEs from activations of the training split, in SAELens' layout."""
+"""The train stage: SAEs from activations of the training split, in SAELens' layout; every step's figures are logged."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from autointerp.study import Study
 from autointerp.study_inputs import Sae, SaeTraining, Training
 from autointerp.subject.forward import Subject
 from autointerp.train.peers import summon
-from autointerp.train.vectors import SHARDS, live_vectors, read_shards, write_shards
+from autointerp.train.streams import SHARDS, live_vectors, read_shards, write_shards
 from sae.checkpoint import load, read_metadata, save
 from sae.errors import SaeError
 from sae.streams.vectors import VectorSource

@@ -31,8 +31,8 @@ from autointerp.subject.making import (
     unigram_loss,
 )
 from autointerp.tables import TRAIN, read_arrow
+from sae.atomic import atomic_folder
 from sae.errors import SaeError
-from sae.files import atomic_folder
 
 SUBJECT = "subject"
 """The trained subject, as `from_pretrained` opens it, with its losses; by path in the run folder."""

@@ -58,10 +58,10 @@ def contrasts(arms: Iterable[str], baseline: str, hooks: Mapping[str, str]) -> l
     """
     names = ordered(arms)
     pairs = []
-    for place, arm in enumerate(names):
+    for position, arm in enumerate(names):
         if not is_feature(arm):
             continue
-        others = [o for i, o in enumerate(names) if (i > place if is_feature(o) else _same_hook(arm, o, hooks))]
+        others = [o for i, o in enumerate(names) if (i > position if is_feature(o) else _same_hook(arm, o, hooks))]
         pairs += [(other, arm) if arm == baseline and is_feature(other) else (arm, other) for other in others]
     return sorted(pairs, key=lambda pair: pair[1] != baseline_of(pair[0], names, baseline, hooks))
 

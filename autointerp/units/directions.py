@@ -13,7 +13,7 @@ from torch import Tensor
 from autointerp.artifacts import rng_of
 from autointerp.records import Unit
 from autointerp.study import Study
-from autointerp.units.interface import SPARSE, Activations, Candidates, Encoder, above, arm_name
+from autointerp.units.interface import SPARSE, Activations, Candidates, Encoder, arm_name, kept_above
 
 
 @dataclass
@@ -58,7 +58,7 @@ class DirectionReadout:
         """`relu(w . (a - centre))`, kept above the threshold."""
         hooked = activations.by_hook[self.hook]
         vectors = self.vectors.to(hooked.device)
-        return above(((hooked - self.centre.mean()) @ vectors.T).clamp_min_(0), self.thresholds)
+        return kept_above(((hooked - self.centre.mean()) @ vectors.T).clamp_min_(0), self.thresholds)
 
     def writes(self, width: int) -> Float[Tensor, "unit width"]:
         """The vectors themselves."""

@@ -130,7 +130,7 @@ class UnitKind(Protocol):
         ...
 
 
-def above(values: Float[Tensor, "*n unit"], thresholds: Float[np.ndarray, " unit"]) -> Float[Tensor, "*n unit"]:
+def kept_above(values: Float[Tensor, "*n unit"], thresholds: Float[np.ndarray, " unit"]) -> Float[Tensor, "*n unit"]:
     """`values`, 0 where they are at or under their unit's threshold."""
     if not thresholds.any():
         return values

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from autointerp.records import Unit
 from autointerp.study import Study
-from autointerp.units.interface import Activations, Candidates, Encoder, above, arm_name
+from autointerp.units.interface import Activations, Candidates, Encoder, arm_name, kept_above
 
 
 @dataclass
@@ -31,7 +31,7 @@ class NeuronReadout:
         hooked = activations.by_hook[self.hook]
         picked = hooked[..., torch.as_tensor(self.indices, device=hooked.device)]
         signs = torch.as_tensor(self.signs, dtype=picked.dtype, device=picked.device)
-        return above((picked * signs).clamp_min_(0), self.thresholds)
+        return kept_above((picked * signs).clamp_min_(0), self.thresholds)
 
     def writes(self, width: int) -> Float[Tensor, "unit width"]:
         """The neuron's own coordinate, or its opposite where the neuron is active when it is negative."""

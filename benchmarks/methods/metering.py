@@ -79,9 +79,9 @@ class _Asker:
 
     def stream(self, requests: Iterable[Request]) -> Iterator[tuple[int, Answer]]:
         """Note every request."""
-        for place, request in enumerate(requests):
+        for position, request in enumerate(requests):
             self._meter.request(request)
-            yield place, _COUNTED
+            yield position, _COUNTED
 
 
 class _Model:

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from autointerp.artifacts import rng_of
-from autointerp.judge.answers import judge_each
 from autointerp.judge.interface import Case, Items, Judge, Judgement
+from autointerp.judge.stage import judge_each
 from autointerp.llm.answers.logprobs import ALTERNATIVES, expected_digit, holders
 from autointerp.llm.capabilities import Capabilities
 from autointerp.llm.open import Mode, identity_of

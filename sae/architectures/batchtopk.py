@@ -10,9 +10,9 @@ from collections.abc import Mapping
 
 import torch
 
-from sae.architectures.forward import Forward
 from sae.architectures.jumprelu import JumpReluSae
 from sae.architectures.largest import largest_of_batch
+from sae.architectures.step import Forward
 from sae.architectures.topk import Selection
 from sae.architectures.weights import Weights, folded
 from sae.codes.sparse import SparseCode

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from jaxtyping import Float
 from torch import Tensor
 
-from sae.architectures.forward import Forward, Step
+from sae.architectures.step import Forward, Step
 from sae.architectures.weights import Weights
 from sae.base import SparseAutoencoder
 from sae.recipe import Recipe

@@ -11,8 +11,8 @@ from itertools import accumulate, pairwise
 import torch
 
 from sae.architectures.batchtopk import BatchTopK
-from sae.architectures.forward import Forward, Step
 from sae.architectures.revival import revive
+from sae.architectures.step import Forward, Step
 from sae.architectures.topk import REVIVED
 from sae.architectures.weights import Gradients
 from sae.errors import SaeError

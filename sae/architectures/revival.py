@@ -9,8 +9,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from sae.architectures.forward import Forward
 from sae.architectures.largest import largest_per_vector
+from sae.architectures.step import Forward
 from sae.architectures.weights import Gradients
 from sae.codes.sparse import SparseCode
 

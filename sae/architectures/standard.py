@@ -10,8 +10,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from sae.architectures.forward import Forward, Step
 from sae.architectures.interface import Architecture
+from sae.architectures.step import Forward, Step
 from sae.architectures.weights import Gradients, Weights, folded
 from sae.base import SparseAutoencoder
 from sae.codes.dense import code_where

@@ -10,10 +10,10 @@ from typing import Any, ClassVar
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from sae.architectures.forward import Forward, Step
 from sae.architectures.interface import Architecture
 from sae.architectures.largest import largest_per_vector
 from sae.architectures.revival import revive
+from sae.architectures.step import Forward, Step
 from sae.architectures.weights import Gradients, Weights, folded
 from sae.base import SparseAutoencoder
 from sae.codes.sparse import SparseCode

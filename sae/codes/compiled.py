@@ -1,6 +1,10 @@
 """What is one pass over pre-activations here, and several in torch: selection, on the processor, by compiled loops.
 
 A pre-activation is a product plus its latent's bias, and is never stored. No result depends on the number of threads.
+
+The loops run on torch's own threads, where they are to be had. After a product torch's threads go on spinning for a
+while, waiting for the next one. Threads of ours would share the cores with them; torch's own begin at once. On Linux
+they are GNU OpenMP's, which takes work from anyone in the process.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ from sae.base import SparseAutoencoder
 from sae.errors import SaeError
 from sae.formats.equivalent import fold_decoder_lengths, has_unit_decoder, with_centring
 from sae.formats.interface import Files, Format
-from sae.formats.reading import Shapes, active_latents, read_object, read_pickle, shapes_of, size
+from sae.formats.tensors import Shapes, active_latents, read_object, read_pickle, shapes_of, size
 
 _INPUT, _DICT = ("activation_dim",), ("dict_size",)
 _LINEAR = {"encoder.weight": _DICT + _INPUT, "decoder.weight": _INPUT + _DICT}

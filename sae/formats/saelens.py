@@ -1,4 +1,4 @@
-"""SAELens' layout, which is ours: `cfg.json` and `sae_weights.safetensors`.
+"""SAELens' layout, which is ours: `cfg.json`, version 6 and the flat files before it, and `sae_weights.safetensors`.
 
 An autoencoder is kept in the form in which it is used. What SAELens' training itself saves on the way is read too:
 BatchTopK and Matryoshka with their running threshold, and decoder lengths that are not folded in yet.
@@ -21,7 +21,7 @@ from sae.base import SparseAutoencoder
 from sae.errors import SaeError
 from sae.formats.equivalent import fold_decoder_lengths
 from sae.formats.interface import Files, Format
-from sae.formats.reading import Shapes, active_latents, read_object, read_safetensors, shapes_of, size
+from sae.formats.tensors import Shapes, active_latents, read_object, read_safetensors, shapes_of, size
 
 _NORMALISATIONS: Mapping[str, str] = {
     "expected_average_only_in": "its factor is not in the file: fold it into the weights with SAELens and save again",

@@ -20,7 +20,7 @@ from sae.base import SparseAutoencoder
 from sae.errors import SaeError
 from sae.formats.equivalent import has_unit_decoder, with_centring
 from sae.formats.interface import Files, Format
-from sae.formats.reading import Shapes, active_latents, read_object, read_safetensors, shapes_of, size
+from sae.formats.tensors import Shapes, active_latents, read_object, read_safetensors, shapes_of, size
 
 _SHAPES: Mapping[str, tuple[str, ...]] = {
     "encoder.weight": ("num_latents", "d_in"),

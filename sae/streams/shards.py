@@ -17,8 +17,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from sae.atomic import atomic_file
 from sae.errors import SaeError
-from sae.files import atomic_file
 from sae.streams.vectors import Batches, NumberedBatches, ShuffleWindow, VectorSource, shuffled_batches
 
 MANIFEST = "manifest.json"

@@ -11,8 +11,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from sae.atomic import atomic_file
 from sae.errors import SaeError
-from sae.files import atomic_file
 from sae.training.trainer import TrainState
 
 _COLUMNS = tuple(field.name for field in fields(TrainState))

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from sae.architectures.forward import Product, Rooms
+from sae.architectures.step import Product, Rooms
 from sae.architectures.weights import Weights
 from sae.recipe import Recipe
 

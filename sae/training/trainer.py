@@ -1,4 +1,4 @@
-"""Training in single steps: one autoencoder, its counters and its state. The loop over a stream is in `train`."""
+"""Training in single steps: one autoencoder, its schedules, counters and state. The loop over a stream is `train`."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from sae.architectures.forward import Forward, Rooms, Step, silent_positions
 from sae.architectures.registry import trainable
+from sae.architectures.step import Forward, Rooms, Step, silent_positions
 from sae.architectures.weights import drop_parallel_gradient, gradient_of, rescale_decoder, start_weights
 from sae.base import SparseAutoencoder
 from sae.errors import SaeError

@@ -10,7 +10,7 @@ import pytest
 import torch
 from jaxtyping import Float, Int
 
-from autointerp.collect.effects import read_effects, write_effects
+from autointerp.collect.effects_table import read_effects, write_effects
 from autointerp.errors import BadInput
 from autointerp.models import LoadedModel
 from autointerp.records import Effects, Unit, Unscored

@@ -47,12 +47,26 @@ def test_survey_equals_plain_loops(size: int) -> None:
         assert survey.single_token[unit] == pytest.approx(share)
 
 
+def test_the_share_of_one_token_is_of_the_contexts_that_a_unit_is_active_in() -> None:
+    """Of 24 contexts; a unit that is active in fewer than twenty is not held against twenty."""
+    values, tokens = torch.zeros(24, 3, 4), torch.arange(72).reshape(24, 3)
+    tokens[:, 1] = 1000  # the same token in the middle of every context
+    values[:5, 1, 0] = 1.0  # five contexts, all of them on it: 5 of 5
+    values[:3, 1, 1], values[3, 2, 1] = 2.0, 3.0  # three on it, one with the highest peak elsewhere: 3 of 4
+    values[:, 1, 2] = 1.0
+    values[:6, 0, 2] = 4.0  # the twenty strongest of 24 are the six that peak elsewhere and 14: 14 of 20
+    surveyor = Surveyor(4)
+    _feed(surveyor, (values, torch.arange(24), tokens), 7)
+    survey = surveyor.finish()
+    assert survey.single_token.tolist() == [1.0, 0.75, 0.7, 0.0]
+    assert survey.contexts.tolist() == [5, 4, 24, 0]
+
+
 @pytest.mark.parametrize("density", [0.0, 0.003, 0.05, 0.2])
 def test_thresholds_meet_the_density(density: float) -> None:
     values = torch.rand(200, 10, 3, generator=torch.Generator().manual_seed(1)) ** 4 * torch.tensor([1.0, 1e-3, 1e3])
     surveyor = Surveyor(3, histogram=True)
-    for part in values.split(33):
-        surveyor.add(part, torch.arange(len(part)), torch.zeros(len(part), 10, dtype=torch.int64))
+    _feed(surveyor, (values, torch.arange(200), torch.zeros(200, 10, dtype=torch.int64)), 33)
     thresholds = surveyor.thresholds(np.full(3, density))
     reached = (values.numpy() > thresholds).mean(axis=(0, 1))
     np.testing.assert_allclose(reached, density, atol=0.006)

@@ -6,7 +6,7 @@ import pytest
 from autointerp.compare.outcome import Outcome, read_outcome
 from autointerp.compare.stage import compare
 from autointerp.errors import BadInput
-from autointerp.metrics.intervals import NONE, ONE, holm
+from autointerp.metrics.intervals import NONE, ONE
 from autointerp.rows import ComparisonRow
 from autointerp.score.stage import score
 from autointerp.tables import read_arrow
@@ -66,35 +66,6 @@ def test_planted_effects_come_out(outcome: Outcome) -> None:
     over = row(outcome, "feature", "shuffled")
     assert over.difference_low is not None
     assert over.difference_low > 0.3
-
-
-def test_the_difference_is_of_the_means(outcome: Outcome) -> None:
-    found = row(outcome, "feature", "neuron")
-    first, second = row(outcome, "feature").mean, row(outcome, "neuron").mean
-    assert first is not None
-    assert second is not None
-    assert found.difference == pytest.approx(first - second)
-    assert found.mean == first
-
-
-def test_own_against_shuffled_is_paired_by_unit(outcome: Outcome) -> None:
-    own = scores_by(outcome.run_dir, **OWN)
-    other = scores_by(outcome.run_dir, **{**OWN, "pairing": "shuffled"})
-    both = [u for u in own if u.startswith("neuron/") and not np.isnan(own[u]) and not np.isnan(other[u])]
-    found = row(outcome, "neuron", "shuffled")
-    assert found.n == found.n_baseline == len(both) == 11
-    assert found.difference == pytest.approx(np.mean([own[u] - other[u] for u in both]))
-
-
-def test_strata_split_the_units(outcome: Outcome) -> None:
-    parts = [row(outcome, "neuron-sparse", stratum=s) for s in ("single-token", "not-single-token")]
-    assert [p.n for p in parts] == [3, 9]  # the fake run's every fourth unit peaks on one token
-    assert sum(p.n for p in parts) == row(outcome, "neuron-sparse").n
-
-
-def test_holm_is_over_the_whole_table(outcome: Outcome) -> None:
-    assert [r.p_holm for r in outcome.rows] == holm([r.p for r in outcome.rows])
-    assert sum(r.p is not None for r in outcome.rows) > 50
 
 
 def test_the_lookup_has_no_shuffled_pairing(outcome: Outcome) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 import autointerp
-from autointerp.collect.effects import read_effects
+from autointerp.collect.effects_table import read_effects
 from autointerp.llm.capabilities import Capabilities, remember
 from autointerp.records import Effects
 from autointerp.run.estimating import estimate

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from autointerp.judge.answers import judge_each
 from autointerp.judge.detection import Detection
 from autointerp.judge.interface import Case, Items
+from autointerp.judge.stage import judge_each
 from autointerp.llm.request import Answer, Failure, Request, Response
 from autointerp.records import Unscored
 from tests.judge.doubles import SETTINGS, answer, asked, mixed

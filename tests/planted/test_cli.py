@@ -173,7 +173,7 @@ def test_what_the_models_are_not_enough_for_is_said(
     assert _call(monkeypatch, study, *everywhere, "--method", "digits-output") == 2
     assert "simulator 'digits-output' needs log-probabilities" in capsys.readouterr().err
 
-    asked = benchmarking.Selection()
+    asked = benchmarking.BenchmarkScope()
     configured = benchmark_study(study, [str(word) for word in everywhere[1:4:2]])
     usable, refused = benchmarking.can_run(configured, asked.wanted(), strict=False)
     assert {"sparse-json", "detection", "lookup"} <= {method.name for method in usable}

@@ -14,10 +14,10 @@ import pytest
 from autointerp.errors import BadInput
 from autointerp.llm.ledger.ledger import Ledger
 from autointerp.planted import measuring
+from autointerp.planted.finished import Measured, Store
 from autointerp.planted.measuring import measure
 from autointerp.planted.methods import QUICK, Form, Method, chosen, limited, methods
 from autointerp.planted.pairings import EXPLANATIONS, NONE, PlantedPairing, pairings_of
-from autointerp.planted.store import Measured, Store
 from autointerp.planted.units import PlantedUnit
 from autointerp.records import Unscored
 from autointerp.study import Study

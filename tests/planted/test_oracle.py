@@ -12,13 +12,13 @@ from autointerp.judge.interface import JudgeSettings, Tools
 from autointerp.judge.registry import JUDGES, open_judge, traits_of
 from autointerp.llm.capabilities import Capabilities
 from autointerp.metrics.intervals import Resampling
+from autointerp.planted.finished import Measured
 from autointerp.planted.meanings import NEAR_MISS, OTHER
 from autointerp.planted.methods import Form, Method, methods
 from autointerp.planted.pairings import PlantedPairing, pairings_of
 from autointerp.planted.results import grouped
 from autointerp.planted.scoring import judged, looked_up, simulated
 from autointerp.planted.statistics import AGAINST_NOISE, ALL, CHANCE, WORD_LIKE, Cost, rows_of
-from autointerp.planted.store import Measured
 from autointerp.progress import Bar
 from autointerp.records import Unscored
 from autointerp.rows import BenchmarkRow

@@ -1,7 +1,6 @@
 import subprocess
 import sys
 import warnings
-from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -11,16 +10,14 @@ import pytest
 from PIL import Image
 
 from autointerp.compare.outcome import read_outcome
-from autointerp.compare.words import with_interval
 from autointerp.errors import BadInput
-from autointerp.plot.distribution import distribution
 from autointerp.plot.forest import forest
-from autointerp.plot.samples import samples_of
+from autointerp.plot.samples import Sample, samples_of
 from autointerp.plot.stage import plot
-from autointerp.plot.strips import StripReader
-from autointerp.plot.style import house_style
+from autointerp.plot.strips import Strip, StripReader, UnitStrips, strips
+from autointerp.plot.style import drawable, house_style, save
 from autointerp.tables import read_table
-from tests.fake_run import Plan, finished, scores_by
+from tests.fake_run import HOSTILE, Plan, finished, scores_by
 
 LESS = {"score": {"metrics": ["pearson"]}}
 
@@ -63,27 +60,6 @@ def test_the_same_tables_give_the_same_bytes_whatever_the_users_settings(run: Pa
     assert b"<dc:date>" not in b"".join(before.values())
 
 
-def test_the_distribution_states_the_numbers_of_the_table(run: Path, figures: list[Path]) -> None:
-    outcome = read_outcome(run)
-    shown = words(run / "figures" / "distribution.svg")
-    for arm in outcome.arms:
-        row = outcome.row(outcome.headline, arm)
-        assert row is not None
-        assert f"{with_interval(row.mean, row.low, row.high)}   n = {row.n} of {row.n + row.unscored}" in shown
-    assert "n = 11 of 12" in shown
-    assert "chance" in shown
-    assert "token table" in shown
-
-
-def test_the_distribution_draws_every_scored_unit(run: Path) -> None:
-    with house_style():
-        figure = distribution(read_outcome(run))
-    drawn = [panel.collections for panel in figure.axes]
-    values = scores_by(run, scorer="lift", pairing="own", metric="pearson", slice="random-only")
-    mine = np.concatenate([np.asarray(points.get_offsets())[:, 0] for points in drawn[1]])
-    assert np.sort(mine) == pytest.approx(sorted(v for v in values.values() if not np.isnan(v)))
-
-
 def test_the_forest_has_a_line_for_every_difference_of_features(run: Path) -> None:
     outcome = read_outcome(run)
     with house_style():
@@ -91,15 +67,8 @@ def test_the_forest_has_a_line_for_every_difference_of_features(run: Path) -> No
     labels = [tick.get_text() for tick in figure.axes[0].get_yticklabels()]
     assert "minus neurons" in labels
     assert "minus themselves, explanations shuffled" in labels
-    for panel, slice_name in zip(figure.axes, outcome.slices, strict=True):
-        texts = [text.get_text() for text in panel.texts]
-        assert len(texts) == 5 * 3  # four other arms and the shuffled pairing, three strata
-        row = outcome.row(replace(outcome.headline, slice=slice_name), "feature", "neuron")
-        assert row is not None
-        assert any(
-            text.startswith(with_interval(row.difference, row.difference_low, row.difference_high)) for text in texts
-        )
-        assert any(f"n {row.n} v {row.n_baseline}" in text for text in texts)
+    for panel in figure.axes:
+        assert len(panel.texts) == 5 * 3  # four other arms and the shuffled pairing, three strata
 
 
 def test_samples_are_the_best_the_median_and_the_worst(run: Path) -> None:
@@ -113,34 +82,52 @@ def test_samples_are_the_best_the_median_and_the_worst(run: Path) -> None:
     assert "feature/2" not in {sample.unit for sample in found.values()}
 
 
-def test_strips_show_true_tokens_around_the_peak_with_both_values(run: Path) -> None:
-    outcome = read_outcome(run)
+def test_a_strip_is_a_piece_of_a_context_with_what_was_true_and_predicted_on_it(run: Path) -> None:
+    """Found again in the tables by its pieces: truth in shares of the unit's highest on its scored contexts, prediction
+    from its lowest to its highest on them."""
     simulations, evidence = read_table(run / "simulations.parquet"), read_table(run / "evidence.parquet")
-    shown = StripReader(outcome).shown("feature")
+    pieces = read_table(run / "contexts.parquet").set_index("context")["pieces"]
+    shown = StripReader(read_outcome(run)).shown("feature")
     assert [unit.sample.rank for unit in shown] == ["best", "median", "worst"]
     for unit in shown:
+        name = unit.sample.unit
+        rows = evidence[(evidence["unit"] == name) & (evidence["context"] >= 40)]  # the held-out half
+        drawn = [*rows[rows["kind"] == "top"]["context"], *rows[rows["kind"] == "random"]["context"][:3]]
+        contexts = list(dict.fromkeys(drawn))
+        truth = np.stack([rows[rows["context"] == c]["activations"].iloc[0] for c in contexts])
+        mine = simulations[(simulations["unit"] == name) & (simulations["simulator"] == "lift")].set_index("context")
+        guess = np.stack([mine.loc[c, "predicted"] for c in contexts])
+        truth, guess = truth / truth.max(), (guess - guess.min()) / (guess.max() - guess.min())
         assert unit.explanation.startswith("words such as")
         assert len(unit.strips) == 3
-        first = unit.strips[0]
-        assert max(first.truth) == 1  # the unit's strongest context comes first, with its peak in view
-        truths = evidence[evidence["unit"] == unit.sample.unit]["activations"].explode().astype(float)
-        guesses = simulations[(simulations["unit"] == unit.sample.unit) & (simulations["simulator"] == "lift")]
-        assert truths.max() > 0
-        assert len(guesses)
+        assert max(unit.strips[0].truth) == 1  # the unit's strongest context comes first, with its peak in view
         for strip in unit.strips:
             assert len("".join(strip.pieces)) <= 112
-            assert len(strip.pieces) == len(strip.truth) == len(strip.predicted)
-            assert strip.truth.min() >= 0
-            assert 0 <= strip.predicted.min() <= strip.predicted.max() <= 1
-    best = shown[0].strips[0]
-    assert np.corrcoef(best.truth, best.predicted)[0, 1] > 0.5
+            places = [
+                (row, start)
+                for row, context in enumerate(contexts)
+                for start in range(len(pieces[context]) - len(strip.pieces) + 1)
+                if tuple(map(drawable, pieces[context][start : start + len(strip.pieces)])) == strip.pieces
+            ]
+            assert len(places) == 1
+            (row, start), length = places[0], len(strip.pieces)
+            np.testing.assert_allclose(strip.truth, truth[row, start : start + length], rtol=1e-6)
+            np.testing.assert_allclose(strip.predicted, guess[row, start : start + length], rtol=1e-5, atol=1e-6)
 
 
-def test_strips_hold_hostile_text_as_text(run: Path, figures: list[Path]) -> None:
-    shown = words(run / "figures" / "strips-feature.svg") + words(run / "figures" / "strips-neuron.svg")
-    assert "$x_1$" in shown or "<b>" in shown
-    assert "\x1b" not in shown
-    assert "\u202e" not in shown
+def test_strips_hold_hostile_text_as_text(tmp_path: Path) -> None:
+    pieces = tuple(drawable(piece) for piece in HOSTILE)
+    strip = Strip(pieces, np.ones(len(pieces)), np.ones(len(pieces)))
+    shown = UnitStrips(Sample("best", "feature/<b>", 0, 0.5), "".join(HOSTILE), (strip,))
+    with house_style():
+        path, _ = save(strips([shown], "feature"), tmp_path, "strips")
+    found = words(path).splitlines()
+    rows = [row for row in found if "$x_1$" in row]
+    assert len(rows) == 3  # the explanation, the truth and the prediction
+    for row in rows:
+        assert all(piece in row for piece in ("<b>", "|", "`", "](http://e.vil)", "é", "**", "-->"))
+    assert any("feature/<b>" in row for row in found)
+    assert not {"\x1b", "\u202e", "\t"} & set("".join(found))
 
 
 @pytest.mark.parametrize(

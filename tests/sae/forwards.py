@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import torch
 
-from sae.architectures.forward import Forward, Rooms
+from sae.architectures.step import Forward, Rooms
 from sae.architectures.weights import Weights
 from sae.parallel import Peers
 from sae.recipe import Recipe

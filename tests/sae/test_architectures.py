@@ -10,9 +10,9 @@ import torch
 from torch.testing import assert_close
 
 from sae.architectures import jumprelu
-from sae.architectures.forward import Forward
 from sae.architectures.registry import TRAINABLE, trainable
 from sae.architectures.standard import geometric_median
+from sae.architectures.step import Forward
 from sae.architectures.weights import Weights, drop_parallel_gradient, gradient_of, rescale_decoder
 from sae.codes import dense
 from sae.errors import SaeError

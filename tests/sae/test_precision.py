@@ -11,8 +11,8 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from sae.architectures import forward as forward_module
-from sae.architectures.forward import Room, Rooms
+from sae.architectures import step as forward_module
+from sae.architectures.step import Room, Rooms
 from sae.architectures.weights import Weights
 from sae.recipe import Recipe
 from sae.streams.vectors import MemoryVectors

@@ -27,7 +27,7 @@ from autointerp.study_file import dump_study, parse_study
 from autointerp.subject.forward import Subject, open_subject
 from autointerp.tables import TRAIN
 from autointerp.train.saes import Journal
-from autointerp.train.vectors import SHARDS, live_vectors, read_shards, write_shards
+from autointerp.train.streams import SHARDS, live_vectors, read_shards, write_shards
 from sae.training.trainer import TrainState
 from tests.small import HOOK, small_settings
 

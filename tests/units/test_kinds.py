@@ -25,7 +25,7 @@ from autointerp.study_file import parse_study
 from autointerp.subject.forward import open_subject
 from autointerp.tables import read_table
 from autointerp.units.arms import plain
-from autointerp.units.interface import Activations, Candidates, Encoder, above, arm_name
+from autointerp.units.interface import Activations, Candidates, Encoder, arm_name, kept_above
 from autointerp.units.registry import KINDS, all_candidates, check_units
 from tests.small import HOOK, small_settings
 
@@ -58,7 +58,7 @@ class ComponentReadout:
 
     def read(self, activations: Activations) -> Float[Tensor, "context token unit"]:
         mean, rows = self.components()
-        return above(((activations.by_hook[self.hook] - mean) @ rows.T).clamp_min(0), self.thresholds)
+        return kept_above(((activations.by_hook[self.hook] - mean) @ rows.T).clamp_min(0), self.thresholds)
 
     def writes(self, width: int) -> Float[Tensor, "unit width"] | Unscored:
         return Unscored("components write nothing")

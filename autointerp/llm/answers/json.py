@@ -1,4 +1,4 @@
-"""The one JSON object or array in an answer: kind about what stands around it, strict about what is inside."""
+"""JSON in answers: schemas to ask for it by, the one object or array found in it, the values that are numbers."""
 
 from __future__ import annotations
 

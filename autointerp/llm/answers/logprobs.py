@@ -1,4 +1,4 @@
-"""Which token holds a character of a text."""
+"""Log-probabilities in answers: the token that holds a character, the digit expected there, shares of answers."""
 
 from __future__ import annotations
 

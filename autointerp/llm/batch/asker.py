@@ -1,4 +1,7 @@
-"""Asks a whole stage at once through a batch interface: half the price, within a day, across processes."""
+"""Asks a whole stage at once through a batch interface: half the price, within a day, across processes.
+
+Each distinct request of the stage waits once, whoever asked for it.
+"""
 
 from __future__ import annotations
 
@@ -99,13 +102,13 @@ class BatchAsker:
         the budget, after everything that did has been yielded. Batches then under way go on at the endpoint.
         """
         waiting = Waiting(self._attempts)
-        for place, request in enumerate(requests):
+        for position, request in enumerate(requests):
             name = key(request, self.identity)
             stored = self._ledger.find(name)
             if stored is not None:
-                yield place, stored
+                yield position, stored
             else:
-                waiting.add(name, place, request)
+                waiting.add(name, position, request)
         for submission in self._store.open(self.identity):
             self._collector.close_books(submission)
         if waiting.requests:

@@ -1,4 +1,4 @@
-"""Where batches are handed in. What is handed in is written down before and after, so that any death can be mended."""
+"""Cuts the requests of a stage into batches and hands them in, written down before and after: no death loses one."""
 
 from __future__ import annotations
 

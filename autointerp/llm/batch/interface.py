@@ -1,4 +1,4 @@
-"""What a batch interface can do: hand in, tell, give back. One attempt each; who retries is `steps`."""
+"""What a batch interface can do: hand in, tell, give back; and what a line of its results comes to."""
 
 from __future__ import annotations
 

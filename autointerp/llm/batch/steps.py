@@ -1,4 +1,4 @@
-"""Tries a step again where another try may mend it, by the same rules as for single requests."""
+"""Tries a step again where another try may mend it, as for single requests; how long to wait between two looks."""
 
 from __future__ import annotations
 

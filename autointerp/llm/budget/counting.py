@@ -72,7 +72,7 @@ class CountingAsker:
 
     def stream(self, requests: Iterable[Request]) -> Iterator[tuple[int, Answer]]:
         """Count each distinct request once."""
-        for place, request in enumerate(requests):
+        for position, request in enumerate(requests):
             name = key(request, self.identity)
             recorded = self._ledger.find(name)
             if name not in self._tally.seen:
@@ -82,7 +82,7 @@ class CountingAsker:
                     self._add(request)
                 else:
                     self._tally.known += 1
-            yield place, Failure(COUNTED) if recorded is None else recorded
+            yield position, Failure(COUNTED) if recorded is None else recorded
 
     def _add(self, request: Request) -> None:
         tally = self._tally

@@ -13,7 +13,7 @@ from autointerp.llm.budget.account import Usage
 from autointerp.llm.budget.prices import Tokens, price, used, worst_case
 from autointerp.llm.client import Client, NotSent, Transient
 from autointerp.llm.ledger.database import Grouped
-from autointerp.llm.providers import traits_of
+from autointerp.llm.providers import provider_traits
 from autointerp.llm.request import Answer, Request
 from autointerp.progress import say
 from autointerp.study import Budget, Llm
@@ -39,7 +39,7 @@ class Purse:
         self._usage, self._stage, self._llm, self._discount = usage, stage, llm, discount
         self._reserved: dict[int, int] = {}
         self._beyond = 0
-        self._charges_cache_writes = traits_of(llm).charges_cache_writes
+        self._charges_cache_writes = provider_traits(llm).charges_cache_writes
 
     def together(self, entries: Sequence[Callable[[], T]]) -> list[T]:
         """What several calls of this purse return, written down at once."""

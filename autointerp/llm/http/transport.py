@@ -2,7 +2,7 @@
 
 The SDKs build their requests and read their answers as always; what is ours is what lies between. A slot is held from
 the moment when a request is ready until its answer has been read, and not while Python gets the one ready and makes
-sense of the other.
+sense of the other. What a broken connection means is said once, for both.
 """
 
 from __future__ import annotations

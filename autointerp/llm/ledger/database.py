@@ -1,4 +1,4 @@
-"""SQLite files that several processes share: opened with patience, their errors said in one line."""
+"""SQLite files that several processes share: opened with patience, written many rows at a time, errors in one line."""
 
 from __future__ import annotations
 

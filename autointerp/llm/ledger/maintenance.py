@@ -41,8 +41,8 @@ def summary(path: Path) -> Iterator[str]:
     widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
     for row in rows:
         yield "  ".join(
-            cell.rjust(width) if 2 <= place < 6 else cell.ljust(width)
-            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+            cell.rjust(width) if 2 <= position < 6 else cell.ljust(width)
+            for position, (cell, width) in enumerate(zip(row, widths, strict=True))
         ).rstrip()
     for reason, count in reasons:
         yield f"{count:,} x {_shown(reason)}"

@@ -66,8 +66,8 @@ class ReplayAsker:
 
     def stream(self, requests: Iterable[Request]) -> Iterator[tuple[int, Answer]]:
         """Recorded answers, in order. Raises UnrecordedRequest for what the ledger does not hold."""
-        for place, request in enumerate(requests):
+        for position, request in enumerate(requests):
             answer = self._ledger.get(request, self.identity)
             if answer is None:
                 raise UnrecordedRequest(request, self.identity)
-            yield place, answer
+            yield position, answer

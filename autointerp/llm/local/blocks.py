@@ -69,9 +69,9 @@ class _Tree:
     def _seen(self) -> Bool[np.ndarray, "token token"]:
         """Row by row: itself, and those before it in a prompt."""
         seen = np.eye(len(self), dtype=bool)
-        for place, (_, before) in enumerate(self.nodes):
+        for position, (_, before) in enumerate(self.nodes):
             if before != _ROOT:
-                seen[place] |= seen[before]
+                seen[position] |= seen[before]
         return seen
 
     def mask(self, begin: int, end: int, dtype: torch.dtype) -> Float[Tensor, "1 1 block all"]:

@@ -73,9 +73,9 @@ def _finish(rows: Sequence[_Decoding], batch: Batch, tokenizer: PreTrainedTokeni
     """Continue the rows, which the batch has read, until all have an answer."""
     spelling, alive = Spelling(tokenizer), list(rows)
     while True:
-        places = [place for place, row in enumerate(alive) if not row.unread]
-        ready = [alive[place] for place in places]
-        logits = masked([row.held for row in ready], batch.logits[places].cpu())
+        positions = [position for position, row in enumerate(alive) if not row.unread]
+        ready = [alive[position] for position in positions]
+        logits = masked([row.held for row in ready], batch.logits[positions].cpu())
         tokens = pick(logits, [row.request.temperature for row in ready], [row.rng.random() for row in ready])
         _score(ready, logits, tokens, spelling)
         for row, token in zip(ready, tokens.tolist(), strict=True):
@@ -84,11 +84,11 @@ def _finish(rows: Sequence[_Decoding], batch: Batch, tokenizer: PreTrainedTokeni
             while batch.takes_many and (forced := _forced(row)) is not None:
                 row.unread.append(forced)
                 _extend(row, forced, ends, tokenizer, spelling)
-        kept = [place for place, row in enumerate(alive) if row.answer is None]
+        kept = [position for position, row in enumerate(alive) if row.answer is None]
         if not kept:
             return
         if len(kept) < len(alive):
-            alive = [alive[place] for place in kept]
+            alive = [alive[position] for position in kept]
             batch.keep(kept)
         # No more than most rows have at once: what pads the others is computed, too.
         width = int(np.median([len(row.unread) for row in alive]))
@@ -102,13 +102,13 @@ def pick(
 ) -> Int[Tensor, " prompt"]:
     """One token per row: the most likely one at temperature 0, else the quantile `draws` (uniform in [0, 1))."""
     chosen = logits.argmax(dim=1)
-    warm = [place for place, temperature in enumerate(temperatures) if temperature > 0]
+    warm = [position for position, temperature in enumerate(temperatures) if temperature > 0]
     if warm:
-        scale = torch.tensor([temperatures[place] for place in warm], dtype=torch.float64)
+        scale = torch.tensor([temperatures[position] for position in warm], dtype=torch.float64)
         cumulated = torch.softmax(logits[warm].double() / scale[:, None], dim=1).cumsum(dim=1)
-        targets = torch.tensor([draws[place] for place in warm], dtype=torch.float64)[:, None] * cumulated[:, -1:]
-        places = torch.searchsorted(cumulated, targets, right=True)[:, 0]
-        chosen[warm] = places.clamp_max(logits.shape[1] - 1)
+        targets = torch.tensor([draws[position] for position in warm], dtype=torch.float64)[:, None] * cumulated[:, -1:]
+        positions = torch.searchsorted(cumulated, targets, right=True)[:, 0]
+        chosen[warm] = positions.clamp_max(logits.shape[1] - 1)
     return chosen
 
 
@@ -137,11 +137,13 @@ def _score(
     rows: Sequence[_Decoding], logits: Float[Tensor, "row vocabulary"], tokens: Int[Tensor, " row"], spelling: Spelling
 ) -> None:
     """Note the log-probabilities at this place for the rows that ask for them."""
-    places = [place for place, row in enumerate(rows) if row.request.top_logprobs]
-    if places:
-        counts = [rows[place].request.top_logprobs for place in places]
-        for place, score in zip(places, spelling.score(logits[places], tokens[places], counts), strict=True):
-            rows[place].scores.append(score)
+    positions = [position for position, row in enumerate(rows) if row.request.top_logprobs]
+    if positions:
+        counts = [rows[position].request.top_logprobs for position in positions]
+        for position, score in zip(
+            positions, spelling.score(logits[positions], tokens[positions], counts), strict=True
+        ):
+            rows[position].scores.append(score)
 
 
 def _extend(

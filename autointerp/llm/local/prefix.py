@@ -1,4 +1,7 @@
-"""A batch of prompts in a local model: the tokens that all share run once and are stored once."""
+"""A batch of prompts in a local model: the tokens that all share run once and are stored once.
+
+Heads that share their keys and values read them where they lie: on a CPU, transformers would copy them per head.
+"""
 
 from __future__ import annotations
 
@@ -264,7 +267,7 @@ def _padded(rows: Sequence[Sequence[int]]) -> tuple[Int[Tensor, "row token"], In
     """Token ids padded on the left to one length, and 1 where a token is a row's own."""
     longest = max(len(row) for row in rows)
     tokens, own = (torch.zeros(len(rows), longest, dtype=torch.long) for _ in range(2))
-    for place, row in enumerate(rows):
-        tokens[place, longest - len(row) :] = torch.tensor(list(row))
-        own[place, longest - len(row) :] = 1
+    for position, row in enumerate(rows):
+        tokens[position, longest - len(row) :] = torch.tensor(list(row))
+        own[position, longest - len(row) :] = 1
     return tokens, own

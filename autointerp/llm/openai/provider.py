@@ -58,7 +58,7 @@ class OpenAIProvider:
         known = dialect = self._dialect
         while True:
             body = dialect.body(request, self._model)
-            answer = await self.post(_path(request), body)
+            answer = await self.post("/completions" if request.is_completion else "/chat/completions", body)
             if not isinstance(answer, EndpointRefusal):
                 break
             other = dialect.without_what_is_refused(answer, body) if answer.about_form else None
@@ -115,7 +115,3 @@ class OpenAIProvider:
     async def aclose(self) -> None:
         """Close the connections."""
         await self._client.close()
-
-
-def _path(request: Request) -> str:
-    return "/completions" if request.is_completion else "/chat/completions"

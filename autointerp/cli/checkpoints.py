@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from autointerp.cli.help import Verbs, add_verb
+
 Where = Annotated[
     list[str], typer.Argument(metavar="WHERE", help="run folders, checkpoint folders, hub ids", show_default=False)
 ]
@@ -14,10 +16,10 @@ Where = Annotated[
 
 def register(app: typer.Typer) -> None:
     """Add the verbs."""
-    saes = typer.Typer(help="Sparse autoencoders: evaluate, convert.", no_args_is_help=True)
-    saes.command(name="eval")(evaluate)
-    saes.command()(convert)
-    app.add_typer(saes, name="sae")
+    saes = typer.Typer(cls=Verbs, help="Sparse autoencoders, of a run or of others", no_args_is_help=True)
+    add_verb(saes, evaluate, "L0, variance, dead latents and loss recovered", name="eval")
+    add_verb(saes, convert, "the same SAE in another tool's layout")
+    app.add_typer(saes, name="sae", short_help="eval, convert: how good an SAE is, and other layouts")
 
 
 def evaluate(
@@ -44,8 +46,8 @@ def evaluate(
     The SAEs of a run are evaluated on the run's own subject, hooks and held-out contexts.
     """
     from autointerp.sae_eval.evaluating import evaluate_saes
+    from autointerp.sae_eval.evaluation_tables import evaluation_lines, write_evaluation
     from autointerp.sae_eval.places import EvaluationRequest, is_run
-    from autointerp.sae_eval.tables import evaluation_lines, write_evaluation
 
     rows = evaluate_saes(where, EvaluationRequest(model, hook, corpus, tokens, context, seed), against)
     if out is None:

@@ -89,8 +89,8 @@ def _aligned(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str
     widths = [max(len(row[column]) for row in table) for column in range(len(head))]
     for row in table:
         cells = (
-            cell.rjust(width) if place else cell.ljust(width)
-            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+            cell.rjust(width) if position else cell.ljust(width)
+            for position, (cell, width) in enumerate(zip(row, widths, strict=True))
         )
         yield "  ".join(cells).rstrip()
 

@@ -42,10 +42,10 @@ def write_shards(study: Study, subject: Reader, identity: str, run: Path, hooks:
     done = {hook: w.vectors // (size * context) for hook, w in pending.items()}
     skip = min(done.values())
     with bar("activations for training", contexts - skip * size, "contexts") as progress:
-        for place, batch in enumerate(islice(read_batches(table, Split.TRAIN, size), skip, None), start=skip):
+        for position, batch in enumerate(islice(read_batches(table, Split.TRAIN, size), skip, None), start=skip):
             read = subject.activations(batch.tokens)
             for hook, writer in pending.items():
-                if place >= done[hook]:
+                if position >= done[hook]:
                     writer.append(read[hook].reshape(-1, subject.widths[hook]).cpu())
             progress.advance(len(batch.contexts))
     for writer in pending.values():
