@@ -134,7 +134,7 @@ def test_other_packages_register_theirs(monkeypatch: pytest.MonkeyPatch) -> None
     def demanding(parts: Parts) -> Any:
         return builder("sparse-json")(parts)
 
-    demanding.needs = Needs(prompt_logprobs=3)  # type: ignore[attr-defined]
+    demanding.needs = Needs(prompt_logprobs=3)  # type: ignore[attr-defined]  # as a plug-in says it, on a function
     entries = [Entry("plain", plain), Entry("demanding", demanding), Entry("broken", ImportError("no module"))]
     monkeypatch.setattr("autointerp.registry.entry_points", lambda group: entries)
     assert needs_of("plain") == Needs()
