@@ -33,8 +33,8 @@ def main() -> int:
     print(sentence(computer))
     try:
         checked, absent = measure(arguments.model, arguments.units, arguments.only, Path(arguments.cache))
-    except Unavailable as reason:
-        print(f"NOT MEASURED: {reason}")
+    except Unavailable as missing:
+        print(f"NOT MEASURED: {missing}")
         return 1
     for one in checked:
         print("\n" + "\n".join(shown(one)))

@@ -51,7 +51,9 @@ def _write_gguf(path: Path, model: PreTrainedModel) -> None:
     writer.add_eos_token_id(END)
     names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.QWEN2, LAYERS)
     for name, tensor in model.state_dict().items():
-        writer.add_tensor(names.get_name(name, try_suffixes=(".weight", ".bias")), tensor.numpy().astype(np.float32))
+        known = names.get_name(name, try_suffixes=(".weight", ".bias"))
+        assert known is not None
+        writer.add_tensor(known, tensor.numpy().astype(np.float32))
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()

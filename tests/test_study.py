@@ -73,7 +73,7 @@ def test_overrides_reach_defaults_that_the_file_leaves_out() -> None:
 
 def test_a_study_is_frozen() -> None:
     with pytest.raises(ValidationError):
-        Study().seed = 1  # type: ignore[misc]
+        Study().seed = 1
 
 
 def test_missing_and_broken_files(tmp_path: Path) -> None:

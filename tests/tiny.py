@@ -27,6 +27,8 @@ from transformers import (
 )
 from transformers.models.auto.modeling_auto import AutoModelForCausalLM
 
+from autointerp.models import LoadedModel
+
 VOCABULARY = 384
 """Ids of the tiny tokenizer (0 is the start token, 1 the end token), and rows of the tiny embeddings."""
 LAYERS, WIDTH, NEURONS, HEADS, POSITIONS = 3, 16, 24, 2, 2048
@@ -97,7 +99,8 @@ def tiny_model(family: str = "llama", seed: int = 0) -> PreTrainedModel:
         for parameter in model.parameters():
             parameter.add_(torch.randn(parameter.shape, generator=generator), alpha=0.2)
     model.generation_config.pad_token_id = END
-    return model.eval().requires_grad_(False)
+    ready: PreTrainedModel = model.eval().requires_grad_(False)
+    return ready
 
 
 @cache
@@ -121,6 +124,11 @@ def tiny_tokenizer() -> PreTrainedTokenizerFast:
     return PreTrainedTokenizerFast(
         tokenizer_object=Tokenizer.from_str(_backend()), bos_token="<s>", eos_token="</s>", pad_token="</s>"
     )
+
+
+def tiny_loaded(family: str = "llama") -> LoadedModel:
+    """A tiny model with its tokenizer, as a study's models are opened."""
+    return LoadedModel(tiny_model(family), tiny_tokenizer(), f"tiny {family}", torch.device("cpu"))
 
 
 def tiny_folder(path: Path, family: str = "llama", seed: int = 0) -> Path:

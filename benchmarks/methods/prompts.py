@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from autointerp.study_file import to_toml
+import tomli_w
 
 EXPLANATION, EXAMPLE = "@EXPLANATION@", "@EXAMPLE@"
 """Stand where a rival is to put an explanation, and the text of its one context."""
@@ -26,7 +26,7 @@ def write_detection(folder: Path, messages: Sequence[Mapping[str, str]]) -> None
 def _write(folder: Path, form: str, messages: Sequence[tuple[str, str]]) -> None:
     folder.mkdir(parents=True)
     tables = [{**({"role": role} if role else {}), "content": _template(content)} for role, content in messages]
-    (folder / "v1.toml").write_text(to_toml({"version": 1, "form": form, "messages": tables}), encoding="utf8")
+    (folder / "v1.toml").write_text(tomli_w.dumps({"version": 1, "form": form, "messages": tables}), encoding="utf8")
 
 
 def _template(text: str) -> str:

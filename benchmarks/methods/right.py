@@ -19,7 +19,8 @@ Answers = Callable[[PlantedUnit, int], Sequence[str]]
 
 def _digits(unit: PlantedUnit) -> Int[np.ndarray, "context token"]:
     truth: Float[np.ndarray, "context token"] = unit.held.truth
-    return np.minimum(HIGHEST, np.floor(10 * truth / truth.max())).astype(np.int64)
+    digits: Int[np.ndarray, "context token"] = np.minimum(HIGHEST, np.floor(10 * truth / truth.max())).astype(np.int64)
+    return digits
 
 
 def _sparse(unit: PlantedUnit, requests: int) -> list[str]:

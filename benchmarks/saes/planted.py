@@ -83,7 +83,8 @@ class SparseDictionary(Planted):
         strength = _LEAST - _TAIL * torch.rand(active.shape, generator=generator).clamp_min_(1e-9).log_()
         code = torch.where(active, strength, 0.0)
         noise = self._noise * torch.randn(size, self.dictionary.shape[1], generator=generator)
-        return code @ self.dictionary + self._offset + noise
+        vectors: Tensor = code @ self.dictionary + self._offset + noise
+        return vectors
 
 
 class ToyModel(Planted):
@@ -147,4 +148,5 @@ def _generator(seed: int, number: int) -> torch.Generator:
 
 
 def _unit(rows: Tensor) -> Tensor:
-    return rows / torch.linalg.vector_norm(rows, dim=1, keepdim=True)
+    units: Tensor = rows / torch.linalg.vector_norm(rows, dim=1, keepdim=True)
+    return units

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -19,10 +20,8 @@ from saes.stream import Stream, check, held_out
 _CHUNK = 2048
 _NEAR = 0.9
 
-try:
+if sys.platform != "win32":
     import resource
-except ImportError:  # not on Windows
-    resource = None  # type: ignore[assignment]
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +56,7 @@ def serve(version: str, train: Train) -> None:
 
 
 def _done(job: Job, data: Planted, version: str, train: Train) -> Outcome:
-    if job.memory_mb is not None and resource is not None:
+    if job.memory_mb is not None and sys.platform != "win32":
         _, hard = resource.getrlimit(resource.RLIMIT_DATA)
         resource.setrlimit(resource.RLIMIT_DATA, (int(job.memory_mb * 2**20), hard))
     gc.collect()

@@ -44,7 +44,7 @@ class Stream:
         if self._given == self._job.steps:
             raise StopIteration
         x = self._batch(self._given).clone()
-        self._hash.update(x.numpy())
+        self._hash.update(x.numpy().data)
         self._given += 1
         self._since = time.perf_counter()
         return x

@@ -21,13 +21,6 @@ from autointerp.study import Study
 from tests.planted.made import TOKENS, made_units, word_tokenizer
 from tests.small import small_study
 
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-
-
-@pytest.fixture(autouse=True)
-def _importable(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-
 
 def test_a_meter_counts_each_prompt_once_and_what_a_unit_s_prompts_share() -> None:
     from methods.metering import Meter
@@ -52,7 +45,7 @@ def test_right_answers_can_be_read_and_are_right() -> None:
     truth = unit.held.truth * 9
     sparse = right_answers("sparse-json", unit, contexts)
     rows = [read_sparse(Response(text, 1, 1), TOKENS) for text in sparse]
-    np.testing.assert_array_equal(np.stack(rows), truth)  # type: ignore[arg-type]
+    np.testing.assert_array_equal(np.array(rows), truth)
     lines = right_answers("digits-output", unit, contexts)
     assert all(read_digits(Response(text, 1, 1), TOKENS) != WRONG_NUMBER for text in lines)
     (batch,) = right_answers("anthropic-batch", unit, 1)

@@ -7,7 +7,7 @@ import urllib.request
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -23,20 +23,17 @@ from autointerp.simulate.digits import read_hidden
 from tests.planted.made import TOKENS, made_units
 from tests.tiny import tiny_folder
 
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+if TYPE_CHECKING:
+    from methods.outcome import Outcome
+
 HOSTILE = 'a "quoted" {{ explanation }} {% raw %} \\ line\nwith\ttabs and é🌊 <end>'
-
-
-@pytest.fixture(autouse=True)
-def _importable(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
 
 
 def _unit() -> PlantedUnit:
     return made_units()[0]
 
 
-def _outcome(name: str, scores: Sequence[float | None], values: Sequence[dict[str, float] | None]) -> Any:
+def _outcome(name: str, scores: Sequence[float | None], values: Sequence[dict[str, float] | None]) -> Outcome:
     from methods.outcome import Outcome, Scored
     from methods.serving import Served
 
@@ -63,7 +60,8 @@ def test_who_prefers_a_unit_s_own_explanation() -> None:
 
     units, own = ["u", "v", "u", "w", "v", "w"], [True, False, False, True, True, False]
     found = preference(_outcome("a", [0.4, 0.3, 0.1, None, 0.3, 0.9], [None] * 6), units, own)
-    assert (found.scorer, found.n, found.auroc) == ("a", 2, pytest.approx((1 + 0.5) / 2))
+    assert (found.scorer, found.n) == ("a", 2)
+    assert found.auroc == pytest.approx((1 + 0.5) / 2)
     assert found.over_all == pytest.approx((1 + 0.5 + 0.5) / 3)
     nobody = preference(_outcome("b", [None] * 6, [None] * 6), units, own)
     assert (nobody.n, nobody.auroc, nobody.over_all) == (0, None, 0.5)

@@ -8,20 +8,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
 
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+from tests.benchmarks.conftest import BENCHMARKS
+
+if TYPE_CHECKING:
+    from saes.contestants import Contestant
+    from saes.job import Job, Score
+    from saes.quality import Row
 
 
-@pytest.fixture(autouse=True)
-def _importable(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-
-
-def _job(**changes: Any) -> Any:
+def _job(**changes: Any) -> Job:
     from saes.job import Data, Job
 
     job = Job(
@@ -45,7 +45,7 @@ def _job(**changes: Any) -> Any:
     return replace(job, **changes)
 
 
-def _score(l0: float = 2.0, fvu: float = 0.1, max_cosine: float = 0.9) -> Any:
+def _score(l0: float = 2.0, fvu: float = 0.1, max_cosine: float = 0.9) -> Score:
     from saes.job import Score
 
     return Score(max_cosine, recovered=0.5, l0=l0, fvu=fvu, dead=0.0)
@@ -127,7 +127,7 @@ def test_the_search_finds_the_penalty_and_the_better_rate(start: float) -> None:
 
     trials: list[Settings] = []
 
-    def trial(settings: Settings) -> Any:
+    def trial(settings: Settings) -> Score:
         trials.append(settings)
         return _score(l0=4.0 * settings.penalty**-0.7, fvu=abs(settings.lr - 3e-3))
 
@@ -141,7 +141,7 @@ def test_the_search_goes_on_without_what_diverges_and_takes_the_nearest_where_no
     from common.environments import Unavailable
     from saes.search import Settings, best_settings
 
-    def trial(settings: Settings) -> Any:
+    def trial(settings: Settings) -> Score:
         if settings.lr > 1e-2:
             raise Unavailable("the loss is inf")
         return _score(l0=50.0 if settings.lr < 3e-3 else 20.0, fvu=settings.lr)
@@ -151,7 +151,7 @@ def test_the_search_goes_on_without_what_diverges_and_takes_the_nearest_where_no
         best_settings(trial, [1e-1], 0.5, target=2.0, penalised=False)
 
 
-def _row(contestant: Any, cosines: list[float], l0: float = 3.0) -> Any:
+def _row(contestant: Contestant, cosines: list[float], l0: float = 3.0) -> Row:
     from saes.contestants import Entry
     from saes.quality import PROBLEMS, Row
     from saes.search import Settings
@@ -193,7 +193,7 @@ def test_the_bound_is_that_of_a_sparse_step() -> None:
     measured = Measured(setting, runs, {}, square=[100.0, 177.2], encoder=[90.0, 80.0])
     assert measured.bound == pytest.approx(40_960, rel=0.01)  # ten such steps a second
     own, rival = measured.rows()
-    assert (own.best, own.median) == (pytest.approx(40_960), pytest.approx(30_720))
+    assert [own.best, own.median] == pytest.approx([40_960, 30_720])
     assert rival.ours == pytest.approx((4 + 6) / 2)  # the median of the ratios within a round
     assert own.of_bound == pytest.approx(1.0, rel=0.01)
     assert goals(measured) == ["topk: 55% of the bound: reached (100%)", "topk: 5.0x SAELens: reached (5.00x)"]
@@ -261,8 +261,10 @@ def test_what_needs_too_much_memory_says_so(tmp_path: Path) -> None:
         crew.ask(OURS, _job(width=2_000_000, batch=512, memory_mb=1536.0), 60)
 
 
-def test_a_small_run_of_speed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
-    import sae_speed  # type: ignore[import-not-found, unused-ignore]
+def test_a_small_run_of_speed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import sae_speed
     from saes import speed
 
     monkeypatch.setattr(speed, "GEMM", 64)
@@ -283,8 +285,10 @@ def test_a_small_run_of_speed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, c
     assert "batchtopk" in capsys.readouterr().out
 
 
-def test_a_small_run_of_quality(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
-    import sae_quality  # type: ignore[import-not-found, unused-ignore]
+def test_a_small_run_of_quality(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import sae_quality
     from saes import contestants
 
     absent = replace(contestants.SPARSIFY, environment=None, module="no_such_module", name="absent")

@@ -14,12 +14,7 @@ from typing import Any
 
 import pytest
 
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-
-
-@pytest.fixture(autouse=True)
-def _importable(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
+from tests.benchmarks.conftest import BENCHMARKS
 
 
 @contextmanager
@@ -123,7 +118,7 @@ def test_a_small_run(tmp_path: Path) -> None:
 
 def test_what_cannot_take_part_is_named_with_its_reason(tmp_path: Path) -> None:
     from common.environments import Environment
-    from endpoint import measure  # type: ignore[import-not-found, unused-ignore]
+    from endpoint import measure
     from throughput.contestants import BARE, Contestant
     from throughput.running import Setting
 

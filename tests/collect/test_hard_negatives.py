@@ -172,14 +172,14 @@ def test_a_run_gathers_them_beside_what_it_gathered_before(tmp_path: Path) -> No
 
 def test_the_unit_is_silent_on_all_of_them(tmp_path: Path) -> None:
     found = collected(tmp_path, study(3))
-    units = read_table(tmp_path / "work" / "candidates.parquet").set_index("unit")
+    units = read_table(tmp_path / "work" / "candidates.parquet").set_index("unit").to_dict("index")
     tokens = read_table(tmp_path / "contexts.parquet").set_index("context")["tokens"]
     number = 0
     for name, rows in ((name, rows) for split in found.values() for name, rows in split.items()):
         if hard(rows) and not name.startswith("direction"):
             number += len(hard(rows))
             read = KnownSubject().activations(np.stack([tokens[e.context] for e in hard(rows)]))[HOOK]
-            unit = units.loc[name]
+            unit = units[name]
             if unit["arm"] == "feature":
                 values = Relu().encode(read.reshape(-1, WIDTH))[:, unit["index"]]
             else:

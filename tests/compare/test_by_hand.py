@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from statsmodels.stats.multitest import multipletests  # type: ignore[import-untyped]
+from statsmodels.stats.multitest import multipletests
 
 from autointerp.tables import read_arrow
 from tests.hand_run import hand_run

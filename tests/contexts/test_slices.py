@@ -12,6 +12,7 @@ from autointerp.contexts.slices import (
     NO_OTHER_RANDOM,
     RANDOM_ONLY,
     TOP_AND_RANDOM,
+    Held,
     read_slices,
     slices_of,
 )
@@ -41,8 +42,8 @@ def rows(*drawn: tuple[int, str]) -> pd.DataFrame:
     )  # fmt: skip
 
 
-def weights(held: object) -> list[float]:
-    found = held.weights  # type: ignore[attr-defined]
+def weights(held: Held) -> list[float]:
+    found = held.weights
     assert isinstance(found, np.ndarray)
     return [round(float(w), 6) for w in found]
 
@@ -54,7 +55,9 @@ def test_the_first_random_contexts_join_the_top_ones() -> None:
     assert found[TOP_AND_RANDOM].truth[:, 0].tolist() == [9, 8, 1, 2]
     assert weights(found[TOP_AND_RANDOM]) == [1, 1, 49, 49]
     assert weights(found[RANDOM_ONLY]) == [25, 25, 25, 25]
-    assert found[TOP_AND_RANDOM].token_weights.tolist() == [1, 1, 1, 1, 1, 1, 49, 49, 49, 49, 49, 49]  # type: ignore[union-attr]
+    per_token = found[TOP_AND_RANDOM].token_weights
+    assert per_token is not None
+    assert per_token.tolist() == [1, 1, 1, 1, 1, 1, 49, 49, 49, 49, 49, 49]
 
 
 def test_a_context_drawn_twice_is_counted_once_and_stays_in_random_only() -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import sys
+import sysconfig
 from collections.abc import Iterator
-from importlib.metadata import Distribution, PathDistribution
+from importlib.metadata import Distribution, PackageNotFoundError, PathDistribution
 from itertools import islice
 from pathlib import Path
 
@@ -109,10 +110,10 @@ def _install(root: Path, name: str, files: dict[str, str], *fields: str, editabl
 @pytest.fixture
 def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     def missing(name: str) -> Distribution:
-        raise wikipedia.PackageNotFoundError(name)
+        raise PackageNotFoundError(name)
 
     monkeypatch.setattr(wikipedia, "distribution", missing)
-    monkeypatch.setattr(installed.sysconfig, "get_path", lambda key: str(tmp_path))
+    monkeypatch.setattr(sysconfig, "get_path", lambda key: str(tmp_path))
     return tmp_path
 
 

@@ -80,11 +80,11 @@ def test_contexts_are_the_documents_own_tokens_and_text(prose: Path, tmp_path: P
         line["text"]: f"prose.jsonl#{n}" for n, line in enumerate(map(json.loads, prose.read_text().splitlines()), 1)
     }
     by_source = {source: text for text, source in texts.items()}
-    for row in contexts.head(60).itertuples():
-        text = by_source[row.source]
-        assert tokenizer(text)["input_ids"][row.start : row.start + 16] == row.tokens.tolist()
-        assert "".join(row.pieces) == tokenizer.decode(row.tokens)
-        assert "".join(row.pieces) in text
+    for row in contexts.head(60).to_dict("records"):
+        text = by_source[row["source"]]
+        assert tokenizer(text)["input_ids"][row["start"] : row["start"] + 16] == row["tokens"].tolist()
+        assert "".join(row["pieces"]) == tokenizer.decode(row["tokens"])
+        assert "".join(row["pieces"]) in text
 
 
 def test_the_same_study_gives_the_same_bytes_and_another_seed_another_split(prose: Path, tmp_path: Path) -> None:
@@ -130,11 +130,11 @@ def test_planted_copies_never_cross_the_splits(tmp_path: Path) -> None:
     assert len(numbers) > 140
     assert not numbers.duplicated().any()
     owners: dict[str, set[str]] = {}
-    for row in contexts.itertuples():
-        for shingle in shingles("".join(row.pieces)):
-            owners.setdefault(shingle, set()).add(row.split)
-    for row in contexts.itertuples():
-        found = shingles("".join(row.pieces))
+    for row in contexts.to_dict("records"):
+        for shingle in shingles("".join(row["pieces"])):
+            owners.setdefault(shingle, set()).add(row["split"])
+    for row in contexts.to_dict("records"):
+        found = shingles("".join(row["pieces"]))
         assert sum(len(owners[s]) > 1 for s in found) <= 0.75 * len(found)
 
 

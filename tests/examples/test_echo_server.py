@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Sequence
@@ -32,10 +31,11 @@ from autointerp.prompting import load_prompt
 from autointerp.records import Simulation
 from autointerp.simulate.digits import Digits, DigitsServed
 from autointerp.simulate.interface import Task
-from autointerp.simulate.vocabulary import digit_tokens
 from autointerp.study import Llm
+from tests.llm.served import inclined_to_digits
+from tests.loopback import served
 from tests.simulate.contexts import context
-from tests.tiny import END, POSITIONS, tiny_folder, tiny_model, tiny_tokenizer
+from tests.tiny import END, POSITIONS, tiny_folder, tiny_tokenizer
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 TEXT = "A river runs to the sea 🌊 é\n\tOne, two"
@@ -44,34 +44,20 @@ CHAT = "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}assist
 
 @pytest.fixture(scope="module")
 def loaded() -> LoadedModel:
-    """A tiny model that is inclined to write digits, so that all ten are among its likeliest tokens everywhere."""
     torch.set_num_threads(1)
-    model, tokenizer = tiny_model("phi"), tiny_tokenizer()
-    tokenizer.chat_template = CHAT
-    variants = digit_tokens(tokenizer)
-    assert isinstance(variants, list)
-    head: Any = model.lm_head
-    flat = [token for ids in variants for token in ids]
-    with torch.no_grad():
-        head.weight[flat] *= 30
-        met = model(torch.tensor([tokenizer("The sea\t")["input_ids"]])).logits[0, -1, flat]
-        head.bias[flat] += 40 - met
-    return LoadedModel(model, tokenizer, "tiny phi", torch.device("cpu"))
+    model = inclined_to_digits()
+    model.tokenizer.chat_template = CHAT
+    return model
 
 
 @pytest.fixture(scope="module")
 def url(loaded: LoadedModel) -> Iterator[str]:
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(EXAMPLES))
-        from echo_server import open_server  # type: ignore[import-not-found, unused-ignore]
+        from echo_server import open_server
 
-        server = open_server(loaded, "127.0.0.1", 0)
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}/v1"
-        server.shutdown()
-        thread.join()
-        server.server_close()
+        with served(open_server(loaded, "127.0.0.1", 0)) as address:
+            yield f"{address}/v1"
 
 
 def test_a_port_that_is_taken_is_told(url: str, loaded: LoadedModel) -> None:
@@ -122,9 +108,10 @@ def test_an_echo_holds_the_model_s_own_numbers(client: openai.OpenAI, loaded: Lo
     assert told.text_offset == [len("".join(told.tokens[:place])) for place in range(len(ids))]
     rows = _rows(loaded, ids)
     assert told.token_logprobs is not None
-    assert told.token_logprobs[0] is None  # nothing comes before it
+    logprobs: list[float | None] = list(told.token_logprobs)
+    assert logprobs[0] is None  # nothing comes before it
     expected = [float(row[token]) for row, token in zip(rows, ids[1:], strict=False)]
-    np.testing.assert_allclose(np.array(told.token_logprobs[1:], dtype=float), expected, atol=1e-4)
+    np.testing.assert_allclose(np.array(logprobs[1:], dtype=float), expected, atol=1e-4)
     tops: Any = told.top_logprobs
     assert tops[0] is None
     for row, top in zip(rows, tops[1:], strict=False):

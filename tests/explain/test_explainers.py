@@ -26,6 +26,7 @@ from autointerp.llm.request import Failure, Request, Response, Unreadable, key
 from autointerp.records import Candidate, Context, Exemplar, Split, Unit, Unscored
 from autointerp.study import Llm
 from autointerp.study_file import parse_study
+from tests.entries import Entry
 from tests.explain.doubles import EFFECTS, SETTINGS, colours, context, shown
 from tests.llm.doubles import Counter, EchoAsker
 
@@ -330,21 +331,11 @@ def test_explainers_by_name() -> None:
         method_names(parse_study({"explain": {"methods": ["phrase", "phrase"]}}))
 
 
-class _Entry:
-    def __init__(self, name: str, made: object) -> None:
-        self.name, self._made = name, made
-
-    def load(self) -> object:
-        if isinstance(self._made, Exception):
-            raise self._made
-        return self._made
-
-
 def test_other_packages_register_theirs(monkeypatch: pytest.MonkeyPatch) -> None:
     class Theirs(Exemplars):
         name = "theirs"
 
-    entries = [_Entry("theirs", Theirs), _Entry("broken", ImportError("no module")), _Entry("phrase", Theirs)]
+    entries = [Entry("theirs", Theirs), Entry("broken", ImportError("no module")), Entry("phrase", Theirs)]
     monkeypatch.setattr("autointerp.registry.entry_points", lambda group: entries)
     assert isinstance(open_explainer("theirs", SETTINGS), Theirs)
     assert isinstance(open_explainer("phrase", SETTINGS), Phrase)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 from autointerp.errors import BadInput
 from autointerp.explain.exemplars import Exemplars
 from autointerp.explain.highlight import Highlight, marked
-from autointerp.explain.interface import PromptedCandidate, Proposal
+from autointerp.explain.interface import Explainer, PromptedCandidate, Proposal
 from autointerp.explain.registry import open_explainers
 from autointerp.explain.revise import CONTEXTS, Mistakes, Revise, mistakes
 from autointerp.llm.request import Response
@@ -127,7 +128,7 @@ def test_neither_explanation_nor_contexts_can_leave_their_line(text: str) -> Non
 
 
 def test_a_study_names_the_explainer_that_is_revised_and_may_give_both_a_prompt() -> None:
-    def study(**explain: object) -> object:
+    def study(**explain: object) -> Mapping[str, Explainer]:
         return open_explainers(parse_study({"explain": {"method": "revise", **explain}}))
 
     assert list(study()) == ["revise"]

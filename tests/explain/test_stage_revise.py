@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -78,8 +79,11 @@ class Writer:
         return [request.messages[-1][1] for request in self.asker.seen]
 
 
-def _revise(firsts: list[list[Candidate | Unscored]], writer: Writer, simulator: Names | None = None) -> tuple:  # type: ignore[type-arg]
-    return revised(STUDY, _planned(firsts), firsts, simulator or Names(), writer)
+def _revise(
+    firsts: list[list[Candidate | Unscored]], writer: Writer, simulator: Names | None = None
+) -> tuple[list[list[Any]], list[dict[str, Any]]]:
+    whole, rows = revised(STUDY, _planned(firsts), firsts, simulator or Names(), writer)
+    return whole, [vars(row) for row in rows]
 
 
 def test_a_better_revision_takes_the_place_of_the_first_explanation() -> None:
@@ -180,7 +184,7 @@ def test_without_evidence_to_try_on_the_first_is_kept() -> None:
     bare = Planned([], [], plan.units, material, plan.explainers, {}, [])
     whole, (row,) = revised(STUDY, bare, [[_first("red")]], Names(), Writer("blue"))
     assert whole == [[_first("red")]]
-    assert row["reason"] == "no evidence to try the first explanation on"
+    assert row.reason == "no evidence to try the first explanation on"
 
 
 def test_a_unit_and_its_sparse_twin_ask_alike_and_two_candidates_do_not() -> None:

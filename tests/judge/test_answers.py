@@ -26,7 +26,7 @@ def ones(request: Request) -> Answer:
 
 
 def test_every_case_comes_back_with_its_items_in_the_order_shown() -> None:
-    cases = [prepared(0), Unscored("no explanation: none"), prepared(2)]
+    cases: list[list[Items] | Unscored] = [prepared(0), Unscored("no explanation: none"), prepared(2)]
     progress = Counter()
     found = dict(judge_each(cases, EchoAsker(ones), progress))
     assert found[1] == cases[1]
@@ -62,8 +62,11 @@ def test_a_mended_answer_counts_and_a_failure_keeps_its_reason() -> None:
         return ones(request) if request.reask else Response("sure: yes, no", 1, 1)
 
     found = dict(judge_each([prepared(0), prepared(1)], EchoAsker(mended, reasks=1), Counter()))
-    assert [j.probability for j in found[0]] == [Unscored("the endpoint is down")] * 10  # type: ignore[union-attr]
-    assert [j.probability for j in found[1]] == [1.0] * 10  # type: ignore[union-attr]
+    failed, judged = found[0], found[1]
+    assert not isinstance(failed, Unscored)
+    assert not isinstance(judged, Unscored)
+    assert [j.probability for j in failed] == [Unscored("the endpoint is down")] * 10
+    assert [j.probability for j in judged] == [1.0] * 10
 
 
 def test_cases_are_put_together_only_when_their_turn_comes() -> None:

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -171,7 +171,7 @@ def test_a_run_without_judges_says_nothing_of_them(tmp_path: Path) -> None:
 
 def test_tables_do_not_depend_on_the_order_of_the_answers(tmp_path: Path) -> None:
     class Backwards(EchoAsker):
-        def stream(self, requests):  # type: ignore[no-untyped-def]
+        def stream(self, requests: Iterable[Request]) -> Iterator[tuple[int, Answer]]:
             yield from reversed(list(super().stream(requests)))
 
     for name, asker in (("a", EchoAsker(guess)), ("b", Backwards(guess))):
@@ -244,7 +244,7 @@ def test_a_whole_run_with_a_server_that_knows(tmp_path: Path, monkeypatch: pytes
     table = run.table("judgements")
     assert table["prompt"].str.fullmatch("detection/v1@[0-9a-f]{12}").all()
     usage = run.table("usage").set_index(["stage", "model"])
-    assert usage.loc[("judge", "m"), "requests"] > 0
+    assert usage["requests"].to_dict()["judge", "m"] > 0
     assert all(check.ok for check in verify(run.folder))
 
 

@@ -139,7 +139,7 @@ def _products(features: Features) -> Features:
 
 def _near(features: Features, truth: Truth, new: Features, k: int = 50) -> Float[np.ndarray, " new"]:
     distance = (new**2).sum(axis=1)[:, None] - 2 * new @ features.T + (features**2).sum(axis=1)[None]
-    return truth[np.argpartition(distance, k, axis=1)[:, :k]].mean(axis=1)
+    return np.asarray(truth[np.argpartition(distance, k, axis=1)[:, :k]].mean(axis=1))
 
 
 def test_marks_can_not_be_told_by_number_and_place() -> None:

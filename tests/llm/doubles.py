@@ -16,6 +16,7 @@ from typing import Any
 from autointerp.llm.request import Answer, Request, Response
 from autointerp.models import LoadedModel
 from autointerp.progress import Bar
+from tests.loopback import served
 
 
 class Counter(Bar):
@@ -185,16 +186,12 @@ def serve(
                 os.close(self.connection.detach())
 
     http = _Http(("127.0.0.1", 0), Handler)
-    server = Server(f"http://127.0.0.1:{http.server_port}/v1", list(script))
-    thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
-        yield server
-    finally:
-        over.set()
-        http.shutdown()
-        thread.join()
-        http.server_close()
+    with served(http) as address:
+        server = Server(f"{address}/v1", list(script))
+        try:
+            yield server
+        finally:
+            over.set()
 
 
 YES = Response("yes", 11, 3)

@@ -20,6 +20,8 @@ from typing import Any
 
 import numpy as np
 
+from tests.loopback import served
+
 Body = dict[str, Any]
 Count = Callable[[Body], int]
 """From a request's body to the tokens of its prompt."""
@@ -158,8 +160,8 @@ def running(endpoint: Endpoint) -> Iterator[Endpoint]:
                 endpoint.over.wait(endpoint.delay)
             text = endpoint.brain(body)
             if fault in (None, *CONTENT, *HARMLESS, "empty choices", "null content", "html under 200"):
-                counts = {} if endpoint.count is None else {"count": endpoint.count}
-                sent = answer_body(text, body, **counts) if fault is None else spoilt(str(fault), text, body)
+                count = endpoint.count or _characters
+                sent = answer_body(text, body, count=count) if fault is None else spoilt(str(fault), text, body)
                 self._send(200, sent)
                 with endpoint.lock:
                     endpoint.answered[name] += fault is None
@@ -206,13 +208,9 @@ def running(endpoint: Endpoint) -> Iterator[Endpoint]:
             pass  # a client that was killed leaves broken connections behind
 
     http = Server(("127.0.0.1", 0), Handler)
-    endpoint.url = f"http://127.0.0.1:{http.server_port}/v1"
-    thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
-        yield endpoint
-    finally:
-        endpoint.over.set()
-        http.shutdown()
-        thread.join()
-        http.server_close()
+    with served(http) as address:
+        endpoint.url = f"{address}/v1"
+        try:
+            yield endpoint
+        finally:
+            endpoint.over.set()

@@ -13,6 +13,9 @@ from typing import Any, Literal
 import torch
 
 from autointerp.models import LoadedModel
+from autointerp.simulate.vocabulary import digit_tokens
+from tests.loopback import served
+from tests.tiny import tiny_loaded
 
 Form = Literal["echo", "prompt_logprobs"]
 """OpenAI's `echo` with `logprobs`, or vLLM's field; the other one is refused, or not known."""
@@ -78,6 +81,21 @@ class _Completions:
         return entries
 
 
+def inclined_to_digits() -> LoadedModel:
+    """A tiny model that likes to write digits, so that all ten are among its likeliest tokens everywhere."""
+    loaded = tiny_loaded("phi")
+    model, tokenizer = loaded.model, loaded.tokenizer
+    variants = digit_tokens(tokenizer)
+    assert isinstance(variants, list)
+    head: Any = model.lm_head
+    flat = [token for ids in variants for token in ids]
+    with torch.no_grad():
+        head.weight[flat] *= 30
+        met = model(torch.tensor([tokenizer("The sea\t")["input_ids"]])).logits[0, -1, flat]
+        head.bias[flat] += 40 - met
+    return loaded
+
+
 @contextmanager
 def serving(loaded: LoadedModel, form: Form) -> Iterator[Serving]:
     """Serve the model's completions until the block ends."""
@@ -91,7 +109,7 @@ def serving(loaded: LoadedModel, form: Form) -> Iterator[Serving]:
 
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            served.bodies.append(body)
+            seen.bodies.append(body)
             status, answer = completions.answer(body)
             data = json.dumps(answer).encode()
             self.send_response(status)
@@ -101,12 +119,6 @@ def serving(loaded: LoadedModel, form: Form) -> Iterator[Serving]:
             self.wfile.write(data)
 
     http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    served = Serving(f"http://127.0.0.1:{http.server_port}/v1")
-    thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
-        yield served
-    finally:
-        http.shutdown()
-        thread.join()
-        http.server_close()
+    with served(http) as address:
+        seen = Serving(f"{address}/v1")
+        yield seen

@@ -72,7 +72,7 @@ def test_without_reasks_the_reason_is_that_of_the_first_answer() -> None:
 def test_questions_are_made_as_they_are_needed_and_forgotten() -> None:
     made = 0
 
-    def questions() -> Iterator[Question[int]]:
+    def questions() -> Iterator[Question[int | Unscored]]:
         nonlocal made
         for i in range(100):
             made += 1

@@ -35,6 +35,7 @@ def test_a_perfectly_wrong_explanation_is_worth_nothing_and_not_everything() -> 
     truth = rng.random((40, 8))
     wrong = 1 - truth
     value = score_on("r2", held(truth[:20]), held(truth[20:], 20), lambda some: wrong[some.contexts])
+    assert not isinstance(value, Unscored)
     assert value == pytest.approx(0, abs=0.05)
     assert value < 0.05
     assert score_on("pearson", held(truth[:20]), None, lambda some: wrong[some.contexts]) == pytest.approx(-1)
@@ -61,7 +62,8 @@ def test_failures_are_values() -> None:
     assert fit(truth.ravel(), np.full(20, np.nan)) == NOT_FINITE
     flat = fit(truth.ravel(), np.ones(20))
     assert isinstance(flat, FittedLine)
-    assert (flat.slope, flat.level) == (0.0, pytest.approx(truth.mean()))
+    assert flat.slope == 0.0
+    assert flat.level == pytest.approx(truth.mean())
 
 
 def test_a_weighted_score_is_of_weighted_contexts_by_a_weighted_line() -> None:
@@ -69,13 +71,13 @@ def test_a_weighted_score_is_of_weighted_contexts_by_a_weighted_line() -> None:
     rng = np.random.default_rng(4)
     truth, predicted = rng.random((12, 5)), rng.random((12, 5))
     times = rng.integers(1, 5, size=12)
-    some = [Held(np.arange(a, a + 6), truth[a : a + 6], times[a : a + 6].astype(np.float64)) for a in (0, 6)]
+    first, second = (Held(np.arange(a, a + 6), truth[a : a + 6], times[a : a + 6].astype(np.float64)) for a in (0, 6))
     order = [np.repeat(np.arange(a, a + 6), times[a : a + 6]) for a in (0, 6)]
-    many = [Held(places, truth[places], np.ones(len(places))) for places in order]
+    many, others = (Held(places, truth[places], np.ones(len(places))) for places in order)
     for metric in ("r2", "pearson"):
-        found = score_on(f"weighted_{metric}", *some, lambda held: predicted[held.contexts])
-        assert found == pytest.approx(score_on(metric, *many, lambda held: predicted[held.contexts]), abs=1e-9)
-        assert found != pytest.approx(score_on(metric, *some, lambda held: predicted[held.contexts]), abs=1e-3)
+        found = score_on(f"weighted_{metric}", first, second, lambda held: predicted[held.contexts])
+        assert found == pytest.approx(score_on(metric, many, others, lambda held: predicted[held.contexts]), abs=1e-9)
+        assert found != pytest.approx(score_on(metric, first, second, lambda held: predicted[held.contexts]), abs=1e-3)
 
 
 def test_a_sample_that_stands_for_nothing_has_no_weighted_score() -> None:

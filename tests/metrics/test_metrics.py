@@ -124,7 +124,10 @@ def test_chance_is_what_knowing_nothing_scores() -> None:
         assert np.mean(scores) == pytest.approx(chance_of(metric, truth), abs=0.01), metric
     for metric, constant in (("r2", truth.mean()), ("r2_uncentred", truth.mean()), ("absolute_deviation", 0.0)):
         levels = np.linspace(0, 2, 401)
-        best = max(float(s) for s in score_rows(metric, truth, np.repeat(levels[:, None], 4000, axis=1)))  # type: ignore[arg-type]
+        found = score_rows(metric, truth, np.repeat(levels[:, None], 4000, axis=1))
+        scored = [s for s in found if not isinstance(s, Unscored)]
+        assert len(scored) == len(found)
+        best = max(scored)
         assert chance_of(metric, truth) == pytest.approx(best, abs=1e-4)
         assert score_one(metric, truth, np.full(4000, constant)) == pytest.approx(best, abs=1e-4)
     assert chance_of("auroc", np.zeros(5)) == 0.5  # where there is no score there is still a chance

@@ -55,7 +55,7 @@ class Knowing:
     def vector(self, text: str) -> np.ndarray:
         named = meanings().get(text) or [word.strip(",") for word in text.split()]
         bag = np.array([1.0 + sum(word == w for w in named) * 100 for word in WORDS])
-        return bag / np.linalg.norm(bag)
+        return _unit(bag)
 
 
 class Guessing:
@@ -68,8 +68,12 @@ class Guessing:
         return int(rng_of("theme", *excerpts).integers(len(excerpts)))
 
     def vector(self, text: str) -> np.ndarray:
-        drawn = rng_of("vector", text).standard_normal(32)
-        return drawn / np.linalg.norm(drawn)
+        return _unit(rng_of("vector", text).standard_normal(32))
+
+
+def _unit(vector: np.ndarray) -> np.ndarray:
+    scaled: np.ndarray = vector / np.linalg.norm(vector)
+    return scaled
 
 
 @cache
@@ -187,7 +191,7 @@ class Model:
         return torch.log_softmax(torch.tensor([-4.0 * abs(int(self._texts[t]) - value) for t in tokens]), dim=0)
 
 
-@dataclass(frozen=True)
+@dataclass
 class Sentences:
     """A sentence model that reads as `reader` does."""
 

@@ -17,7 +17,7 @@ from autointerp.planted import measuring
 from autointerp.planted import stage as benchmarking
 from autointerp.planted.meanings import NOISE, TRUE, WRONG
 from autointerp.planted.stage import TEXT, benchmark_study
-from autointerp.planted.units import Planted
+from autointerp.planted.units import Planted, plant
 from autointerp.records import Context
 from autointerp.study_file import dump_study, parse_study
 from autointerp.tables import read_table
@@ -67,16 +67,16 @@ def settings(server: Endpoint, tmp_path_factory: pytest.TempPathFactory) -> dict
 @pytest.fixture(scope="module", autouse=True)
 def planted_once() -> Iterator[None]:
     """The same text is planted once for all tests."""
-    real, known = benchmarking.plant, dict[str, Planted]()
+    known = dict[str, Planted]()
 
-    def plant(evidence: Sequence[Context], held_out: Sequence[Context], seed: int) -> Planted:
+    def once(evidence: Sequence[Context], held_out: Sequence[Context], seed: int) -> Planted:
         name = hash_value([seed, [context.text for context in (*evidence, *held_out)]])
         if name not in known:
-            known[name] = real(evidence, held_out, seed)
+            known[name] = plant(evidence, held_out, seed)
         return known[name]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(benchmarking, "plant", plant)
+        patch.setattr(benchmarking, "plant", once)
         yield
 
 

@@ -10,13 +10,14 @@ import pytest
 
 from autointerp.planted.meanings import KINDS, NEAR_MISS, NOISE, TOO_BROAD, TOO_NARROW, TRUE, MeaningFamily, families
 from autointerp.planted.rules import STRONG, Levels
+from autointerp.records import Context
 from tests.planted.texts import context, gallery, pieces_of
 
 each_family = pytest.mark.parametrize("family", families(), ids=lambda f: f"{f.kind}/{f.name}")
 
 
 @cache
-def _contexts():
+def _contexts() -> list[Context]:
     return [context(text) for text in gallery()]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from autointerp.errors import BadInput
@@ -139,8 +140,8 @@ def test_the_picture_shows_every_method_against_everything_wrong(folder: Path) -
         figure.canvas.draw()
     assert len(figure.axes) == len(WRONG) + 1  # and noise, for what reads no explanation
     for axis, wrong in zip(figure.axes, (*WRONG, NOISE), strict=True):
-        assert list(axis.lines[0].get_xdata()) == [0.5, 0.5]
-        points = sorted(line.get_xdata()[0] for line in axis.lines if line.get_marker() == "o")
+        assert np.asarray(axis.lines[0].get_xdata()).tolist() == [0.5, 0.5]
+        points = sorted(float(np.asarray(line.get_xdata())[0]) for line in axis.lines if line.get_marker() == "o")
         rows = [r for r in results.rows if (r.kind, r.wrong) == (ALL, wrong) and r.half != BOTH and r.auroc is not None]
         assert points == pytest.approx(sorted(r.auroc for r in rows if r.auroc is not None))
     labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]

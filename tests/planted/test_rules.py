@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from random import Random
 
 import numpy as np
 from hypothesis import given
@@ -26,7 +27,7 @@ def _slowly(values: list[float], pieces: list[str]) -> list[float]:
 
 
 @given(st.lists(st.sampled_from(["", "a", "bc", " def"]), min_size=1, max_size=12), st.randoms())
-def test_over_tokens_as_a_slow_reading(pieces: list[str], random) -> None:
+def test_over_tokens_as_a_slow_reading(pieces: list[str], random: Random) -> None:
     values = [random.choice([0.0, WEAK, STRONG]) for _ in "".join(pieces)]
     fast = over_tokens(np.array([*values, 0.0], dtype=np.float32), tuple(pieces))
     assert np.allclose(fast, _slowly(values, pieces))

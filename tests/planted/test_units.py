@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -187,14 +188,18 @@ def test_contexts_of_another_split_are_refused() -> None:
 
 @pytest.mark.offline_model
 @pytest.mark.slow
-def test_the_builtin_corpus_is_rich_enough(tmp_path) -> None:
+def test_the_builtin_corpus_is_rich_enough(tmp_path: Path) -> None:
     corpus = {"tokens": 60_000, "train": 0.0, "evidence": 0.5, "held_out": 0.5}
     build_corpus(parse_study({"corpus": corpus}, []), load_tokenizer("builtin"), tmp_path)
-    rows = read_table(tmp_path / "contexts.parquet").itertuples()
+    rows = read_table(tmp_path / "contexts.parquet").to_dict("records")
     shown = [
-        Context(r.context, Split(r.split), r.document, r.source, r.start, np.array(r.tokens), tuple(r.pieces))
+        Context(
+            r["context"], Split(r["split"]), r["document"], r["source"], r["start"], np.array(r["tokens"]),
+            tuple(r["pieces"]),
+        )
         for r in rows
-    ]
-    planted = plant(*([c for c in shown if c.split == split] for split in (Split.EVIDENCE, Split.HELD_OUT)), SEED)
+    ]  # fmt: skip
+    evidence, held_out = ([c for c in shown if c.split == split] for split in (Split.EVIDENCE, Split.HELD_OUT))
+    planted = plant(evidence, held_out, SEED)
     assert len(planted.units) >= 60, Counter((left.kind, left.reason) for left in planted.left_out)
     assert len({u.kind for u in planted.units}) >= 9

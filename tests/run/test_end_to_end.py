@@ -1,14 +1,16 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
+import torch
 
 import autointerp
 from autointerp import progress
 from autointerp.errors import BadInput
 from autointerp.llm.local.model import LocalModel
+from autointerp.llm.request import Answer, Request
 from autointerp.records import Split
 from autointerp.run.folder import Run
 from autointerp.run.verify import verify
@@ -148,11 +150,11 @@ def test_the_explainer_and_the_ranking_never_meet_a_held_out_context(
     seen: list[str] = []
     generate, logprobs = LocalModel.generate, LocalModel.next_token_logprobs
 
-    def watch(self: LocalModel, requests):  # type: ignore[no-untyped-def]
+    def watch(self: LocalModel, requests: Sequence[Request]) -> list[Answer]:
         seen.extend(content for request in requests for _, content in request.messages)
         return generate(self, requests)
 
-    def watch_logprobs(self: LocalModel, texts):  # type: ignore[no-untyped-def]
+    def watch_logprobs(self: LocalModel, texts: Sequence[str]) -> Iterator[torch.Tensor]:
         seen.extend(texts)
         return logprobs(self, texts)
 

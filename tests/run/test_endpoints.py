@@ -22,7 +22,7 @@ from autointerp.llm.capabilities import Capabilities, remember
 from autointerp.llm.ledger.maintenance import export_lines
 from autointerp.run.folder import Run
 from autointerp.run.verify import verify
-from autointerp.study import Study
+from autointerp.study import Llm, Study
 from autointerp.study_file import dump_study, parse_study
 from tests.llm.misbehaving import CONTENT, HARMLESS, TRANSPORT, Endpoint, running
 from tests.run.served import brain, served_settings
@@ -190,12 +190,12 @@ def test_a_simulator_that_needs_more_stops_before_the_first_call(study: Study, t
 def test_an_unknown_endpoint_is_probed_once_and_remembered(
     study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    probes = []
+    probes: list[str] = []
     look = check.check
 
-    def counted(*args: object) -> check.Checked:
-        probes.append(args)
-        return look(*args)
+    def counted(llm: Llm, name: str, attempts: int) -> check.Checked:
+        probes.append(name)
+        return look(llm, name, attempts)
 
     monkeypatch.setattr(importlib.import_module("autointerp.run.checks"), "check", counted)
     with running(Endpoint(brain)) as server:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +20,7 @@ from tests.llm.misbehaving import Body, Endpoint, running
 from tests.run.served import brain, served_settings
 from tests.small import small_settings
 
-pytestmark = [pytest.mark.pipeline, pytest.mark.slow]
-
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setenv("AUTOINTERP_CACHE", str(tmp_path / "cache"))
-    return
+pytestmark = [pytest.mark.pipeline, pytest.mark.slow, pytest.mark.usefixtures("own_cache")]
 
 
 def _by_stage(lines: list[EstimateLine]) -> dict[str, EstimateLine]:
@@ -79,10 +72,10 @@ def test_prompt_tokens_are_within_ten_percent_of_what_the_run_uses(tmp_path: Pat
             # Which candidate wins is not known before: of the tiny subject's few units many have the same word list,
             # and what asks for them again is one request; and a neuron's orientations have other contexts.
             exact = 0.1 if stage == "explain" else 0.3
-            assert tokens == pytest.approx(usage.loc[stage, "input_tokens"], rel=exact), stage
-            assert sum(part.tokens.output for part in parts) >= usage.loc[stage, "output_tokens"], stage
-            assert sum(part.requests for part in parts) == pytest.approx(usage.loc[stage, "attempts"], rel=exact), stage
-            assert sum(part.usd or 0 for part in parts) >= usage.loc[stage, "cost_usd"], stage
+            assert tokens == pytest.approx(usage["input_tokens"][stage], rel=exact), stage
+            assert sum(part.tokens.output for part in parts) >= usage["output_tokens"][stage], stage
+            assert sum(part.requests for part in parts) == pytest.approx(usage["attempts"][stage], rel=exact), stage
+            assert sum(part.usd or 0 for part in parts) >= usage["cost_usd"][stage], stage
         whole = sum(line.tokens.input for line in lines.values())
         assert whole == pytest.approx(usage["input_tokens"].sum(), rel=0.1)
         asked = server.asked.total()

@@ -68,6 +68,7 @@ class Zygote:
 
     def is_over(self) -> bool:
         """Whether the run has ended by itself."""
+        assert self.process.stdout is not None
         return bool(select.select([self.process.stdout], [], [], 0)[0])
 
     def ended(self) -> int:

@@ -6,17 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 import autointerp
 from autointerp.llm.capabilities import Capabilities, remember
-from autointerp.models import LoadedModel
 from autointerp.run.estimating import estimate
 from autointerp.study import Study
 from autointerp.study_file import parse_study
 from tests.llm.served import serving
 from tests.small import small_settings
-from tests.tiny import tiny_model, tiny_tokenizer
+from tests.tiny import tiny_loaded
 
 pytestmark = [pytest.mark.pipeline, pytest.mark.slow]
 
@@ -39,7 +37,7 @@ def _study(folder: Path, url: str, method: str) -> Study:
 @pytest.mark.parametrize("method", ["lift", "lift-in-context"])
 def test_a_run_uses_what_the_estimate_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str) -> None:
     monkeypatch.setenv("AUTOINTERP_CACHE", str(tmp_path / "cache"))
-    loaded = LoadedModel(tiny_model(), tiny_tokenizer(), "tiny", torch.device("cpu"))
+    loaded = tiny_loaded()
     with serving(loaded, "echo") as server:
         study = _study(tmp_path, server.url, method)
         remember(Capabilities(f"openai {server.url}", "m", prompt_logprobs=5))

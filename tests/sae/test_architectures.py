@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import partial
+from typing import Any
+
 import pytest
 import torch
 from torch.testing import assert_close
@@ -15,6 +18,7 @@ from sae.codes import dense
 from sae.errors import SaeError
 from sae.recipe import Recipe
 from tests.sae.forwards import forward_of
+from tests.sae.recipes import recipe_of
 from tests.sae.twins import twin
 
 VECTORS, D_IN, WIDTH, K = 40, 12, 32, 4
@@ -23,7 +27,7 @@ LENGTH, PENALTY = 2.5, 0.7
 
 def recipe(architecture: str, **more: object) -> Recipe:
     settings = {"width": WIDTH, "k": K, "l1": 0.3, "l0": 0.4, "groups": (0.25, 0.25, 0.5), "batch": VECTORS, **more}
-    return Recipe(architecture, **settings)  # type: ignore[arg-type]
+    return recipe_of(architecture, **settings)
 
 
 def random_weights(architecture: str, dtype: torch.dtype) -> Weights:
@@ -64,7 +68,7 @@ def test_a_step_equals_dense_autograd(
 
     leaves = {name: tensor.detach().clone().requires_grad_() for name, tensor in weights.all().items()}
     loss, unexplained = twin(recipe(architecture), leaves, x, torch.tensor(dead, dtype=torch.int64), PENALTY, LENGTH)
-    loss.backward()  # type: ignore[no-untyped-call]
+    loss.backward()
     assert_close(step.loss, loss.detach(), rtol=tolerance, atol=0)
     assert_close(step.unexplained, unexplained.detach(), rtol=tolerance, atol=0)
     for name, ours in weights.all().items():
@@ -72,9 +76,8 @@ def test_a_step_equals_dense_autograd(
         assert expected is not None, name
         scale = float(expected.abs().max())
         assert scale > 0, name
-        assert_close(
-            gradient_of(ours), expected, rtol=tolerance, atol=tolerance * scale, msg=lambda m, n=name: f"{n}: {m}"
-        )
+        about = partial("{}: {}".format, name)
+        assert_close(gradient_of(ours), expected, rtol=tolerance, atol=tolerance * scale, msg=about)
     if step.losses is not None:
         assert_close(step.losses.mean(), loss.detach(), rtol=tolerance, atol=0)
 
@@ -133,9 +136,9 @@ def test_the_geometric_median_has_the_least_sum_of_distances_and_ignores_an_outl
         ({"architecture": "matryoshka", "groups": (0.01, 0.99)}, "leave a group of 32 latents empty"),
     ],
 )
-def test_recipes_that_cannot_be_trained_are_named(settings: dict[str, object], message: str) -> None:
+def test_recipes_that_cannot_be_trained_are_named(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(SaeError, match=message):
-        trainable(recipe(**settings))  # type: ignore[arg-type]
+        trainable(recipe(**settings))
 
 
 def test_an_unknown_architecture_is_named() -> None:

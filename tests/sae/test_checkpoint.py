@@ -19,10 +19,11 @@ import sae.checkpoint
 import sae.formats.saelens
 from sae.checkpoint import load, read_metadata, save
 from sae.errors import SaeError
-from sae.recipe import Recipe
 from sae.streams.vectors import MemoryVectors
 from sae.training.train import train
+from tests.sae.bomb import Bomb
 from tests.sae.planted import planted
+from tests.sae.recipes import recipe_of
 
 FIXTURES = Path(__file__).parent / "fixtures" / "saelens"
 IN_USE = ["standard", "standard-plain-input", "gated", "jumprelu", "topk", "topk-rescaled", "old-topk"]
@@ -68,7 +69,7 @@ def test_saved_again_it_is_the_same(name: str, tmp_path: Path) -> None:
 )
 def test_trained_ones_are_saved_for_raw_vectors(architecture: str, name: str, names: set[str], tmp_path: Path) -> None:
     vectors, _ = planted(2000, d_in=12, atoms=20, active=2, seed=0)
-    recipe = Recipe(architecture=architecture, width=24, k=2, batch=100, lr=1e-3)
+    recipe = recipe_of(architecture, width=24, k=2, batch=100, lr=1e-3)
     sae, _ = train(recipe, MemoryVectors(vectors), passes=2, seed=0)
     save(sae, tmp_path / "sae", {"hook_name": "layers.5.mlp.neurons"})
     config = json.loads((tmp_path / "sae" / "cfg.json").read_text())
@@ -166,16 +167,6 @@ def test_what_cannot_be_honoured_is_refused(tmp_path: Path, name: str, config: d
     with pytest.raises(SaeError, match=message) as caught:
         load(changed(tmp_path, name, **config))
     assert "\n" not in str(caught.value)
-
-
-class Bomb:
-    """A pickle that leaves a trace when it is loaded."""
-
-    def __init__(self, trace: Path) -> None:
-        self.trace = trace
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return Path.touch, (self.trace,)
 
 
 def test_a_pickle_is_refused_and_runs_nothing(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ The fixtures are written by the libraries themselves (fixtures/make.py).
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,12 +21,13 @@ from sae.architectures.gated import GatedSae
 from sae.architectures.jumprelu import JumpReluSae
 from sae.architectures.standard import StandardSae
 from sae.architectures.topk import TopKSae
+from sae.base import SparseAutoencoder
 from sae.checkpoint import convert, load, read_metadata, save
 from sae.errors import SaeError
 from sae.formats.equivalent import with_centring
 from tests.sae.written import FIXTURES, METADATA, RECORD, SOURCES, source, write
 
-READ = {
+READ: Mapping[str, type[SparseAutoencoder]] = {
     "dictionary_learning/AutoEncoder": StandardSae,
     "dictionary_learning/AutoEncoder-long-rows": StandardSae,
     "dictionary_learning/AutoEncoderNew": StandardSae,

@@ -16,6 +16,7 @@ import torch
 
 from sae.checkpoint import load
 from sae.errors import SaeError
+from tests.sae.bomb import Bomb
 from tests.sae.written import FIXTURES
 
 
@@ -121,16 +122,6 @@ def test_a_backup_of_a_training_is_told_apart(tmp_path: Path) -> None:
         return {"step": 7, "ae": state, "optimizer": optimiser, "config": {"lr": 0.1}, "norm_factor": 12.5}
 
     refused(with_tensors(tmp_path, "BatchTopKSAE", backup), "backup of a training that was interrupted at step 7")
-
-
-class Bomb:
-    """A pickle that leaves a trace when it is loaded."""
-
-    def __init__(self, trace: Path) -> None:
-        self.trace = trace
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return Path.touch, (self.trace,)
 
 
 def _plain(payload: Any) -> bytes:

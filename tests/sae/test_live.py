@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 
@@ -18,11 +18,12 @@ from sae.streams.live import LiveVectors
 from sae.streams.shards import ShardReader, ShardWriter
 from sae.streams.vectors import MemoryVectors, VectorSource
 from sae.training.train import Checkpoints, train_together
-from sae.training.trainer import Trained
+from sae.training.trainer import Trained, TrainState
 from tests.sae.planted import planted
 from tests.sae.test_resume import assert_equal
 
 CHUNK = 7
+Progress = Callable[[Mapping[str, TrainState]], None]
 
 
 def numbered(count: int) -> torch.Tensor:
@@ -139,9 +140,9 @@ print("done", flush=True)
 """
 
 
-def trained(checkpoints: Checkpoints | None, progress: object = None, buffer: int = 700) -> dict[str, Trained]:
+def trained(checkpoints: Checkpoints | None, progress: Progress | None = None, buffer: int = 700) -> dict[str, Trained]:
     source = Chunks(VECTORS).source(buffer)
-    return train_together(RECIPES, source, passes=2, seed=7, progress=progress, checkpoints=checkpoints)  # type: ignore[arg-type]
+    return train_together(RECIPES, source, passes=2, seed=7, progress=progress, checkpoints=checkpoints)
 
 
 def test_killed_and_continued_the_weights_are_the_same_bits(tmp_path: Path) -> None:

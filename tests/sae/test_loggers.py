@@ -18,8 +18,9 @@ from sae.training.trainer import TrainState
 
 
 def state(step: int, steps: int = 10) -> TrainState:
-    known = {"step": step, "steps": steps, "vectors": 64 * step, "loss": 1 / (step + 2), "fvu": 1 / (step + 3)}
-    return TrainState(**{field.name: known.get(field.name, 0.25) for field in fields(TrainState)})  # type: ignore[arg-type]
+    return TrainState(
+        step, steps, 64 * step, lr=0.25, loss=1 / (step + 2), fvu=1 / (step + 3), l0=0.25, dead_share=0.25
+    )
 
 
 def write(path: Path, steps: Sequence[int], resumed_at: int = 0, every: int = 1, names: Sequence[str] = ()) -> None:

@@ -7,7 +7,9 @@ import socket
 import subprocess
 import sys
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -24,7 +26,7 @@ from sae.training.train import Checkpoints, train_together
 from sae.training.trainer import TrainState
 from tests.sae.planted import planted
 
-_SHARED = {"width": 96, "batch": 64}
+_SHARED: dict[str, Any] = {"width": 96, "batch": 64}
 RECIPES: Mapping[str, tuple[Recipe, int]] = {
     "topk": (Recipe("topk", k=3, lr=3e-3, **_SHARED), 1),
     "batchtopk": (Recipe("batchtopk", k=3, lr=3e-3, clip=0.5, **_SHARED), 2),
@@ -132,11 +134,12 @@ def test_they_train_as_one_process_does(two: list[dict[str, torch.Tensor]]) -> N
             left = curve[:, FIGURES.index("fvu")]
             assert float(left.max() - left.min()) > 0.1, "46 steps change much"
         for key, tensor in alone.items():
+            about = partial("{}: {}".format, key)
             if key.endswith("/curve"):
                 losses = [curve[:, : FIGURES.index("l0")] for curve in (together[key], tensor)]
-                assert_close(*losses, rtol=1e-4, atol=1e-6, msg=lambda text, k=key: f"{k}: {text}")
+                assert_close(*losses, rtol=1e-4, atol=1e-6, msg=about)
                 # An entry that is 0 up to rounding may be active in one of them.
-                assert_close(together[key], tensor, rtol=0.0, atol=2 / 64, msg=lambda text, k=key: f"{k}: {text}")
+                assert_close(together[key], tensor, rtol=0.0, atol=2 / 64, msg=about)
             else:
                 assert float((together[key] - tensor).norm() / tensor.norm()) < 1e-3, key
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+from typing import Literal
 
 import pytest
 import torch
@@ -25,13 +26,18 @@ CENTRED = torch.randn(24, 16, generator=torch.Generator().manual_seed(0))
 
 def weights() -> Weights:
     generator = torch.Generator().manual_seed(1)
-    return Weights(*(torch.randn(*shape, generator=generator) for shape in ((40, 16), (40,), (40, 16), (16,))))
+    encoder, b_enc, decoder, b_dec = (
+        torch.randn(*shape, generator=generator) for shape in ((40, 16), (40,), (40, 16), (16,))
+    )
+    return Weights(encoder, b_enc, decoder, b_dec)
 
 
 @pytest.mark.parametrize(("precision", "tolerance"), [("float32", 1e-5), ("auto", 1e-5), ("bfloat16", 0.1)])
-def test_the_product_is_what_it_should_be_to_its_precision(precision: str, tolerance: float) -> None:
+def test_the_product_is_what_it_should_be_to_its_precision(
+    precision: Literal["float32", "auto", "bfloat16"], tolerance: float
+) -> None:
     w = weights()
-    product = encoder_product(Recipe(precision=precision), w, Rooms(w.encoder))  # type: ignore[arg-type]
+    product = encoder_product(Recipe(precision=precision), w, Rooms(w.encoder))
     expected = (CENTRED.double() @ w.encoder.double().t()).float()
     room = torch.empty(24, 40)
     found = product(CENTRED, w.encoder, room)

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
 
@@ -17,8 +18,8 @@ from sae.errors import SaeError
 from sae.recipe import Recipe
 from sae.streams.shards import ShardReader, ShardWriter
 from sae.streams.vectors import MemoryVectors
-from sae.training.train import Checkpoints, Trained, train_together
-from sae.training.trainer import TrainState
+from sae.training.train import Checkpoints, train_together
+from sae.training.trainer import Trained, TrainState
 from tests.sae.planted import planted
 
 RECIPES = {
@@ -119,7 +120,7 @@ def test_half_a_checkpoint_and_one_of_another_plan_are_refused(tmp_path: Path) -
     def stop(states: object) -> None:
         raise Stop
 
-    def early(states: dict[str, TrainState]) -> None:
+    def early(states: Mapping[str, TrainState]) -> None:
         if states["gated"].step == 5:
             raise Stop
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -18,10 +19,10 @@ from torch.testing import assert_close
 
 from sae.base import SparseAutoencoder
 from sae.checkpoint import save
-from sae.recipe import Recipe
 from sae.streams.vectors import MemoryVectors
 from sae.training.train import train
 from tests.sae.planted import planted
+from tests.sae.recipes import recipe_of
 from tests.sae.written import FIXTURES, METADATA, SOURCES, source
 
 ENVIRONMENTS = {"saelens": "sae-lens", "dictionary_learning": "dictionary-learning", "sparsify": "sparsify"}
@@ -43,7 +44,8 @@ def encoded_by(
     for name, sae in saes.items():
         save(sae, folder / "written" / name, METADATA, layout)
     save_file({"x": x}, folder / "x.safetensors")
-    command = [python, FIXTURES / "encode.py", layout, folder / "written", folder / "x.safetensors", folder / "result"]
+    paths = (folder / "written", folder / "x.safetensors", folder / "result")
+    command = [str(python), str(FIXTURES / "encode.py"), layout, *map(str, paths)]
     done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "HF_HUB_OFFLINE": "1"})
     assert done.returncode == 0, done.stderr
     return load_file(folder / "result")
@@ -54,9 +56,8 @@ def check(layout: str, saes: Mapping[str, SparseAutoencoder], x: torch.Tensor, f
     for name, sae in saes.items():
         activations = sae.encode(x)
         assert activations.any(), name
-        assert_close(
-            theirs[f"{name}.activations"], activations, rtol=1e-5, atol=1e-5, msg=lambda m, n=name: f"{n}: {m}"
-        )
+        about = partial("{}: {}".format, name)
+        assert_close(theirs[f"{name}.activations"], activations, rtol=1e-5, atol=1e-5, msg=about)
         assert_close(theirs[f"{name}.reconstruction"], sae.reconstruct(x), rtol=1e-5, atol=1e-5)
 
 
@@ -74,6 +75,6 @@ def test_the_library_reads_what_we_train(layout: str, tmp_path: Path) -> None:
     vectors, _ = planted(2000, d_in=12, atoms=20, active=2, seed=0)
     saes = {}
     for architecture in ARCHITECTURES:
-        recipe = Recipe(architecture=architecture, width=24, k=2, batch=100, lr=1e-3)
+        recipe = recipe_of(architecture, width=24, k=2, batch=100, lr=1e-3)
         saes[architecture] = train(recipe, MemoryVectors(vectors), passes=1, seed=0).sae
     check(layout, saes, vectors[:64], tmp_path)

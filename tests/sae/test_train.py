@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import pairwise
+from typing import Any
 
 import pytest
 import torch
@@ -16,6 +17,7 @@ from sae.streams.vectors import MemoryVectors
 from sae.training.train import train
 from sae.training.trainer import INPUT_RMS, Trained, Trainer, TrainState, penalty, rate
 from tests.sae.planted import max_cosines, planted
+from tests.sae.recipes import recipe_of
 
 ARCHITECTURES = ["topk", "batchtopk"]
 K = 3
@@ -32,7 +34,7 @@ def two_threads() -> Iterator[None]:
 def run(architecture: str, vectors: torch.Tensor, seed: int = 0, **changes: int | float) -> Trained:
     settings: dict[str, int | float] = {"width": 64, "k": K, "batch": 256, "lr": 3e-3, **changes}
     passes = int(settings.pop("passes", 4))
-    return train(Recipe(architecture, **settings), MemoryVectors(vectors), passes=passes, seed=seed)  # type: ignore[arg-type]
+    return train(recipe_of(architecture, **settings), MemoryVectors(vectors), passes=passes, seed=seed)
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
@@ -122,7 +124,7 @@ def test_schedule_rises_stays_and_falls() -> None:
         ({"lr": 1e30}, "the loss is"),
     ],
 )
-def test_bad_recipes_are_named(changes: dict[str, int | float], message: str) -> None:
+def test_bad_recipes_are_named(changes: dict[str, Any], message: str) -> None:
     vectors, _ = planted(1000, d_in=8, atoms=10, active=2, seed=6)
     with pytest.raises(SaeError, match=message):
         run("batchtopk", vectors, **changes)

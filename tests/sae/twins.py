@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -142,7 +143,7 @@ def _jumprelu(
     return squares + recipe.l0 * penalty * sparsity, _share(x, reconstruction)
 
 
-_TWINS = {
+_TWINS: Mapping[str, Callable[..., tuple[Tensor, Tensor]]] = {
     "topk": _selected,
     "batchtopk": _selected,
     "matryoshka": _matryoshka,

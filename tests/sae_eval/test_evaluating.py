@@ -22,7 +22,7 @@ from autointerp.sae_eval.loss_recovered import NOT_WORSE
 from autointerp.study_file import dump_study
 from autointerp.subject.forward import open_subject
 from autointerp.subject.splicing import Splicing
-from sae.architectures.registry import loadable
+from sae.architectures.standard import StandardSae
 from sae.base import SparseAutoencoder
 from sae.checkpoint import save
 from tests.small import HOOK, small_study
@@ -34,7 +34,7 @@ RESID = "layers.2.resid"
 def exact(width: int) -> SparseAutoencoder:
     """An autoencoder that gives every vector back: a latent for each direction of each axis."""
     both = torch.cat([torch.eye(width), -torch.eye(width)])
-    return loadable("standard")(
+    return StandardSae(
         W_enc=both.T.clone(), W_dec=both, b_dec=torch.zeros(width), apply_b_dec_to_input=False,
         b_enc=torch.zeros(2 * width),
     )  # fmt: skip
@@ -42,7 +42,7 @@ def exact(width: int) -> SparseAutoencoder:
 
 def nothing(width: int) -> SparseAutoencoder:
     """One whose latents are never active: its reconstruction is zero."""
-    return loadable("standard")(
+    return StandardSae(
         W_enc=torch.zeros(width, 3), W_dec=torch.randn(3, width, generator=torch.Generator().manual_seed(0)),
         b_dec=torch.zeros(width), apply_b_dec_to_input=False, b_enc=-torch.ones(3),
     )  # fmt: skip
@@ -162,9 +162,9 @@ def test_files_are_the_same_again_and_the_table_is_aligned(
 def test_checkpoints_alone_on_a_corpus_with_model_and_hook_of_their_own(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    corpus = ["--corpus", run.parent / "corpus.jsonl", "--tokens", "320", "--context", "16", "--out", tmp_path / "o"]
+    corpus = ["--corpus", str(run.parent / "corpus.jsonl"), "--tokens", "320", "--context", "16", "--out"]
     where = [run / "sae" / name for name in ("exact", "end")]
-    assert call(monkeypatch, ["eval", *where, *corpus]) == 0
+    assert call(monkeypatch, ["eval", *where, *corpus, tmp_path / "o"]) == 0
     found = rows_of(tmp_path / "o")
     assert {name: row["hook"] for name, row in found.items()} == {"exact": HOOK, "end": RESID}
     for row in found.values():
@@ -172,8 +172,8 @@ def test_checkpoints_alone_on_a_corpus_with_model_and_hook_of_their_own(
         assert float(row["ce_spliced"]) == pytest.approx(float(row["ce_clean"]), abs=1e-5)
     assert found["exact"]["ce_clean"] == found["end"]["ce_clean"]  # the same contexts
     assert "saw" not in capsys.readouterr().err
-    again = ["--against", run / "sae" / "exact", *corpus[:-1], tmp_path / "p"]
-    assert call(monkeypatch, ["eval", where[0], run / "sae" / "nothing", *again]) == 0
+    again = ["--against", str(run / "sae" / "exact"), *corpus]
+    assert call(monkeypatch, ["eval", where[0], run / "sae" / "nothing", *again, tmp_path / "p"]) == 0
     held = rows_of(tmp_path / "p")
     assert float(held["exact"]["cosine_other_mean"]) == pytest.approx(1)
     rows = torch.nn.functional.normalize(nothing(NEURONS).W_dec, dim=1)
@@ -186,8 +186,8 @@ def test_text_that_an_sae_was_trained_on_is_pointed_out(
     source = str(run.parent / "corpus.jsonl")
     metadata = {"model_name": str(run.parent / "tiny-llama"), "hook_name": HOOK, "dataset_path": source}
     save(exact(NEURONS), tmp_path / "mine", metadata)
-    words = ["eval", tmp_path / "mine", "--corpus", source, "--tokens", "64", "--context", "16", "--out", tmp_path]
-    assert call(monkeypatch, words) == 0
+    corpus = ["--corpus", source, "--tokens", "64", "--context", "16"]
+    assert call(monkeypatch, ["eval", tmp_path / "mine", *corpus, "--out", tmp_path]) == 0
     assert "may be of text that it saw" in capsys.readouterr().err
 
 

@@ -7,9 +7,10 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
+from jaxtyping import Float
 
 from autointerp.llm.request import Request, Response, TokenLogprob
-from autointerp.records import Context, Split
+from autointerp.records import Context, Simulation, Split, Unscored
 
 WORDS = "river sea rain list two three return width height area words tiny merges gives fills runs five one".split()
 
@@ -20,6 +21,12 @@ def context(number: int, *pieces: str) -> Context:
 
 def random_context(number: int, tokens: int, rng: np.random.Generator) -> Context:
     return context(number, *(f" {word}" for word in rng.choice(WORDS, size=tokens)))
+
+
+def predicted(result: Simulation | Unscored) -> Float[np.ndarray, "context token"]:
+    """What was predicted; raises AssertionError with the reason where nothing was."""
+    assert isinstance(result, Simulation), result
+    return result.predicted
 
 
 def listed(request: Request) -> list[str]:

@@ -15,7 +15,7 @@ from autointerp.simulate.digits_output import DigitsOutput
 from autointerp.simulate.interface import Simulator, Task
 from autointerp.simulate.sparse_json import SparseJson
 from tests.llm.doubles import Counter, EchoAsker
-from tests.simulate.contexts import WORDS, as_digits, as_json, context, knowing, listed, random_context
+from tests.simulate.contexts import WORDS, as_digits, as_json, context, knowing, listed, predicted, random_context
 
 SIMULATORS = [(SparseJson, as_json), (DigitsOutput, as_digits)]
 
@@ -78,12 +78,12 @@ def test_what_tasks_share_is_asked_once_and_every_task_gets_its_own(asker: type[
     assert results[4] == Unscored("no context to predict")
     for place in (0, 1, 3):
         rows = [[round(_truth(p)) for p in c.pieces] for c in tasks[place].contexts]
-        np.testing.assert_array_equal(results[place].predicted, rows)
+        np.testing.assert_array_equal(predicted(results[place]), rows)
 
 
 def test_a_task_fails_with_the_reason_of_its_first_context_that_stays_unanswered() -> None:
     contexts = [context(i, f" {WORDS[i]}", " x") for i in range(4)]
-    failures = {
+    failures: dict[str, Answer] = {
         WORDS[1]: Failure("the model refused", "refusal"),
         WORDS[2]: Response("I can't say", 1, 1),
     }
@@ -129,7 +129,7 @@ def test_questions_are_made_as_they_are_asked() -> None:
 @pytest.mark.parametrize(("kind", "form"), SIMULATORS)
 def test_an_answer_has_room_for_all_values_and_asks_as_it_should(kind: type[Asked], form: Any) -> None:
     pieces = [" x"] * 120
-    ((request,)) = _made(kind, EchoAsker(as_json)).requests([Task("e", (context(0, *pieces),))])
+    ((request,)) = _made(kind, EchoAsker(lambda request: as_json([]))).requests([Task("e", (context(0, *pieces),))])
     assert request.max_tokens >= len(form([9.0] * 120).text)  # a token holds one character at least
     assert (request.temperature, request.seed, request.model, request.is_completion) == (0.0, 5, "m", False)
     assert request.json_object == (kind is SparseJson)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -19,13 +18,12 @@ from autointerp.prompting import built_in_folder, load_prompt
 from autointerp.records import Scale, Simulation
 from autointerp.simulate.digits import Digits, DigitsServed
 from autointerp.simulate.interface import Task
-from autointerp.simulate.vocabulary import digit_tokens
 from autointerp.study import Budget, Llm
 from tests.kinds import tokenizer_of
 from tests.llm.doubles import EchoAsker
-from tests.llm.served import Form, serving
-from tests.simulate.contexts import context
-from tests.tiny import tiny_model, tiny_tokenizer
+from tests.llm.served import Form, inclined_to_digits, serving
+from tests.simulate.contexts import context, predicted
+from tests.tiny import tiny_model
 
 TASKS = [
     Task("words for water", (context(0, "The", " sea", " gives", " rain"), context(1, " river", "\n", "\t", " é😀x"))),
@@ -35,17 +33,7 @@ TASKS = [
 
 @pytest.fixture(scope="module")
 def loaded() -> LoadedModel:
-    """A tiny model that is inclined to write digits, so that all ten are among its likeliest tokens everywhere."""
-    model, tokenizer = tiny_model("phi"), tiny_tokenizer()
-    variants = digit_tokens(tokenizer)
-    assert isinstance(variants, list)
-    head: Any = model.lm_head
-    flat = [token for ids in variants for token in ids]
-    with torch.no_grad():
-        head.weight[flat] *= 30
-        met = model(torch.tensor([tokenizer("The sea\t")["input_ids"]])).logits[0, -1, flat]
-        head.bias[flat] += 40 - met
-    return LoadedModel(model, tokenizer, "tiny phi", torch.device("cpu"))
+    return inclined_to_digits()
 
 
 @pytest.mark.parametrize("form", ["echo", "prompt_logprobs"])
@@ -69,7 +57,7 @@ def test_the_server_s_numbers_are_the_process_s(tmp_path: Path, loaded: LoadedMo
         assert theirs.scale is Scale.ZERO_TO_NINE
         assert theirs.predicted.shape == (len(task.contexts), len(task.contexts[0].pieces))
         np.testing.assert_allclose(theirs.predicted, ours.predicted, atol=1e-4)
-    assert np.ptp(local[0].predicted) > 0.05
+    assert np.ptp(predicted(local[0])) > 0.05
 
 
 def test_the_process_serves_log_probabilities_of_a_prompt_as_well(loaded: LoadedModel) -> None:
@@ -77,7 +65,7 @@ def test_the_process_serves_log_probabilities_of_a_prompt_as_well(loaded: Loaded
     asked = DigitsServed(EchoAsker(lambda request: model.generate([request])[0]), prompt, "m", 0)
     local, through = dict(Digits(model, prompt).simulate(TASKS, Bar())), dict(asked.simulate(TASKS, Bar()))
     for place in (0, 1):
-        np.testing.assert_allclose(through[place].predicted, local[place].predicted, atol=1e-4)
+        np.testing.assert_allclose(predicted(through[place]), predicted(local[place]), atol=1e-4)
 
 
 def test_examples_may_hide_values_too(loaded: LoadedModel, tmp_path: Path) -> None:
@@ -91,7 +79,7 @@ def test_examples_may_hide_values_too(loaded: LoadedModel, tmp_path: Path) -> No
     asked = DigitsServed(EchoAsker(lambda request: model.generate([request])[0]), prompt, "m", 0)
     local, through = dict(Digits(model, prompt).simulate(TASKS, Bar())), dict(asked.simulate(TASKS, Bar()))
     for place in (0, 1):
-        np.testing.assert_allclose(through[place].predicted, local[place].predicted, atol=1e-4)
+        np.testing.assert_allclose(predicted(through[place]), predicted(local[place]), atol=1e-4)
 
 
 def test_lines_that_are_put_together_have_no_spaces_of_the_tokenizer_s_own() -> None:
@@ -99,7 +87,7 @@ def test_lines_that_are_put_together_have_no_spaces_of_the_tokenizer_s_own() -> 
     tokenizer = tokenizer_of("llama-2")
     model = LoadedModel(tiny_model("llama"), tokenizer, "tiny", torch.device("cpu"))
     ids, positions = Digits(LocalModel(model, 1), load_prompt("digits/v1")).layout("words", TASKS[0].contexts[0])
-    assert tokenizer.decode(ids).endswith("\nThe\tunknown\n sea\tunknown\n gives\tunknown\n rain\tunknown\n")
+    assert str(tokenizer.decode(ids)).endswith("\nThe\tunknown\n sea\tunknown\n gives\tunknown\n rain\tunknown\n")
     assert tokenizer.convert_ids_to_tokens([ids[place] for place in positions]) == ["<0x09>"] * 4
 
 

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -21,7 +20,6 @@ from autointerp.explain.phrase import Phrase
 from autointerp.explain.token_activation import TokenActivation
 from autointerp.llm.local.model import LocalModel
 from autointerp.llm.request import Request
-from autointerp.models import LoadedModel
 from autointerp.prompting import load_prompt
 from autointerp.quoting import quoted, unmarked
 from autointerp.records import Context
@@ -35,7 +33,7 @@ from autointerp.study import Llm
 from tests.injections import INJECTIONS, injected_by_character, injected_context
 from tests.llm.doubles import EchoAsker
 from tests.simulate.contexts import as_json, in_lines, last_token, listed
-from tests.tiny import tiny_model, tiny_tokenizer
+from tests.tiny import tiny_loaded
 
 _MARK = re.compile(r"<[|｜][^\s<>]*[|｜]>|</?s>|<\w+_of_\w+>|\[/?INST\]|<</?SYS>>")
 _SETTINGS = ExplainSettings(Llm(model="m"))
@@ -142,13 +140,13 @@ def test_hidden_values_can_t_be_forged(text: str, make: Callable[[str], Context]
 
 @pytest.mark.parametrize("text", [*INJECTIONS, "</s>", "<s>"])
 def test_the_process_reads_no_special_token_out_of_text(text: str) -> None:
-    loaded = LoadedModel(tiny_model(), tiny_tokenizer(), "tiny llama", torch.device("cpu"))
+    loaded = tiny_loaded()
     simulator = Digits(LocalModel(loaded, 2), load_prompt("digits/v1"))
     for make in CONTEXTS:
         ids, positions = simulator.layout(text, make(text))
         assert set(ids).isdisjoint(loaded.tokenizer.all_special_ids)
         assert len(positions) == len(make(text).pieces)
-        assert len(_lines(loaded.tokenizer.decode(ids).split("\nText:\n", 3)[3])) == len(positions)
+        assert len(_lines(str(loaded.tokenizer.decode(ids)).split("\nText:\n", 3)[3])) == len(positions)
 
 
 def _shown(text: str) -> Shown:

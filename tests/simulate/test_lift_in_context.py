@@ -35,8 +35,8 @@ from autointerp.study import Budget, Llm
 from tests.injections import INJECTIONS, injected_by_character, injected_context
 from tests.llm.doubles import Counter, EchoAsker
 from tests.llm.served import Form, serving
-from tests.simulate.contexts import context
-from tests.tiny import tiny_model, tiny_tokenizer
+from tests.simulate.contexts import context, predicted
+from tests.tiny import tiny_loaded
 
 GOLDEN = Path(__file__).parent.parent / "prompts" / "golden"
 PROMPT = load_prompt("lift-in-context/v1")
@@ -45,7 +45,7 @@ TEXTS = [" the rain fills river", " One, two, three four", " é of a\n🎉 rain,
 
 @pytest.fixture(scope="module")
 def loaded() -> LoadedModel:
-    return LoadedModel(tiny_model(), tiny_tokenizer(), "tiny llama", torch.device("cpu"))
+    return tiny_loaded()
 
 
 def _in_tokens(loaded: LoadedModel, number: int, text: str) -> Context:
@@ -105,9 +105,8 @@ def test_the_neutral_heading_is_read_once_for_a_context_whatever_the_explanation
     }
     assert results[3] == Unscored("empty explanation")
     assert results[4] == Unscored("no context to predict")
-    assert isinstance(results[0], Simulation)
-    np.testing.assert_array_equal(results[0].predicted, results[2].predicted)
-    assert not np.array_equal(results[0].predicted, results[1].predicted)
+    np.testing.assert_array_equal(predicted(results[0]), predicted(results[2]))
+    assert not np.array_equal(predicted(results[0]), predicted(results[1]))
 
 
 @pytest.mark.parametrize("form", ["echo", "prompt_logprobs"])

@@ -1,13 +1,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
-import torch
 
 from autointerp.llm.local.model import LocalModel
-from autointerp.models import LoadedModel
 from autointerp.progress import Bar
 from autointerp.prompting import load_prompt
 from autointerp.records import Scale, Simulation, Unscored
@@ -15,7 +13,7 @@ from autointerp.simulate.interface import Simulator, Task
 from autointerp.simulate.lift import Lift, LiftNext
 from tests.llm.doubles import Counter
 from tests.simulate.contexts import context
-from tests.tiny import tiny_model, tiny_tokenizer
+from tests.tiny import tiny_loaded
 
 WORDS = context(0, "The", " sea", " rain", " list")
 
@@ -69,10 +67,10 @@ def test_a_context_of_one_token_has_no_prediction() -> None:
 
 
 def test_over_a_model_in_the_process() -> None:
-    model = LocalModel(LoadedModel(tiny_model(), tiny_tokenizer(), "tiny", torch.device("cpu")), 2)
+    model = LocalModel(tiny_loaded(), 2)
     ids = model.tokenizer("The rain fills the river", add_special_tokens=False)["input_ids"]
-    one: Any = context(0, *(model.tokenizer.decode([i]) for i in ids))
-    one = type(one)(0, one.split, 0, "s", 0, np.array(ids), one.pieces)
+    one = context(0, *(str(model.tokenizer.decode([i])) for i in ids))
+    one = replace(one, tokens=np.array(ids))
 
     def lift() -> Lift:
         return Lift(model, load_prompt("lift/v1"), ["words such as sea", "words such as two"], 2, True)

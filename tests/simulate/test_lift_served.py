@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from statistics import fmean
 
 import numpy as np
 import pytest
@@ -31,7 +32,7 @@ from tests.injections import INJECTIONS, injected_by_character, injected_context
 from tests.llm.doubles import Counter, EchoAsker
 from tests.llm.served import Form, serving
 from tests.simulate.contexts import context
-from tests.tiny import tiny_model, tiny_tokenizer
+from tests.tiny import tiny_loaded
 
 BANK = ["words such as sea, two", "words such as list", "words such as rain, return, five"]
 PROMPT = load_prompt("lift/v1")
@@ -39,13 +40,13 @@ PROMPT = load_prompt("lift/v1")
 
 @pytest.fixture(scope="module")
 def loaded() -> LoadedModel:
-    return LoadedModel(tiny_model(), tiny_tokenizer(), "tiny llama", torch.device("cpu"))
+    return tiny_loaded()
 
 
 def _in_tokens(loaded: LoadedModel, number: int, text: str) -> Context:
     """A text in the model's own tokens, which must each be a whole word, or white space."""
     ids = np.array(loaded.tokenizer(text, add_special_tokens=False)["input_ids"])
-    pieces = [loaded.tokenizer.decode([i]) for i in ids]
+    pieces = [str(loaded.tokenizer.decode([i])) for i in ids]
     canonical = canonical_tokens(loaded.tokenizer)
     assert all(
         canonical[i] != i or piece.startswith(" ") or piece == "\n" for i, piece in zip(ids, pieces, strict=True)
@@ -133,7 +134,7 @@ def test_a_word_of_several_tokens_is_the_sum_of_theirs_given_one_another(loaded:
 
     words = [" sea", " zebra", " é🎉", " the"]
     assert len(loaded.tokenizer(words[1])["input_ids"]) > 2
-    expected = [max(0.0, slow("animals", word) - np.mean([slow(b, word) for b in BANK])) for word in words]
+    expected = [max(0.0, slow("animals", word) - fmean(slow(b, word) for b in BANK)) for word in words]
     np.testing.assert_allclose(told.predicted[0], expected, atol=1e-4)
     assert max(expected) > 0
 

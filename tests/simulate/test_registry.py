@@ -17,6 +17,7 @@ from autointerp.simulate.registry import Parts, builder, check_simulator, lackin
 from autointerp.simulate.sparse_json import SparseJson
 from autointerp.study import Llm, Study
 from autointerp.study_file import parse_study
+from tests.entries import Entry
 from tests.llm.doubles import EchoAsker
 from tests.simulate.contexts import as_json
 from tests.tiny import tiny_tokenizer
@@ -126,16 +127,6 @@ def test_simulators_are_built_from_their_parts(tmp_path: Any) -> None:
     load_prompt.cache_clear()
 
 
-class _Entry:
-    def __init__(self, name: str, made: object) -> None:
-        self.name, self._made = name, made
-
-    def load(self) -> object:
-        if isinstance(self._made, Exception):
-            raise self._made
-        return self._made
-
-
 def test_other_packages_register_theirs(monkeypatch: pytest.MonkeyPatch) -> None:
     def plain(parts: Parts) -> Any:
         return builder("sparse-json")(parts)
@@ -143,8 +134,8 @@ def test_other_packages_register_theirs(monkeypatch: pytest.MonkeyPatch) -> None
     def demanding(parts: Parts) -> Any:
         return builder("sparse-json")(parts)
 
-    demanding.needs = Needs(prompt_logprobs=3)  # type: ignore[attr-defined]
-    entries = [_Entry("plain", plain), _Entry("demanding", demanding), _Entry("broken", ImportError("no module"))]
+    demanding.needs = Needs(prompt_logprobs=3)  # type: ignore[attr-defined]  # as a plug-in says it, on a function
+    entries = [Entry("plain", plain), Entry("demanding", demanding), Entry("broken", ImportError("no module"))]
     monkeypatch.setattr("autointerp.registry.entry_points", lambda group: entries)
     assert needs_of("plain") == Needs()
     assert isinstance(builder("plain")(_parts()), SparseJson)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from autointerp.simulate.interface import Task
 from autointerp.simulate.lift import Lift, random_word_lists
 from autointerp.simulate.lookup import Lookup
 from autointerp.simulate.vocabulary import canonical_tokens, digit_tokens, prompt_line, same_vocabulary
+from tests.simulate.contexts import predicted
 from tests.tiny import tiny_folder
 
 BANK = ["words such as rain, sea", "words such as list, two, return"]
@@ -84,7 +86,7 @@ def test_lift_is_the_gain_in_log_probability_of_the_word(loaded: Any) -> None:
             logits = loaded.model(torch.tensor([ids])).logits[0, -1]
         return float(torch.log_softmax(logits, 0)[canonical[token]])
 
-    expected = [max(0.0, word("words such as rain", t) - np.mean([word(b, t) for b in BANK])) for t in context.tokens]
+    expected = [max(0.0, word("words such as rain", t) - fmean(word(b, t) for b in BANK)) for t in context.tokens]
     np.testing.assert_allclose(result.predicted[0], expected, atol=1e-4)
     assert max(expected) > 0
 
@@ -92,16 +94,16 @@ def test_lift_is_the_gain_in_log_probability_of_the_word(loaded: Any) -> None:
 def test_lift_through_the_batched_model_equals_one_by_one(loaded: Any) -> None:
     from autointerp.llm.local.model import LocalModel
 
-    contexts = (_context(loaded, "def area(width, height)", 1), _context(loaded, "the sea gives rain; the", 2))
-    width = min(len(c.tokens) for c in contexts)
-    contexts = tuple(Context(c.context, c.split, 0, "s", 0, c.tokens[:width], c.pieces[:width]) for c in contexts)
+    whole = (_context(loaded, "def area(width, height)", 1), _context(loaded, "the sea gives rain; the", 2))
+    width = min(len(c.tokens) for c in whole)
+    contexts = tuple(Context(c.context, c.split, 0, "s", 0, c.tokens[:width], c.pieces[:width]) for c in whole)
     tasks = [Task(e, contexts) for e in ("words such as sea", "return values of a function", "words such as sea", "x")]
     fast = dict(_lift(LocalModel(loaded, 2)).simulate(tasks, Bar()))
     slow = dict(_lift(OneByOne(loaded)).simulate(tasks, Bar()))
     assert sorted(fast) == [0, 1, 2, 3]
     for place in fast:
-        np.testing.assert_allclose(fast[place].predicted, slow[place].predicted, atol=1e-4)
-    np.testing.assert_array_equal(fast[0].predicted, fast[2].predicted)
+        np.testing.assert_allclose(predicted(fast[place]), predicted(slow[place]), atol=1e-4)
+    np.testing.assert_array_equal(predicted(fast[0]), predicted(fast[2]))
 
 
 def test_each_explanation_is_asked_once_and_an_empty_one_is_unscored(loaded: Any) -> None:
@@ -123,9 +125,9 @@ def test_lift_lays_another_tokenizers_words_over_the_subjects_tokens(loaded: Any
     foreign = Context(9, Split.HELD_OUT, 0, "s", 0, np.zeros(len(halves), dtype=np.int64), halves)
     ((_, native),) = _lift(model).simulate([Task("words such as sea", (own,))], Bar())
     ((_, carried),) = _lift(model, same=False).simulate([Task("words such as sea", (foreign,))], Bar())
-    by_character = np.concatenate([np.full(len(p), v) for p, v in zip(own.pieces, native.predicted[0], strict=True)])
+    by_character = np.concatenate([np.full(len(p), v) for p, v in zip(own.pieces, predicted(native)[0], strict=True)])
     expected = [by_character[i : i + 5].mean() for i in range(0, len(text), 5)]
-    np.testing.assert_allclose(carried.predicted[0], expected, atol=1e-4)
+    np.testing.assert_allclose(predicted(carried)[0], expected, atol=1e-4)
 
 
 def test_digits_reads_the_expected_digit_at_each_hidden_place(loaded: Any) -> None:
@@ -133,6 +135,7 @@ def test_digits_reads_the_expected_digit_at_each_hidden_place(loaded: Any) -> No
     simulator = Digits(model, load_prompt("digits/v1"))
     context = _context(loaded, "The sea\tgives")
     ((_, result),) = simulator.simulate([Task("words such as sea", (context,))], Bar())
+    assert isinstance(result, Simulation)
     assert result.scale is Scale.ZERO_TO_NINE
     ids, positions = simulator.layout("words such as sea", context)
     assert len(positions) == len(context.tokens)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from math import ceil
 from pathlib import Path
 from typing import Any
@@ -28,15 +27,9 @@ from tests.run.served import brain
 from tests.small import HOOK, small_settings
 from tests.tiny import VOCABULARY, tiny_tokenizer
 
-pytestmark = [pytest.mark.pipeline, pytest.mark.slow]
+pytestmark = [pytest.mark.pipeline, pytest.mark.slow, pytest.mark.usefixtures("own_cache")]
 TOKENS = 16
 """Of a small context."""
-
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setenv("AUTOINTERP_CACHE", str(tmp_path / "cache"))
-    return
 
 
 def _writes(body: Body) -> str:
@@ -107,7 +100,7 @@ def test_a_run_asks_as_much_as_was_estimated(tmp_path: Path, simulator: str) -> 
     # Every unit's own explanation, and to each feature another's: the only neuron has no other.
     most = sum(of.values()) + sum(n for unit, n in of.items() if unit.startswith("feature"))
     usage = run.table("usage").set_index("stage")
-    attempts = int(usage.loc["simulate", "attempts"])
+    attempts = int(usage["attempts"]["simulate"])
     # The tokens at the beginning of two contexts may be the same, and so their prompts are.
     assert 0.8 * most <= attempts <= most
     # Which orientation of a neuron wins is not known before, and so not on which contexts it is simulated.

@@ -40,7 +40,7 @@ def test_canonical_tokens_are_what_a_prompt_would_be_followed_by(kind: str) -> N
     before = tokenizer(prompt, add_special_tokens=False)["input_ids"]
     moved = 0
     for token in range(len(tokenizer)):
-        word = tokenizer.decode([token]).strip()
+        word = str(tokenizer.decode([token])).strip()
         whole = tokenizer(f"{prompt} {word}", add_special_tokens=False, split_special_tokens=True)["input_ids"]
         if word and "\ufffd" not in word and whole[:-1] == before:
             assert canonical[token] == whole[-1]

@@ -45,7 +45,7 @@ def _twin(family: str, model: PreTrainedModel, what: str, directions: Tensor) ->
     """How each logit grows when a little of a direction is added to what the model computes."""
     ids = torch.tensor([[START, 7, 30, 90, 12]])
     block = model.get_submodule(f"{BLOCKS.get(family, 'model.layers')}.1")
-    mlp = block if family == "opt" else block.mlp
+    mlp = block if family == "opt" else block.get_submodule("mlp")
     last: list[Tensor] = []
     final = model.get_submodule(FINAL_NORM.get(family, "model.norm"))
     handle = final.register_forward_pre_hook(lambda _, args: last.append(args[0][0, -1]))
@@ -72,11 +72,13 @@ def _effects(model: PreTrainedModel, hook: HookPoint, directions: Tensor) -> Ten
     assert isinstance(written, Tensor)
     arriving = to_unembedding(model, written)
     assert isinstance(arriving, Tensor)
-    return arriving @ model.get_output_embeddings().weight.T
+    logits: Tensor = arriving @ model.get_output_embeddings().weight.T
+    return logits
 
 
 def _shape(rows: Tensor) -> Tensor:
-    return rows / rows.norm(dim=1, keepdim=True)
+    shape: Tensor = rows / rows.norm(dim=1, keepdim=True)
+    return shape
 
 
 @pytest.mark.parametrize("what", WIDTHS)
@@ -187,7 +189,7 @@ def test_tokens_without_a_text_of_their_own_are_left_out() -> None:
 
 
 def test_models_of_half_precision_are_read_too() -> None:
-    model, half = tiny_model("gemma2"), tiny_model("gemma2").to(torch.bfloat16)
+    model, half = tiny_model("gemma2"), tiny_model("gemma2").bfloat16()
     hook = resolve(model, "layers.1.mlp.neurons")
     exact = _effects(model, hook, _directions(NEURONS))
     written = to_residual(half, hook, _directions(NEURONS))

@@ -29,22 +29,25 @@ FINAL_NORM = {
 """What follows the last block; `model.norm` in every other family."""
 
 
+def _weight(mlp: torch.nn.Module, name: str) -> Tensor:
+    return mlp.get_parameter(f"{name}.weight")
+
+
 def _gated(act: Callable[[Tensor], Tensor], mlp: torch.nn.Module, x: Tensor) -> Tensor:
-    return act(x @ mlp.gate_proj.weight.T) * (x @ mlp.up_proj.weight.T)
+    return act(x @ _weight(mlp, "gate_proj").T) * (x @ _weight(mlp, "up_proj").T)
 
 
 def _fused(mlp: torch.nn.Module, x: Tensor) -> Tensor:
-    both = x @ mlp.gate_up_proj.weight.T
+    both = x @ _weight(mlp, "gate_up_proj").T
     return functional.silu(both[..., :NEURONS]) * both[..., NEURONS:]
 
 
 def _plain(act: Callable[[Tensor], Tensor], name: str, mlp: torch.nn.Module, x: Tensor) -> Tensor:
-    layer = getattr(mlp, name)
-    return act(x @ layer.weight.T + layer.bias)
+    return act(x @ _weight(mlp, name).T + mlp.get_parameter(f"{name}.bias"))
 
 
 NEURONS_OF: dict[str, Callable[[torch.nn.Module, Tensor], Tensor]] = {
-    "gpt2": lambda mlp, x: _TANH(x @ mlp.c_fc.weight + mlp.c_fc.bias),
+    "gpt2": lambda mlp, x: _TANH(x @ _weight(mlp, "c_fc") + mlp.get_parameter("c_fc.bias")),
     "gpt_neox": partial(_plain, functional.gelu, "dense_h_to_4h"),
     "llama": partial(_gated, functional.silu),
     "mistral": partial(_gated, functional.silu),
@@ -61,10 +64,11 @@ NEURONS_OF: dict[str, Callable[[torch.nn.Module, Tensor], Tensor]] = {
 
 def _out_of(family: str, mlp: torch.nn.Module, neurons: Tensor) -> Tensor:
     if family == "gpt2":
-        return neurons @ mlp.c_proj.weight + mlp.c_proj.bias
+        return neurons @ _weight(mlp, "c_proj") + mlp.get_parameter("c_proj.bias")
     names = {"gpt_neox": "dense_4h_to_h", "phi": "fc2", "opt": "fc2"}
     down = getattr(mlp, names.get(family, "down_proj"))
-    return neurons @ down.weight.T + (down.bias if down.bias is not None else 0)
+    out: Tensor = neurons @ down.weight.T + (down.bias if down.bias is not None else 0)
+    return out
 
 
 def _record(model: PreTrainedModel, path: str, ids: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:

@@ -120,7 +120,7 @@ def test_activations_are_copies_that_a_trainer_can_use() -> None:
 
 
 def test_half_precision_models_give_float32() -> None:
-    model = tiny_model().to(torch.bfloat16)
+    model = tiny_model().bfloat16()
     (found,) = _subject(model, "layers.1.mlp.neurons").activations(TOKENS).values()
     (exact,) = _subject(tiny_model(), "layers.1.mlp.neurons").activations(TOKENS).values()
     assert found.dtype == torch.float32

@@ -50,6 +50,16 @@ def identity(x: Tensor) -> Tensor:
     return x.clone()
 
 
+def noting(seen: list[Tensor], change: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    """The change, of which every argument is kept."""
+
+    def noted(x: Tensor) -> Tensor:
+        seen.append(x)
+        return change(x)
+
+    return noted
+
+
 @pytest.mark.parametrize("start", [START, None])
 def test_the_clean_loss_is_the_mean_over_all_predictions_of_text(start: int | None) -> None:
     model = tiny_model()
@@ -75,15 +85,15 @@ def test_module_paths_with_tuple_outputs_and_keyword_inputs(hook: str) -> None:
     spliced, subject = open_splicing(tiny_model(), hook)
     clean = spliced.losses(TOKENS)
     seen: list[Tensor] = []
-    found = spliced.losses(TOKENS, lambda x: seen.append(x) or 0.5 * x)
+    found = spliced.losses(TOKENS, noting(seen, lambda x: 0.5 * x))
     torch.testing.assert_close(seen[0], subject.activations(TOKENS)[hook].flatten(0, 1))
     assert spliced.losses(TOKENS, identity).tolist() == pytest.approx(clean.tolist(), abs=1e-5)
     assert np.abs(found - clean).max() > 1e-3
 
 
-def zeroed_after_start(weight_of: Callable[[PreTrainedModel], torch.nn.Module], model: PreTrainedModel) -> Tensor:
+def zeroed_after_start(model: PreTrainedModel, path: str) -> Tensor:
     """Logits when a linear layer gives nothing but its bias everywhere but at the start token."""
-    module = weight_of(model)
+    module = model.get_submodule(path)
     plain = type(module).forward
 
     def forward(x: Tensor) -> Tensor:
@@ -93,7 +103,8 @@ def zeroed_after_start(weight_of: Callable[[PreTrainedModel], torch.nn.Module], 
 
     module.forward = forward
     try:
-        return model(ids_of()).logits
+        logits: Tensor = model(ids_of()).logits
+        return logits
     finally:
         del module.forward
 
@@ -101,7 +112,7 @@ def zeroed_after_start(weight_of: Callable[[PreTrainedModel], torch.nn.Module], 
 def test_zero_ablation_of_neurons_is_a_down_projection_of_nothing() -> None:
     for family, path in (("llama", "model.layers.1.mlp.down_proj"), ("gpt2", "transformer.h.1.mlp.c_proj")):
         model = tiny_model(family)
-        by_hand = zeroed_after_start(lambda m, path=path: m.get_submodule(path), model)
+        by_hand = zeroed_after_start(model, path)
         found = open_splicing(model, "layers.1.mlp.neurons")[0].losses(TOKENS, torch.zeros_like)
         assert found.tolist() == pytest.approx(slow_losses(by_hand), abs=1e-5)
 
@@ -122,7 +133,7 @@ def test_the_start_token_keeps_its_vector_and_vectors_are_those_of_activations()
     seen: list[Tensor] = []
     inputs: list[Tensor] = []
     handle = model.model.layers[0].mlp.down_proj.register_forward_pre_hook(lambda _, args: inputs.append(args[0]))
-    spliced.losses(TOKENS, lambda x: seen.append(x) or torch.ones_like(x))
+    spliced.losses(TOKENS, noting(seen, torch.ones_like))
     handle.remove()
     assert seen[0].shape == (TOKENS.size, NEURONS)
     torch.testing.assert_close(seen[0], subject.activations(TOKENS)["layers.0.mlp.neurons"].flatten(0, 1))
@@ -135,26 +146,26 @@ def test_opt_flattens_its_vectors_and_takes_them_back() -> None:
     model = tiny_model("opt")
     spliced, subject = open_splicing(model, "layers.1.mlp.neurons")
     seen: list[Tensor] = []
-    spliced.losses(TOKENS, lambda x: seen.append(x) or x)
+    spliced.losses(TOKENS, noting(seen, lambda x: x))
     torch.testing.assert_close(seen[0], subject.activations(TOKENS)["layers.1.mlp.neurons"].flatten(0, 1))
 
 
 def test_a_batch_run_in_parts_gives_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     spliced, _ = open_splicing(tiny_model(), "layers.1.resid")
     whole = spliced.losses(TOKENS, lambda x: 0.5 * x)
-    sizes: list[int] = []
+    seen: list[Tensor] = []
     monkeypatch.setattr(splicing, "_LOGITS", 2 * 8 * VOCABULARY)
-    parts = spliced.losses(TOKENS, lambda x: sizes.append(len(x)) or 0.5 * x)
-    assert sizes == [14, 7]
+    parts = spliced.losses(TOKENS, noting(seen, lambda x: 0.5 * x))
+    assert [len(x) for x in seen] == [14, 7]
     assert parts.tolist() == pytest.approx(whole.tolist(), abs=1e-6)
 
 
 def test_half_precision_is_replaced_in_its_own_dtype() -> None:
-    model = tiny_model().to(torch.bfloat16)
+    model = tiny_model().bfloat16()
     spliced, _ = open_splicing(model, "layers.1.resid")
-    seen: list[torch.dtype] = []
-    found = spliced.losses(TOKENS, lambda x: seen.append(x.dtype) or x)
-    assert seen == [torch.float32]
+    seen: list[Tensor] = []
+    found = spliced.losses(TOKENS, noting(seen, lambda x: x))
+    assert [x.dtype for x in seen] == [torch.float32]
     assert found.tolist() == spliced.losses(TOKENS).tolist()
 
 

@@ -33,6 +33,7 @@ from tests.small import HOOK, small_settings
 
 OTHER = "layers.2.resid"
 LIVE = ("training.shards=false", "training.buffer=300")
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @dataclass(frozen=True)
@@ -44,15 +45,6 @@ class Files:
 
     def study(self, *overrides: str) -> Study:
         return parse_study(self.settings, overrides)
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    """The matrices are so small that sharing them out only costs time."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +63,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
 
 def trained(run: Path) -> dict[str, torch.Tensor]:
     """The weights of all SAEs of a run."""
-    found = {}
+    found: dict[str, torch.Tensor] = {}
     for folder in sorted((run / "sae").iterdir()):
         weights = load_file(folder / "sae_weights.safetensors")
         found |= {f"{folder.name}/{key}": tensor for key, tensor in weights.items()}

@@ -246,7 +246,9 @@ def test_the_hook_gives_the_neurons_after_relu(finished: Making, tokenizer: Any,
 
     def norm(x: torch.Tensor, name: str) -> torch.Tensor:
         x = x - x.mean(-1, keepdim=True)
-        return x / (x.square().mean(-1, keepdim=True) + 1e-5).sqrt() * w[f"{name}.weight"] + w[f"{name}.bias"]
+        x = x / (x.square().mean(-1, keepdim=True) + 1e-5).sqrt()
+        normed: torch.Tensor = x * w[f"{name}.weight"] + w[f"{name}.bias"]
+        return normed
 
     for row, neurons in zip(contexts[:4], found, strict=True):
         ids = torch.tensor([START, *row.tolist()])

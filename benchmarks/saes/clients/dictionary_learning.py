@@ -101,9 +101,8 @@ def _settings(job: Job) -> dict[str, Any]:
 
 
 def _directions(autoencoder: Any) -> Tensor:
-    if hasattr(autoencoder, "W_dec"):
-        return autoencoder.W_dec.detach()
-    return autoencoder.decoder.weight.detach().t()
+    decoder: Tensor = autoencoder.W_dec if hasattr(autoencoder, "W_dec") else autoencoder.decoder.weight.t()
+    return decoder.detach()
 
 
 if __name__ == "__main__":

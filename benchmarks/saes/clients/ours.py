@@ -16,7 +16,7 @@ from saes.stream import Stream
 
 def train(job: Job, stream: Stream) -> Learnt:
     recipe = Recipe(
-        architecture=job.architecture,
+        architecture=job.architecture,  # type: ignore[arg-type]  # out of the pipe; Trainer refuses other names
         width=job.width,
         k=job.k,
         l1=job.penalty,

@@ -15,6 +15,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
+from tests.loopback import served
+
 KEY = "sk-secret-of-the-tests"
 PROMPT_TOKENS, ANSWER_TOKENS = 11, 3
 
@@ -111,6 +113,9 @@ class _Protocol:
     def __init__(self, server: StandIn) -> None:
         self.server = server
 
+    def answer(self, method: str, path: str, query: dict[str, str], headers: Any, content: bytes) -> Any:
+        raise NotImplementedError
+
     def outcome(self, batch: Batch, line: dict[str, Any]) -> dict[str, Any] | None:
         earlier = [b for b in self.server.batches if b.created < batch.created and not b.errors]
         before = sum(line["custom_id"] in b.names for b in earlier)
@@ -147,7 +152,7 @@ class _OpenAI(_Protocol):
 
     def upload(self, headers: Any, content: bytes) -> Any:
         head = f"Content-Type: {headers['Content-Type']}\r\n\r\n".encode()
-        parts = BytesParser().parsebytes(head + content).get_payload()
+        parts: Any = BytesParser().parsebytes(head + content).get_payload()
         fields = {part.get_param("name", header="content-disposition"): part for part in parts}
         if fields["purpose"].get_payload() != "batch":
             raise _Refusal(400, "purpose must be batch")
@@ -215,7 +220,7 @@ class _OpenAI(_Protocol):
     def results(self, file: str) -> bytes:
         kind, _, name = file.partition("-")
         batch = next(batch for batch in self.server.batches if batch.id == name)
-        rows = []
+        rows: list[bytes] = []
         for line in batch.lines[::-1]:  # not in the order of the requests
             wrong = self.outcome(batch, line)
             row: dict[str, Any] = {"id": f"r{len(rows)}", "custom_id": line["custom_id"], "error": None}
@@ -342,7 +347,7 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             with state.lock:
                 query = dict(parse_qsl(parts.query))
-                body = self.protocol.answer(method, parts.path, query, self.headers, content)  # type: ignore[attr-defined]
+                body = self.protocol.answer(method, parts.path, query, self.headers, content)
         except _Refusal as refusal:
             return self.send(
                 refusal.status, {"error": {"message": str(refusal), "type": "invalid_request_error"}}, fault
@@ -395,14 +400,10 @@ def stand_in(provider: str) -> Iterator[StandIn]:
     handler = type("Handler", (_Handler,), {"server_state": state, "protocol": protocol})
     http = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     http.daemon_threads = True
-    state.url = f"http://127.0.0.1:{http.server_port}" + ("/v1" if provider == "openai" else "")
-    thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
-        yield state
-    finally:
-        state.over.set()
-        http.shutdown()
-        thread.join()
-        http.server_close()
+    with served(http) as address:
+        state.url = address + ("/v1" if provider == "openai" else "")
+        try:
+            yield state
+        finally:
+            state.over.set()
     assert not state.problems

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from autointerp.llm.ledger.ledger import Ledger
 from autointerp.llm.openai.batches import OpenAIBatches
 from autointerp.study import Llm
 from tests.llm.batch.standin import ANSWER_TOKENS, PROMPT_TOKENS, Fault, StandIn, text_of
-from tests.llm.batch.workshop import Stable, answers, asking, asks, endpoint, kill, spent
+from tests.llm.batch.workshop import Stable, answers, asking, asks, endpoint, kill, spent, texts
 
 _EACH = PROMPT_TOKENS + ANSWER_TOKENS
 
@@ -102,7 +102,7 @@ def test_death_at_any_moment_is_mended(provider: str, server: StandIn, batches: 
         with suppress(Death):
             list(run.asker(mortal, clock).stream(asks(2)))
         found = dict(run.asker(next_one, Clock(0)).stream(asks(2)))
-        assert [found[place].text for place in range(2)] == ["echo question 0 é", "echo question 1 é"]
+        assert texts(found[place] for place in range(2)) == ["echo question 0 é", "echo question 1 é"]
         assert sorted(server.accepted().values()) == [1, batches], f"after {deaths} calls"
         tokens = run.usage.spent()[0]
         assert tokens >= 2 * _EACH
@@ -125,7 +125,7 @@ def stable() -> Iterator[Stable]:
 
 def _check(provider: str, server: StandIn, folder: Path) -> None:
     found = answers(endpoint(provider, server.url), folder, asks())
-    assert [answer.text for answer in found] == [f"echo question {i} é" for i in range(7)]
+    assert texts(found) == [f"echo question {i} é" for i in range(7)]
     assert set(server.accepted().values()) == {1}
 
 
@@ -163,7 +163,7 @@ def test_somebody_elses_batch_is_not_taken_for_ours(tmp_path: Path, anthropic_se
     other = tmp_path / "other"
     answers(endpoint("anthropic", server.url, temperature=0.1), other, [*asks(9)[6:]])
     found = answers(llm, tmp_path, asks(3))
-    assert [answer.text for answer in found] == [f"echo question {i} é" for i in range(3)]
+    assert texts(found) == [f"echo question {i} é" for i in range(3)]
     assert len(server.batches) == 2
 
 
@@ -180,7 +180,7 @@ def test_a_lost_batch_is_found_among_those_of_others(provider: str, server: Stan
     before, ours, *small = server.batches[:4]
     polls = [batch.polls for batch in (before, *small)]
     found = answers(llm, tmp_path, asks(3))
-    assert [answer.text for answer in found] == [f"echo question {i} é" for i in range(3)]
+    assert texts(found) == [f"echo question {i} é" for i in range(3)]
     assert len(server.batches) == 2 + len(others)
     assert set(server.accepted().values()) == {1}
     assert ours.polls >= server.polls
@@ -206,7 +206,7 @@ def test_a_batch_whose_making_was_never_confirmed_is_waited_for(
     server = anthropic_server
     server.faults["create"].append(Fault(lost=True))
     found = answers(endpoint("anthropic", server.url), tmp_path, asks(3))
-    assert [answer.text for answer in found] == [f"echo question {i} é" for i in range(3)]
+    assert texts(found) == [f"echo question {i} é" for i in range(3)]
     assert len(server.batches) == 1
     assert "may be this run's" in capsys.readouterr().err
 
@@ -220,7 +220,7 @@ def test_a_batch_that_may_have_been_made_is_not_given_up_when_the_list_is_refuse
     with pytest.raises(BadInput, match="refuses the key"):
         answers(llm, tmp_path, asks(3))
     found = answers(llm, tmp_path, asks(3))
-    assert [answer.text for answer in found] == [f"echo question {i} é" for i in range(3)]
+    assert texts(found) == [f"echo question {i} é" for i in range(3)]
     assert len(server.batches) == 1
 
 
@@ -245,7 +245,7 @@ def test_answers_are_stored_before_they_are_used(provider: str, server: StandIn,
         for place, answer in asker.stream(asks(3)):
             stored = ledger.get(asks(3)[place], asker.identity)
             assert stored is not None
-            assert stored.text == answer.text
+            assert texts([stored]) == texts([answer])
         ledger.close()
 
 
@@ -253,9 +253,10 @@ def test_a_reader_that_stops_early_loses_nothing(provider: str, server: StandIn,
     llm = endpoint(provider, server.url)
     with asking(llm, tmp_path) as asker:
         stream = asker.stream(asks())
-        next(iter(stream))
+        assert isinstance(stream, Generator)
+        next(stream)
         stream.close()
-    assert len([answer for answer in answers(llm, tmp_path, asks()) if answer.text]) == 7
+    assert len([text for text in texts(answers(llm, tmp_path, asks())) if text]) == 7
     assert set(server.accepted().values()) == {1}
     assert spent(tmp_path)[0] == 7 * _EACH
     store = BatchStore(tmp_path / "batches.sqlite")

@@ -235,9 +235,11 @@ def test_the_first_answer_ever_stored_counts(provider: str, server: StandIn, tmp
     with asking(llm, tmp_path) as asker:
         answering = asker.stream(requests)
         ledger = Ledger(tmp_path / "ledger.sqlite")
-        server.judge = lambda name, body, before: (
-            ledger.put(requests[0], asker.identity, Response("online", 1, 1)) and None
-        )
+
+        def judge(name: str, body: dict[str, Any], before: int) -> None:
+            ledger.put(requests[0], asker.identity, Response("online", 1, 1))
+
+        server.judge = judge
         found = dict(answering)
         ledger.close()
     assert isinstance(found[0], Response)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from importlib.metadata import EntryPoint
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,7 +17,7 @@ from autointerp.llm.providers import PROVIDERS
 from autointerp.llm.request import Failure, Request, Response
 from autointerp.study import Budget, Llm
 from tests.llm.batch.standin import ANSWER_TOKENS, KEY, PROMPT_TOKENS, StandIn, openai_answer
-from tests.llm.batch.workshop import answers, asking, asks, endpoint, spent
+from tests.llm.batch.workshop import answers, asking, asks, endpoint, spent, texts
 
 _EACH = (PROMPT_TOKENS * 2.0 + ANSWER_TOKENS * 8.0) / 1e6 / 2
 """Dollars per answer: half the price."""
@@ -44,7 +45,7 @@ def test_what_the_ledger_holds_is_served_without_a_word_to_the_endpoint(
     first = answers(llm, tmp_path, asks(3))
     steps = len(server.steps)
     again = answers(llm, tmp_path, asks(3))
-    assert [answer.text for answer in again] == [answer.text for answer in first]
+    assert texts(again) == texts(first)
     assert all(answer.cached for answer in again)
     assert len(server.steps) == steps
     answers(llm, tmp_path, asks(5))
@@ -56,7 +57,8 @@ def test_equal_requests_are_handed_in_once(provider: str, server: StandIn, tmp_p
     found = answers(endpoint(provider, server.url), tmp_path, [one, two, one])
     assert server.accepted().total() == 2
     assert [answer.cached for answer in found] == [False, False, True]
-    assert found[0].text == found[2].text
+    first, _, third = texts(found)
+    assert first == third
 
 
 def test_answers_serve_the_provider_that_answers_at_once_and_the_other_way_round(
@@ -75,7 +77,7 @@ def test_a_stage_is_cut_into_batches_within_the_limits(
 ) -> None:
     requests = asks()
     found = answers(endpoint(provider, server.url), tmp_path, requests, limits=limits)
-    assert [answer.text for answer in found] == _texts(requests)
+    assert texts(found) == _texts(requests)
     made = [len(batch.lines) for batch in server.batches]
     assert made == sizes if sizes else 1 < len(made) < 7
     assert set(server.accepted().values()) == {1}
@@ -132,7 +134,7 @@ def test_ctrl_c_leaves_the_batch_to_the_next_command(
         list(asker.stream(asks()))
     assert "the same command takes up from there" in capsys.readouterr().err
     found = answers(llm, tmp_path, asks())
-    assert [answer.text for answer in found] == _texts(asks())
+    assert texts(found) == _texts(asks())
     assert len(server.batches) == 1
     assert "not collected yet" not in capsys.readouterr().err
 
@@ -204,7 +206,7 @@ def test_no_file_holds_the_key(provider: str, server: StandIn, tmp_path: Path) -
 
 
 def test_a_refusal_is_final_and_a_cut_answer_is_recorded(tmp_path: Path, openai_server: StandIn) -> None:
-    def judge(name: str, body: dict, before: int) -> dict | None:
+    def judge(name: str, body: dict[str, Any], before: int) -> dict[str, Any] | None:
         number = body["messages"][-1]["content"]
         if "question 0" in number:
             return {"body": openai_answer(body, "length")}

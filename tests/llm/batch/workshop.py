@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from autointerp.llm.budget.prices import BATCH_DISCOUNT
 from autointerp.llm.budget.purse import Purse
 from autointerp.llm.ledger.ledger import Ledger
 from autointerp.llm.open import open_batches
-from autointerp.llm.request import Answer, Request
+from autointerp.llm.request import Answer, Request, Response
 from autointerp.study import Budget, Llm
 from tests.llm.batch.standin import KEY
 
@@ -82,6 +82,15 @@ def answers(llm: Llm, folder: Path, requests: Sequence[Request], **more: Any) ->
         found = dict(asker.stream(requests))
     assert sorted(found) == list(range(len(requests)))
     return [found[place] for place in range(len(requests))]
+
+
+def texts(found: Iterable[Answer]) -> list[str]:
+    """What the answers say; raises AssertionError where one is none."""
+    said: list[str] = []
+    for answer in found:
+        assert isinstance(answer, Response), answer
+        said.append(answer.text)
+    return said
 
 
 class Stable:

@@ -124,14 +124,15 @@ def _attempts(script: list[Any], usage: Usage) -> None:
 
 def test_every_attempt_is_charged_by_what_became_of_it() -> None:
     worst = worst_case(request())
-    for script, spent, attempts, uncertain in [
+    cases: list[tuple[list[Answer | Exception], int, int, int]] = [
         ([YES], 14, 1, 0),
         ([Transient("429", 0.0, billed=False), YES], 14, 2, 0),
         ([Transient("500", 0.0), YES], worst.total + 14, 2, 1),
         ([Failure("the model refused", "refusal", "", 11, 2)], 13, 1, 0),
         ([Response("yes", None, None)], worst.total, 1, 1),
         ([Transient("reset", 0.0)] * 3, 3 * worst.total, 3, 3),
-    ]:
+    ]
+    for script, spent, attempts, uncertain in cases:
         usage = Usage()
         _attempts(list(script), usage)
         usage.count("explain", "m", priced=True, requests=1)
@@ -300,7 +301,7 @@ def test_prices_are_exact_and_an_unknown_one_is_none() -> None:
 def test_what_the_ledger_saved_and_what_a_local_model_read_is_counted() -> None:
     usage = Usage()
     stored = Response("a", 100, 10, cached=True)
-    answers = iter([stored, Response("b", 50, 5), Failure("down (2 tries)")])
+    answers = iter(list[Answer]([stored, Response("b", 50, 5), Failure("down (2 tries)")]))
     asker = Counted(EchoAsker(lambda _: next(answers)), usage, "explain", PRICED, charged=False)
     assert len(list(asker.stream([request(str(i)) for i in range(3)]))) == 3
     assert asker.unanswered == 1

@@ -10,9 +10,8 @@ import torch
 from autointerp.llm.local.model import LocalModel
 from autointerp.llm.local.prefix import shared_heads
 from autointerp.llm.request import Response
-from autointerp.models import LoadedModel
 from tests.llm.doubles import completion
-from tests.tiny import tiny_model, tiny_tokenizer
+from tests.tiny import tiny_loaded
 
 NAME = "TRANSFORMERS_SDPA_FORCE_GQA"
 
@@ -26,7 +25,7 @@ def test_nothing_is_copied_and_nothing_changes(family: str, monkeypatch: pytest.
         return states.repeat_interleave(heads, dim=1)
 
     monkeypatch.setattr("transformers.integrations.sdpa_attention.repeat_kv", counting)
-    loaded = LoadedModel(tiny_model(family), tiny_tokenizer(), "tiny", torch.device("cpu"))
+    loaded = tiny_loaded(family)
     texts = ("The sea gives rain", "A", "One, two, three")
     asked = [completion(text, max_tokens=9, top_logprobs=4, beginning=True) for text in texts]
     ours = LocalModel(loaded, 3)

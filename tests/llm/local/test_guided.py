@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from functools import cache
 from itertools import product
 
 import numpy as np
@@ -20,18 +19,12 @@ from autointerp.llm.local.decode import ending_tokens
 from autointerp.llm.local.guided import Guide
 from autointerp.llm.local.model import LocalModel
 from autointerp.llm.request import Failure, Response
-from autointerp.models import LoadedModel
 from autointerp.simulate.anthropic_batch import read_lines
 from autointerp.simulate.sparse_json import read_sparse
 from tests.llm.doubles import completion, forward_passes
-from tests.tiny import tiny_model, tiny_tokenizer
+from tests.llm.local.test_model import loaded
 
 TWO = answer_object({"a": listed(YES_NO, 2)})
-
-
-@cache
-def loaded(family: str = "llama") -> LoadedModel:
-    return LoadedModel(tiny_model(family), tiny_tokenizer(), "tiny", torch.device("cpu"))
 
 
 def guide() -> Guide:
@@ -41,7 +34,7 @@ def guide() -> Guide:
 def pieces() -> list[str]:
     tokenizer = loaded().tokenizer
     anchor = tokenizer("a", add_special_tokens=False)["input_ids"]
-    return [tokenizer.decode([*anchor, token])[1:] for token in range(len(tokenizer))]
+    return [str(tokenizer.decode([*anchor, token]))[1:] for token in range(len(tokenizer))]
 
 
 def test_the_masks_are_those_of_trying_every_token() -> None:

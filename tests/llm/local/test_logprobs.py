@@ -26,7 +26,7 @@ def slow_logprobs(prompt: Sequence[int], tokens: Sequence[int], count: int) -> l
     for place, token in enumerate(tokens):
         row = torch.log_softmax(slow_logits([*prompt, *tokens[:place]])[-1].double(), 0)
         order = row.argsort(descending=True)[:count].tolist()
-        found.append((float(row[token]), [tokenizer.decode([i]) for i in order]))
+        found.append((float(row[token]), [str(tokenizer.decode([i])) for i in order]))
     return found
 
 
@@ -90,7 +90,7 @@ def test_a_stop_text_may_end_the_answer_inside_a_token(kept: int) -> None:
 @pytest.mark.parametrize("length", [2, 30, BLOCK, BLOCK + 1, 2 * BLOCK + 40])
 def test_log_probabilities_of_a_prompt_as_in_one_pass(length: int) -> None:
     tokenizer = loaded().tokenizer
-    text = tokenizer.decode(np.random.default_rng(length).integers(60, 90, size=length).tolist())
+    text = str(tokenizer.decode(np.random.default_rng(length).integers(60, 90, size=length).tolist()))
     ids = ids_of(text)
     asked = completion(text, max_tokens=1, prompt_logprobs=4)
     (answer,) = LocalModel(loaded(), 4).generate([asked])

@@ -1,9 +1,10 @@
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ from transformers import (
     OpenAIGPTConfig,
     OpenAIGPTLMHeadModel,
 )
+from transformers.cache_utils import CacheLayerMixin
 
 from autointerp.errors import BadInput
 from autointerp.llm.ledger.ledger import open_ledger
@@ -33,7 +35,7 @@ from autointerp.llm.questions import ask_all
 from autointerp.llm.request import Answer, Failure, Request, Response
 from autointerp.models import LoadedModel
 from tests.llm.doubles import Counter, completion, forward_passes, request
-from tests.tiny import END, POSITIONS, tiny_model, tiny_tokenizer
+from tests.tiny import END, POSITIONS, tiny_loaded, tiny_tokenizer
 
 FAMILIES = ("llama", "gpt2", "gpt_neox", "opt", "qwen3", "gemma2", "gemma3", "phi")
 SHARED = "A river runs to the sea; the sea gives rain; the rain fills the river. " * 2
@@ -44,18 +46,12 @@ TEMPLATE = (
 )
 
 
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    """The models are tiny: a second thread only costs."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @cache
 def loaded(family: str = "llama") -> LoadedModel:
-    return LoadedModel(tiny_model(family), tiny_tokenizer(), f"tiny {family}", torch.device("cpu"))
+    return tiny_loaded(family)
 
 
 def ids_of(text: str) -> list[int]:
@@ -65,7 +61,8 @@ def ids_of(text: str) -> list[int]:
 
 def random_ids(count: int, seed: int) -> list[int]:
     """Ordinary tokens."""
-    return np.random.default_rng(seed).integers(2, 256, size=count).tolist()
+    ids: list[int] = np.random.default_rng(seed).integers(2, 256, size=count).tolist()
+    return ids
 
 
 def slow_logits(ids: Sequence[int], family: str = "llama") -> Float[Tensor, "token vocabulary"]:
@@ -91,9 +88,9 @@ def slow_answer(request: Request, family: str = "llama") -> Answer:
                     token = place
                     break
         if token in tokenizer.all_special_ids:
-            return Response(tokenizer.decode(written), len(prompt), len(written) + 1)
+            return Response(str(tokenizer.decode(written)), len(prompt), len(written) + 1)
         written.append(token)
-        text = tokenizer.decode(written)
+        text = str(tokenizer.decode(written))
         ends = [text.index(stop) for stop in request.stop if stop in text]
         if ends:
             return Response(text[: min(ends)], len(prompt), len(written))
@@ -126,7 +123,13 @@ def test_prompts_that_take_too_much_memory_together_are_answered_in_parts(
     tokens = max(len(ids_of(text)) for text in TEXTS) + max(r.max_tokens for r in requests)
     cache = empty_cache(loaded(family).model)
     loaded(family).model(torch.tensor([ids_of(TEXTS[0])]), past_key_values=cache)
-    held = sum(t.nbytes for layer in cache.layers for t in (layer.keys, layer.values)) // len(ids_of(TEXTS[0]))
+    held = 0
+    for layer in cache.layers:
+        assert isinstance(layer, CacheLayerMixin)
+        assert layer.keys is not None
+        assert layer.values is not None
+        held += layer.keys.nbytes + layer.values.nbytes
+    held //= len(ids_of(TEXTS[0]))
     monkeypatch.setattr("autointerp.llm.local.prefix.MOST_BYTES", 2 * tokens * held)
     with forward_passes(loaded(family)) as passes:
         parts = LocalModel(loaded(family), 8).generate(requests)
@@ -306,7 +309,7 @@ def test_a_model_that_keeps_nothing_is_refused() -> None:
         LocalModel(LoadedModel(model, tiny_tokenizer(), "gpt", torch.device("cpu")), 2).generate([completion("A")])
 
 
-_SMALL = {"vocab_size": 384, "pad_token_id": END, "bos_token_id": 0, "eos_token_id": END}
+_SMALL: dict[str, Any] = {"vocab_size": 384, "pad_token_id": END, "bos_token_id": 0, "eos_token_id": END}
 BY_PLACE = {
     "bloom": BloomConfig(**_SMALL, hidden_size=16, n_layer=2, n_head=2),
     "falcon": FalconConfig(**_SMALL, hidden_size=16, num_hidden_layers=2, num_attention_heads=2, alibi=True),

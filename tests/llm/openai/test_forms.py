@@ -128,7 +128,7 @@ def test_a_stop_text_that_the_endpoint_ignores_ends_the_answer_all_the_same() ->
 # --- log-probabilities of answers ---
 
 
-def entry(token: str, logprob: float = -0.5, **more: Any) -> Body:
+def entry(token: str, logprob: float | None = -0.5, **more: Any) -> Body:
     top = [{"token": "other", "logprob": -2.0}, {"token": token, "logprob": logprob}]
     return {"token": token, "logprob": logprob, "bytes": list(token.encode()), "top_logprobs": top, **more}
 
