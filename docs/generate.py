@@ -86,8 +86,9 @@ def tables_page() -> str:
         parts.append(f"\n## {name}\n\n{inspect.getdoc(row)} In `{_FILES.get(name, f'{name}.parquet')}`.\n")
         parts.append("| column | type | meaning |\n| --- | --- | --- |")
         for field in fields(row):
+            meaning = _cell(_meaning(field.name, said))
             kind = str(SCHEMAS[name].field(field.name).type).replace("element: ", "").replace("item: ", "")
-            parts.append(f"| `{field.name}` | {kind} | {_cell(_meaning(field.name, said))} |")
+            parts.append(f"| `{field.name}` | {kind} | {meaning} |")
     return "\n".join(parts) + "\n"
 
 
