@@ -375,6 +375,8 @@ def test_prices_are_exact_and_an_unknown_one_is_none() -> None:
     assert price(PRICED, Tokens(1_000_000, 0, 0, 1_000_000)) == 5 * NANO // 2
     assert price(Llm(input_usd=0.0, output_usd=0.0), Tokens(9, 9)) == 0
     assert price(Llm(input_usd=1.0), Tokens(9, 9)) is None
+    cheap = Llm(input_usd=0.0001, output_usd=0.0)
+    assert [price(cheap, Tokens(count)) for count in (1, 9, 10, 11)] == [1, 1, 1, 2], "rounded up, never down"
 
 
 def test_what_the_ledger_saved_and_what_a_local_model_read_is_counted() -> None:
