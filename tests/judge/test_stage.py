@@ -74,12 +74,27 @@ def means(folder: Path, metric: str, pairing: str) -> dict[str, tuple[float, flo
     return {r["arm"]: (r["low"], r["mean"], r["high"]) for _, r in rows.iterrows()}
 
 
+def too_few(folder: Path) -> set[str]:
+    """Units with fewer than two active held-out contexts, or fewer than two random ones on which they are silent."""
+    split = read_table(folder / "contexts.parquet").set_index("context")["split"]
+    rows = read_table(folder / "evidence.parquet")
+    rows = rows[rows["context"].map(split) == "held-out"]
+    active: dict[str, set[int]] = {}
+    silent: dict[str, set[int]] = {}
+    for unit, context, kind, values in rows[["unit", "context", "kind", "activations"]].itertuples(index=False):
+        if max(values) > 0:
+            active.setdefault(unit, set()).add(context)
+        elif kind == "random":
+            silent.setdefault(unit, set()).add(context)
+    return {unit for unit in set(rows["unit"]) if min(len(active.get(unit, ())), len(silent.get(unit, ()))) < 2}
+
+
 def test_a_model_that_knows_scores_one_and_with_another_explanation_chance(known: Path) -> None:
     for metric in METRICS:
         own = scores(known, metric, "own")
         scored = own[own["status"] == "ok"]
         assert len(own) == 32, "a row per unit"
-        assert len(scored) >= 24
+        assert set(own["unit"]) - set(scored["unit"]) == {"neuron/1+", *too_few(known)}
         assert set(scored["value"]) == {1.0}
     for metric, chance in (("balanced_accuracy", 0.5), ("auroc", 0.5)):
         for low, _, high in means(known, metric, "shuffled").values():
@@ -93,8 +108,8 @@ def test_what_could_not_be_judged_has_its_reason(known: Path) -> None:
     own = scores(known, "auroc", "own").set_index("unit")
     assert own.loc["neuron/1+", "reason"] == "no explanation: no word among its top tokens"
     failed = own[own["status"] != "ok"]
-    assert set(failed["reason"]) <= {"no explanation: no word among its top tokens",
-                                     "too few inactive held-out contexts"}  # fmt: skip
+    told = dict.fromkeys(too_few(known), "too few inactive held-out contexts")
+    assert failed["reason"].to_dict() == {**told, "neuron/1+": "no explanation: no word among its top tokens"}
     table = read_table(known / "judgements.parquet")
     paired = table[(table["explanation_of"] == "neuron/1+") & (table["unit"] != "neuron/1+")]
     assert set(paired["status"]) == {"unscored"}, "a pairing that meets no explanation is counted, not skipped"
@@ -110,8 +125,8 @@ def test_negatives_are_inactive_and_all_pairings_of_a_unit_see_the_same_items(kn
         assert row["truth"] == (peaks[row["unit"], row["context"]] > 0)
     assert set(table.groupby("derangement").size().index) == {-1, 0, 1, 2, 3}
     for _, of_unit in table.groupby("unit"):
-        estimate_lines = {tuple(rows["context"]) for _, rows in of_unit.groupby("derangement", sort=False)}
-        assert len(estimate_lines) == 1
+        shown = {tuple(rows["context"]) for _, rows in of_unit.groupby("derangement", sort=False)}
+        assert len(shown) == 1
     assert (table.groupby(["unit", "derangement"])["truth"].mean() == 0.5).all()
     own = table[table["derangement"] == -1]
     assert (own["unit"] == own["explanation_of"]).all()
@@ -278,10 +293,10 @@ class Unmoved:
 def any_answer(request: Request) -> Answer:
     """What a model may write that guesses: in the form that is asked for."""
     drawn = rng_of("any", request.messages[-1][1])
-    estimate_lines = excerpts(request.messages)
+    shown = excerpts(request.messages)
     if "Description" not in request.messages[-1][1]:
-        return Response(json.dumps({"intruder": int(drawn.integers(1, len(estimate_lines) + 1))}), 1, 1)
-    return Response(answer([int(v) for v in drawn.integers(2, size=len(estimate_lines))]), 1, 1)
+        return Response(json.dumps({"intruder": int(drawn.integers(1, len(shown) + 1))}), 1, 1)
+    return Response(answer([int(v) for v in drawn.integers(2, size=len(shown))]), 1, 1)
 
 
 @pytest.fixture(scope="module")
@@ -361,7 +376,7 @@ def test_the_report_says_what_is_special_about_a_judge(all_judged: Path) -> None
     text = report(all_judged).read_text("utf8")
     for name in ALL:
         assert f"### `{name}`" in text
-        assert name == "detection" or f"`{name}` " in text
+    assert [name for name in ALL if f"`{name}` " in text] == ALL[1:], "there is nothing special about detection"
     section = text[text.index("### `intruder`") :].partition("### ")[2].partition("\n#")[0]
     lines = [line for line in section.splitlines() if line.startswith("| accuracy | SAE features |")]
     assert len(lines) == 1
