@@ -109,6 +109,29 @@ def test_the_best_candidate_is_kept_with_its_score_and_the_orientation_that_it_e
     assert turned, "a neuron that is better explained by its negative side"
 
 
+class Blind(Words):
+    """Predicts the same everywhere: nothing can be ranked."""
+
+    def simulate(self, tasks: Sequence[Task], progress: Bar) -> Iterator[tuple[int, Simulation | Unscored]]:
+        for place, result in super().simulate(tasks, progress):
+            assert isinstance(result, Simulation)
+            yield place, Simulation(np.zeros_like(result.predicted), self.scale)
+
+
+def test_a_neuron_of_which_nothing_can_be_ranked_has_the_orientation_of_its_larger_peak(run: Path) -> None:
+    explain(study(), run, lambda: pytest.fail("there is nothing to ask"), lambda: nullcontext(Blind()))
+    told = read_table(run / "explanations.parquet")
+    assert set(told["status"]) == {"unscored"}
+    assert told["reason"].str.endswith("constant prediction").all()
+    assert told["evidence_score"].isna().all()
+    candidates = read_table(run / CANDIDATES)
+    neurons = candidates[candidates["arm"] == "neuron"]
+    assert len(neurons) == 6, "both orientations of three"
+    larger = neurons.loc[neurons.groupby("index", sort=False)["max_activation"].idxmax(), "unit"]
+    assert told.loc[told["arm"] == "neuron", "unit"].tolist() == larger.tolist()
+    assert set(larger.str[-1]) == {"+", "-"}
+
+
 SHARES = {"shown": lambda share: share.shown, "ranking": lambda share: share.ranking}
 """What a unit's evidence is shared out into."""
 
