@@ -102,13 +102,16 @@ def truths(run: Path, split: Split, sae: Relu) -> dict[str, Float[np.ndarray, "c
     return found
 
 
-def directions(run: Path) -> dict[int, tuple[Float[np.ndarray, " width"], float]]:
-    """Of every direction w with centre c: w and w . c, solved for from the gathered contexts where it is active."""
+def directions(run: Path, arm: str = "direction") -> dict[int, tuple[Float[np.ndarray, " width"], float]]:
+    """Of every direction w with centre c: w and w . c, solved for from the gathered contexts where it is active.
+
+    In terms of the activations at HOOK, wherever the arm reads.
+    """
     known: dict[int, tuple[np.ndarray, np.ndarray]] = {}
     for split, name in ((Split.EVIDENCE, EVIDENCE), (Split.HELD_OUT, HELD_OUT)):
         ids, _, activations = read_all(run, split)
         for unit, rows in read_exemplars(run / name).items():
-            if unit.startswith("direction/"):
+            if unit.startswith(f"{arm}/"):
                 number = int(unit.split("/")[1])
                 old = known.get(number, (np.empty((0, WIDTH)), np.empty(0)))
                 new = _equations(rows, dict(zip(ids.tolist(), activations, strict=True)))

@@ -7,17 +7,19 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
+from jaxtyping import Float, Int
 
 from autointerp.collect.stage import collect
 from autointerp.collect.token_table import read_token_tables
-from autointerp.contexts.reading import load_contexts
-from autointerp.contexts.sharing import assert_evidence_only, read_exemplars, share_out
+from autointerp.contexts.sharing import read_exemplars
 from autointerp.errors import BadInput
 from autointerp.records import Split
 from autointerp.study import Study
 from autointerp.study_file import parse_study
-from autointerp.tables import read_table
+from autointerp.tables import EVIDENCE, read_table
 from tests.collect.doubles import (
+    HOOK,
     LATENTS,
     LENGTH,
     WIDTH,
@@ -29,6 +31,8 @@ from tests.collect.doubles import (
     truths,
     write_contexts,
 )
+
+OTHER = "layers.6.mlp.neurons"
 
 
 def _study(**units: object) -> Study:
@@ -132,6 +136,48 @@ def test_of_many_evidence_contexts_a_seeded_handful_makes_the_centre(run: Path) 
     assert distance.max() > 0.1
 
 
+class TwoHooks(KnownSubject):
+    """At the second hook everything is twice as large, and 3 more."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.widths = {HOOK: WIDTH, OTHER: WIDTH}
+
+    def activations(self, tokens: Int[np.ndarray, "context token"]) -> dict[str, Float[torch.Tensor, "c t w"]]:
+        (read,) = super().activations(tokens).values()
+        return {HOOK: read, OTHER: 2 * read + 3}
+
+
+def test_the_directions_of_every_hook_are_centred_on_its_own_mean(tmp_path: Path) -> None:
+    run = write_contexts(tmp_path, 90)
+    study = parse_study({
+        "corpus": {"context": LENGTH},
+        "subject": {"batch": 50, "hooks": [HOOK, OTHER]},
+        "sae": [],
+        "units": {"features": 0, "neurons": 2, "directions": 3, "min_contexts": 3, "controls": ["direction"]},
+        "evidence": {"top": 4, "quantiles": 2, "per_quantile": 1, "random": 6, "random_only": 8},
+    })  # fmt: skip
+    collect(study, TwoHooks(), {}, run)
+    mean = read_all(run, Split.EVIDENCE)[2].mean(axis=(0, 1))
+    at_first, at_other = (directions(run, f"direction:{hook}") for hook in (HOOK, OTHER))
+    for found, length in ((at_first, 1), (at_other, 2)):
+        assert len(found) == 3
+        for vector, offset in found.values():
+            assert np.linalg.norm(vector) == pytest.approx(length, abs=1e-4)
+            assert offset == pytest.approx(float(vector @ mean), abs=1e-4)
+    cosines = [float(at_first[n][0] @ at_other[n][0]) / 2 for n in at_first]
+    assert max(map(abs, cosines)) < 0.999, "and are other directions"
+    ids, _, activations = read_all(run, Split.EVIDENCE)
+    place = {int(context): row for row, context in enumerate(ids)}
+    neurons = {u: rows for u, rows in read_exemplars(run / EVIDENCE).items() if u.startswith(f"neuron:{OTHER}/")}
+    assert neurons
+    for unit, rows in neurons.items():
+        index, sign = int(unit.split("/")[1][:-1]), 1 if unit.endswith("+") else -1
+        for row in rows:
+            own = 2 * activations[place[row.context]][:, index] + 3
+            np.testing.assert_allclose(row.activations, np.maximum(sign * own, 0), atol=1e-4)
+
+
 def _unoriented(units: pd.DataFrame) -> list[str]:
     return list(dict.fromkeys(units["unit"].str.rstrip("+-")))
 
@@ -157,15 +203,6 @@ def test_the_sparse_units_have_the_densities_of_the_features_one_to_one(run: Pat
         assert (own["threshold"] > 0).all()
 
 
-def test_sparse_twins_share_their_random_contexts_and_orientations_too(collected: Path) -> None:
-    rows = read_exemplars(collected / "work" / "held-out.parquet")
-    number = next(name for name in rows if name.startswith("neuron/")).split("/")[1].rstrip("+-")
-    twins = [name for name in rows if name.startswith("neuron") and name.split("/")[1].rstrip("+-") == number]
-    assert len(twins) == 4
-    drawn = [[r.context for r in rows[name] if r.kind == "random"] for name in twins]
-    assert all(d == drawn[0] for d in drawn)
-
-
 def test_the_same_seed_gives_the_same_bytes_and_another_seed_other_units(run: Path) -> None:
     def tables(seed: int) -> list[bytes]:
         study = _study().model_copy(update={"seed": seed})
@@ -175,18 +212,6 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_other_units(run: Pa
     first = tables(0)
     assert tables(0) == first
     assert tables(1) != first
-
-
-def test_shown_and_ranking_contexts_are_evidence_and_disjoint(collected: Path) -> None:
-    for name, rows in read_exemplars(collected / "work" / "evidence.parquet").items():
-        shares = share_out(name, rows)
-        shown, ranking = ({e.context for e in part} for part in (shares.shown, shares.ranking))
-        assert shown
-        assert ranking
-        assert not shown & ranking
-        assert len(ranking) == len(shares.ranking)
-        contexts = load_contexts(collected / "contexts.parquet", shown | ranking)
-        assert_evidence_only((*shares.shown, *shares.ranking), contexts)
 
 
 def test_too_many_units_is_one_line(run: Path) -> None:

@@ -174,6 +174,7 @@ def test_contexts_that_were_shown_do_not_rank(run: Path) -> None:
         assert shown
         assert ranking
         assert not shown & ranking
+        assert len(ranking) == len(share.ranking), "each once"
     candidates: pd.DataFrame = read_table(run / CANDIDATES)
     rows = read_exemplars(run / EVIDENCE)
     for unit in candidates.loc[candidates["status"] == "ok", "unit"]:
