@@ -56,12 +56,14 @@ class Relu:
         return self.weight.T
 
 
-def write_contexts(folder: Path, count: int = 200) -> Path:
-    """Contexts of random tokens, every third one held out."""
+def write_contexts(folder: Path, count: int = 200, calibration: bool = False) -> Path:
+    """Contexts of random tokens, every third one held out; with `calibration` every sixth one is for that."""
     rng = np.random.default_rng(2)
     rows = []
     for number in range(count):
         split = Split.EVIDENCE if number % 3 else Split.HELD_OUT
+        if calibration and number % 6 == 1:
+            split = Split.CALIBRATION
         tokens = rng.integers(0, VOCABULARY, size=LENGTH)
         pieces = tuple(f" w{t}" for t in tokens)
         rows.append(Context(number, split, number, f"s{number}", 0, tokens, pieces))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from autointerp.errors import BadInput
 from autointerp.records import Split
 from autointerp.study import Study
 from autointerp.study_file import parse_study
-from autointerp.tables import EVIDENCE, read_table
+from autointerp.tables import CANDIDATES, EVIDENCE, HELD_OUT, read_table
 from tests.collect.doubles import (
     HOOK,
     LATENTS,
@@ -88,7 +89,35 @@ def test_every_arm_holds_what_plain_loops_find(collected: Path) -> None:
             tops = [row.context for row in rows[name] if row.kind == "top"]
             order = sorted(range(len(where)), key=lambda c: (-peaks[c], where[c]))
             assert tops == [int(where[c]) for c in order[: 4 if rows is evidence else 5] if peaks[c] > 0]
+            others = Counter(row.kind for row in rows[name] if row.kind != "top")
+            assert others == ({"quantile-0": 1, "quantile-1": 1, "random": 6} if rows is evidence else {"random": 8})
     assert set(read_token_tables(run / "work" / "token_tables.safetensors")) == set(drawn["arm"])
+
+
+def test_contexts_for_calibration_are_drawn_like_the_held_out_ones_from_their_own_split(tmp_path: Path) -> None:
+    run, sae = write_contexts(tmp_path, calibration=True), Relu()
+    study = parse_study({
+        "corpus": {"context": LENGTH, "calibration": 0.1, "train": 0.32},
+        "subject": {"batch": 50},
+        "units": {"features": 2, "neurons": 2, "controls": [], "min_contexts": 3},
+        "evidence": {"top": 4, "quantiles": 0, "random": 6, "random_only": 8, "held_out_top": 3},
+    })  # fmt: skip
+    collect(study, KnownSubject(), {"sae": (sae, LATENTS)}, run)
+    found = read_exemplars(run / HELD_OUT)
+    for split in (Split.HELD_OUT, Split.CALIBRATION):
+        ids, _, _ = read_all(run, split)
+        truth = truths(run, split, sae)
+        assert found.keys() == truth.keys()
+        for unit, rows in found.items():
+            own = [row for row in rows if row.context in ids]
+            assert [row.kind for row in own] == ["top"] * 3 + ["random"] * 8
+            peaks = truth[unit].max(axis=1)
+            order = sorted(range(len(ids)), key=lambda c: (-peaks[c], ids[c]))
+            assert [row.context for row in own[:3]] == [int(ids[c]) for c in order[:3]]
+            assert all(row.weight == len(ids) / 8 for row in own[3:])
+            for row in own:
+                np.testing.assert_allclose(row.activations, truth[unit][list(ids).index(row.context)], atol=1e-4)
+    assert all(len(rows) == 2 * 11 for rows in found.values()), "and of no other split"
 
 
 def test_a_token_table_holds_the_mean_of_each_unit_on_each_token_of_the_evidence(collected: Path) -> None:
@@ -212,6 +241,27 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_other_units(run: Pa
     first = tables(0)
     assert tables(0) == first
     assert tables(1) != first
+
+
+def test_units_that_are_active_in_too_few_contexts_are_excluded_and_counted(run: Path) -> None:
+    """By plain loops over all latents, sampled or not."""
+    sae = Relu()
+    _, _, activations = read_all(run, Split.EVIDENCE)
+    codes = sae.encode(torch.from_numpy(activations.reshape(-1, WIDTH))).numpy()
+    contexts = (codes.reshape(*activations.shape[:2], LATENTS) > 0).any(axis=1).sum(axis=0)
+    least = int(np.sort(contexts)[4])
+    assert 0 < np.sort(contexts)[3] < least
+    collect(
+        _study(features=4, neurons=0, controls=[], min_contexts=least), KnownSubject(), {"sae": (sae, LATENTS)}, run
+    )
+    units = read_table(run / CANDIDATES)
+    excluded = units[units["status"] == "excluded"].set_index("index")["reason"].to_dict()
+    assert excluded == {
+        n: "dead on the evidence" if seen == 0 else f"active in under {least} evidence contexts"
+        for n, seen in enumerate(contexts.tolist()) if seen < least
+    }  # fmt: skip
+    assert len(excluded) == 4
+    assert (contexts[sampled(run)["index"]] >= least).all()
 
 
 def test_too_many_units_is_one_line(run: Path) -> None:

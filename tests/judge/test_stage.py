@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +24,13 @@ from autointerp.llm.request import Answer, Request, Response
 from autointerp.models.sentences import SentenceModel
 from autointerp.plot.stage import plot
 from autointerp.report.stage import report
+from autointerp.run import resources
 from autointerp.run.estimating import estimate, estimate_lines
 from autointerp.run.verify import verify
 from autointerp.score.stage import score
 from autointerp.study import Llm, Study
 from autointerp.study_file import parse_study
-from autointerp.tables import read_table
+from autointerp.tables import read_table, write_table
 from tests.fake_run import finished
 from tests.judge.doubles import Oracle, answer, asked, chat_server, excerpts, guess, sparse_run
 from tests.llm.doubles import EchoAsker
@@ -133,6 +134,36 @@ def test_negatives_are_inactive_and_all_pairings_of_a_unit_see_the_same_items(kn
     other = table[table["derangement"] >= 0]
     assert (other["unit"].str.split("/").str[0] == other["explanation_of"].str.split("/").str[0]).all()
     assert (other["unit"] != other["explanation_of"]).all()
+
+
+@pytest.mark.parametrize("negatives", ["random", "hard", "mixed"])
+def test_silent_contexts_are_of_the_sort_that_the_study_asks_for(tmp_path: Path, negatives: str) -> None:
+    """A hard negative that was not drawn blindly never stands for ordinary text, nor the other way round."""
+    study = sparse_run(tmp_path, derangements=1)
+    study = study.model_copy(update={"judge": study.judge.model_copy(update={"negatives": negatives})})
+    rows = read_table(tmp_path / "evidence.parquet")
+    held_out = range(60, 120)
+    hard: dict[str, set[int]] = {}
+    added: list[dict[Hashable, Any]] = []
+    for unit, own in rows.groupby("unit", sort=False):
+        known = set(own["context"])
+        hard[str(unit)] = set([context for context in held_out if context not in known][:6])
+        added += [
+            {**own.iloc[0].to_dict(), "context": context, "kind": "hard-negative-token", "weight": 1.0,
+             "activations": [0.0] * 6} for context in sorted(hard[str(unit)])
+        ]  # fmt: skip
+    write_table("evidence", tmp_path / "evidence.parquet", [*rows.to_dict("records"), *added])
+    judge(study, judges_of(study), EchoAsker(guess), tmp_path)
+    judged = read_table(tmp_path / "judgements.parquet").dropna(subset="context")
+    silent = judged[~judged["truth"].astype(bool)]
+    assert len(set(silent["unit"])) > 20
+    drawn = rows[rows["kind"] == "random"].groupby("unit")["context"].agg(set)
+    for (unit, _), shown in silent.groupby(["unit", "derangement"]):
+        contexts = set(shown["context"].astype(int))
+        from_hard = len(contexts & hard[str(unit)])
+        assert len(contexts) == len(shown)
+        assert from_hard == {"random": 0, "hard": len(contexts), "mixed": len(contexts) // 2}[negatives]
+        assert contexts - hard[str(unit)] <= drawn[unit]
 
 
 def test_guessing_and_answering_by_position_get_chance(tmp_path: Path) -> None:

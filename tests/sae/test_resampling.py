@@ -145,9 +145,18 @@ def test_in_training_dead_latents_get_inputs_of_the_last_steps_by_their_own_loss
     trainer._weights.b_enc[:8] = -100.0
     batches = torch.split(vectors, 64)
     trainer.step(batches[0])
+    sae, metrics = trainer.finish()
+    products = metrics.scale * (vectors - sae.b_dec) @ sae.W_enc[:, 8]
+    trainer._weights.b_enc[8] = -float(products.quantile(0.985))  # about one vector of a batch activates it
+    once = False
     for number, x in enumerate(batches[1:20], 2):
         sae, metrics = trainer.finish()
+        fired = (sae.encode(x) > 0).sum(dim=0)
+        silent = trainer.state()["silent"].clone()
         trainer.step(x)
+        if number < 20:
+            assert torch.equal(trainer.state()["silent"], torch.where(fired > 0, 0, silent + 64))
+        once |= bool((fired == 1).any())
         assert len(Recorded.offered) == max(number - 16, 0), "the last 256 vectors before step 20"
         if Recorded.offered:
             centred, losses = Recorded.offered[-1]
@@ -162,6 +171,7 @@ def test_in_training_dead_latents_get_inputs_of_the_last_steps_by_their_own_loss
             assert (state["weights.b_enc"][:8] < -50).all(), "nothing is done before"
             assert (state["silent"][:8] == 19 * 64).all()
 
+    assert once, "a latent that one vector of a batch activates is not silent"
     after = trainer.state()
     assert (after["silent"][:8] == 0).all()
     assert (after["weights.b_enc"][:8] == 0).all()
