@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import isclose
 from pathlib import Path
 
 import pandas as pd
 
 from autointerp.artifacts import hash_file
+from autointerp.contexts.sharing import read_exemplars, share_out
 from autointerp.contexts.slices import JUDGED, TOP_AND_RANDOM
 from autointerp.corpus.split import assert_contexts_follow, assert_disjoint
 from autointerp.errors import BadInput, CheckFailed
-from autointerp.records import Split
+from autointerp.records import Exemplar, Kind, Split
 from autointerp.run.manifest import read_manifest
-from autointerp.tables import SCHEMAS, read_arrow, read_table
+from autointerp.tables import EVIDENCE, SCHEMAS, read_arrow, read_table
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,7 @@ def verify(run: Path) -> list[Check]:
     hashes = list(_hashes(run))
     if not all(check.ok for check in hashes):
         return hashes
-    return [*hashes, *_schemas(run), *_splits(run), *_shown(run), *_coverage(run)]
+    return [*hashes, *_schemas(run), *_splits(run), *_shown(run), *_explained(run), *_coverage(run)]
 
 
 def _hashes(run: Path) -> Iterator[Check]:
@@ -104,6 +107,69 @@ def _shown(run: Path) -> Iterator[Check]:
     yield Check("scores come from held-out contexts alone", leaked.empty, detail)
     if (run / "judgements.parquet").is_file():
         yield _judged(run, splits)
+
+
+def _explained(run: Path) -> Iterator[Check]:
+    """What explain was given, to show and to rank on: the rows that were gathered before the held-out ones."""
+    contexts = read_table(run / "contexts.parquet", ["context", "split"])
+    split_of: dict[int, str] = dict(zip(contexts["context"], contexts["split"], strict=True))
+    sizes = Counter(split_of.values())
+    told = read_table(run / "explanations.parquet", ["unit", "evidence_score"]).dropna(subset="evidence_score")
+    gathered = read_exemplars(run / "evidence.parquet")
+    used = {unit: gathered.get(unit, []) for unit in dict.fromkeys([*gathered, *told["unit"]])}
+    ranked = set(told["unit"])
+    wrong = [why for unit, rows in used.items() if (why := _misplaced(unit, rows, split_of, sizes, unit in ranked))]
+    name = "explanations are shown and ranked on evidence contexts alone"
+    yield Check(name, not wrong, wrong[0] if wrong else f"{len(used):,} units, {len(ranked):,} of them ranked")
+    if (run / EVIDENCE).is_file():
+        yield _read_by_explain(run, split_of, gathered)
+
+
+def _misplaced(
+    unit: str, rows: Sequence[Exemplar], split_of: Mapping[int, str], sizes: Mapping[str, int], ranked: bool
+) -> str:
+    """What is wrong with a unit's rows; '' when nothing is.
+
+    Its evidence comes first, and of every split the rows come in the order of their kinds, so that a context can't
+    stand among those of another split; and its random contexts stand for all contexts of their split together.
+    """
+    where = [str(split_of.get(row.context)) for row in rows]
+    first = next((place for place, split in enumerate(where) if split != Split.EVIDENCE), len(rows))
+    if str(Split.EVIDENCE) in where[first:]:
+        return f"{unit}: context {rows[first].context} of split '{where[first]}' is among its evidence"
+    if ranked and not share_out(unit, rows[:first]).ranking:
+        return f"{unit} is ranked, and no evidence context is there to rank it"
+    for split in dict.fromkeys(where):
+        of_split = [row for row, its in zip(rows, where, strict=True) if its == split]
+        places = [_order(row.kind) for row in of_split]
+        if places != sorted(places):
+            return f"{unit}: its contexts of split '{split}' are not in the order in which they are gathered"
+        stand_for, size = sum(row.weight for row in of_split if row.kind == Kind.RANDOM), sizes[split]
+        if not isclose(stand_for, size, rel_tol=1e-6):
+            return f"{unit}: its random contexts stand for {stand_for:,.0f} of split '{split}', which has {size:,}"
+    return ""
+
+
+def _order(kind: str) -> int:
+    """Where contexts of a kind stand among those of a split."""
+    order = (Kind.TOP, Kind.QUANTILE, Kind.RANDOM, Kind.HARD_NEGATIVE)
+    return next((place for place, known in enumerate(order) if kind.startswith(known)), len(order))
+
+
+def _read_by_explain(run: Path, split_of: Mapping[int, str], gathered: Mapping[str, Sequence[Exemplar]]) -> Check:
+    """The table that explain opened, where it was kept: it holds no other split, and is what the run's table says."""
+    found = read_exemplars(run / EVIDENCE)
+    wrong = [
+        f"{unit}: context {row.context} is of split '{split_of.get(row.context)}'"
+        for unit, rows in found.items()
+        for row in rows
+        if split_of.get(row.context) != Split.EVIDENCE
+    ]
+    for unit, rows in gathered.items():
+        told = [(row.context, row.kind) for row in rows if split_of.get(row.context) == Split.EVIDENCE]
+        if told != [(row.context, row.kind) for row in found.get(unit, [])]:
+            wrong.append(f"{unit}: evidence.parquet tells other evidence than {EVIDENCE}")
+    return Check(f"{EVIDENCE} holds evidence contexts alone", not wrong, wrong[0] if wrong else f"{len(found):,} units")
 
 
 def _judged(run: Path, splits: pd.Series) -> Check:

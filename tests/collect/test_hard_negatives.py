@@ -20,7 +20,7 @@ from autointerp.records import Context, Exemplar, Kind, Split
 from autointerp.study import Study
 from autointerp.study_file import parse_study
 from autointerp.tables import read_table
-from tests.collect.doubles import HOOK, LATENTS, LENGTH, WIDTH, KnownSubject, Relu, write_contexts
+from tests.collect.doubles import LATENTS, LENGTH, KnownSubject, Relu, read_all, sampled, truths, write_contexts
 
 NAMES = ["a", "b", "c", "d", "a", "e", "f", "g", "h", "i", "j", "k"]
 """Units 0 and 4 are the two orientations of one."""
@@ -154,8 +154,8 @@ def hard(rows: Sequence[Exemplar]) -> list[Exemplar]:
 def test_a_run_gathers_them_beside_what_it_gathered_before(tmp_path: Path) -> None:
     found, before = (collected(tmp_path / str(each), study(each)) for each in (2, 0))
     split_of = read_table(tmp_path / "2" / "contexts.parquet").set_index("context")["split"]
-    number = 0
     for name, units in found.items():
+        assert units.keys() == before[name].keys()
         for unit, rows in units.items():
             others = [e for e in rows if e not in hard(rows)]
             assert [(e.context, e.kind, e.weight) for e in others] == [
@@ -166,26 +166,44 @@ def test_a_run_gathers_them_beside_what_it_gathered_before(tmp_path: Path) -> No
             assert not set(contexts) & {e.context for e in others}
             assert {split_of[c] for c in contexts} <= {name}
             assert all(len(e.activations) == LENGTH and not e.activations.any() for e in hard(rows))
-            number += len(contexts)
-    assert number > 100
 
 
-def test_the_unit_is_silent_on_all_of_them(tmp_path: Path) -> None:
-    found = collected(tmp_path, study(3))
-    units = read_table(tmp_path / "work" / "candidates.parquet").set_index("unit").to_dict("index")
-    tokens = read_table(tmp_path / "contexts.parquet").set_index("context")["tokens"]
-    number = 0
-    for name, rows in ((name, rows) for split in found.values() for name, rows in split.items()):
-        if hard(rows) and not name.startswith("direction"):
-            number += len(hard(rows))
-            read = KnownSubject().activations(np.stack([tokens[e.context] for e in hard(rows)]))[HOOK]
-            unit = units[name]
-            if unit["arm"] == "feature":
-                values = Relu().encode(read.reshape(-1, WIDTH))[:, unit["index"]]
-            else:
-                values = read[..., unit["index"]] * unit["sign"]
-            assert float(values.max()) <= unit["threshold"]
-    assert number > 60
+def test_every_unit_gets_as_many_of_each_sort_as_there_are_and_is_silent_on_them(tmp_path: Path) -> None:
+    """From the truth on all contexts of a split: what is silent, not drawn at random, and of the sort."""
+    each, whole = 3, Counter[tuple[str, str]]()
+    found = collected(tmp_path, study(each))
+    units = sampled(tmp_path)
+    arm_of = dict(zip(units["unit"], units["arm"], strict=True))
+    evidence = truths(tmp_path, Split.EVIDENCE, Relu())
+    ids_of_evidence, tokens_of_evidence, _ = read_all(tmp_path, Split.EVIDENCE)
+    place = {int(context): row for row, context in enumerate(ids_of_evidence)}
+    for split in (Split.EVIDENCE, Split.HELD_OUT):
+        ids, tokens, _ = read_all(tmp_path, split)
+        texts = [c.text for part in read_contexts(tmp_path / "contexts.parquet", split, 500) for c in part]
+        vectors = Sentences()(texts)
+        active = {unit: values.max(axis=1) > 0 for unit, values in truths(tmp_path, split, Relu()).items()}
+        for unit, rows in found[split].items():
+            tops = [place[e.context] for e in found["evidence"][unit] if e.kind == Kind.TOP]
+            top_tokens = {int(tokens_of_evidence[p][evidence[unit][p].argmax()]) for p in tops}
+            top_texts = [" ".join(f"w{t}" for t in tokens_of_evidence[p]) for p in tops]
+            base = unit.rstrip("+-")
+            others = [u for u in active if arm_of[u] == arm_of[unit] and u.rstrip("+-") != base]
+            allowed = ~active[unit] & ~np.isin(ids, [e.context for e in rows if e.kind == Kind.RANDOM])
+            of_sort = {
+                "token": np.isin(tokens, list(top_tokens)).any(axis=1),
+                "co-active": np.any([active[u] for u in others], axis=0),
+                "nearest": (vectors @ Sentences()(top_texts).T).max(axis=1) > 1e-6,
+            }
+            assert list(of_sort) == list(SORTS)
+            for sort in SORTS:
+                chosen = [e.context for e in rows if e.kind == f"{Kind.HARD_NEGATIVE}-{sort}"]
+                good = ids[allowed & of_sort[sort]]
+                assert set(chosen) <= set(good.tolist()), (unit, sort)
+                assert len(chosen) == min(each, len(good)), (unit, sort)
+                allowed &= ~np.isin(ids, chosen)
+                whole[split, sort] += len(chosen)
+    assert len(whole) == 2 * len(SORTS)
+    assert all(whole.values()), "every sort is there in both splits"
 
 
 def test_the_explainer_sees_half_and_the_rest_ranks(tmp_path: Path) -> None:

@@ -73,6 +73,26 @@ def test_the_tables(prose: Path, tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert "500 contexts (train 210, evidence 170, held-out 120)" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("tokens", [8000, 7960, 8040])
+def test_no_split_gets_a_context_more_than_its_share(prose: Path, tmp_path: Path, tokens: int) -> None:
+    """Documents give two contexts each: an odd share takes one of the last document's."""
+    _, contexts = _build(_study(prose, tokens=tokens), tmp_path / "run")
+    wanted = quotas(Corpus(tokens=tokens, context=16))
+    assert contexts["split"].value_counts().to_dict() == {str(split): n for split, n in wanted.items()}
+    assert any(n % 2 for n in wanted.values()) or tokens == 8000
+
+
+def test_where_windows_lie_depends_on_the_text_and_the_seed(prose: Path, tmp_path: Path) -> None:
+    starts: list[dict[str, int]] = []
+    for seed in (0, 1):
+        _, contexts = _build(_study(prose, seed, max_per_document=1), tmp_path / str(seed))
+        starts.append(dict(zip(contexts["source"], contexts["start"], strict=True)))
+    assert len(set(starts[0].values())) > 20
+    shared = starts[0].keys() & starts[1].keys()
+    assert len(shared) > 100
+    assert sum(starts[0][source] == starts[1][source] for source in shared) < 0.2 * len(shared)
+
+
 def test_contexts_are_the_documents_own_tokens_and_text(prose: Path, tmp_path: Path) -> None:
     _, contexts = _build(_study(prose), tmp_path / "run")
     tokenizer = tiny_tokenizer()

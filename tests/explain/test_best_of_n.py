@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from math import floor
 
 import pytest
 from hypothesis import given
@@ -32,17 +33,18 @@ def test_the_default_plan() -> None:
 def test_every_unit_gets_the_same_number_of_the_same_composition(
     candidates: int, share: float, signed: bool, kinds: list[bool]
 ) -> None:
+    """Or is refused: where two orientations can't share equally, or an explainer whose kind has a share gets none."""
     methods = {f"m{i}": asks for i, asks in enumerate(kinds)}
-    rounds = candidates / (2 if signed else 1)
-    models = rounds * (share if len(set(kinds)) == 2 else all(kinds))
-    try:
-        made = plan(methods, candidates, share, signed)
-    except BadInput:
-        # Refused are an odd number for two orientations, and a kind with too few for its explainers.
-        too_few = models <= sum(kinds) - 0.5, rounds - models <= kinds.count(False) - 0.5
-        assert rounds % 1 or any(too_few)
+    rounds, rest = divmod(candidates, 2 if signed else 1)
+    of_kind = {asks: kinds.count(asks) for asks in set(kinds)}
+    written_rounds = floor(rounds * share + 0.5) if len(of_kind) == 2 else rounds * kinds[0]
+    dealt = {True: written_rounds, False: rounds - written_rounds}
+    wanted = {True: share, False: 1 - share} if len(of_kind) == 2 else {kinds[0]: 1.0}
+    if rest or rounds == 0 or any(dealt[asks] < number and wanted[asks] > 0 for asks, number in of_kind.items()):
+        with pytest.raises(BadInput):
+            plan(methods, candidates, share, signed)
         return
-    assert rounds % 1 == 0
+    made = plan(methods, candidates, share, signed)
     one = made.counts(1)
     assert sum(one.values()) == candidates
     assert all(one.values())
@@ -53,7 +55,7 @@ def test_every_unit_gets_the_same_number_of_the_same_composition(
         assert abs(written - share * candidates) <= (1 if signed else 0.5) + 1e-9
     for asks in (True, False):
         counts = [one.get(name, 0) for name in methods if methods[name] == asks]
-        assert not counts or max(counts) - min(counts) <= (2 if signed else 1)
+        assert max(counts, default=0) - min(counts, default=0) <= (2 if signed else 1)
 
 
 def test_a_share_of_none_leaves_that_kind_out() -> None:

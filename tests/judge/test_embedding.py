@@ -60,6 +60,29 @@ def test_it_is_the_cosine_brought_to_between_0_and_1() -> None:
     assert auroc(found) == 1.0
 
 
+class Warmth:
+    """A text's vector points to the right when it is hot, to the left when it is cold, and up otherwise."""
+
+    identity = "warmth"
+
+    def vectors(self, texts: Sequence[str]) -> Float[np.ndarray, "text dimension"]:
+        rows = [[float("hot" in t) - float("cold" in t), float("hot" not in t and "cold" not in t)] for t in texts]
+        return np.array(rows, dtype=np.float32)
+
+
+def test_what_says_the_opposite_is_farther_than_what_says_something_else() -> None:
+    texts = ("hot", "hot", "cold", "cold", "dull", "dull")
+    contexts = tuple(held_out(n, float(n % 2), True, text) for n, text in enumerate(texts))
+    judge = EmbeddingJudge(replace(SETTINGS, examples=6, tools=Tools(sentences=Warmth())))
+    found = judge.judge(Case("hot days", contexts), np.random.default_rng(0))
+    assert isinstance(found, list)
+    told = {j.item.context: j.probability for j in found}
+    assert told == {0: 1.0, 1: 1.0, 2: 0.0, 3: 0.0, 4: 0.5, 5: 0.5}
+    other = judge.judge(Case("cold days", contexts), np.random.default_rng(0))
+    assert isinstance(other, list)
+    assert {j.item.context: j.probability for j in other} == {0: 0.0, 1: 0.0, 2: 1.0, 3: 1.0, 4: 0.5, 5: 0.5}
+
+
 def test_what_can_not_be_judged_has_a_reason() -> None:
     judge = EmbeddingJudge(replace(SETTINGS, tools=Tools(sentences=Letters())))
     rng = np.random.default_rng(0)

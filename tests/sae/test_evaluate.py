@@ -86,7 +86,13 @@ def test_nearest_cosines_equal_the_slow_search(block: int, monkeypatch: pytest.M
     summary = summary_of(own)
     assert summary.mean == pytest.approx(sum(own.tolist()) / 12)
     assert summary.above_09 == pytest.approx(2 / 12)
-    assert summary.above_07 >= summary.above_09
+
+
+def test_cosines_above_a_bound_are_counted_as_shares() -> None:
+    nearest = torch.tensor([-0.95, 0.1, 0.6, 0.69, 0.71, 0.8, 0.89, 0.91, 0.99, 1.0])
+    found = summary_of(nearest)
+    assert (found.above_07, found.above_09) == pytest.approx((0.6, 0.3))
+    assert found.mean == pytest.approx(0.574)
 
 
 def test_a_single_latent_has_no_other() -> None:

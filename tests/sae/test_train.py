@@ -10,11 +10,12 @@ import pytest
 import torch
 from torch.testing import assert_close
 
+from sae.architectures.weights import gradient_of
 from sae.errors import SaeError
 from sae.evaluate import evaluate
 from sae.recipe import Recipe
 from sae.streams.vectors import MemoryVectors
-from sae.training.train import train
+from sae.training.train import train, train_together
 from sae.training.trainer import INPUT_RMS, Trained, Trainer, TrainState, penalty, rate
 from tests.sae.planted import max_cosines, planted
 from tests.sae.recipes import recipe_of
@@ -60,6 +61,18 @@ def test_the_same_seed_gives_the_same_bits(architecture: str) -> None:
     assert not torch.equal(first.sae.W_enc, other.sae.W_enc)
 
 
+def test_the_order_of_the_vectors_is_the_seed_s_and_where_a_recipe_starts_is_its_own() -> None:
+    vectors = MemoryVectors(planted(640, d_in=16, atoms=30, active=K, seed=2)[0])
+    recipe = Recipe("topk", width=32, k=K, batch=64)
+
+    def encoder(seed: int, own: int) -> torch.Tensor:
+        return train_together({"one": (recipe, own)}, vectors, passes=1, seed=seed)["one"].sae.W_enc
+
+    assert torch.equal(encoder(1, 5), encoder(1, 5))
+    assert not torch.equal(encoder(1, 5), encoder(2, 5))
+    assert not torch.equal(encoder(1, 5), encoder(1, 6))
+
+
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_the_scale_of_the_vectors_is_folded_in(architecture: str) -> None:
     vectors, _ = planted(2048, d_in=16, atoms=30, active=K, seed=3)
@@ -99,6 +112,25 @@ def test_progress_tells_every_step() -> None:
     assert {state.steps for state in seen} == {23}
     assert seen[-1].vectors == metrics.vectors == 23 * 128
     assert max(state.l0 for state in seen) <= 2
+
+
+@pytest.mark.parametrize("architecture", ["topk", "standard"])
+def test_every_step_drops_the_gradient_along_decoder_rows_and_shortens_what_is_too_long(architecture: str) -> None:
+    """In the buffers that Adam read: they keep what a step left in them."""
+    vectors, _ = planted(512, d_in=16, atoms=30, active=4, seed=4)
+    lengths = {}
+    for clip in (None, 1e-3):
+        recipe = Recipe(architecture, width=32, k=4, batch=128, clip=clip)  # type: ignore[arg-type]
+        trainer = Trainer(recipe, vectors, steps=10, seed=0)
+        rows = trainer.state()["weights.decoder"].clone()
+        trainer.step(vectors[:128])
+        gradients = {name: gradient_of(tensor) for name, tensor in trainer._weights.all().items()}
+        along, length = (gradients["decoder"] * rows).sum(dim=1), gradients["decoder"].norm(dim=1)
+        assert (along.abs() <= 1e-4 * length).all()
+        assert (length > 0).any()
+        lengths[clip] = float(torch.stack([gradient.norm() for gradient in gradients.values()]).norm())
+    assert lengths[1e-3] == pytest.approx(1e-3, rel=1e-3)
+    assert lengths[None] > 0.01
 
 
 def test_schedule_rises_stays_and_falls() -> None:

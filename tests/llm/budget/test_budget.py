@@ -7,7 +7,8 @@ import random
 import signal
 import subprocess
 import sys
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import pytest
 
 from autointerp.errors import BadInput, BudgetReached
 from autointerp.llm.budget.account import Counted, Usage
-from autointerp.llm.budget.prices import NANO, Tokens, price, worst_case
+from autointerp.llm.budget.prices import NANO, Tokens, price, used, worst_case
 from autointerp.llm.budget.purse import Budgeted, Purse
 from autointerp.llm.client import Transient
 from autointerp.llm.online.asker import AsyncAsker
@@ -216,6 +217,77 @@ def test_an_endpoint_that_uses_more_than_it_may_is_reserved_more_for(capsys: pyt
     assert "more than it was allowed to write" in capsys.readouterr().err
 
 
+def test_every_over_billing_adds_to_what_is_reserved_and_a_lesser_one_takes_nothing_away() -> None:
+    """Two that grow: the second passes what the first one taught. The account shows what each attempt reserves."""
+    usage = Usage()
+    purse = Purse(usage, "explain", PRICED)
+    worst = worst_case(request())
+    beyond = 0
+    for more in (100, 250, 0, 40):
+        tokens, usd = usage.spent()
+        ticket = purse.reserve(request())
+        assert ticket is not None
+        reserved = usage.spent()
+        assert reserved[0] - tokens == worst.total + beyond
+        assert reserved[1] - usd == pytest.approx((2.0 * worst.input + 10.0 * (worst.output + beyond)) / 1e6)
+        purse.settle(ticket, Response("yes", worst.input, worst.output + beyond + more))
+        assert usage.spent()[0] - tokens == worst.total + beyond + more
+        beyond += more
+    assert beyond == 390
+    ticket = purse.reserve(request())
+    assert ticket is not None
+    purse.settle(ticket, YES)
+    before = usage.spent()[0]
+    assert purse.reserve(request()) is not None
+    assert usage.spent()[0] - before == worst.total + beyond
+
+
+def test_half_price_holds_for_what_is_reserved_and_for_what_is_paid() -> None:
+    worst = worst_case(request())
+    for discount in (1.0, 0.5):
+        usage = Usage(budget=Budget(limit_usd=1.0))
+        purse = Purse(usage, "explain", PRICED, discount)
+        ticket = purse.reserve(request())
+        assert ticket is not None
+        assert usage.spent()[1] == pytest.approx(discount * (2.0 * worst.input + 10.0 * worst.output) / 1e6)
+        purse.settle(ticket, Response("yes", 100, 20, cached_input_tokens=60))
+        assert usage.spent()[1] == pytest.approx(discount * (2.0 * 40 + 0.5 * 60 + 10.0 * 20) / 1e6)
+        assert usage.spent()[0] == 120
+        purse.settle(ticket, Response("yes", 5, 5))
+        purse.release(ticket)
+        assert usage.spent()[0] == 120, "what is settled is settled"
+
+
+def test_who_charges_for_cache_writes_is_reserved_and_paid_a_quarter_more_on_the_prompt() -> None:
+    worst = worst_case(request())
+    for provider, factor in (("openai", 1.0), ("anthropic", 1.25)):
+        usage = Usage()
+        purse = Purse(usage, "explain", PRICED.model_copy(update={"provider": provider}))
+        ticket = purse.reserve(request())
+        assert ticket is not None
+        assert usage.spent()[1] == pytest.approx((factor * 2.0 * worst.input + 10.0 * worst.output) / 1e6)
+        purse.settle(ticket, Response("yes", 100, 0, cached_input_tokens=40, written_input_tokens=30))
+        assert usage.spent()[1] == pytest.approx((2.0 * 30 + 1.25 * 2.0 * 30 + 0.5 * 40) / 1e6)
+
+
+def test_what_an_endpoint_says_it_had_cached_or_wrote_is_never_more_than_the_prompt() -> None:
+    assert used(Response("yes", 100, 5, cached_input_tokens=300, written_input_tokens=9)) == Tokens(100, 5, 100, 0)
+    assert used(Response("yes", 100, 5, cached_input_tokens=80, written_input_tokens=90)) == Tokens(100, 5, 80, 20)
+    assert used(Response("yes", None, 5)) is used(Response("yes", 5, None)) is None
+
+
+@pytest.mark.parametrize("limit", ["limit_tokens", "limit_usd"])
+def test_a_request_that_just_fits_is_sent_and_one_token_less_stops_it(limit: str) -> None:
+    """The error names the limit that stands in the way, also where both are set."""
+    worst = worst_case(request())
+    whole: dict[str, Any] = {"limit_tokens": worst.total, "limit_usd": (2.0 * worst.input + 10.0 * worst.output) / 1e6}
+    assert Purse(Usage(budget=Budget(**whole)), "explain", PRICED).reserve(request()) is not None
+    less = {**whole, limit: whole[limit] - (1 if limit == "limit_tokens" else 1e-6)}
+    purse = Purse(Usage(budget=Budget(**less)), "explain", PRICED)
+    assert purse.reserve(request()) is None
+    assert f"stopped by budget.{limit} = " in str(purse.reached(request()))
+
+
 def test_what_was_priced_and_all_served_cost_nothing_and_an_unknown_price_stays_unknown() -> None:
     usage = Usage()
     for model, priced in (("m", True), ("n", False)):
@@ -281,11 +353,18 @@ def test_two_processes_share_one_limit(tmp_path: Path) -> None:
     assert first.spent() == second.spent()
 
 
-@pytest.mark.parametrize("text", ["", "abc", "«ключ» 🦊 한국어", "\ud800", "<|im_start|>" * 40, "\n" * 100])
-def test_the_worst_case_bounds_any_byte_level_tokenizer(text: str) -> None:
-    asked = request(text, max_tokens=7)
-    assert worst_case(asked).input >= len(text.encode("utf8", "replace"))
-    assert worst_case(asked).output == 7
+@pytest.mark.parametrize(
+    "text", ["", "abc", "«ключ» 🦊 한국어", "\ud800", "<|im_start|>" * 40, "\n" * 100, "🦊" * 1000]
+)
+def test_the_worst_case_is_a_token_for_each_byte_and_what_a_template_may_add(text: str) -> None:
+    """Not one for each character: a byte-level tokenizer may make four of an emoji."""
+    bare, asked = worst_case(request("", max_tokens=7)), worst_case(request(text, max_tokens=7))
+    size = len(text.encode("utf8", "surrogatepass"))
+    assert bare.input == 256 + 16
+    assert asked == Tokens(size + bare.input, 7, 0, size + bare.input)
+    twice = replace(request(text, max_tokens=7), messages=(("system", text), ("user", text)))
+    assert worst_case(twice).input == 2 * (size + 16) + 256
+    assert size >= 4000 or not text.startswith("🦊")
 
 
 def test_prices_are_exact_and_an_unknown_one_is_none() -> None:
@@ -296,12 +375,14 @@ def test_prices_are_exact_and_an_unknown_one_is_none() -> None:
     assert price(PRICED, Tokens(1_000_000, 0, 0, 1_000_000)) == 5 * NANO // 2
     assert price(Llm(input_usd=0.0, output_usd=0.0), Tokens(9, 9)) == 0
     assert price(Llm(input_usd=1.0), Tokens(9, 9)) is None
+    cheap = Llm(input_usd=0.0001, output_usd=0.0)
+    assert [price(cheap, Tokens(count)) for count in (1, 9, 10, 11)] == [1, 1, 1, 2], "rounded up, never down"
 
 
 def test_what_the_ledger_saved_and_what_a_local_model_read_is_counted() -> None:
     usage = Usage()
     stored = Response("a", 100, 10, cached=True)
-    answers = iter(list[Answer]([stored, Response("b", 50, 5), Failure("down (2 tries)")]))
+    answers: Iterator[Answer] = iter([stored, Response("b", 50, 5), Failure("down (2 tries)")])
     asker = Counted(EchoAsker(lambda _: next(answers)), usage, "explain", PRICED, charged=False)
     assert len(list(asker.stream([request(str(i)) for i in range(3)]))) == 3
     assert asker.unanswered == 1

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from autointerp.errors import BadInput
+from autointerp.llm.capabilities import Capabilities
 from autointerp.llm.ledger.ledger import Ledger, open_ledger
 from autointerp.llm.request import Failure, Request, Response, key
 from tests.llm.doubles import request
@@ -17,6 +18,7 @@ from tests.llm.doubles import request
 _WRITER = """
 import os, signal, sys
 from pathlib import Path
+from autointerp.llm.capabilities import Capabilities
 from autointerp.llm.ledger.ledger import Ledger
 from autointerp.llm.request import Request, Response
 ledger = Ledger(Path(sys.argv[1]))
@@ -99,6 +101,18 @@ def test_two_processes_share_a_ledger_and_a_kill_loses_nothing(tmp_path: Path) -
     with open_ledger(path) as ledger:
         stored = [ledger.get(Request((("user", f"q{i}"),), "m", 8, 0.0, 0), "e") for i in range(60)]
     assert [s.text for s in stored if isinstance(s, Response)] == printed[0]
+
+
+def test_what_is_known_of_a_model_is_known_of_that_endpoint_and_that_model_alone(tmp_path: Path) -> None:
+    found = [Capabilities(e, m, top_logprobs=n) for n, (e, m) in enumerate([("e", "m"), ("e", "n"), ("f", "m")], 1)]
+    with open_ledger(tmp_path / "ledger.sqlite") as ledger:
+        for each in found:
+            ledger.keep_capabilities(each)
+        assert [ledger.capabilities(each.endpoint, each.model) for each in found] == found
+        assert ledger.capabilities("f", "n") is None
+        newer = replace(found[0], top_logprobs=9)
+        ledger.keep_capabilities(newer)
+        assert [ledger.capabilities(each.endpoint, each.model) for each in found] == [newer, *found[1:]]
 
 
 def test_a_damaged_file_is_one_line(tmp_path: Path) -> None:

@@ -74,14 +74,15 @@ def test_log_probabilities_and_numbers_come_back_as_they_were(tmp_path: Path) ->
         assert ledger.put(request(), "e", answer) == answer
         stored = ledger.get(request(), "e")
         assert stored == Response("ja", 5, 1, True, 3, 2, LOGPROBS, LOGPROBS[:1])
-        values = np.array([[0.1, np.pi], [-0.0, 1e-38]], dtype=np.float32)
+        values = np.array([[0.1, np.pi, 2.0], [-0.0, 1e-38, -7.5]], dtype=np.float32)
         ledger.keep_numbers("k", "e", values)
         ledger.keep_numbers("k", "e", values + 1)
         found = ledger.numbers("k")
         assert found is not None
         assert found.dtype == np.float32
         assert found.tobytes() == values.tobytes()
-        assert found.shape == (2, 2)
+        assert found.shape == (2, 3)
+        np.testing.assert_array_equal(found[1], values[1])
         assert ledger.numbers("another") is None
 
 
