@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from importlib.metadata import entry_points
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from autointerp.errors import BadInput, nearest
 
@@ -45,3 +45,12 @@ def declared(found: Any, attribute: str, form: type[T], default: T) -> T:
     """What a registered thing says of itself in `attribute`; `default` where it says nothing of that form."""
     value = getattr(found, attribute, None)
     return value if isinstance(value, form) else default
+
+
+def require_members(made: object, form: type, what: str) -> None:
+    """Raise BadInput, naming what is missing, for a registered thing that lacks a member of its protocol `form`."""
+    declared_in = [base for base in form.__mro__ if getattr(base, "_is_protocol", False) and base is not Protocol]
+    members = {name for base in declared_in for name in {*vars(base), *vars(base).get("__annotations__", {})}}
+    lacking = sorted(name for name in members if not name.startswith("_") and not hasattr(made, name))
+    if lacking:
+        raise BadInput(f"{what} lacks {', '.join(map(repr, lacking))}", f"see {form.__name__} in {form.__module__}")

@@ -20,12 +20,11 @@ from autointerp.llm.budget.purse import Purse
 from autointerp.llm.client import Asker, Provider
 from autointerp.llm.ledger.ledger import Ledger
 from autointerp.llm.providers import LOCAL, PROVIDERS, check_batch, is_built_in, loaded_from, provider_traits
+from autointerp.registry import require_members
 from autointerp.study import Llm
 
 _WINDOW_PER_SLOT = 4
 """More requests under way than slots: one that waits for its next try must not keep a slot empty."""
-_MEMBERS = ("identity", "takes_turns", "complete", "probe", "aclose")
-"""Of a provider."""
 
 
 @dataclass(frozen=True)
@@ -51,10 +50,8 @@ def open_provider(llm: Llm) -> Provider:
     if llm.provider == LOCAL:
         raise BadInput("provider 'local' is no endpoint", f"use one of {', '.join(sorted(PROVIDERS.names()))}")
     check_llm(llm)
-    provider = PROVIDERS.find(llm.provider)(llm)
-    if not isinstance(provider, Provider):
-        lacks = [name for name in _MEMBERS if not hasattr(provider, name)]
-        raise BadInput(f"provider '{llm.provider}' lacks {', '.join(lacks)}", "see Provider in autointerp.llm.client")
+    provider: Provider = PROVIDERS.find(llm.provider)(llm)
+    require_members(provider, Provider, f"provider '{llm.provider}'")
     return provider
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from autointerp.errors import BadInput, nearest
-from autointerp.registry import Registry
+from autointerp.registry import Registry, require_members
 from autointerp.study import Study
 from autointerp.units.directions import Directions
 from autointerp.units.features import Features
@@ -25,7 +25,7 @@ KINDS: Registry[Callable[[], UnitKind]] = Registry("unit kind", "autointerp.unit
 def open_kind(name: str) -> UnitKind:
     """The kind of that name; BadInput when there is none, or when it lacks a part of UnitKind, by name."""
     kind = KINDS.find(name)()
-    _check(kind, UnitKind, f"unit kind '{name}'")
+    require_members(kind, UnitKind, f"unit kind '{name}'")
     if kind.name != name:
         raise BadInput(f"unit kind '{name}' calls itself '{kind.name}'", "register it under its own name")
     return kind
@@ -48,12 +48,17 @@ def all_candidates(
 ) -> list[Candidates]:
     """The arms of a study: those of SAEs first, then hook by hook.
 
-    Raises BadInput for a readout that lacks a part of Readout, by name.
+    Raises BadInput for a readout that lacks a part of Readout, by name, or is not of a hook of the study.
     """
     found = []
     for kind in kinds_of(study):
         for candidates in kind.candidates(study, widths, encoders):
-            _check(candidates.readout, Readout, f"a readout of unit kind '{kind.name}'")
+            require_members(candidates.readout, Readout, f"a readout of unit kind '{kind.name}'")
+            if candidates.readout.hook not in widths:
+                raise BadInput(
+                    f"a readout of unit kind '{kind.name}' is of hook '{candidates.readout.hook}'",
+                    f"name it by one that the study has: {', '.join(widths)}",
+                )
             if kind.oriented != bool((candidates.readout.signs < 0).any()):
                 raise BadInput(
                     f"unit kind '{kind.name}' says oriented = {kind.oriented}, and its signs say the contrary",
@@ -82,16 +87,3 @@ def as_thresholded(readout: Readout) -> Thresholded:
         kind = readout.arm.partition(":")[0]
         raise BadInput(f"units of kind '{kind}' have no thresholds", f"take '{kind}{SPARSE}' out of units.controls")
     return readout
-
-
-def _check(made: object, form: type, what: str) -> None:
-    """Raise BadInput for what lacks a member of the protocol."""
-    lacking = [f"'{name}'" for name in sorted(_members(form)) if not hasattr(made, name)]
-    if lacking:
-        raise BadInput(f"{what} lacks {', '.join(lacking)}", f"see {form.__name__} in {form.__module__}")
-
-
-def _members(form: type) -> set[str]:
-    """The public members of a protocol, attributes and methods."""
-    named = set(getattr(form, "__annotations__", {})) | set(vars(form))
-    return {name for name in named if not name.startswith("_")}

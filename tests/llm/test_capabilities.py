@@ -283,7 +283,7 @@ def test_a_provider_of_another_package_pays_for_its_probe(
 
 def test_a_provider_that_is_none_is_refused_by_what_it_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
     _registered("Lacking", monkeypatch)
-    with pytest.raises(BadInput, match="provider 'acme' lacks takes_turns, complete, probe, aclose"):
+    with pytest.raises(BadInput, match="provider 'acme' lacks 'aclose', 'complete', 'probe', 'takes_turns'"):
         open_provider(Llm(provider="acme", model="m"))
 
 

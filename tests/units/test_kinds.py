@@ -115,6 +115,13 @@ class SaysItIsOriented(Components):
     oriented = True
 
 
+class OfAnotherHook(Components):
+    def candidates(
+        self, study: Study, widths: Mapping[str, int], encoders: Mapping[str, tuple[Encoder, int]]
+    ) -> Sequence[Candidates]:
+        return [Candidates(ComponentReadout("component", "layers.9.resid", np.arange(6), np.zeros(6), []), 2)]
+
+
 def _register(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     point = EntryPoint("component", f"{__name__}:{name}", KINDS.group)
     monkeypatch.setattr("autointerp.registry.entry_points", lambda group: [point] if group == KINDS.group else [])
@@ -172,6 +179,7 @@ def _check_truth(study: Study, run: Path, indices: Sequence[int]) -> None:
         ("WithBareReadout", r"a readout of unit kind 'component' lacks 'narrowed', 'read'"),
         ("UnderAnotherName", r"unit kind 'component' calls itself 'other'"),
         ("SaysItIsOriented", r"unit kind 'component' says oriented = True"),
+        ("OfAnotherHook", r"a readout of unit kind 'component' is of hook 'layers.9.resid'"),
         ("Missing", r"unit kind 'component' can't be imported"),
     ],
 )
