@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import signal
-import subprocess
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
@@ -19,6 +17,7 @@ from sae.streams.shards import ShardReader, ShardWriter
 from sae.streams.vectors import MemoryVectors, VectorSource
 from sae.training.train import Checkpoints, train_together
 from sae.training.trainer import Trained, TrainState
+from tests.forked import Forked
 from tests.sae.planted import planted
 from tests.sae.test_resume import assert_equal
 
@@ -149,14 +148,12 @@ def test_killed_and_continued_the_weights_are_the_same_bits(tmp_path: Path) -> N
     checkpoint = tmp_path / "state.safetensors"
     started = []
     for steps in (9, 33):  # in the first buffer, and in the second pass, within a draw for new weights
-        command = [sys.executable, "-c", _CHILD, str(checkpoint)]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
-            assert child.stdout is not None
-            started.append(int(child.stdout.readline()))
-            for _ in range(steps):
-                child.stdout.readline()
-            child.send_signal(signal.SIGKILL)
-        assert child.returncode == -signal.SIGKILL
+        child = Forked(_CHILD, str(checkpoint))
+        started.append(int(child.stdout.readline()))
+        for _ in range(steps):
+            child.stdout.readline()
+        child.kill()
+        assert child.ends()[0] == -signal.SIGKILL
     assert 1 == started[0] < started[1]
     with pytest.raises(SaeError, match="of another plan"):
         trained(Checkpoints(checkpoint), buffer=701)

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import socket
-import subprocess
-import sys
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -24,6 +21,7 @@ from sae.streams.vectors import MemoryVectors, VectorSource
 from sae.training.resampling import Draw
 from sae.training.train import Checkpoints, train_together
 from sae.training.trainer import TrainState
+from tests.forked import Forked
 from tests.sae.planted import planted
 
 _SHARED: dict[str, Any] = {"width": 96, "batch": 64}
@@ -99,18 +97,10 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, torch.Tensor
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    common = {**os.environ, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2"}
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", script, str(folder)],
-            env={**common, "RANK": str(rank)},
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for rank in range(2)
-    ]
-    errors = [process.communicate(timeout=240)[1] for process in processes]
-    assert [process.returncode for process in processes] == [0, 0], errors
+    common = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2"}
+    processes = [Forked(script, str(folder), environment={**common, "RANK": str(rank)}) for rank in range(2)]
+    ended = [process.ends() for process in processes]
+    assert [code for code, _, _ in ended] == [0, 0], ended
     return [load_file(folder / f"{rank}.safetensors") for rank in range(2)]
 
 

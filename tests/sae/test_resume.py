@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Mapping
 from itertools import pairwise
@@ -20,6 +18,7 @@ from sae.streams.shards import ShardReader, ShardWriter
 from sae.streams.vectors import MemoryVectors
 from sae.training.train import Checkpoints, train_together
 from sae.training.trainer import Trained, TrainState
+from tests.forked import Forked
 from tests.sae.planted import planted
 
 RECIPES = {
@@ -87,16 +86,14 @@ def test_killed_at_any_moment_and_continued_the_weights_are_the_same_bits(tmp_pa
     checkpoint = tmp_path / "state.safetensors"
     kills, started = 0, []
     for steps in (7, 11, 20, 13, 31):
-        command = [sys.executable, "-c", _CHILD, str(tmp_path / "shards"), str(checkpoint)]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
-            assert child.stdout is not None
-            started.append(int(child.stdout.readline()))
-            for _ in range(steps):
-                line = child.stdout.readline()
-            assert line != "done\n"
-            time.sleep(0.003 * kills)  # at another point of the step each time
-            child.send_signal(signal.SIGKILL)
-        kills += child.returncode == -signal.SIGKILL
+        child = Forked(_CHILD, str(tmp_path / "shards"), str(checkpoint))
+        started.append(int(child.stdout.readline()))
+        for _ in range(steps):
+            line = child.stdout.readline()
+        assert line != "done\n"
+        time.sleep(0.003 * kills)  # at another point of the step each time
+        child.kill()
+        kills += child.ends()[0] == -signal.SIGKILL
     assert kills == 5
     assert started[0] == 1
     assert all(a < b for a, b in pairwise(started)), "each goes on where the last one was"

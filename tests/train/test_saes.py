@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import socket
 import subprocess
@@ -29,6 +28,7 @@ from autointerp.tables import TRAIN
 from autointerp.train.saes import Journal
 from autointerp.train.streams import SHARDS, live_vectors, read_shards, write_shards
 from sae.training.trainer import TrainState
+from tests.forked import Forked
 from tests.small import HOOK, small_settings
 
 OTHER = "layers.2.resid"
@@ -232,17 +232,8 @@ def test_the_others_end_when_the_first_does(what: str, codes: list[int], said: s
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1]), "WORLD_SIZE": "2"}
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", _CHILD, what],
-            env={**os.environ, **place, "RANK": str(rank)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for rank in range(2)
-    ]
-    outputs = [process.communicate(timeout=120) for process in processes]
-    assert [process.returncode for process in processes] == codes, outputs
-    assert outputs[1][0].startswith(said)
-    assert outputs[1][0] == said or what.endswith("dies")
+    processes = [Forked(_CHILD, what, environment={**place, "RANK": str(rank)}) for rank in range(2)]
+    outputs = [process.ends() for process in processes]
+    assert [code for code, _, _ in outputs] == codes, outputs
+    assert outputs[1][1].startswith(said)
+    assert outputs[1][1] == said or what.endswith("dies")

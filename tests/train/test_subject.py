@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import math
 import signal
-import subprocess
-import sys
 import tomllib
 from collections import Counter
 from pathlib import Path
@@ -46,6 +44,7 @@ from autointerp.subject.making import (
 )
 from autointerp.train import subject as wiring
 from sae.checkpoint import load as load_sae
+from tests.forked import Forked
 from tests.small import small_settings, write_corpus
 
 HOOK = "layers.0.mlp.neurons"
@@ -165,9 +164,9 @@ complete(making, Path(sys.argv[2]), "it", 0.0, progress)
 
 def test_killed_and_continued_gives_the_same_bits(finished: Making, contexts: np.ndarray, tmp_path: Path) -> None:
     np.save(tmp_path / "contexts.npy", contexts)
-    command = [sys.executable, "-c", _KILLED, str(tmp_path / "contexts.npy"), str(tmp_path / "checkpoint")]
-    ended = subprocess.run([*command, str(torch.get_num_threads())], cwd=Path(__file__).parents[2], check=False)
-    assert ended.returncode == -signal.SIGKILL
+    threads = str(torch.get_num_threads())
+    child = Forked(_KILLED, str(tmp_path / "contexts.npy"), str(tmp_path / "checkpoint"), threads)
+    assert child.ends()[0] == -signal.SIGKILL
     making = _making(contexts)
     assert making.restore(tmp_path / "checkpoint", "it")
     assert len(making.losses) == 20

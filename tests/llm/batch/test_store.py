@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import subprocess
-import sys
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -18,6 +16,7 @@ from autointerp.llm.batch.store import BatchStore, HeldRequest, Submission
 from autointerp.llm.openai.batches import OpenAIBatches
 from autointerp.llm.request import Request
 from autointerp.study import Llm
+from tests.forked import Forked
 from tests.llm.doubles import completion, request
 
 _API = OpenAIBatches(Llm(provider="openai", model="m", base_url="http://127.0.0.1:9/v1"))
@@ -94,12 +93,12 @@ except BadInput as error:
 
 def test_one_process_at_a_time(tmp_path: Path) -> None:
     path = tmp_path / "b.sqlite"
-    command = [sys.executable, "-c", _OTHER, str(path)]
     store = BatchStore(path)
-    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    code, said, _ = Forked(_OTHER, str(path)).ends()
+    assert code == 0
     assert "another process waits for the batches in" in said
     store.close()
-    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == ""
+    assert Forked(_OTHER, str(path)).ends() == (0, "", "")
 
 
 def test_a_damaged_file_is_one_line(tmp_path: Path) -> None:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import random
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -24,6 +22,7 @@ from autointerp.llm.online.retrying import Retrying
 from autointerp.llm.online.slots import Limited
 from autointerp.llm.request import Answer, Failure, Request, Response
 from autointerp.study import Budget, Llm
+from tests.forked import Forked
 from tests.llm.doubles import YES, EchoAsker, ScriptedClient, request
 
 PRICED = Llm(model="m", input_usd=2.0, output_usd=10.0, cached_input_usd=0.5)
@@ -309,13 +308,11 @@ print("done")
 
 
 def test_processes_may_create_the_files_at_the_same_moment(tmp_path: Path) -> None:
-    command = [sys.executable, "-c", _OPENS, str(tmp_path)]
-    children = [subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(4)]
+    children = [Forked(_OPENS, str(tmp_path)) for _ in range(4)]
     for child in children:
-        assert child.stdin is not None
         child.stdin.write("go\n")
         child.stdin.flush()
-    assert [child.communicate(timeout=60)[0] for child in children] == ["done\n"] * 4
+    assert [child.ends()[:2] for child in children] == [(0, "done\n")] * 4
 
 
 _KILLED = """
@@ -334,8 +331,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 def test_what_was_in_flight_when_the_process_was_killed_is_charged(tmp_path: Path) -> None:
     path = tmp_path / "spending.sqlite"
-    child = subprocess.run([sys.executable, "-c", _KILLED, str(path)], check=False)
-    assert child.returncode == -signal.SIGKILL
+    assert Forked(_KILLED, str(path)).ends()[0] == -signal.SIGKILL
     usage = Usage(path)
     usage.count("explain", "m", priced=True, requests=2)
     worst = worst_case(request("b"))

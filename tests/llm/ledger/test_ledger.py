@@ -1,8 +1,6 @@
 from __future__ import annotations
 
 import hashlib
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +11,7 @@ from autointerp.errors import BadInput
 from autointerp.llm.capabilities import Capabilities
 from autointerp.llm.ledger.ledger import Ledger, open_ledger
 from autointerp.llm.request import Failure, Request, Response, key
+from tests.forked import Forked
 from tests.llm.doubles import request
 
 _WRITER = """
@@ -93,10 +92,9 @@ def test_the_first_answer_counts(tmp_path: Path) -> None:
 
 def test_two_processes_share_a_ledger_and_a_kill_loses_nothing(tmp_path: Path) -> None:
     path = tmp_path / "ledger.sqlite"
-    command = [sys.executable, "-c", _WRITER, str(path)]
-    writers = [subprocess.Popen([*command, name], stdout=subprocess.PIPE, text=True) for name in "ab"]
-    printed = [writer.communicate()[0].split() for writer in writers]
-    assert [writer.returncode for writer in writers] == [-9, -9]
+    ended = [writer.ends() for writer in [Forked(_WRITER, str(path), name) for name in "ab"]]
+    printed = [said.split() for _, said, _ in ended]
+    assert [code for code, _, _ in ended] == [-9, -9]
     assert printed[0] == printed[1]
     with open_ledger(path) as ledger:
         stored = [ledger.get(Request((("user", f"q{i}"),), "m", 8, 0.0, 0), "e") for i in range(60)]
