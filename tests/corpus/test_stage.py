@@ -85,7 +85,10 @@ def test_no_split_gets_a_context_more_than_its_share(prose: Path, tmp_path: Path
 def test_where_windows_lie_depends_on_the_text_and_the_seed(prose: Path, tmp_path: Path) -> None:
     starts: list[dict[str, int]] = []
     for seed in (0, 1):
-        _, contexts = _build(_study(prose, seed, max_per_document=1), tmp_path / str(seed))
+        documents, contexts = _build(_study(prose, seed, max_per_document=1), tmp_path / str(seed))
+        room = documents.set_index("source")["tokens"] - 16
+        shares = contexts.set_index("source")["start"] / room[room > 0]
+        assert shares.std() == pytest.approx(12**-0.5, rel=0.15), "anywhere in each, as evenly as can be"
         starts.append(dict(zip(contexts["source"], contexts["start"], strict=True)))
     assert len(set(starts[0].values())) > 20
     shared = starts[0].keys() & starts[1].keys()
