@@ -57,13 +57,15 @@ while True:
 
 
 @cache
-def _zygote(process: int) -> socket.socket:
-    """The line to the process that forks, one for each process that runs tests."""
+def _zygote(process: int) -> tuple[socket.socket, subprocess.Popen[bytes]]:
+    """The line to the process that forks, and that process: one for each process that runs tests."""
     ours, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    subprocess.Popen([sys.executable, "-c", _ZYGOTE, str(its.fileno())], pass_fds=[its.fileno()], env=environment)
+    zygote = subprocess.Popen(
+        [sys.executable, "-c", _ZYGOTE, str(its.fileno())], pass_fds=[its.fileno()], env=environment
+    )
     its.close()
-    return ours
+    return ours, zygote
 
 
 class Forked:
@@ -74,7 +76,7 @@ class Forked:
         pipes = [os.pipe() for _ in range(4)]
         (stdin, to), (out, stdout), (err, stderr), (status, ended) = pipes
         asked = {"code": code, "arguments": arguments, "environment": {**os.environ, **(environment or {})}}
-        socket.send_fds(_zygote(os.getpid()), [json.dumps(asked).encode()], [stdin, stdout, stderr, ended])
+        socket.send_fds(_zygote(os.getpid())[0], [json.dumps(asked).encode()], [stdin, stdout, stderr, ended])
         for fd in (stdin, stdout, stderr, ended):
             os.close(fd)
         self.stdin: IO[str] = os.fdopen(to, "w")
