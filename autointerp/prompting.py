@@ -1,6 +1,6 @@
 """Prompts are files: found, checked, rendered and named by hash here.
 
-A prompt is `prompts/<explainer or simulator>/<name>.toml`:
+A prompt is `prompts/<method>/<version>.toml`:
 
     version = 1
     form = "chat"                       # or "completion": one text, continued

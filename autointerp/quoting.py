@@ -39,3 +39,8 @@ def unmarked(text: str) -> str:
 
 def _escaped(match: re.Match[str]) -> str:
     return f"\\u{ord(match[0]):04x}"
+
+
+def well_formed(text: str) -> str:
+    """The text with lone surrogates, which JSON may hold and no file or tokenizer takes, replaced by question marks."""
+    return text if text.isascii() else text.encode("utf8", "replace").decode("utf8")

@@ -17,7 +17,7 @@ from transformers import PreTrainedModel
 
 from autointerp.errors import BadInput
 from autointerp.models import load_model
-from autointerp.models import locate as conversion
+from autointerp.models import locate as locating
 from autointerp.models.locate import builtin_file
 from tests.tiny import END, LAYERS, NEURONS, POSITIONS, START, WIDTH, tiny_folder, tiny_model, tiny_tokenizer
 
@@ -124,10 +124,10 @@ def test_a_gguf_file_is_converted_once_with_all_its_numbers(
 def test_a_conversion_that_another_process_finished_first_is_kept(
     tiny_gguf: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder, _ = conversion.converted(tiny_gguf)
+    folder, _ = locating.converted(tiny_gguf)
     other = folder.with_name("other")
     folder.rename(other)
-    read = conversion._read
+    read = locating._read
 
     def read_while_the_other_finishes(path: Path) -> object:
         result = read(path)
@@ -135,8 +135,8 @@ def test_a_conversion_that_another_process_finished_first_is_kept(
         (folder / "of-the-other").touch()
         return result
 
-    monkeypatch.setattr(conversion, "_read", read_while_the_other_finishes)
-    assert conversion.converted(tiny_gguf)[0] == folder
+    monkeypatch.setattr(locating, "_read", read_while_the_other_finishes)
+    assert locating.converted(tiny_gguf)[0] == folder
     assert (folder / "of-the-other").exists()
     assert list((cache / "models").iterdir()) == [folder]
 
@@ -148,11 +148,11 @@ def test_an_interrupted_conversion_leaves_nothing(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(conversion, "_publish", interrupt)
+        patch.setattr(locating, "_publish", interrupt)
         with pytest.raises(KeyboardInterrupt):
-            conversion.converted(tiny_gguf)
+            locating.converted(tiny_gguf)
     assert list((cache / "models").iterdir()) == []
-    assert conversion.converted(tiny_gguf)[0].is_dir()
+    assert locating.converted(tiny_gguf)[0].is_dir()
 
 
 def test_a_hub_model_from_the_cache_is_pinned_to_its_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,6 @@
 """The token table: each unit's mean activation on every token of the evidence, no language model asked.
 
-What the `lookup` control predicts with: a ceiling for explanations that only name tokens (methods, section 6).
+What the `lookup` control predicts with: a ceiling for explanations that only name tokens.
 """
 
 from __future__ import annotations

@@ -17,7 +17,6 @@ import numpy as np
 
 from autointerp.artifacts import rng_of
 from autointerp.corpus import installed
-from autointerp.corpus import installed as python_parts
 from autointerp.corpus.document import BLOCK_CHARACTERS, Document, blocks
 from autointerp.corpus.installed import PACKAGE, InstalledFile, wikipedia_documents, wikipedia_files
 from autointerp.corpus.split import shingles
@@ -87,9 +86,9 @@ def _streams(seed: int) -> dict[str, Iterator[Document]]:
     headers = [*installed.by_suffix(files, _HEADERS), *installed.python_headers()]
     prose = [*installed.by_suffix(files, _PROSE), *(f for f in files if _is_description(f))]
     recipes: dict[str, tuple[Iterable[InstalledFile], Callable[[str], Iterable[str]], int]] = {
-        "docstrings": (installed.by_suffix(files, (".py",)), python_parts.docstrings, 4),
-        "python docstrings": (python, python_parts.docstrings, 4),
-        "functions": ([*installed.by_suffix(files, (".py",)), *python], python_parts.functions, 2),
+        "docstrings": (installed.by_suffix(files, (".py",)), installed.docstrings, 4),
+        "python docstrings": (python, installed.docstrings, 4),
+        "functions": ([*installed.by_suffix(files, (".py",)), *python], installed.functions, 2),
         "topics": (topics, _topics, 24),
         "headers": (headers, _blocks, 2),
         "prose": (prose, _prose, 4),
@@ -160,7 +159,7 @@ def _prose(text: str) -> Iterator[str]:
 
 def _topics(text: str) -> Iterator[str]:
     """Blocks of Python's documentation topics: the long strings in the module that holds them."""
-    return chain.from_iterable(map(_blocks, python_parts.long_strings(text, SHORTEST)))
+    return chain.from_iterable(map(_blocks, installed.long_strings(text, SHORTEST)))
 
 
 def _is_licence(file: InstalledFile) -> bool:

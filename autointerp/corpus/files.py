@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from autointerp.artifacts import rng_of
 from autointerp.corpus.document import BLOCK_CHARACTERS, Document, blocks
 from autointerp.errors import BadInput, nearest
+from autointerp.quoting import well_formed
 from autointerp.study_inputs import Corpus
 
 
@@ -34,11 +35,6 @@ def document_of(row: Mapping[str, Any], place: str, corpus: Corpus) -> Document 
     if corpus.source_field is not None:
         source = str(_field(row, corpus.source_field, "source_field", place))
     return Document(source, well_formed(text))
-
-
-def well_formed(text: str) -> str:
-    """The text with lone surrogates (a JSON escape can make one) replaced by '?', since no tokenizer takes them."""
-    return text.encode("utf8", "replace").decode("utf8")
 
 
 def _field(row: Mapping[str, Any], name: str, key: str, place: str) -> Any:

@@ -140,7 +140,7 @@ def draws(
 
 @runtime_checkable
 class Explainer(Protocol):
-    """Proposes explanations. One file and one registration each; made by calling it with Settings."""
+    """Proposes explanations. One file and one registration each; made by calling it with ExplainSettings."""
 
     name: str
     needs_model: bool

@@ -64,7 +64,7 @@ def open_explainers(study: Study) -> dict[str, Explainer]:
             raise BadInput(f"explain.prompts has a prompt for '{name}', which is not asked", nearest(name, asked))
     if Revise.name in names and first == Revise.name:
         raise BadInput(f"explain.revises = '{first}' starts from itself", "name another explainer")
-    folder = Path(study.prompts_folder) if study.prompts_folder is not None else None
+    folder = Path(study.prompts_folder).expanduser() if study.prompts_folder is not None else None
     llm = study.llm[study.explain.llm]
     settings = {name: ExplainSettings(llm, study.explain.prompts.get(name), folder) for name in asked}
     if Revise.name in names:

@@ -25,7 +25,7 @@ from autointerp.study import Study
 from autointerp.units.interface import twin_id
 
 Ask: TypeAlias = Callable[[Sequence[Sequence[Proposal]]], list[list[Candidate | Unscored]]]
-"""Settles proposals, in their order."""
+"""Proposals in, what became of each out, in their order."""
 FIRST, REVISION = "first", "revision"
 """Which of the two was kept."""
 

@@ -52,7 +52,7 @@ class Item:
     context: int
     """Id of the context."""
     shown: int
-    """Its place among all items of the case, from 0, over the batches in their order."""
+    """Its place among all items of the case, from 0, over its requests in their order."""
     truth: bool
     """What the right answer is; for detection, whether the unit is active anywhere in the context."""
 
@@ -133,7 +133,7 @@ class JudgeSettings:
 
 @runtime_checkable
 class Judge(Protocol):
-    """Asks which items an explanation fits. One file and one registration each; made by calling it with Settings."""
+    """Asks which items an explanation fits. One file and one registration each; made of JudgeSettings."""
 
     name: str
     prompt: str

@@ -1,4 +1,4 @@
-"""What an endpoint can do: found by a probe, remembered per endpoint and model."""
+"""What an endpoint can do, found by a probe and remembered per endpoint and model; and what a method needs of it."""
 
 from __future__ import annotations
 

@@ -75,7 +75,6 @@ class _Probed:
     """What a probe came to."""
 
     found: Capabilities | Transient | BadInput
-
     """What the model can do, or why it can't be asked."""
     answers: tuple[Answer, ...] = ()
     billed: bool = False

@@ -89,7 +89,7 @@ def open_asker(llm: Llm, ledger: Ledger, usage: Usage, stage: str, mode: Mode = 
 
 @contextmanager
 def _online(llm: Llm, ledger: Ledger, usage: Usage, stage: str) -> Iterator[Asker]:
-    from autointerp.llm.budget.purse import Budgeted, Purse
+    from autointerp.llm.budget.purse import Budgeted
     from autointerp.llm.ledger.recorded import Recorded
     from autointerp.llm.online.asker import AsyncAsker
     from autointerp.llm.online.retrying import Retrying

@@ -34,7 +34,7 @@ def read_each(asker: Asker, questions: Iterable[Question[T]], progress: Bar) -> 
 
     Answers that can't be read are asked for again, in rounds: first every question, then all that were unreadable,
     at most `asker.reasks` times. After that they are Unscored with the reason. Questions are taken as they are
-    needed, and forgotten once settled. `progress` advances by one per question.
+    needed, and forgotten once yielded. `progress` advances by one per question.
     """
     waiting: dict[int, Question[T]] = {}
 
@@ -45,25 +45,25 @@ def read_each(asker: Asker, questions: Iterable[Question[T]], progress: Bar) -> 
 
     again: list[int] = []
     for position, answer in asker.stream(first()):
-        settled = _read(waiting[position], answer)
-        if isinstance(settled, Unreadable) and asker.reasks:
+        said = _read(waiting[position], answer)
+        if isinstance(said, Unreadable) and asker.reasks:
             again.append(position)
         else:
             del waiting[position]
             progress.advance()
-            yield position, _final(settled)
+            yield position, _final(said)
     for draw in range(1, asker.reasks + 1):
         again.sort()
         asked, again = again, []
         for number, answer in asker.stream([_redrawn(waiting[position].request, draw) for position in asked]):
             position = asked[number]
-            settled = _read(waiting[position], answer)
-            if isinstance(settled, Unreadable) and draw < asker.reasks:
+            said = _read(waiting[position], answer)
+            if isinstance(said, Unreadable) and draw < asker.reasks:
                 again.append(position)
             else:
                 del waiting[position]
                 progress.advance()
-                yield position, _final(settled)
+                yield position, _final(said)
 
 
 @dataclass
@@ -125,8 +125,8 @@ def _read(question: Question[T], answer: Answer) -> T | Unscored | Unreadable:
     return question.read(answer)
 
 
-def _final(settled: T | Unscored | Unreadable) -> T | Unscored:
-    return Unscored(settled.reason) if isinstance(settled, Unreadable) else settled
+def _final(said: T | Unscored | Unreadable) -> T | Unscored:
+    return Unscored(said.reason) if isinstance(said, Unreadable) else said
 
 
 class InOrder:

@@ -1,1 +1,1 @@
-"""Planted truth: do explainers, simulators and judges measure something? Units whose meaning is known settle it."""
+"""Planted truth: do simulators and judges measure something? Units whose meaning is known settle it."""

@@ -45,7 +45,7 @@ class _Watched(Ledger):
 
 
 class WatchedResources(Resources):
-    """Resources that notice what its ledger spares: time and tokens can't be told then."""
+    """Resources that notice what their ledger spares: time and tokens can't be told then."""
 
     @cached_property
     def ledger(self) -> _Watched:

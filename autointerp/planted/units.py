@@ -1,7 +1,7 @@
 """Planted units: scalars over real text whose meaning is known, because a rule over the text made them.
 
 A meaning comes in two forms: binary (1 on the tokens that it names) and graded (1 on those that the explanation calls
-the strongest, less on the others). Which meanings there are is in `units/`, one file per kind; half of each kind is
+the strongest, less on the others). Which meanings there are is in `library/`, one file per kind; half of each kind is
 the frozen test half.
 """
 

@@ -122,31 +122,31 @@ def estimate(study: Study, out: str | Path, ledger: str | Path | None = None) ->
     finally:
         resources.close()
     with tempfile.TemporaryDirectory() as scratch:
-        dry = _CountingResources(study, folder, path)
+        counting = _CountingResources(study, folder, path)
         try:
-            _count(dry, folder, Path(scratch))
+            _count(counting, folder, Path(scratch))
         finally:
-            dry.close()
+            counting.close()
     return [
         EstimateLine(
             stage, name, study.llm[name], tally.requests, tally.known, Tokens(tally.input_tokens, tally.output_tokens),
             _tokenizer(resources, study.llm[name])[1],
         )
-        for (stage, name), tally in dry.tallies.items()
+        for (stage, name), tally in counting.tallies.items()
         if tally.requests
     ]  # fmt: skip
 
 
-def _count(dry: _CountingResources, folder: Path, scratch: Path) -> None:
+def _count(counting: _CountingResources, folder: Path, scratch: Path) -> None:
     say("counting requests ...")
     for name in ("contexts.parquet", "documents.parquet", "work"):
         (scratch / name).symlink_to((folder / name).resolve())
-    plan = planned(dry.study, folder)
+    plan = planned(counting.study, folder)
     number = count()  # stand-ins differ, as explanations will: equal requests are counted once
 
     def ask(proposals: Sequence[Sequence[Proposal]]) -> list[list[Candidate | Unscored]]:
-        with dry.asker(dry.study.explain.llm, "explain") as asker:
-            settled = answered(proposals, asker, Bar())
+        with counting.asker(counting.study.explain.llm, "explain") as asker:
+            written = answered(proposals, asker, Bar())
         return [
             [
                 Candidate(f"{_STAND_IN} {next(number)}", p.explainer)
@@ -154,21 +154,21 @@ def _count(dry: _CountingResources, folder: Path, scratch: Path) -> None:
                 else c
                 for p, c in zip(asked, found, strict=True)
             ]
-            for asked, found in zip(proposals, settled, strict=True)
+            for asked, found in zip(proposals, written, strict=True)
         ]
 
-    candidates = completed(dry.study, plan, _revised(dry, plan, ask(plan.proposals), ask))
+    candidates = completed(counting.study, plan, _revised(counting, plan, ask(plan.proposals), ask))
     scores: list[list[float | Unscored]] = [[0.0 for _ in row] for row in candidates]
-    if simulator_asks(dry.study):
-        with dry.simulator(_RANKING) as simulator:
+    if simulator_asks(counting.study):
+        with counting.simulator(_RANKING) as simulator:
             ranked = rank(simulator, to_rank(plan, candidates), plan.material.contexts)
         scores = [[0.0 if s == Unscored(COUNTED) else s for s in row] for row in ranked]
     write_choice(scratch, plan, candidates, scores)
     join_held_out(scratch)
-    if simulator_asks(dry.study):
-        asking_work("simulate", dry, scratch)
-    if dry.judge_names:
-        asking_work("judge", dry, scratch)
+    if simulator_asks(counting.study):
+        asking_work("simulate", counting, scratch)
+    if counting.judge_names:
+        asking_work("judge", counting, scratch)
 
 
 class _Guessing:
@@ -191,15 +191,15 @@ class _Guessing:
 
 
 def _revised(
-    dry: _CountingResources, plan: Planned, candidates: Sequence[list[Candidate | Unscored]], ask: Ask
+    counting: _CountingResources, plan: Planned, candidates: Sequence[list[Candidate | Unscored]], ask: Ask
 ) -> list[list[Candidate | Unscored]]:
     """The candidates after revision, its questions and trials counted."""
     if Revise.name not in plan.explainers:
         return list(candidates)
-    if not simulator_asks(dry.study):
-        return revised(dry.study, plan, candidates, _Guessing(None), ask)[0]
-    with dry.simulator(_RANKING) as simulator:
-        return revised(dry.study, plan, candidates, _Guessing(simulator), ask)[0]
+    if not simulator_asks(counting.study):
+        return revised(counting.study, plan, candidates, _Guessing(None), ask)[0]
+    with counting.simulator(_RANKING) as simulator:
+        return revised(counting.study, plan, candidates, _Guessing(simulator), ask)[0]
 
 
 def estimate_lines(lines: Sequence[EstimateLine], study: Study) -> Iterator[str]:

@@ -71,7 +71,7 @@ def stages(study: Study, resources: Resources, run: Path) -> list[Stage]:
             settings={},
             writes=("evidence.parquet",),
             bulk=(),
-            work=lambda: _settle(run),
+            work=lambda: _join(run),
         ),
         Stage(
             "simulate",
@@ -267,7 +267,7 @@ def _explain(resources: Resources, run: Path) -> None:
     )
 
 
-def _settle(run: Path) -> None:
+def _join(run: Path) -> None:
     from autointerp.contexts.joining import join
 
     join(run)

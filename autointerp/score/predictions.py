@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
+from autointerp.contexts.pairing import OWN
 from autointerp.contexts.slices import Held, UnitKey
 from autointerp.errors import BadInput
 from autointerp.judge.registry import traits_of
@@ -91,7 +92,6 @@ class Predictions:
 
 NOT_JUDGED = Unscored("not judged")
 NO_SHUFFLED_VERDICT = Unscored("no shuffled pairing was judged")
-_OWN = -1  # in place of the number of a derangement
 
 
 @dataclass
@@ -134,12 +134,12 @@ class Judged:
 
     def own(self, unit: UnitKey, judge: str, metric: str) -> float | Unscored:
         """Score with the unit's own explanation."""
-        pairing = self._of(unit, judge).get(_OWN)
+        pairing = self._of(unit, judge).get(OWN)
         return NOT_JUDGED if pairing is None else pairing.score(metric)
 
     def shuffled(self, unit: UnitKey, judge: str, metric: str) -> float | Unscored:
         """Mean over the derangements that were scored; when none was, the commonest reason."""
-        scores = [p.score(metric) for number, p in self._of(unit, judge).items() if number != _OWN]
+        scores = [p.score(metric) for number, p in self._of(unit, judge).items() if number != OWN]
         values = [score for score in scores if not isinstance(score, Unscored)]
         if values:
             return sum(values) / len(values)

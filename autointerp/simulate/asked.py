@@ -1,4 +1,4 @@
-"""Simulators that ask one question per explanation and context, through any endpoint."""
+"""Simulators that ask through any endpoint: about contexts together (`Asking`), or of each context (`Asked`)."""
 
 from __future__ import annotations
 

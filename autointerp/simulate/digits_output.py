@@ -12,7 +12,7 @@ from functools import partial
 
 import numpy as np
 
-from autointerp.llm.answers.logprobs import ALTERNATIVES, DIGITS, expected_digit, holders
+from autointerp.llm.answers.logprobs import ALTERNATIVES, DIGITS, OTHER_TEXT, expected_digit, holders
 from autointerp.llm.request import Question, Request, Response, Unreadable
 from autointerp.records import Context
 from autointerp.simulate.asked import Asked, Row
@@ -23,7 +23,6 @@ _SLACK = 32
 _LINE = re.compile(r"^[ \t]*([0-9]+)[ \t]*=[ \t]*(.*?)[ \t]*$", re.MULTILINE)
 WRONG_NUMBER = Unreadable("wrong number of values")
 NO_DIGIT = Unreadable("a value that is not a digit from 0 to 9")
-OTHER_TEXT = Unreadable("the log-probabilities are of another text than the answer")
 UNLIKELY = Unreadable("no digit among the top log-probabilities")
 
 

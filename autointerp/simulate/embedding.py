@@ -21,7 +21,7 @@ from autointerp.progress import Bar
 from autointerp.records import Context, Scale, Simulation, Unscored
 from autointerp.simulate.alignment import overlaps
 from autointerp.simulate.interface import Task, Vectors
-from autointerp.simulate.vocabulary import prompt_line
+from autointerp.simulate.vocabulary import by_explanation
 
 NAME = "embedding"
 Span = tuple[int, int]
@@ -58,14 +58,10 @@ class EmbeddingSimulator:
 
     def simulate(self, tasks: Sequence[Task], progress: Bar) -> Iterator[tuple[int, Simulation | Unscored]]:
         """Each distinct word and explanation of all tasks is embedded once."""
-        by_text: dict[str, list[int]] = {}
-        for position, task in enumerate(tasks):
-            text = prompt_line(task.explanation)
-            if text and task.contexts:
-                by_text.setdefault(text, []).append(position)
-                continue
+        by_text, hopeless = by_explanation(tasks)
+        for position, why in hopeless.items():
             progress.advance()
-            yield position, Unscored("no context to predict" if text else "empty explanation")
+            yield position, why
         if not by_text:
             return
         words, spreads = _read(

@@ -3,8 +3,7 @@
 One forward pass of `Here is a list of examples of {explanation}:` gives, for every word of the vocabulary, its
 log-probability as the next word. Minus its mean over a bank of unrelated explanations (seeded random word lists,
 the same for every unit), clipped at 0, that is the predicted activation of the word wherever it occurs. It sees
-the current token and nothing else. Here with a model in this process; `lift_served` asks a server. Source: methods.md,
-section 5.
+the current token and nothing else. Here with a model in this process; `lift_served` asks a server.
 
 `lift-next`: the prediction at a token is the lift of the token after it, for units that predict what comes next. What
 comes after a context's last token is not in the context. There the prediction is the mean of the context's other
@@ -27,7 +26,7 @@ from autointerp.progress import Bar
 from autointerp.prompting import Prompt
 from autointerp.records import Context, Scale, Simulation, Unscored
 from autointerp.simulate.interface import Numbers, Simulator, Task
-from autointerp.simulate.vocabulary import ContextReader, canonical_tokens, chunks, prompt_line
+from autointerp.simulate.vocabulary import ContextReader, by_explanation, canonical_tokens, chunks, prompt_line
 
 NAME = "lift"
 
@@ -120,19 +119,6 @@ class Lift:
     def _name(self, text: str, ids: Int[np.ndarray, " token"]) -> str:
         digest = hashlib.sha256(ids.astype("<i8").tobytes()).hexdigest()
         return hash_value([NAME, self._model.identity, self._prompt.identity, self._bank, text, digest])
-
-
-def by_explanation(tasks: Sequence[Task]) -> tuple[dict[str, list[int]], dict[int, Unscored]]:
-    """The tasks that share each explanation (on one line), and those that nothing can be predicted for."""
-    by_text: dict[str, list[int]] = {}
-    hopeless: dict[int, Unscored] = {}
-    for position, task in enumerate(tasks):
-        text = prompt_line(task.explanation)
-        if text and task.contexts:
-            by_text.setdefault(text, []).append(position)
-        else:
-            hopeless[position] = Unscored("no context to predict" if text else "empty explanation")
-    return by_text, hopeless
 
 
 def prefix(prompt: Prompt, explanation: str) -> str:

@@ -2,7 +2,7 @@
 
 The prediction at token w with the text c before it is `log P(w | heading(e), c) - log P(w | heading(neutral), c)` in
 nats, clipped at 0: the explanation in a heading over the context, and in its place one that says nothing. A strong
-model can see in this what a word alone does not show; a weak one sees nothing (methods.md, section 5). The neutral
+model can see in this what a word alone does not show; a weak one sees nothing. The neutral
 heading's run over a context is shared by all explanations.
 
 `LiftInContext` is the difference, for whatever gives the log-probabilities: a model in the process (`TokenLikelihood`),

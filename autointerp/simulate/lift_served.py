@@ -31,7 +31,8 @@ from autointerp.prompting import Prompt
 from autointerp.quoting import unmarked, visible
 from autointerp.records import Context, Scale, Simulation, Unscored
 from autointerp.simulate.interface import Task
-from autointerp.simulate.lift import NAME, by_explanation, prefix
+from autointerp.simulate.lift import NAME, prefix
+from autointerp.simulate.vocabulary import by_explanation
 
 MOST = 500_000
 """Requests of one call to `simulate` at most: hours of a server of one's own, and more than anyone means to pay for."""

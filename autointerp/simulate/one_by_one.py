@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
-from autointerp.llm.answers.logprobs import ALTERNATIVES, expected_digit, holders
+from autointerp.llm.answers.logprobs import ALTERNATIVES, OTHER_TEXT, expected_digit, holders
 from autointerp.llm.local.encode import encode
 from autointerp.llm.request import Question, Request, Response, Unreadable
 from autointerp.prompting import Prompt
@@ -25,7 +25,7 @@ from autointerp.quoting import quoted
 from autointerp.records import Context, Scale, Unscored
 from autointerp.simulate.asked import Asking, Group, Row
 from autointerp.simulate.computed import Computed, DigitTokens
-from autointerp.simulate.digits_output import OTHER_TEXT, UNLIKELY
+from autointerp.simulate.digits_output import UNLIKELY
 from autointerp.simulate.interface import Numbers
 
 NAME = "one-by-one"

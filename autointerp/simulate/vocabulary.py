@@ -12,6 +12,7 @@ from jaxtyping import Float, Int
 from autointerp.corpus.contexts import require_offsets
 from autointerp.records import Context, Unscored
 from autointerp.simulate.alignment import carry_over
+from autointerp.simulate.interface import Task
 
 _COLON = ":"
 """What the prompts whose next word is read end in."""
@@ -106,6 +107,19 @@ class ContextReader:
 def prompt_line(text: str, limit: int = 400) -> str:
     """An explanation as one line of printable characters, cut at `limit`: it is data in a prompt."""
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())[:limit].strip(" .:")
+
+
+def by_explanation(tasks: Sequence[Task]) -> tuple[dict[str, list[int]], dict[int, Unscored]]:
+    """The tasks that share each explanation (on one line), and those that nothing can be predicted for."""
+    by_text: dict[str, list[int]] = {}
+    hopeless: dict[int, Unscored] = {}
+    for position, task in enumerate(tasks):
+        text = prompt_line(task.explanation)
+        if text and task.contexts:
+            by_text.setdefault(text, []).append(position)
+        else:
+            hopeless[position] = Unscored("no context to predict" if text else "empty explanation")
+    return by_text, hopeless
 
 
 def chunks(count: int, size: int) -> Sequence[slice]:

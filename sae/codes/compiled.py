@@ -84,7 +84,7 @@ def _threads(process: int) -> ThreadPoolExecutor:
 
 
 _PER_THREAD = 1 << 18
-# Entries that are worth a thread.
+"""Entries that are worth a thread."""
 
 
 class Entries(NamedTuple):

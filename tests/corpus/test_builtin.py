@@ -13,8 +13,6 @@ from pathlib import Path
 import pytest
 
 from autointerp.corpus import builtin, installed
-from autointerp.corpus import installed as python_parts
-from autointerp.corpus import installed as wikipedia
 from autointerp.corpus.document import Document
 
 MODULE = '''\
@@ -71,10 +69,10 @@ def test_sources_are_names_inside_the_installation_and_never_ours(documents: lis
 
 
 def test_docstrings_and_functions_share_no_text() -> None:
-    assert python_parts.docstrings(MODULE) == [
+    assert installed.docstrings(MODULE) == [
         "The module's own docstring.", "Adds one.\n\nExample:\n    Indented.", "A thing.", "One line.",
     ]  # fmt: skip
-    assert python_parts.functions(MODULE) == [
+    assert installed.functions(MODULE) == [
         "def plain(x):\n    return x + 1",
         'def method(self):\n    # a comment stays\n    return "no docstring here"',
         "async def other(self): return None",
@@ -84,7 +82,7 @@ def test_docstrings_and_functions_share_no_text() -> None:
 
 @pytest.mark.parametrize("text", ["print 'Python 2'", "def {{ template }}:", "\0", 'x = "\\d"'])
 def test_source_that_cannot_be_parsed_gives_nothing(text: str) -> None:
-    assert python_parts.docstrings(text) == python_parts.functions(text) == python_parts.long_strings(text, 5) == []
+    assert installed.docstrings(text) == installed.functions(text) == installed.long_strings(text, 5) == []
 
 
 def test_tidying() -> None:
@@ -112,7 +110,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     def missing(name: str) -> Distribution:
         raise PackageNotFoundError(name)
 
-    monkeypatch.setattr(wikipedia, "distribution", missing)
+    monkeypatch.setattr(installed, "distribution", missing)
     monkeypatch.setattr(sysconfig, "get_path", lambda key: str(tmp_path))
     return tmp_path
 
@@ -123,7 +121,7 @@ def test_which_packages_are_read(site: Path) -> None:
     _install(site, "autointerp", {"autointerp/run.py": "x"}, "License: MIT")
     _install(site, "mine", {"mine.py": "x"}, "License: MIT", editable=True)
     _install(site, "copyleft", {"left.py": "x"}, "License-Expression: LGPL-3.0-or-later")
-    _install(site, wikipedia.PACKAGE, {"wiki.py": "x"}, "License: GPL-3.0-or-later")
+    _install(site, installed.PACKAGE, {"wiki.py": "x"}, "License: GPL-3.0-or-later")
     found = installed.package_files()
     assert [f.source for f in found] == ["Good_One-1.0.dist-info/METADATA", "mod/a.py", "mod/sub/b.py"]
     assert {(f.package, f.licence) for f in found} == {("good-one", "MIT")}
@@ -166,10 +164,10 @@ def _summaries(folder: str) -> dict[str, str]:
 def test_every_other_document_is_an_article_where_they_are_installed(
     site: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    wiki = _install(site, wikipedia.PACKAGE, {**_summaries("wiki"), "wiki/__init__.py": "raise SystemExit"})
+    wiki = _install(site, installed.PACKAGE, {**_summaries("wiki"), "wiki/__init__.py": "raise SystemExit"})
     prose = {f"pack/page{i}.md": f"Page {i}. " + "More words of documentation. " * 10 for i in range(30)}
     _install(site, "pack", prose, "License: MIT")
-    monkeypatch.setattr(wikipedia, "distribution", lambda name: wiki)
+    monkeypatch.setattr(installed, "distribution", lambda name: wiki)
     documents = list(builtin.builtin_documents(0))
     articles = [d for d in documents if "#" in d.source]
     assert len(articles) == 40

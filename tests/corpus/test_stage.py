@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from autointerp.artifacts import hash_file
-from autointerp.corpus import split as disjoint
+from autointerp.corpus import split as splitting
 from autointerp.corpus import stage
 from autointerp.corpus.document import Document
 from autointerp.corpus.split import assert_contexts_follow, assert_disjoint, quotas, shingles
@@ -231,7 +231,7 @@ def test_contexts_do_not_appear_when_the_check_fails(
     prose: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fails(documents: pd.DataFrame) -> None:
-        disjoint.assert_disjoint(documents.assign(text_hash="the same"))
+        splitting.assert_disjoint(documents.assign(text_hash="the same"))
 
     monkeypatch.setattr(stage, "assert_disjoint", fails)
     with pytest.raises(CheckFailed, match="text the same is in the corpus twice"):

@@ -275,7 +275,7 @@ def test_all_units_are_asked_together_and_every_answer_reaches_its_unit() -> Non
     assert [c.request for c in settled[0][:2] if isinstance(c, Candidate)] == ["", ""]
 
 
-def test_without_a_model_only_what_asks_none_is_settled() -> None:
+def test_without_a_model_only_what_asks_none_is_answered() -> None:
     proposals = [Exemplars(SETTINGS).propose(colours(), 2, rng())]
     assert answered(proposals, None, Counter()) == proposals
     with pytest.raises(ValueError, match="2 proposals hold a request"):

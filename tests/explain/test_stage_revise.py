@@ -62,7 +62,7 @@ def _first(text: str, explainer: str = "revise") -> Candidate:
 
 
 class Writer:
-    """Settles questions with one answer to all."""
+    """Answers questions with one answer to all."""
 
     def __init__(self, answer: str) -> None:
         self.asker = EchoAsker(self._write)

@@ -146,7 +146,7 @@ def test_interrupted_in_every_stage_and_continued_gives_the_same_bytes(
 def test_the_explainer_and_the_ranking_never_meet_a_held_out_context(
     study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Everything that a language model reads until the explanations are settled, against the held-out text."""
+    """Everything that a language model reads until the explanations are chosen, against the held-out text."""
     seen: list[str] = []
     generate, logprobs = LocalModel.generate, LocalModel.next_token_logprobs
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from sae.architectures import step as forward_module
+from sae.architectures import step as step_module
 from sae.architectures.step import Room, Rooms
 from sae.architectures.weights import Weights
 from sae.recipe import Recipe
@@ -57,8 +57,8 @@ def test_room_is_taken_once_and_again_only_for_more() -> None:
 
 @pytest.mark.parametrize("chosen", [None, torch.tensor([7, 0, 39])])
 def test_blocks_are_the_product_piece_by_piece(chosen: torch.Tensor | None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(forward_module, "_LEAST_VECTORS", 5)
-    monkeypatch.setattr(forward_module, "_BLOCK", 1)
+    monkeypatch.setattr(step_module, "_LEAST_VECTORS", 5)
+    monkeypatch.setattr(step_module, "_BLOCK", 1)
     w = weights()
     blocks = [block.clone() for block in forward_of(w, CENTRED).blocks(chosen)]
     assert [block.shape[0] for block in blocks] == [5, 5, 5, 5, 4]

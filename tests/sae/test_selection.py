@@ -18,7 +18,6 @@ from sae.architectures.batchtopk import BatchTopK
 from sae.architectures.largest import largest_of_batch, largest_per_vector
 from sae.architectures.topk import TopK
 from sae.codes import compiled
-from sae.codes import compiled as threads
 from sae.codes.sparse import SparseCode
 from sae.errors import SaeError
 from sae.parallel import Peers
@@ -144,10 +143,10 @@ def test_the_number_of_threads_changes_nothing(monkeypatch: pytest.MonkeyPatch) 
 def test_parts_come_back_in_order_and_what_the_first_of_them_raised_is_raised(
     openmp: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if openmp and threads._gnu_openmp() is None:
+    if openmp and compiled._gnu_openmp() is None:
         pytest.skip("torch is not built with GNU OpenMP here")
     if not openmp:
-        monkeypatch.setattr(threads, "_gnu_openmp", lambda: None)
+        monkeypatch.setattr(compiled, "_gnu_openmp", lambda: None)
     ran: set[int] = set()
 
     def part(number: int) -> int:
@@ -157,11 +156,11 @@ def test_parts_come_back_in_order_and_what_the_first_of_them_raised_is_raised(
             raise ArithmeticError(f"part {number}")
         return number * number
 
-    assert threads.on_threads(part, 2) == [0, 1]
+    assert compiled.on_threads(part, 2) == [0, 1]
     assert len(ran) == 2
     with pytest.raises(ArithmeticError, match="part 2"):
-        threads.on_threads(part, 6)
-    assert threads.on_threads(part, 1) == [0]
+        compiled.on_threads(part, 6)
+    assert compiled.on_threads(part, 1) == [0]
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")

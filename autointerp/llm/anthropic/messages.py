@@ -7,8 +7,8 @@ from typing import Any
 from autointerp.errors import BadInput
 from autointerp.llm.client import Transient
 from autointerp.llm.openai.answers import kept_length, token_count
-from autointerp.llm.openai.logprobs import without_surrogates
 from autointerp.llm.request import Answer, Failure, Request, Response
+from autointerp.quoting import well_formed
 
 _WHOLE = frozenset({"end_turn", "stop_sequence"})
 _WARMEST = 1.0
@@ -61,7 +61,7 @@ def read_message(body: object, request: Request) -> Answer:
     if not isinstance(content, list) or not isinstance(stop, str):
         raise Transient("no content in the endpoint's answer")
     texts = [block.get("text") for block in content if isinstance(block, dict) and block.get("type") == "text"]
-    text = without_surrogates("".join(part for part in texts if isinstance(part, str)))
+    text = well_formed("".join(part for part in texts if isinstance(part, str)))
     kept = kept_length(text, request.stop)
     prompt, answer, read, written = _usage(fields.get("usage"))
     caching: dict[str, Any] = {"cached_input_tokens": read, "written_input_tokens": written}

@@ -39,7 +39,7 @@ class Waiting:
         self.requests.setdefault(name, request)
         self._places.setdefault(name, []).append(place)
 
-    def settle(self, name: str, outcome: Outcome) -> Iterator[tuple[int, Answer]]:
+    def answered(self, name: str, outcome: Outcome) -> Iterator[tuple[int, Answer]]:
         """Yield (place, answer) for all places; nothing while another batch may still bring an answer."""
         if name not in self.requests:
             return
@@ -91,7 +91,7 @@ class BatchAsker:
         self._api, self._ledger, self._store = api, ledger, store
         self._attempts, self._sleep = attempts, sleep
         self._steps = Steps(attempts, api.identity, sleep)
-        self._desk = HandingIn(api, store, purse, self._steps, limits or api.limits, sleep)
+        self._handing_in = HandingIn(api, store, purse, self._steps, limits or api.limits, sleep)
         self._collector = Collector(api, store, ledger, purse, self._steps)
         self._said: set[str] = set()
 
@@ -126,14 +126,14 @@ class BatchAsker:
             if stopped is not None:
                 raise stopped
             try:
-                for submission in self._desk.hand_in(dict(waiting.requests)):
+                for submission in self._handing_in.hand_in(dict(waiting.requests)):
                     under_way.append(submission)
             except BudgetReached as reached:
                 stopped = reached
 
     def _taken_up(self, waiting: Waiting) -> Iterator[Submission]:
         """Yield open batches that hold something of this stage; of the others, collect what is ready."""
-        for submission in self._desk.take_up():
+        for submission in self._handing_in.take_up():
             if self._store.items(submission.uuid).keys() & waiting.requests.keys():
                 say("  taking up a batch that was handed in earlier")
                 yield submission
@@ -165,9 +165,9 @@ class BatchAsker:
         for name, outcome in self._collector.collect(submission, state):
             count += 1
             self._note(outcome)
-            yield from waiting.settle(name, outcome)
+            yield from waiting.answered(name, outcome)
         if state.crowded:
-            self._desk.less(count)
+            self._handing_in.less(count)
             self._sleep(_QUEUE)
 
     def _note(self, outcome: Outcome) -> None:

@@ -43,10 +43,10 @@ class Collector:
                 name = line.get("custom_id")
                 if isinstance(name, str) and name in left:  # else it was not asked for, or is told twice
                     held = left.pop(name)
-                    yield name, self._settled(name, held, self._api.read(line, held.request))
+                    yield name, self._paid(name, held, self._api.read(line, held.request))
         why = _CROWDED if state.crowded else _BROKEN_OFF if state.broken_off else _LEFT_OUT
         for name, held in left.items():
-            yield name, self._settled(name, held, why)
+            yield name, self._paid(name, held, why)
         self._store.forget(submission.uuid)
 
     def close_books(self, submission: Submission) -> None:
@@ -58,7 +58,7 @@ class Collector:
                 self._purse.settle(held.ticket, stored[name])
             self._store.forget(submission.uuid)
 
-    def _settled(self, name: str, held: HeldRequest, outcome: Outcome) -> Outcome:
+    def _paid(self, name: str, held: HeldRequest, outcome: Outcome) -> Outcome:
         """Store an answer, pay for it; what counts is the first answer that was ever stored."""
         if isinstance(outcome, Unanswered):
             if not outcome.billed:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 from autointerp.errors import BadInput
 from autointerp.llm.address import without
 from autointerp.llm.client import Transient
-from autointerp.llm.online.retrying import retry_after
 from autointerp.llm.request import Failure
 
 _SHOWN = 300
@@ -135,3 +136,26 @@ def verdict_on(refused: EndpointRefusal, where: str, key_env: str | None) -> Fai
         raise BadInput(f"{where} refuses the key ({status})", f"check {variable} in the environment")
     raise BadInput(f"{where} refuses the request ({status}: {refused.says})",
                    "check base_url, model and the prompt's form (chat or completion)")  # fmt: skip
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds to wait by `retry-after-ms`, or by `retry-after` in seconds or as a date; None without either."""
+    milliseconds = _number(headers.get("retry-after-ms"))
+    if milliseconds is not None:
+        return milliseconds / 1000
+    given = headers.get("retry-after")
+    seconds = _number(given)
+    if seconds is not None or given is None:
+        return seconds
+    try:
+        return max(0.0, parsedate_to_datetime(given).timestamp() - time.time())
+    except (ValueError, TypeError):
+        return None
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        value = float(text or "")
+    except ValueError:
+        return None
+    return value if 0 <= value < float("inf") else None

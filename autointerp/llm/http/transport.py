@@ -126,7 +126,7 @@ FAULTS = (httpx2.HTTPError, OSError, aiohttp.ClientError)
 
 
 async def send(sdk: ModuleType, sending: Awaitable[object], secrets: Collection[str]) -> object:
-    """The JSON body that comes back, or Refused for an error answer. Raises Transient.
+    """The JSON body that comes back, or EndpointRefusal for an error answer. Raises Transient.
 
     `sending` is a call of the SDK `sdk` that is under way.
     """

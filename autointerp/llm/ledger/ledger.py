@@ -22,6 +22,7 @@ from autointerp.errors import BadInput
 from autointerp.llm.capabilities import Capabilities
 from autointerp.llm.ledger.database import open_base, transaction, unusable
 from autointerp.llm.request import Answer, Failure, Request, Response, TokenLogprob, key, request_text
+from autointerp.quoting import well_formed
 
 _COLUMNS = """
 CREATE TABLE IF NOT EXISTS answers (
@@ -200,12 +201,8 @@ class Ledger:
 def storable(answer: Answer) -> Answer:
     """The answer without lone surrogates, which no file can hold: they become question marks."""
     if isinstance(answer, Failure):
-        return replace(answer, partial=_valid(answer.partial))
-    return replace(answer, text=_valid(answer.text))
-
-
-def _valid(text: str) -> str:
-    return text.encode("utf8", "replace").decode("utf8")
+        return replace(answer, partial=well_formed(answer.partial))
+    return replace(answer, text=well_formed(answer.text))
 
 
 def _nothing(answer: Answer) -> bool:

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypedDict
 
 from autointerp.llm.client import Transient
-from autointerp.llm.openai.logprobs import Piece, covering, read_pieces, read_prompt_field, without_surrogates
+from autointerp.llm.openai.logprobs import Piece, covering, read_pieces, read_prompt_field
 from autointerp.llm.request import Answer, Failure, Request, Response, TokenLogprob
+from autointerp.quoting import well_formed
 
 _NO_LOGPROBS = "no-logprobs"
 _AT_LIMIT = "the answer was cut at max_tokens"
@@ -47,7 +48,7 @@ def read_answer(body: object, request: Request, echo: bool = False) -> Answer:
     fields = message if isinstance(message, dict) else {}
     text = _text(fields.get("content") if "message" in choice else choice.get("text"))
     counts = usage(body)
-    answer = text.removeprefix(without_surrogates(request.messages[0][1])) if text is not None and echo else text
+    answer = text.removeprefix(well_formed(request.messages[0][1])) if text is not None and echo else text
     cut = kept_length(answer or "", request.stop)
     finish = _finish(choice.get("finish_reason"), counts["output_tokens"], request.max_tokens)
     if finish in _CUT and cut == len(answer or "") and not (request.whole_when_cut and text is not None):
@@ -124,8 +125,8 @@ def _text(content: object) -> str | None:
     if isinstance(content, list):
         parts = [part.get("text") for part in content if isinstance(part, dict) and part.get("type") == "text"]
         texts = [part for part in parts if isinstance(part, str)]
-        return without_surrogates("".join(texts)) if texts else None
-    return without_surrogates(content) if isinstance(content, str) else None
+        return well_formed("".join(texts)) if texts else None
+    return well_formed(content) if isinstance(content, str) else None
 
 
 def kept_length(text: str, stops: Sequence[str]) -> int:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from autointerp.llm.request import TokenLogprob
+from autointerp.quoting import well_formed
 
 _NOT_ASCII = bytes(range(128, 256))
 _ESCAPED = re.compile(r"bytes:(\\x[0-9a-fA-F]{2})+")
@@ -49,7 +50,7 @@ def _chat_piece(entry: object) -> Piece | None:
         raw = bytes(given)
     else:
         raw = _raw(entry["token"])
-    return Piece(raw, TokenLogprob(without_surrogates(entry["token"]), logprob, _top(pairs)))
+    return Piece(raw, TokenLogprob(well_formed(entry["token"]), logprob, _top(pairs)))
 
 
 def _completion_pieces(tokens: object, logprobs: object, top: object) -> list[Piece] | None:
@@ -59,7 +60,7 @@ def _completion_pieces(tokens: object, logprobs: object, top: object) -> list[Pi
     if len(others) != len(tokens) or not all(isinstance(token, str) for token in tokens):
         return None
     return [
-        Piece(_raw(token), TokenLogprob(without_surrogates(token), _number(logprob), _top(_items(alternatives))))
+        Piece(_raw(token), TokenLogprob(well_formed(token), _number(logprob), _top(_items(alternatives))))
         for token, logprob, alternatives in zip(tokens, logprobs, others, strict=True)
     ]
 
@@ -81,7 +82,7 @@ def read_prompt_field(field: object, prompt: str) -> list[TokenLogprob] | None:
         logprob = _number(own[1])
         if logprob is None or not isinstance(own[0], str):
             return None
-        tokens.append(TokenLogprob(without_surrogates(own[0]), logprob, _top(pairs)))
+        tokens.append(TokenLogprob(well_formed(own[0]), logprob, _top(pairs)))
     rest = "".join(token.text for token in tokens)
     first = prompt[: len(prompt) - len(rest)] if prompt.endswith(rest) else ""
     return [TokenLogprob(first, None), *tokens]
@@ -115,17 +116,12 @@ def _covering(pieces: Sequence[Piece], text: str, kept: int, ignored: bytes) -> 
     return tokens
 
 
-def without_surrogates(text: str) -> str:
-    """`text` with lone surrogates, which JSON may hold and no file can, replaced by question marks."""
-    return text if text.isascii() else text.encode("utf8", "replace").decode("utf8")
-
-
 def _raw(token: str) -> bytes:
     return b"" if _ESCAPED.fullmatch(token) else token.encode("utf8", "replace")
 
 
 def _top(pairs: Sequence[tuple[object, object]]) -> tuple[tuple[str, float], ...]:
-    read = [(without_surrogates(text), value) for text, given in pairs
+    read = [(well_formed(text), value) for text, given in pairs
             if isinstance(text, str) and (value := _number(given)) is not None]  # fmt: skip
     return tuple(sorted(read, key=lambda pair: -pair[1]))
 

@@ -36,11 +36,11 @@ class Endpoint(Protocol):
     """Names the endpoint, without secrets."""
 
     async def post(self, path: str, body: Mapping[str, Any]) -> object:
-        """The body that came back, or Refused. Raises Transient."""
+        """The body that came back, or EndpointRefusal. Raises Transient."""
         ...
 
     async def get(self, path: str) -> object:
-        """The body that came back, or Refused. Raises Transient."""
+        """The body that came back, or EndpointRefusal. Raises Transient."""
         ...
 
 

@@ -93,11 +93,11 @@ class OpenAIProvider:
         self._dialect = learnt
 
     async def post(self, path: str, body: Mapping[str, Any]) -> object:
-        """Send one JSON body; give the one that comes back, or Refused. Raises Transient."""
+        """Send one JSON body; give the one that comes back, or EndpointRefusal. Raises Transient."""
         return await send(openai, self._client.post(path, cast_to=object, body=body), self._secrets)
 
     async def get(self, path: str) -> object:
-        """Get one JSON body, or Refused. Raises Transient."""
+        """Get one JSON body, or EndpointRefusal. Raises Transient."""
         return await send(openai, self._client.get(path, cast_to=object), self._secrets)
 
     async def probe(self) -> Probe:

@@ -74,7 +74,7 @@ class Run:
         purse = Purse(self.usage, "explain", Llm(provider="openai", input_usd=1, output_usd=1), BATCH_DISCOUNT)
         settings: dict[str, Any] = {"attempts": 3, "reasks": 0, "sleep": lambda seconds: None}
         asker = BatchAsker(api, self.ledger, self.store, purse, **settings)
-        for owner in (asker, asker._desk, asker._collector):
+        for owner in (asker, asker._handing_in, asker._collector):
             for name in ("_api", "_store", "_purse", "_ledger"):
                 if name in vars(owner):
                     vars(owner)[name] = Mortal(vars(owner)[name], clock)

@@ -11,11 +11,12 @@ import pytest
 
 from autointerp.errors import BadInput
 from autointerp.llm.client import Transient
+from autointerp.llm.http.refusals import retry_after
 from autointerp.llm.ledger.ledger import open_ledger
 from autointerp.llm.ledger.recorded import Recorded
 from autointerp.llm.ledger.replaying import ReplayAsker, UnrecordedRequest
 from autointerp.llm.online.asker import AsyncAsker
-from autointerp.llm.online.retrying import Retrying, retry_after
+from autointerp.llm.online.retrying import Retrying
 from autointerp.llm.online.slots import Limited
 from autointerp.llm.questions import ask_all
 from autointerp.llm.request import Answer, Failure, Request, Response
