@@ -67,7 +67,7 @@ def open_judges(
 def uses_model(name: str) -> bool:
     """Whether judge `name` asks the language model `judge.llm`, or reads its log-probabilities."""
     traits = traits_of(name)
-    return traits.asks or replace(traits.needs, sentences=False) != Needs()
+    return traits.asks or replace(traits.needs, sentences=False, nothing=False) != Needs()
 
 
 def reads_in_process(study: Study, name: str) -> bool:

@@ -64,6 +64,13 @@ class Needs:
     """A model in this process is read and not asked, whatever else an endpoint would have to give."""
     sentences: bool = False
     """The study's sentence model, and no language model at all."""
+    nothing: bool = False
+    """No model of either kind: then none is opened, and no key or price is wanted."""
+
+    @property
+    def language_model(self) -> bool:
+        """Whether a language model is needed."""
+        return not (self.sentences or self.nothing)
 
 
 def missing(needs: Needs, capabilities: Capabilities) -> str | None:

@@ -52,7 +52,7 @@ class Method:
         if self.form is Form.TOKEN_TABLE:
             return None
         if self.form is Form.SIMULATOR:
-            return None if simulators.needs_of(self.registered).sentences else study.simulate.llm
+            return study.simulate.llm if simulators.needs_of(self.registered).language_model else None
         return study.judge.llm if judges.uses_model(self.registered) else None
 
     def study_for(self, study: Study) -> Study:

@@ -30,7 +30,7 @@ def used_llms(study: Study) -> dict[str, Llm]:
 
 def _simulating(study: Study) -> list[str]:
     """The simulator's language model, where it has one."""
-    return [] if needs_of(study.simulate.method).sentences else [study.simulate.llm]
+    return [study.simulate.llm] if needs_of(study.simulate.method).language_model else []
 
 
 def _judging(study: Study) -> list[str]:

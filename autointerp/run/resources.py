@@ -133,8 +133,10 @@ class Resources:
             model=None, asker=None, llm=llm, capabilities=self.capabilities(name), bank=(), batch=llm.batch,
             same=False, prompts=self.prompts, seed=self.study.seed, ledger=self.ledger,
         )  # fmt: skip
-        if needs_of(self.study.simulate.method).sentences:
-            yield build(replace(parts, sentences=self.sentences, bank=self._bank()))
+        needs = needs_of(self.study.simulate.method)
+        if not needs.language_model:
+            sentences = self.sentences if needs.sentences else None
+            yield build(replace(parts, sentences=sentences, bank=self._bank()))
         elif simulator_asks(self.study):
             with self.asker(name, stage) as asker:
                 yield build(replace(parts, asker=asker, bank=self._bank()))
@@ -204,7 +206,7 @@ class Resources:
 def simulator_asks(study: Study) -> bool:
     """Whether the study's simulator asks in words; else it reads log-probabilities of a model in this process."""
     needs = needs_of(study.simulate.method)
-    if needs.sentences:
+    if not needs.language_model:
         return False
     inside = bool(needs.whole_distribution or needs.prompt_logprobs or needs.computes)
     return not (inside and study.llm[study.simulate.llm].provider == LOCAL)

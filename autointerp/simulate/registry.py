@@ -28,7 +28,7 @@ class Parts:
     """The model in this process, with `tokenizer`, `next_token_logprobs`, `logprobs_at` and `logprobs_after`; None for
     an endpoint."""
     asker: Asker | None
-    """Asks the language model; None where nothing is asked in words (a simulator that needs `model`)."""
+    """Asks the language model; None where nothing is asked in words (a simulator that needs `model`, or nothing)."""
     llm: Llm
     """The study's section of the language model."""
     capabilities: Capabilities | None
@@ -191,7 +191,7 @@ def check_simulator(study: Study) -> None:
             "set simulate.method = 'lift'; the token table is reported beside it (simulate.lookup = true)",
         )
     llm, needs = study.llm[role], needs_of(method)
-    if needs.sentences:
+    if not needs.language_model:
         return
     there = known(llm, None if llm.provider == LOCAL else identity_of(llm))
     if there is None and (not needs.whole_distribution or llm.provider == LOCAL):

@@ -46,6 +46,7 @@ def test_a_run_uses_all_three_methods_of_an_installed_package(tmp_path: Path, in
         tmp_path,
         "explain.method=before",
         "simulate.method=named-words",
+        "llm.simulator.model=/nowhere",  # it says that it needs no model, so none is opened
         'judge.methods=["one-context"]',
         "judge.examples=4",
     )

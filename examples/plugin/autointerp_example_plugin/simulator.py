@@ -41,4 +41,4 @@ def build(parts: Parts) -> NamedWords:
     return NamedWords()
 
 
-build.needs = Needs()  # type: ignore[attr-defined]  # of its language model: nothing; endpoints that give less are refused
+build.needs = Needs(nothing=True)  # type: ignore[attr-defined]  # so no language model is opened for it
