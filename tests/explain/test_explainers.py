@@ -5,6 +5,7 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import groupby
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -23,6 +24,7 @@ from autointerp.explain.texts import LONGEST_WORD, top_words, word_of
 from autointerp.explain.token_activation import CONTEXTS, TokenActivation, display, pairs
 from autointerp.explain.token_activation import parse_phrase as parse_short
 from autointerp.llm.request import Failure, Request, Response, Unreadable, key
+from autointerp.prompting import built_in_folder
 from autointerp.records import Candidate, Context, Exemplar, Split, Unit, Unscored
 from autointerp.study import Llm
 from autointerp.study_file import parse_study
@@ -354,3 +356,19 @@ def test_an_empty_answer_is_asked_for_again_and_not_the_explainers_word_on_the_u
     candidate = PromptedCandidate(Request((("user", "why"),), "m", 8, 0.7, 0), "highlight", "p", lambda text: text)
     assert candidate.read(Response(" \n", 1, 1)) == Unreadable("the answer is empty")
     assert candidate.read(Response("colours", 1, 1)) == "colours"
+
+
+def test_prompts_of_a_folder_in_the_users_home_take_the_place_of_the_built_in_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    own = tmp_path / "mine" / "highlight" / "v1.toml"
+    own.parent.mkdir(parents=True)
+    text = (built_in_folder() / "highlight" / "v1.toml").read_text("utf8")
+    own.write_text(text.replace('content = """', 'content = """Mine. ', 1), encoding="utf8")
+    raw = {"explain": {"method": "highlight"}, "prompts_folder": "~/mine"}
+    mine = open_explainers(parse_study(raw))["highlight"]
+    theirs = open_explainers(parse_study({"explain": {"method": "highlight"}}))["highlight"]
+    assert isinstance(mine, Highlight)
+    assert isinstance(theirs, Highlight)
+    assert mine._prompt.identity != theirs._prompt.identity
