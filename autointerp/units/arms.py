@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
+from functools import cache
 
 from autointerp.study import Study
 from autointerp.units.features import Features
@@ -17,24 +18,30 @@ def is_feature(arm: str) -> bool:
 
 def plain(arm: str) -> str:
     """What to call an arm in a sentence."""
-    name = arm.partition(":")[2]
-    kind, words = kind_of(arm), kind_of(arm)
-    if kind in KINDS.names():
-        words = open_kind(kind).plural
+    kind, name = kind_of(arm), arm.partition(":")[2]
+    words = _plural(kind)
     if arm.partition(":")[0] != kind:
         words += " at the features' density"
     return f"{words} ({name})" if name else words
 
 
+@cache
+def _plural(kind: str) -> str:
+    """What its kind calls them; of one whose package is gone, the kind's name."""
+    return open_kind(kind).plural if kind in KINDS.built_in or kind in KINDS.names() else kind
+
+
+_ORDER = [name for kind in KINDS.built_in for name in (kind, f"{kind}{SPARSE}")]
+
+
 def ordered(arms: Iterable[str]) -> list[str]:
-    """Distinct arms: features first, then neurons, then controls; unknown ones last, by name."""
+    """Distinct arms: features first, then neurons, then controls; those of other packages last, by name."""
 
-    def place(arm: str) -> tuple[int, str]:
-        known = [name for kind in KINDS.names() for name in (kind, f"{kind}{SPARSE}")]
+    def rank(arm: str) -> tuple[int, str]:
         kind = arm.partition(":")[0]
-        return (known.index(kind) if kind in known else len(known), arm)
+        return (_ORDER.index(kind) if kind in _ORDER else len(_ORDER), arm)
 
-    return sorted(set(arms), key=place)
+    return sorted(set(arms), key=rank)
 
 
 def feature_hooks(study: Study) -> dict[str, str]:

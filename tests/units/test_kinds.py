@@ -24,7 +24,7 @@ from autointerp.study import Study
 from autointerp.study_file import parse_study
 from autointerp.subject.forward import open_subject
 from autointerp.tables import read_table
-from autointerp.units.arms import plain
+from autointerp.units.arms import _plural, plain
 from autointerp.units.interface import Activations, Candidates, Encoder, arm_name, kept_above
 from autointerp.units.registry import KINDS, all_candidates, check_units
 from tests.small import HOOK, small_settings
@@ -123,6 +123,7 @@ class OfAnotherHook(Components):
 
 
 def _register(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("autointerp.units.arms._plural", _plural.__wrapped__)  # what it remembers is of another package
     point = EntryPoint("component", f"{__name__}:{name}", KINDS.group)
     monkeypatch.setattr("autointerp.registry.entry_points", lambda group: [point] if group == KINDS.group else [])
 
