@@ -6,7 +6,7 @@ PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint const
 DEMO ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test unit lint docs clean
+.PHONY: help demo test unit lint slow docs clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-6s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -32,7 +32,7 @@ demo: $(VENV)/installed  ## install, run the main job offline into results/demo;
 test: $(VENV)/installed-test lint  ## install, lint, and run every test
 	$(BIN)/python -m pytest -n auto --dist worksteal
 
-unit: $(VENV)/installed-test  ## the tests without whole runs and without what takes more than ten seconds
+unit: $(VENV)/installed-test  ## the tests without whole runs and without what takes more than half a second
 	$(BIN)/python -m pytest -n auto --dist worksteal -m "not pipeline and not slow"
 
 lint: $(VENV)/installed-test  ## check style, format, types and the order of imports
@@ -40,6 +40,10 @@ lint: $(VENV)/installed-test  ## check style, format, types and the order of imp
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+slow: $(VENV)/installed-test  ## run every test, and write down which take more than half a second
+	$(BIN)/python -m pytest -n auto --dist worksteal --junitxml=build/tests.xml
+	$(BIN)/python tests/measure.py build/tests.xml
 
 docs: $(VENV)/installed  ## write docs/study.md and docs/tables.md from the code
 	$(BIN)/python docs/generate.py

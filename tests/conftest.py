@@ -15,6 +15,18 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ["OMP_NUM_THREADS"] = "1"  # as many workers as cores: threads would only get in each other's way
 
 
+SLOW = Path(__file__).parent / "slow.txt"
+"""Tests that were measured to take long, a line each: `make unit` leaves them out, `make slow` measures anew."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests of that list, whatever their parameters, as slow."""
+    listed = set(SLOW.read_text("utf8").split())
+    for item in items:
+        if item.nodeid.partition("[")[0] in listed:
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture
 def one_thread() -> Iterator[None]:
     """Where models and matrices are so tiny that a second thread only costs."""

@@ -61,3 +61,12 @@ def test_no_file_and_no_function_is_too_long() -> None:
         for node in ast.walk(tree):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 assert (node.end_lineno or 0) - node.lineno <= 60, f"{path}: {node.name}"
+
+
+def test_every_test_that_is_said_to_be_slow_is_there() -> None:
+    for line in (ROOT / "tests" / "slow.txt").read_text("utf8").split():
+        file, _, name = line.partition("::")
+        names = {
+            node.name for node in ast.parse((ROOT / file).read_text("utf8")).body if isinstance(node, ast.FunctionDef)
+        }
+        assert name in names, f"{line}: `make slow` writes the list anew"

@@ -22,7 +22,7 @@ PAGES = sorted(
     for path in ROOT.glob(pattern)
 )
 ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text("utf8")
-TARGETS = ["help", "demo", "test", "unit", "lint", "docs", "clean"]
+TARGETS = ["help", "demo", "test", "unit", "lint", "slow", "docs", "clean"]
 
 
 def _yaml(name: str) -> Any:

@@ -1,0 +1,24 @@
+"""Writes `slow.txt` out of a report that pytest wrote (`--junitxml`): which tests took longer than half a second."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from xml.etree import ElementTree
+
+LONG = 0.5
+"""Seconds, on two quiet cores; what a fixture takes is its first test's."""
+
+
+def slow(report: Path) -> list[str]:
+    """`file::test`, without parameters, of all that took longer, in order."""
+    found = set()
+    for case in ElementTree.parse(report).iter("testcase"):
+        if float(case.get("time", "0")) > LONG:
+            file = case.get("classname", "").replace(".", "/")
+            found.add(f"{file}.py::{case.get('name', '').partition('[')[0]}")
+    return sorted(found)
+
+
+if __name__ == "__main__":
+    (Path(__file__).parent / "slow.txt").write_text("\n".join(slow(Path(sys.argv[1]))) + "\n", encoding="utf8")
