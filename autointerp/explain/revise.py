@@ -1,8 +1,8 @@
 """`revise`: a first explanation, tried by the simulator on further evidence, is shown what it got wrong and rewritten.
 
 The first explanation is another explainer's. What it is tried on is evidence that this explainer was not shown; the
-explain stage tries it, and keeps the better of both (`explain.revising`). This module turns predictions into mistakes, and
-mistakes into the question for a revision.
+explain stage tries it, and keeps the better of both (`explain.revising`). This module turns predictions into
+mistakes, and mistakes into the question for a revision.
 """
 
 from __future__ import annotations
