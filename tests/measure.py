@@ -1,4 +1,4 @@
-"""Writes `slow.txt` out of a report that pytest wrote (`--junitxml`): which tests took longer than half a second."""
+"""Writes `slow.txt` out of a report that pytest wrote (`--junitxml`): which tests took longer than a fifth of a second."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from xml.etree import ElementTree
 
-LONG = 0.5
+LONG = 0.2
 """Seconds, on two quiet cores; what a fixture takes is its first test's."""
 
 

@@ -128,12 +128,12 @@ class Resources:
         """The study's simulator, its requests paid for by `stage`."""
         name = self.study.simulate.llm
         llm = self.study.llm[name]
-        build = builder(self.study.simulate.method)
+        build, needs = builder(self.study.simulate.method), needs_of(self.study.simulate.method)
+        capabilities = self.capabilities(name) if needs.language_model else None
         parts = Parts(
-            model=None, asker=None, llm=llm, capabilities=self.capabilities(name), bank=(), batch=llm.batch,
+            model=None, asker=None, llm=llm, capabilities=capabilities, bank=(), batch=llm.batch,
             same=False, prompts=self.prompts, seed=self.study.seed, ledger=self.ledger,
         )  # fmt: skip
-        needs = needs_of(self.study.simulate.method)
         if not needs.language_model:
             sentences = self.sentences if needs.sentences else None
             yield build(replace(parts, sentences=sentences, bank=self._bank()))
