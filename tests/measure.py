@@ -1,4 +1,4 @@
-"""Writes `slow.txt` out of a report that pytest wrote (`--junitxml`): which tests took longer than a fifth of a second."""
+"""Writes `slow.txt` out of a report of pytest (`--junitxml`): the tests that took longer than a fifth of a second."""
 
 from __future__ import annotations
 
