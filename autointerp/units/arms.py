@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from functools import cache
 
+from autointerp.errors import BadInput
 from autointerp.study import Study
 from autointerp.units.features import Features
 from autointerp.units.interface import SPARSE, arm_name, kind_of
@@ -27,8 +28,14 @@ def plain(arm: str) -> str:
 
 @cache
 def _plural(kind: str) -> str:
-    """What its kind calls them; of one whose package is gone, the kind's name."""
-    return open_kind(kind).plural if kind in KINDS.built_in or kind in KINDS.names() else kind
+    """What its kind calls them; of one whose package is gone, or no longer works, the kind's name.
+
+    A finished run is reported from its tables alone, whatever has become of the packages that it was made with.
+    """
+    try:
+        return open_kind(kind).plural
+    except BadInput:
+        return kind
 
 
 _ORDER = [name for kind in KINDS.built_in for name in (kind, f"{kind}{SPARSE}")]

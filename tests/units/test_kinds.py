@@ -203,5 +203,10 @@ def test_kinds_and_controls_that_there_are_not_are_refused_before_anything_runs(
         assert message in str(refused.value)
 
 
-def test_an_arm_of_a_package_that_is_gone_keeps_its_name() -> None:
+@pytest.mark.parametrize("name", [None, "Missing", "WithoutCandidates"])
+def test_an_arm_of_a_package_that_is_gone_or_broken_keeps_its_name(
+    name: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if name is not None:
+        _register(name, monkeypatch)
     assert plain("component-sparse:layers.3") == "component at the features' density (layers.3)"
