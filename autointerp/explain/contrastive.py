@@ -10,9 +10,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from autointerp.contexts.naming import word_of
 from autointerp.explain.highlight import marked, parse_explanation, strength
 from autointerp.explain.interface import ExplainSettings, Proposal, Shown, ShownContext, draws
-from autointerp.explain.texts import top_words, word_of
+from autointerp.explain.texts import top_words
 from autointerp.quoting import quoted
 from autointerp.records import Kind, Unscored
 

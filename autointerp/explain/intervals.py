@@ -28,9 +28,10 @@ from typing import Any
 
 import numpy as np
 
+from autointerp.contexts.naming import word_of
 from autointerp.explain.highlight import parse_explanation
 from autointerp.explain.interface import ExplainSettings, Proposal, Shown, ShownContext, draws
-from autointerp.explain.texts import peak_words, word_of
+from autointerp.explain.texts import peak_words
 from autointerp.explain.token_activation import display
 from autointerp.quoting import cell, quoted
 from autointerp.records import Kind, Unscored

@@ -13,7 +13,8 @@ from autointerp.compare.words import capital, metric_words, number, p_text, with
 from autointerp.contexts.slices import slice_words
 from autointerp.records import Pairing, Status
 from autointerp.report.markdown import escape, table
-from autointerp.rows import OWN_SHUFFLED, Cell, ComparisonRow
+from autointerp.rows import OWN_SHUFFLED, READ_LITERALLY, Cell, ComparisonRow
+from autointerp.simulate.literal import LITERAL, LITERAL_WORDS
 from autointerp.simulate.lookup import LOOKUP
 from autointerp.tables import read_table
 from autointerp.units.arms import is_feature, plain
@@ -132,6 +133,31 @@ def strata(outcome: Outcome) -> str:
     )
     head = ["contexts", "units that are", "difference of", "difference", "p", "Holm p", "units", "superiority"]
     return f"## Single-token units and the others\n\n{words}\n\n{table(head, rows, left=3)}"
+
+
+def literally(outcome: Outcome) -> str:
+    """What the words of the explanations score without a model, and what the simulator adds to them."""
+    if not outcome.has_literal:
+        return ""
+    rows = []
+    for arm in outcome.arms:
+        cells = [replace(outcome.headline, scorer=name) for name in (LITERAL, LITERAL_WORDS)]
+        other = outcome.row(cells[0], arm, pairing=Pairing.SHUFFLED)
+        null = _UNKNOWN if other is None else with_interval(other.mean, other.low, other.high)
+        added = outcome.row(outcome.headline, arm, READ_LITERALLY)
+        shown = [_UNKNOWN] * 3 if added is None else [
+            with_interval(added.difference, added.difference_low, added.difference_high), _p(added.p), str(added.n),
+        ]  # fmt: skip
+        rows.append([escape(plain(arm)), *(_mean(outcome, cell, arm) for cell in cells), null, *shown])
+    words = (
+        "No language model: 1 on a token whose text is a word that the explanation names (of a description: a word "
+        "that it quotes or that says what it is about), else 0; and 1 on every token of such a word, whatever its "
+        f"case. The difference is `{escape(outcome.headline.scorer)}` minus the first, on the same units with the same "
+        f"explanations, on {slice_words(outcome.headline.slice)}; a prediction that is the same everywhere counts as "
+        "chance."
+    )
+    head = ["arm", "tokens named", "words named", "tokens named by another's", "simulator minus tokens", "p", "units"]
+    return f"## What the words alone score\n\n{words}\n\n{table(head, rows)}"
 
 
 def ceiling(outcome: Outcome) -> str:

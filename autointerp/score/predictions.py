@@ -30,7 +30,7 @@ class Explanations:
     """The chosen explanation of each unit: who wrote it, or why there is none."""
 
     def __init__(self, run_dir: Path) -> None:
-        columns = ["unit", "replicate", "explainer", "status", "reason"]
+        columns = ["unit", "replicate", "explainer", "text", "status", "reason"]
         self._rows = {
             (str(row["unit"]), int(row["replicate"])): row
             for row in read_arrow(run_dir / "explanations.parquet", columns).to_pylist()
@@ -40,6 +40,11 @@ class Explanations:
         """Name of the explainer; '' when nothing was proposed."""
         row = self._rows.get(unit)
         return str(row["explainer"]) if row else ""
+
+    def texts(self, unit: UnitKey) -> tuple[str, ...]:
+        """The explanation, if there is one."""
+        row = self._rows.get(unit)
+        return (str(row["text"]),) if row and row["status"] == Status.OK.value else ()
 
     def failure(self, unit: UnitKey) -> Unscored | None:
         """Why the unit has no explanation; None when it has one."""
