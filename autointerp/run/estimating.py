@@ -32,7 +32,7 @@ from autointerp.llm.ledger.ledger import FILE_NAME
 from autointerp.llm.open import Mode, identity_of
 from autointerp.llm.providers import LOCAL
 from autointerp.models import load_tokenizer
-from autointerp.progress import Bar, say
+from autointerp.progress import Bar, aligned, say
 from autointerp.records import Candidate, Scale, Simulation, Unscored
 from autointerp.run.checks import check_methods
 from autointerp.run.resources import Resources, simulator_asks
@@ -208,10 +208,7 @@ def estimate_lines(lines: Sequence[EstimateLine], study: Study) -> Iterator[str]
     rows = [head, *(_cells(line.stage, line.llm.model, line) for line in lines)]
     if lines:
         rows.append(_sum(lines))
-    widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
-    for row in rows:
-        cells = (c.ljust(w) if n < 2 else c.rjust(w) for n, (c, w) in enumerate(zip(row, widths, strict=True)))
-        yield "  ".join(cells).rstrip()
+    yield from aligned(rows, slice(2, None))
     yield ""
     yield "No call was made. Retries and re-asks come on top; most answers are shorter than the most they may be."
     batchable = [line for line in lines if line.stage in BATCHED and line.llm.provider != LOCAL]
