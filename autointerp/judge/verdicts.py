@@ -6,13 +6,12 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from autointerp.llm.answers.json import find_json
+from autointerp.llm.answers.json import WRONG_NUMBER, find_json
 from autointerp.llm.answers.logprobs import shares, tokens_at
 from autointerp.llm.request import Response, Unreadable
 
 ANSWERS = "answers"
 NOT_A_LIST = Unreadable("the answer's JSON is not a list of answers")
-WRONG_NUMBER = Unreadable("wrong number of values")
 WRONG_VALUE = Unreadable("a value other than 0 and 1")
 NO_VALUE = Unreadable("neither 0 nor 1 among the top log-probabilities")
 _VALUE = re.compile(r"0|1|true|false")

@@ -44,19 +44,11 @@ def read_each(asker: Asker, questions: Iterable[Question[T]], progress: Bar) -> 
             yield question.request
 
     again: list[int] = []
-    for position, answer in asker.stream(first()):
-        said = _read(waiting[position], answer)
-        if isinstance(said, Unreadable) and asker.reasks:
-            again.append(position)
-        else:
-            del waiting[position]
-            progress.advance()
-            yield position, _final(said)
-    for draw in range(1, asker.reasks + 1):
-        again.sort()
-        asked, again = again, []
-        for number, answer in asker.stream([_redrawn(waiting[position].request, draw) for position in asked]):
-            position = asked[number]
+    for draw in range(asker.reasks + 1):
+        asked, again = sorted(again), []
+        requests = [_redrawn(waiting[position].request, draw) for position in asked] if draw else first()
+        for number, answer in asker.stream(requests):
+            position = asked[number] if draw else number
             said = _read(waiting[position], answer)
             if isinstance(said, Unreadable) and draw < asker.reasks:
                 again.append(position)
