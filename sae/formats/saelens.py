@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
 from sae.architectures.registry import loadable
@@ -21,7 +20,15 @@ from sae.base import SparseAutoencoder
 from sae.errors import SaeError
 from sae.formats.equivalent import fold_decoder_lengths
 from sae.formats.interface import Files, Format
-from sae.formats.tensors import Shapes, active_latents, read_object, read_safetensors, shapes_of, size
+from sae.formats.tensors import (
+    Shapes,
+    active_latents,
+    read_object,
+    read_safetensors,
+    shapes_of,
+    size,
+    write_safetensors,
+)
 
 _NORMALISATIONS: Mapping[str, str] = {
     "expected_average_only_in": "its factor is not in the file: fold it into the weights with SAELens and save again",
@@ -136,10 +143,7 @@ class SaeLens(Format):
             **sae.settings,
         }
         text = json.dumps(config, indent=1, sort_keys=True, allow_nan=False) + "\n"
-        tensors = {
-            name: tensor.detach().to("cpu", torch.float32).contiguous() for name, tensor in sae.tensors().items()
-        }
-        save_file(tensors, folder / self.weights)
+        write_safetensors(folder / self.weights, sae.tensors())
         (folder / self.config).write_text(text, "utf8")
 
 
