@@ -100,18 +100,12 @@ def package_files() -> list[InstalledFile]:
     return list(found.values())
 
 
-def standard_library_files() -> list[InstalledFile]:
-    """Modules of the standard library, in a fixed order, tests and installed packages left out."""
-    return _tree(Path(sysconfig.get_path("stdlib")), "*.py")
+def python_files(place: str, pattern: str) -> list[InstalledFile]:
+    """What came with Python itself, in a fixed order, tests and installed packages left out.
 
-
-def python_headers() -> list[InstalledFile]:
-    """C headers of Python, in a fixed order; none where the development files are not installed."""
-    return _tree(Path(sysconfig.get_path("include")), "*.h")
-
-
-def _tree(root: Path, pattern: str) -> list[InstalledFile]:
-    found = []
+    `place` is a name of sysconfig: "stdlib" for modules, "include" for C headers, which may not be installed.
+    """
+    root, found = Path(sysconfig.get_path(place)), []
     for path in sorted(root.rglob(pattern)):
         inside = path.relative_to(root)
         if _SKIPPED_FOLDERS.isdisjoint(inside.parts) and path.is_file():

@@ -77,14 +77,11 @@ def with_marks(pieces: Sequence[str], chosen: Bool[np.ndarray, " token"]) -> str
     parts = []
     for inside, run in groupby(zip(pieces, chosen.tolist(), strict=True), key=lambda token: token[1]):
         text = "".join(piece for piece, _ in run).translate(_STAND_INS)
-        parts.append(_between_marks(text) if inside and text else text)
+        if inside and text:  # the blank before the first word stays outside, unless there is nothing else
+            word = text.lstrip(" ") or text
+            text = f"{text[: len(text) - len(word)]}{OPEN}{word}{CLOSE}"
+        parts.append(text)
     return quoted("".join(parts))
-
-
-def _between_marks(text: str) -> str:
-    """Mark a run; the blank before its first word stays outside, unless there is nothing else."""
-    word = text.lstrip(" ") or text
-    return f"{text[: len(text) - len(word)]}{OPEN}{word}{CLOSE}"
 
 
 def parse_explanation(text: str) -> str | Unscored:

@@ -25,7 +25,6 @@ from autointerp.llm.open import Mode
 from autointerp.progress import say
 from autointerp.records import Split
 from autointerp.run.resources import Resources
-from autointerp.study import Study
 from autointerp.study_file import load_study, parse_study
 from autointerp.study_inputs import TRAINED, Corpus
 from autointerp.subject.forward import Subject, open_subject
@@ -150,7 +149,8 @@ def _run_places(run: Path, label: str, asked: EvaluationRequest, several: bool) 
         raise BadInput(f"{asked.tokens} tokens are less than a context of {study.corpus.context}", "raise --tokens")
 
     def read() -> Iterator[np.ndarray]:
-        return _first(read_batches_of(run, study), contexts)
+        batches = read_batches(run / _CONTEXTS, Split.HELD_OUT, study.subject.batch)
+        return _first((batch.tokens for batch in batches), contexts)
 
     places = []
     for hook in dict.fromkeys(sae.hook for sae in study.sae):
@@ -163,12 +163,6 @@ def _run_places(run: Path, label: str, asked: EvaluationRequest, several: bool) 
         candidates = _load(where, subject, hook)
         places.append(Place(subject, hook, text, contexts, read, study.seed, candidates))
     return places
-
-
-def read_batches_of(run: Path, study: Study) -> Iterator[Int[np.ndarray, "context token"]]:
-    """Tokens of a run's held-out contexts, as many together as its forward passes take."""
-    for batch in read_batches(run / _CONTEXTS, Split.HELD_OUT, study.subject.batch):
-        yield batch.tokens
 
 
 def _first(batches: Iterator[Int[np.ndarray, "_ token"]], contexts: int) -> Iterator[Int[np.ndarray, "context token"]]:

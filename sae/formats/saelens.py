@@ -64,7 +64,8 @@ def read_config(path: Path) -> SaeLensConfig:
     _refuse_normalisation(path, config)
     architecture = str(config.get("architecture", "standard"))
     k = None
-    if architecture == "topk" or _old_topk(config):
+    # Before version 6, topk was an activation function of the standard architecture.
+    if "topk" in (architecture, config.get("activation_fn_str"), config.get("activation_fn")):
         found = config.get("k", (config.get("activation_fn_kwargs") or {}).get("k"))
         architecture, k = "topk", active_latents(path, found, size(path, config, "d_sae"))
     by_batch = architecture in _BY_BATCH
@@ -87,11 +88,6 @@ def _refuse_normalisation(path: Path, config: Mapping[str, Any]) -> None:
     if named != "none":
         remedy = _NORMALISATIONS.get(named, "choose a checkpoint that takes raw vectors")
         raise SaeError(f"{path}: normalize_activations = '{named}' is not supported", remedy)
-
-
-def _old_topk(config: Mapping[str, Any]) -> bool:
-    """Before version 6, topk was an activation function of the standard architecture."""
-    return "topk" in (config.get("activation_fn_str"), config.get("activation_fn"))
 
 
 def _metadata(config: Mapping[str, Any]) -> dict[str, Any]:

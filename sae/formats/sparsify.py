@@ -54,7 +54,10 @@ class Sparsify(Format):
         config = read_object(files.config)
         _refuse_others(files.config, config)
         d_in = size(files.config, config, "d_in")
-        width = _width(files.config, config, d_in)
+        if config.get("num_latents", 0) == 0:
+            width = d_in * size(files.config, config, "expansion_factor")
+        else:
+            width = size(files.config, config, "num_latents")
         k = active_latents(files.config, config.get("k"), width)
         tensors = read_safetensors(files.weights, device)
         Shapes(_SHAPES, {"d_in": d_in, "num_latents": width}).check(files.weights, shapes_of(tensors))
@@ -98,12 +101,6 @@ class Sparsify(Format):
         }
         write_safetensors(folder / self.weights, tensors)
         (folder / self.config).write_text(json.dumps(config, indent=1) + "\n", "utf8")
-
-
-def _width(path: Path, config: Mapping[str, Any], d_in: int) -> int:
-    if config.get("num_latents", 0) == 0:
-        return d_in * size(path, config, "expansion_factor")
-    return size(path, config, "num_latents")
 
 
 def _refuse_others(path: Path, config: Mapping[str, Any]) -> None:
