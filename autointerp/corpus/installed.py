@@ -87,7 +87,7 @@ def package_files() -> list[InstalledFile]:
     """
     folders = sorted({sysconfig.get_path("purelib"), sysconfig.get_path("platlib")})
     found: dict[str, InstalledFile] = {}
-    packages = {_name(d): d for d in distributions(path=folders)}
+    packages = {re.sub(r"[-_.]+", "-", d.metadata["Name"] or "").lower(): d for d in distributions(path=folders)}
     for package, installed in sorted(packages.items()):
         licence = licence_of(installed)
         if package in _LEFT_OUT or _is_editable(installed) or "GPL" in licence.upper():
@@ -127,10 +127,6 @@ def licence_of(distribution: Distribution) -> str:
     classifiers = metadata.get_all("Classifier") or []
     names = [c.rpartition("::")[2].strip() for c in classifiers if c.startswith("License ::")]
     return " OR ".join(dict.fromkeys(names))
-
-
-def _name(distribution: Distribution) -> str:
-    return re.sub(r"[-_.]+", "-", distribution.metadata["Name"] or "").lower()
 
 
 def _is_editable(distribution: Distribution) -> bool:

@@ -182,12 +182,11 @@ class _Guessing:
         known = dict(self._inner.simulate(tasks, progress)) if self._inner is not None else {}
         for position, task in enumerate(tasks):
             found = known.get(position, Unscored(COUNTED))
-            yield position, self._made_up(task) if found == Unscored(COUNTED) else found
-
-    def _made_up(self, task: Task) -> Simulation:
-        predicted = np.zeros((len(task.contexts), len(task.contexts[0].tokens)), dtype=np.float32)
-        predicted[::2] = 1
-        return Simulation(predicted, self.scale)
+            if found == Unscored(COUNTED):  # made up
+                predicted = np.zeros((len(task.contexts), len(task.contexts[0].tokens)), dtype=np.float32)
+                predicted[::2] = 1
+                found = Simulation(predicted, self.scale)
+            yield position, found
 
 
 def _revised(
