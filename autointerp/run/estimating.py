@@ -204,9 +204,9 @@ def _revised(
 def estimate_lines(lines: Sequence[EstimateLine], study: Study) -> Iterator[str]:
     """The estimate as an aligned table, and what to know about it."""
     head = ("stage", "model", "requests", "in ledger", "prompt tokens", "answer tokens, at most", "dollars, at most")
-    rows = [head, *(_cells(line.stage, line.llm.model, line) for line in lines)]
+    rows = [head, *(_cells(line.stage, line.llm.model, [line]) for line in lines)]
     if lines:
-        rows.append(_sum(lines))
+        rows.append(_cells("in all", "", lines))
     yield from aligned(rows, slice(2, None))
     yield ""
     yield "No call was made. Retries and re-asks come on top; most answers are shorter than the most they may be."
@@ -225,20 +225,11 @@ def estimate_lines(lines: Sequence[EstimateLine], study: Study) -> Iterator[str]
         yield f"Simulator '{study.simulate.method}' runs in this process and makes no requests."
 
 
-def _cells(stage: str, model: str, line: EstimateLine) -> tuple[str, ...]:
-    tokens = line.tokens
-    about = "about " if line.rough else ""
-    return (
-        stage, model, f"{line.requests:,}", f"{line.known:,}", f"{about}{tokens.input:,}", f"{tokens.output:,}",
-        "none: in this process" if line.llm.provider == LOCAL else _dollars([line.usd]),
-    )  # fmt: skip
-
-
-def _sum(lines: Sequence[EstimateLine]) -> tuple[str, ...]:
+def _cells(stage: str, model: str, lines: Sequence[EstimateLine]) -> tuple[str, ...]:
     about = "about " if any(line.rough for line in lines) else ""
     paid = [line.usd for line in lines if line.llm.provider != LOCAL]
     return (
-        "in all", "", f"{sum(line.requests for line in lines):,}", f"{sum(line.known for line in lines):,}",
+        stage, model, f"{sum(line.requests for line in lines):,}", f"{sum(line.known for line in lines):,}",
         f"{about}{sum(line.tokens.input for line in lines):,}", f"{sum(line.tokens.output for line in lines):,}",
         _dollars(paid) if paid else "none: in this process",
     )  # fmt: skip
