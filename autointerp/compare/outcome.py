@@ -54,6 +54,11 @@ class Outcome:
         found = [self.baseline_of(arm) for arm in self.feature_arms]
         return list(dict.fromkeys(name for name in found if name is not None))
 
+    @property
+    def main_arms(self) -> list[str]:
+        """Features and what they are held against; without either, all arms."""
+        return list(dict.fromkeys([*self.feature_arms, *self.baselines])) or self.arms
+
     def against_baseline(self, cell: Cell, arm: str) -> ComparisonRow | None:
         """The row that holds a feature arm against its baseline."""
         baseline = self.baseline_of(arm)

@@ -60,6 +60,12 @@ def mean_of(row: ComparisonRow | None) -> str:
     return with_interval(row.mean, row.low, row.high)
 
 
+def difference_of(row: ComparisonRow) -> str:
+    """A difference with its interval and p."""
+    shown = with_interval(row.difference, row.difference_low, row.difference_high)
+    return shown if row.p is None else f"{shown}, {p_text(row.p)}"
+
+
 def conclusion(row: ComparisonRow, confidence: float) -> str:
     """What a difference means, for the end of a sentence."""
     arm, other = plain(row.arm), plain(row.baseline)
@@ -101,16 +107,12 @@ def _comparisons(outcome: Outcome) -> Iterator[str]:
 def _against(outcome: Outcome, row: ComparisonRow) -> str:
     if row.difference is None:
         return f"no difference can be given ({row.note})"
-    shown = with_interval(row.difference, row.difference_low, row.difference_high)
-    p = "" if row.p is None else f", {p_text(row.p)}"
-    return (
-        f"{plain(row.arm)} minus {plain(row.baseline)} {shown}{p}: {conclusion(row, outcome.study.compare.confidence)}"
-    )
+    minus = f"{plain(row.arm)} minus {plain(row.baseline)}"
+    return f"{minus} {difference_of(row)}: {conclusion(row, outcome.study.compare.confidence)}"
 
 
 def _listed(outcome: Outcome, cell: Cell, pairing: Pairing = Pairing.OWN) -> str:
-    arms = dict.fromkeys([*outcome.feature_arms, *outcome.baselines]) or outcome.arms
-    rows = [outcome.row(cell, arm, pairing=pairing) for arm in arms]
+    rows = [outcome.row(cell, arm, pairing=pairing) for arm in outcome.main_arms]
     return ", ".join(f"{plain(r.arm)} {mean_of(r)}" for r in rows if r is not None and r.mean is not None)
 
 
@@ -128,7 +130,7 @@ def _beyond_words(outcome: Outcome) -> Iterator[str]:
     shown = _listed(outcome, replace(outcome.headline, scorer=LITERAL))
     added = [
         f"{_added(row, outcome.study.compare.confidence)} for {plain(row.arm)} ({difference_of(row)}, {row.n} units)"
-        for arm in _main_arms(outcome)
+        for arm in outcome.main_arms
         if (row := outcome.row(outcome.headline, arm, READ_LITERALLY)) is not None and row.difference is not None
     ]
     yield (
