@@ -315,7 +315,11 @@ class PlantedScore:
     density: float
     """Share of tokens on which it is active."""
     explanation: str
-    """The sort of explanation: `true`, `near-miss`..., or '' for a method that reads none."""
+    """The sort of explanation: `true`, `near-miss`..., or `none` for a method that reads none."""
+    form: str
+    """How it is told: as a `description`, or as a `list` of words; '' for a method that reads none."""
+    foil: str
+    """Whose explanation it is, for `other`: a unit; else ''."""
     text: str
     """The explanation."""
     value: float | None
@@ -334,11 +338,15 @@ class BenchmarkRow:
 
     method: str
     kind: str
-    """Of planted units: one kind, or several pooled."""
+    """Of planted units: one kind; or pooled, `seen` (all that the method can see by construction) or `blind` (all that
+    it can't: a negative control)."""
+    form: str
+    """How the explanations are told: as a `description`, or as a `list` of words; '' for a method that reads none."""
     wrong: str
     """The sort of wrong explanation that it is held against, or noise units."""
     auroc: float | None
-    """Mean over meanings of P(score with the true explanation > score with the wrong one), ties counted half."""
+    """Mean over meanings of P(score with the true explanation > score with the wrong one), ties counted half; of
+    `other` the mean over the unit's foils first."""
     low: float | None
     """Lower bound of its interval."""
     high: float | None
@@ -350,13 +358,15 @@ class BenchmarkRow:
     null_high: float | None
     """Its upper bound."""
     coverage: float
-    """Share of the units for which both scores are there."""
+    """Share of the pairs of a true and a wrong explanation for which both scores are there."""
     tokens_per_unit: float | None
     """Prompt and answer tokens for one unit with one explanation; None where it can't be told."""
     seconds_per_unit: float | None
     """Wall time for the same; None where part came from the ledger."""
     n: int
-    """Units for which both scores are there."""
+    """Meanings for which both scores are there; a meaning's binary and graded units count once."""
+    foils: float
+    """Wrong explanations that a unit was held against, on average."""
     half: str
     """Of the meanings: the one prompts were developed on, the frozen one, or both."""
 

@@ -33,6 +33,8 @@ class Measured:
     method: str
     units: int
     """How many of the planted units it was given, by `limited`."""
+    foils: int | None
+    """How many foils of each it was given at most; None: all."""
     scores: tuple[float | Unscored, ...]
     """Per pairing of those units, in their order."""
     cost: Cost
@@ -49,6 +51,8 @@ class Measured:
                 graded=pairing.unit.graded,
                 density=pairing.unit.density,
                 explanation=pairing.explanation,
+                form=pairing.form,
+                foil=pairing.foil_unit,
                 text=pairing.text,
                 value=None if isinstance(score, Unscored) else score,
                 status=str(Status.UNSCORED if failed else Status.OK),
@@ -68,20 +72,28 @@ class Store:
             [hash_file(place) for place in (built_in_folder(), user_folder(study.prompts_folder)) if place is not None],
         ]
 
-    def find(self, method: Method, units: int | None = None) -> Measured | None:
-        """What was kept of a method on so many units, or (None) on however many; None when it has to be run."""
+    def find(self, method: Method, size: tuple[int, int | None] | None = None) -> Measured | None:
+        """What was kept of a method on so many units with so many foils, or (None) on however many; None when it has to
+        be run."""
         path = self._path(method)
         kept = read_json(path) if path.is_file() else {}
-        count = kept.get("units")
-        if not isinstance(count, int) or units not in (None, count) or kept.get("key") != self._key(method, count):
+        count, foils = kept.get("units"), kept.get("foils")
+        if not isinstance(count, int) or size not in (None, (count, foils)):
+            return None
+        if kept.get("key") != self._key(method, count):
             return None
         scores = tuple(Unscored(score) if isinstance(score, str) else float(score) for score in kept["scores"])
-        return Measured(method.name, count, scores, Cost(**kept["cost"]))
+        return Measured(method.name, count, foils, scores, Cost(**kept["cost"]))
 
     def keep(self, method: Method, found: Measured) -> None:
         """Keep a method's scores, whole or not at all; a failure is kept as its reason."""
         scores = [score.reason if isinstance(score, Unscored) else score for score in found.scores]
-        facts = {"key": self._key(method, found.units), "units": found.units, "cost": asdict(found.cost)}
+        facts = {
+            "key": self._key(method, found.units),
+            "units": found.units,
+            "foils": found.foils,
+            "cost": asdict(found.cost),
+        }
         write_json(self._path(method), {**facts, "scores": scores})
 
     def _path(self, method: Method) -> Path:
@@ -106,7 +118,9 @@ def _unit_key(unit: PlantedUnit) -> str:
     held_out = [[held.context.text, held.activations.tolist(), held.random] for held in unit.held_out]
     contexts, activations = zip(*unit.evidence, strict=True)
     evidence = [_digest([context.tokens for context in contexts]), _digest(activations)]
+    foils = [[foil.unit, foil.text, foil.word_list] for foil in unit.foils]
     facts = [unit.unit, unit.kind, unit.test, dict(unit.explanations), unit.held.contexts.tolist()]
+    facts += [dict(unit.lists), foils]
     return hash_value([facts, held_out, evidence])
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -68,17 +69,23 @@ class Results:
     scores: tuple[Scores, ...]
     """One per method."""
 
-    def row(self, method: str, kind: str, wrong: str, half: str) -> BenchmarkRow | None:
-        """A line of the table; None when there is no such unit."""
-        for row in self.rows:
-            if (row.method, row.kind, row.wrong, row.half) == (method, kind, wrong, half):
-                return row
-        return None
+    @cached_property
+    def _index(self) -> dict[tuple[str, str, str, str, str], BenchmarkRow]:
+        return {(row.method, row.kind, row.form, row.wrong, row.half): row for row in self.rows}
 
-    def calibrations(self) -> dict[str, Calibration]:
-        """By method, of those that read explanations."""
+    def row(self, method: str, kind: str, form: str, wrong: str, half: str) -> BenchmarkRow | None:
+        """A line of the table; None when there is no such unit."""
+        return self._index.get((method, kind, form, wrong, half))
+
+    def calibrations(self) -> dict[tuple[str, str], Calibration]:
+        """By method and form, of those that read explanations."""
         plan, seed = self.about.plan, self.about.seed
-        return {found.method: calibration_of(found, plan, seed) for found in self.scores if found.explained}
+        return {
+            (found.method, form): calibration_of(found, form, plan, seed)
+            for found in self.scores
+            if found.explained
+            for form in found.forms
+        }
 
 
 def is_benchmark(folder: Path) -> bool:
@@ -112,7 +119,5 @@ def read_results(folder: Path) -> Results:
 
 def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
     """Rows as plain values; what is null is None."""
-    return [
-        {str(name): None if pd.isna(value) else value for name, value in record.items()}
-        for record in frame.to_dict("records")
-    ]
+    plain = frame.astype(object).where(frame.notna(), None)
+    return [{str(name): value for name, value in record.items()} for record in plain.to_dict("records")]

@@ -18,7 +18,7 @@ from autointerp.planted.finished import Measured, Store
 from autointerp.planted.measuring import WatchedResources, announced, measure
 from autointerp.planted.methods import QUICK, Method, chosen, limited, methods
 from autointerp.planted.page import write_page
-from autointerp.planted.pairings import pairings_of
+from autointerp.planted.pairings import PlantedPairing, pairings_of
 from autointerp.planted.results import About, Results, grouped, read_results, write_results
 from autointerp.planted.statistics import rows_of
 from autointerp.planted.units import Planted, PlantedUnit, plant
@@ -48,6 +48,8 @@ class BenchmarkScope:
     """QUICK alone."""
     units: int | None = None
     """At most; None: all."""
+    foils: int | None = None
+    """Of each unit, at most; None: all where a method reads each explanation once, else a few drawn ones."""
 
     def wanted(self) -> list[Method]:
         """The methods; BadInput for a name that is none."""
@@ -73,6 +75,7 @@ class _Setup:
     usable: Sequence[Method]
     refused: Mapping[str, str]
     """Wanted methods that can't run: name -> why."""
+    foils: int | None
     store: Store
 
 
@@ -118,12 +121,13 @@ def _prepare(study: Study, work: Path, asked: BenchmarkScope, *, probe: bool) ->
     usable, refused = can_run(study, wanted, strict=bool(asked.methods))
     planted, contexts = ground(study, work)
     units = limited(planted.units, asked.units)
-    return _Setup(planted, contexts, units, usable, refused, Store(study, planted.units, work))
+    return _Setup(planted, contexts, units, usable, refused, asked.foils, Store(study, planted.units, work))
 
 
 def _announced(study: Study, ready: _Setup, work: Path) -> Iterator[str]:
-    pending = [method for method in ready.usable if ready.store.find(method, len(ready.units)) is None]
-    return announced(study, pending, ready.units, work)
+    units, foils = ready.units, ready.foils
+    pending = [m for m in ready.usable if ready.store.find(m, (len(units), m.foils(foils))) is None]
+    return announced(study, pending, units, foils, work)
 
 
 def ground(study: Study, work: Path) -> tuple[Planted, Mapping[str, int]]:
@@ -185,7 +189,7 @@ def _run(study: Study, ready: _Setup, work: Path) -> tuple[dict[str, Measured], 
     found: dict[str, Measured] = {}
     for method in ready.usable:
         try:
-            found[method.name] = measure(study, method, ready.units, work, ready.store)
+            found[method.name] = measure(study, method, ready.units, method.foils(ready.foils), work, ready.store)
         except BudgetReached as error:
             return found, error
     return found, None
@@ -214,12 +218,16 @@ def _model(study: Study, method: Method) -> str:
     return identity_of(llm) if llm.provider == LOCAL else f"{llm.model} ({identity_of(llm)})"
 
 
+def _pairings(method: Method, found: Measured, units: Sequence[PlantedUnit]) -> list[PlantedPairing]:
+    return pairings_of(limited(units, found.units), method.explained, found.foils, method.told)
+
+
 def _write(out: Path, about: About, found: Mapping[str, Measured], units: Sequence[PlantedUnit]) -> None:
     scores = [
         score
         for method in methods()
         if method.name in found
-        for score in found[method.name].rows(pairings_of(limited(units, found[method.name].units), method.explained))
+        for score in found[method.name].rows(_pairings(method, found[method.name], units))
     ]
     rows = [
         row
