@@ -371,6 +371,27 @@ class BenchmarkRow:
     """Of the meanings: the one prompts were developed on, the frozen one, or both."""
 
 
+@dataclass(frozen=True)
+class SanityRow:
+    """One line of `sanity.parquet`: whether a score tells true labels from changed ones."""
+
+    metric: str
+    slice: str
+    """Held-out contexts of a unit: `top-and-random`, `random-only`, or `uniform` (60 drawn blindly)."""
+    change: str
+    """What was done to the true labels, which are the prediction."""
+    falls: float | None
+    """Share of draws in which the score falls, mean over meanings."""
+    low: float | None
+    """Lower bound of its interval."""
+    high: float | None
+    """Upper bound of its interval."""
+    n: int
+    """Meanings that have a score in the slice."""
+    unscored: int
+    """Meanings that have none, since their unit is silent there."""
+
+
 ROWS: Mapping[str, type] = {
     "documents": DocumentRow,
     "contexts": Context,
@@ -387,5 +408,6 @@ ROWS: Mapping[str, type] = {
     "usage": UsageRow,
     "benchmark": BenchmarkRow,
     "benchmark_scores": PlantedScore,
+    "benchmark_sanity": SanityRow,
 }
-"""Table -> its row. `benchmark` and `benchmark_scores` are of a benchmark's folder, not of a run's."""
+"""Table -> its row. Those that begin with `benchmark` are of a benchmark's folder, not of a run's."""

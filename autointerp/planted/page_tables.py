@@ -131,6 +131,25 @@ def _null(row: BenchmarkRow) -> str:
     return with_interval(row.null_mean, row.null_low, row.null_high)
 
 
+def sanity(results: Results) -> str:
+    """Whether each metric tells, on each slice, true labels from changed ones."""
+    if not results.sanity:
+        return ""
+    rows = [
+        (f"`{row.metric}`", row.slice, row.change, f"{row.n}", f"{row.unscored}",
+         with_interval(row.falls, row.low, row.high))
+        for row in results.sanity
+    ]  # fmt: skip
+    text = (
+        "No method is asked here: the prediction is the unit's own rule with half of its labels missing, or with as "
+        "many false ones added over the whole text (the two tests of Oikarinen et al., ICML 2025). *falls*: how often "
+        "the score falls, mean over meanings of both halves, binary units; a metric that passes gives 1. *silent*: "
+        "meanings without an active token in the slice. `uniform`: the 60 contexts that are drawn blindly."
+    )
+    head = ("metric", "slice", "change", "n", "silent", "falls")
+    return f"## Do the scores themselves tell?\n\n{text}\n\n{table(head, rows, left=3)}"
+
+
 def calibration(results: Results) -> str:
     """Whether scores fall as explanations get worse."""
     rows = [

@@ -15,11 +15,11 @@ from autointerp.artifacts import read_json, write_json
 from autointerp.errors import BadInput
 from autointerp.metrics.intervals import Resampling
 from autointerp.planted.statistics import Calibration, Scores, calibration_of
-from autointerp.rows import BenchmarkRow, PlantedScore
+from autointerp.rows import BenchmarkRow, PlantedScore, SanityRow
 from autointerp.tables import read_table, write_table
 
-TABLE, SCORES, ABOUT, PAGE, PICTURE = (
-    "benchmark.parquet", "scores.parquet", "about.json", "benchmark.md", "benchmark",
+TABLE, SCORES, SANITY, ABOUT, PAGE, PICTURE = (
+    "benchmark.parquet", "scores.parquet", "sanity.parquet", "about.json", "benchmark.md", "benchmark",
 )  # fmt: skip
 """Files of the folder; the picture's name is without suffix, and it lies in `figures/`."""
 
@@ -68,6 +68,8 @@ class Results:
     rows: tuple[BenchmarkRow, ...]
     scores: tuple[Scores, ...]
     """One per method."""
+    sanity: tuple[SanityRow, ...] = ()
+    """Checks of the scores themselves."""
 
     @cached_property
     def _index(self) -> dict[tuple[str, str, str, str, str], BenchmarkRow]:
@@ -99,8 +101,15 @@ def grouped(scores: Sequence[PlantedScore]) -> list[Scores]:
     return [Scores([score for score in scores if score.method == name]) for name in names]
 
 
-def write_results(folder: Path, about: About, scores: Sequence[PlantedScore], rows: Sequence[BenchmarkRow]) -> None:
+def write_results(
+    folder: Path,
+    about: About,
+    scores: Sequence[PlantedScore],
+    rows: Sequence[BenchmarkRow],
+    sanity: Sequence[SanityRow] = (),
+) -> None:
     """Write the tables, each whole or not at all."""
+    write_table("benchmark_sanity", folder / SANITY, sanity)
     write_table("benchmark_scores", folder / SCORES, scores)
     write_json(folder / ABOUT, TypeAdapter(About).dump_python(about, mode="json"))
     write_table("benchmark", folder / TABLE, rows)
@@ -114,7 +123,8 @@ def read_results(folder: Path) -> Results:
         raise BadInput(f"{folder / ABOUT} is not of this version", "run autointerp benchmark again") from error
     scores = [PlantedScore(**record) for record in _records(read_table(folder / SCORES))]
     rows = [BenchmarkRow(**record) for record in _records(read_table(folder / TABLE))]
-    return Results(about, tuple(rows), tuple(grouped(scores)))
+    sanity = [SanityRow(**record) for record in _records(read_table(folder / SANITY))]
+    return Results(about, tuple(rows), tuple(grouped(scores)), tuple(sanity))
 
 
 def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:

@@ -20,6 +20,7 @@ from autointerp.planted.methods import QUICK, Method, chosen, limited, methods
 from autointerp.planted.page import write_page
 from autointerp.planted.pairings import PlantedPairing, pairings_of
 from autointerp.planted.results import About, Results, grouped, read_results, write_results
+from autointerp.planted.sanity import sanity_rows
 from autointerp.planted.statistics import rows_of
 from autointerp.planted.units import Planted, PlantedUnit, plant
 from autointerp.progress import say
@@ -234,6 +235,6 @@ def _write(out: Path, about: About, found: Mapping[str, Measured], units: Sequen
         for of_method in grouped(scores)
         for row in rows_of(of_method, found[of_method.method].cost, about.plan, about.seed)
     ]
-    write_results(out, about, scores, rows)
+    write_results(out, about, scores, rows, sanity_rows(units, about.plan, about.seed))
     write_page(out)
     draw(out)
