@@ -11,7 +11,7 @@ from autointerp.compare.words import capital, number
 from autointerp.plot.samples import samples_of
 from autointerp.plot.stage import strips_name
 from autointerp.records import Status
-from autointerp.report import sections
+from autointerp.report import explained, sections
 from autointerp.report.answer import answer
 from autointerp.report.caveats import caveats
 from autointerp.report.judges import judges
@@ -51,11 +51,13 @@ def _parts(outcome: Outcome) -> Iterator[str]:
     yield sections.differences(outcome)
     yield _figure(outcome, "forest", "Differences between features and every other arm")
     yield sections.strata(outcome)
-    yield sections.literally(outcome)
+    yield explained.literally(outcome)
+    yield explained.kinds(outcome)
     yield sections.ceiling(outcome)
     yield sections.other_metrics(outcome)
     yield judges(outcome)
     yield from _examples(outcome)
+    yield explained.proposals(outcome)
     yield sections.units(outcome)
     yield cost(outcome)
     yield sections.how_to_read(outcome)

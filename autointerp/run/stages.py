@@ -16,7 +16,17 @@ from autointerp.run.plan import Stage, execute
 from autointerp.run.resources import Resources, note_threads
 from autointerp.study import Llm, Study
 from autointerp.study_file import dump_study
-from autointerp.tables import CANDIDATES, EFFECTS, EVIDENCE, HELD_OUT, REVISIONS, TABLES, TRAIN
+from autointerp.tables import (
+    BY_KIND,
+    CANDIDATES,
+    EFFECTS,
+    EVIDENCE,
+    HELD_OUT,
+    PROPOSALS,
+    REVISIONS,
+    TABLES,
+    TRAIN,
+)
 from autointerp.train.saes import sae_folder
 from autointerp.train.subject import SUBJECT, TOKENIZER
 
@@ -62,7 +72,7 @@ def stages(study: Study, resources: Resources, run: Path) -> list[Stage]:
             "explain",
             reads=("contexts.parquet", CANDIDATES, EVIDENCE, EFFECTS),
             settings={"explain": dump["explain"], "llm": explainer, "ranked by": simulator, **base},
-            writes=("units.parquet", "explanations.parquet", *revisions),
+            writes=("units.parquet", "explanations.parquet", PROPOSALS, *revisions),
             bulk=(),
             work=lambda: _explain(resources, run),
         ),
@@ -76,9 +86,9 @@ def stages(study: Study, resources: Resources, run: Path) -> list[Stage]:
         ),
         Stage(
             "simulate",
-            reads=("contexts.parquet", "units.parquet", "explanations.parquet", "evidence.parquet", TABLES, CANDIDATES),
+            reads=(*_TABLES, PROPOSALS, TABLES, CANDIDATES),
             settings={**simulator, "score": dump["score"], "derangements": study.compare.derangements, **base},
-            writes=("simulations.parquet", "shuffled.parquet"),
+            writes=("simulations.parquet", "shuffled.parquet", BY_KIND),
             bulk=(),
             work=lambda: _simulate(resources, run),
         ),
@@ -169,7 +179,7 @@ def _scoring(study: Study, dump: dict[str, Any], run: Path) -> list[Stage]:
     return [
         Stage(
             "score",
-            reads=(*_TABLES, "simulations.parquet", "shuffled.parquet", *judged),
+            reads=(*_TABLES, "simulations.parquet", "shuffled.parquet", BY_KIND, *judged),
             settings={"score": dump["score"], "evidence": dump["evidence"], "simulate": dump["simulate"]},
             writes=("scores.parquet",),
             bulk=(),
