@@ -1,0 +1,18 @@
+"""Where tensors are: a device by its name."""
+
+from __future__ import annotations
+
+import torch
+
+from sae.errors import SaeError
+
+
+def usable_device(name: str) -> torch.device:
+    """The device that torch calls so; SaeError when there is none, or it can't be used."""
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device).cpu()
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        line = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise SaeError(f"device '{name}' can't be used ({line})", "give cpu or cuda") from error
+    return device
