@@ -33,7 +33,7 @@ class Sheet:
 
     def table(self) -> str:
         """The lines, aligned."""
-        verdicts = {None: "", True: "agrees", False: "DIFFERS"}
+        verdicts = {None: "", True: "holds", False: "DOES NOT HOLD"}
         rows = [("what", "measured", "n", "")]
         rows += [(line.what, line.value, str(line.n), verdicts[line.holds]) for line in self.lines]
         return aligned(rows)

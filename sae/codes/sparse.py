@@ -157,11 +157,12 @@ class SparseCode(Code):
         """Some of the entries."""
         before = torch.zeros(kept.shape[0] + 1, dtype=torch.int32, device=kept.device)
         torch.cumsum(kept, 0, dtype=torch.int32, out=before[1:])
-        return SparseCode(before[self.starts], self.latents[kept], self.values[kept], self.width)
+        places = kept.nonzero().squeeze(1)
+        return SparseCode(before[self.starts], self.latents[places], self.values[places], self.width)
 
     def between(self, first: int, end: int) -> SparseCode:
         """The entries of latents `first` up to but not including `end`, which become 0, 1, ..."""
-        inside = (self.latents >= first) & (self.latents < end)
+        inside = ((self.latents >= first) & (self.latents < end)).nonzero().squeeze(1)
         starts = _bounds(self.rows[inside], self.vectors)
         return SparseCode(starts, self.latents[inside] - first, self.values[inside], end - first)
 

@@ -16,7 +16,7 @@ from sae.architectures.registry import trainable
 from sae.architectures.step import Forward, Rooms, Step, silent_positions
 from sae.architectures.weights import drop_parallel_gradient, gradient_of, rescale_decoder, start_weights
 from sae.base import SparseAutoencoder
-from sae.devices import usable_device
+from sae.devices import moved, usable_device
 from sae.errors import SaeError
 from sae.parallel import Peers
 from sae.recipe import Recipe
@@ -157,7 +157,7 @@ class Trainer:
         lr = recipe.lr * rate(recipe, self._done, self._steps)
         for group in self._adam.param_groups:
             group["lr"] = lr
-        own = self._peers.share(x).to(self._device)
+        own = moved(self._peers.share(x), self._device)
         room = self._rooms.centred.matrix(*own.shape)
         centred = torch.add(-weights.b_dec, own, alpha=self._scale, out=room)
         forward = Forward(
