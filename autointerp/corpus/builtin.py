@@ -44,6 +44,7 @@ _MARKUP = (
     ".in",
 )
 _PROSE = (".md", ".rst")
+_LICENCE = re.compile(r"(?i)/(licen[cs]e|copying|notice)[^/]*$")
 _TOPICS = "pydoc_data/topics.py"
 _MIX = (
     "docstrings", "python docstrings", "prose", "docstrings", "functions", "headers",
@@ -62,7 +63,9 @@ def builtin_documents(seed: int) -> Iterator[Document]:
     if not wikipedia_files():
         say(f"  corpus: package {PACKAGE} is not installed, so the text is mostly technical")
     rest = _in_turn(_streams(seed), _MIX)
-    return _in_turn({"wikipedia": _wikipedia(seed), "rest": rest}, ("wikipedia", "rest"))
+    tidied = (replace(document, text=tidy(document.text)) for document in wikipedia_documents(seed))
+    articles = (document for document in tidied if worth_reading(document.text))
+    return _in_turn({"wikipedia": articles, "rest": rest}, ("wikipedia", "rest"))
 
 
 def _in_turn(streams: dict[str, Iterator[Document]], order: tuple[str, ...]) -> Iterator[Document]:
@@ -80,11 +83,15 @@ def _in_turn(streams: dict[str, Iterator[Document]], order: tuple[str, ...]) -> 
 
 
 def _streams(seed: int) -> dict[str, Iterator[Document]]:
-    files, python = installed.package_files(), installed.standard_library_files()
+    files, python = installed.package_files(), installed.python_files("stdlib", "*.py")
+    described = [f for f in files if installed.in_metadata(f)]
     topics = [f for f in python if f.source.endswith(_TOPICS)]
     python = [f for f in python if not f.source.endswith(_TOPICS)]
-    headers = [*installed.by_suffix(files, _HEADERS), *installed.python_headers()]
-    prose = [*installed.by_suffix(files, _PROSE), *(f for f in files if _is_description(f))]
+    headers = [*installed.by_suffix(files, _HEADERS), *installed.python_files("include", "*.h")]
+    prose = [
+        *installed.by_suffix(files, _PROSE),
+        *(f for f in described if f.source.endswith(("/METADATA", "/PKG-INFO"))),
+    ]
     recipes: dict[str, tuple[Iterable[InstalledFile], Callable[[str], Iterable[str]], int]] = {
         "docstrings": (installed.by_suffix(files, (".py",)), installed.docstrings, 4),
         "python docstrings": (python, installed.docstrings, 4),
@@ -93,7 +100,8 @@ def _streams(seed: int) -> dict[str, Iterator[Document]]:
         "headers": (headers, _blocks, 2),
         "prose": (prose, _prose, 4),
         "markup": (installed.by_suffix(files, _MARKUP), _blocks, 2),
-        "licences": ((f for f in files if _is_licence(f)), _head, 1),
+        # The head alone: copies of one licence begin alike, and are found as near-duplicates.
+        "licences": ((f for f in described if _LICENCE.search(f.source)), lambda text: [text[:_LONGEST]], 1),
     }
     return {
         name: _sample(list(chosen), parts, most, rng_of(seed, "builtin", name))
@@ -120,13 +128,6 @@ def _packages_in_turn(files: list[InstalledFile], rng: np.random.Generator) -> l
     return [shuffled[i] for i in sorted(range(len(shuffled)), key=turns.__getitem__)]
 
 
-def _wikipedia(seed: int) -> Iterator[Document]:
-    for document in wikipedia_documents(seed):
-        text = tidy(document.text)
-        if worth_reading(text):
-            yield replace(document, text=text)
-
-
 def tidy(text: str) -> str:
     """The text without trailing spaces, with long runs of spaces, of blank lines and of one mark shortened."""
     text = re.sub(r"[ \t]+$", "", text, flags=re.MULTILINE)
@@ -144,11 +145,6 @@ def _blocks(text: str) -> Iterator[str]:
     return blocks(text.splitlines())
 
 
-def _head(text: str) -> list[str]:
-    """The head of a text as one document: copies of one licence begin alike, and are found as near-duplicates."""
-    return [text[:_LONGEST]]
-
-
 def _prose(text: str) -> Iterator[str]:
     """A page, or the description in a package's metadata (which are headers like those of a message)."""
     if text.startswith("Metadata-Version:"):
@@ -160,14 +156,6 @@ def _prose(text: str) -> Iterator[str]:
 def _topics(text: str) -> Iterator[str]:
     """Blocks of Python's documentation topics: the long strings in the module that holds them."""
     return chain.from_iterable(map(_blocks, installed.long_strings(text, SHORTEST)))
-
-
-def _is_licence(file: InstalledFile) -> bool:
-    return installed.in_metadata(file) and bool(re.search(r"(?i)/(licen[cs]e|copying|notice)[^/]*$", file.source))
-
-
-def _is_description(file: InstalledFile) -> bool:
-    return installed.in_metadata(file) and file.source.endswith(("/METADATA", "/PKG-INFO"))
 
 
 SHARED = 0.5

@@ -87,7 +87,7 @@ def package_files() -> list[InstalledFile]:
     """
     folders = sorted({sysconfig.get_path("purelib"), sysconfig.get_path("platlib")})
     found: dict[str, InstalledFile] = {}
-    packages = {_name(d): d for d in distributions(path=folders)}
+    packages = {re.sub(r"[-_.]+", "-", d.metadata["Name"] or "").lower(): d for d in distributions(path=folders)}
     for package, installed in sorted(packages.items()):
         licence = licence_of(installed)
         if package in _LEFT_OUT or _is_editable(installed) or "GPL" in licence.upper():
@@ -100,18 +100,12 @@ def package_files() -> list[InstalledFile]:
     return list(found.values())
 
 
-def standard_library_files() -> list[InstalledFile]:
-    """Modules of the standard library, in a fixed order, tests and installed packages left out."""
-    return _tree(Path(sysconfig.get_path("stdlib")), "*.py")
+def python_files(place: str, pattern: str) -> list[InstalledFile]:
+    """What came with Python itself, in a fixed order, tests and installed packages left out.
 
-
-def python_headers() -> list[InstalledFile]:
-    """C headers of Python, in a fixed order; none where the development files are not installed."""
-    return _tree(Path(sysconfig.get_path("include")), "*.h")
-
-
-def _tree(root: Path, pattern: str) -> list[InstalledFile]:
-    found = []
+    `place` is a name of sysconfig: "stdlib" for modules, "include" for C headers, which may not be installed.
+    """
+    root, found = Path(sysconfig.get_path(place)), []
     for path in sorted(root.rglob(pattern)):
         inside = path.relative_to(root)
         if _SKIPPED_FOLDERS.isdisjoint(inside.parts) and path.is_file():
@@ -133,10 +127,6 @@ def licence_of(distribution: Distribution) -> str:
     classifiers = metadata.get_all("Classifier") or []
     names = [c.rpartition("::")[2].strip() for c in classifiers if c.startswith("License ::")]
     return " OR ".join(dict.fromkeys(names))
-
-
-def _name(distribution: Distribution) -> str:
-    return re.sub(r"[-_.]+", "-", distribution.metadata["Name"] or "").lower()
 
 
 def _is_editable(distribution: Distribution) -> bool:

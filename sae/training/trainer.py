@@ -112,7 +112,9 @@ class Trainer:
         """
         self._architecture = trainable(recipe)
         self._peers = Peers()
-        _check(recipe, self._peers)
+        if recipe.batch % self._peers.size:
+            what = f"batches of {recipe.batch} for {self._peers.size} processes"
+            raise SaeError(what, "make batch a multiple of their number")
         self._device = usable_device(device)
         spread = float((first - first.mean(dim=0)).square().mean().sqrt())
         if not 0 < spread < float("inf"):
@@ -278,8 +280,3 @@ class Trainer:
 
 def _part(state: Mapping[str, Tensor], start: str, read: Callable[[Tensor], Any]) -> dict[str, Any]:
     return {key.removeprefix(start): read(value) for key, value in state.items() if key.startswith(start)}
-
-
-def _check(recipe: Recipe, peers: Peers) -> None:
-    if recipe.batch % peers.size:
-        raise SaeError(f"batches of {recipe.batch} for {peers.size} processes", "make batch a multiple of their number")
