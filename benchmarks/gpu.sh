@@ -24,8 +24,9 @@ export PYTHONPATH="$here${PYTHONPATH:+:$PYTHONPATH}"
 grep -rl --include='test_*.py' ON_CUDA tests | sort | xargs timeout 150 "$python" -m pytest -q -m cuda -p no:cacheprovider \
     2>&1 | tee "$out/tests.txt"
 tests=$?
-timeout 330 "$python" benchmarks/gpu.py "$out" --seconds 240 "$@"
+left=$((470 - SECONDS))
+timeout "$left" "$python" benchmarks/gpu.py "$out" --seconds "$((left - 10))" "$@"
 measured=$?
-[ "$measured" -eq 124 ] && echo "stopped after 330 s; what was measured until then is in $out" >&2
+[ "$measured" -eq 124 ] && echo "stopped after $SECONDS s; what was measured until then is in $out" >&2
 tail -n 1 "$out/tests.txt"
 [ "$tests" -eq 0 ] && [ "$measured" -eq 0 ]

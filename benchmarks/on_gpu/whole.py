@@ -11,6 +11,9 @@ from pathlib import Path
 
 from on_gpu.sheet import Line, Sheet
 
+_NOT = "NOT"
+"""How the words begin for what was not measured."""
+
 
 def measure(sheet: Sheet, folder: Path, devices: Sequence[str], quick: bool, seconds: float) -> Path | None:
     """One demo per device; the folder of the first, None where that failed. `seconds`: most that all may take."""
@@ -22,7 +25,8 @@ def measure(sheet: Sheet, folder: Path, devices: Sequence[str], quick: bool, sec
         options = ["--quick"] if quick else []
         why = _call(["demo", *options, "--set", f"subject.device={device}", "--out", str(run)], end)
         verified = why or _call(["verify", str(run)], end)
-        sheet.lines.append(Line(f"{name} on {device}, and verify", verified or "passes", 1, not verified))
+        holds = None if verified.startswith(_NOT) else not verified  # what there was no time for proves nothing
+        sheet.lines.append(Line(f"{name} on {device}, and verify", verified or "passes", 1, holds))
         if verified:
             break
         taken[device] = _stages(run)
@@ -37,12 +41,12 @@ def _call(arguments: Sequence[str], end: float) -> str:
     """Why a command of ours failed; '' when it did not."""
     left = end - time.monotonic()
     if left < 5:
-        return "NOT RUN: no time was left"
+        return f"{_NOT} RUN: no time was left"
     command = [sys.executable, "-m", "autointerp", *arguments]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=left, check=False)
     except subprocess.TimeoutExpired:
-        return f"NOT FINISHED in {left:.0f} s"
+        return f"{_NOT} FINISHED in {left:.0f} s"
     lines = (done.stderr.strip() or done.stdout.strip() or "no word").splitlines()
     return f"FAILED: {lines[-1][:200]}" if done.returncode else ""
 
