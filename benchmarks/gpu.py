@@ -49,7 +49,7 @@ def main() -> int:
         note("demo --quick")
         left = arguments.seconds - (time.monotonic() - began)
         if run is not None and not arguments.quick:
-            full = whole.measure(sheet, folder, ["cuda"], quick=False, seconds=left - 60)
+            full = whole.measure(sheet, folder, ["cuda"], quick=False, seconds=left - 90)
             run, study = (full, demo_study()) if full is not None else (run, study)
             note("demo")
         if run is not None:
