@@ -17,7 +17,7 @@ shift
 cd "$here" || exit 2
 python=${PYTHON:-$([ -x .venv/bin/python ] && echo .venv/bin/python || echo python3)}
 export PYTHONPATH="$here${PYTHONPATH:+:$PYTHONPATH}"
-"$python" -c 'import sys, torch; sys.exit(0 if torch.cuda.is_available() else 2)' || {
+"$python" -c 'import sys, torch; sys.exit(0 if torch.cuda.is_available() else 2)' 2>/dev/null || {
     echo "$python has no torch that finds a CUDA GPU: set PYTHON to one that has" >&2
     exit 2
 }
