@@ -118,13 +118,15 @@ def _text(study: Study, dump: dict[str, Any], base: dict[str, Any], resources: R
     recipe = study.subject.train
     tokenizer = (TOKENIZER,) if recipe else ()
     cut_by = {"vocabulary": recipe.vocabulary} if recipe else resources.subject_identity
+    content, facts = _content(study.corpus)
     corpus = Stage(
         "corpus",
         reads=(),
-        settings={"corpus": dump["corpus"], "content": _content(study.corpus), "seed": study.seed, "subject": cut_by},
+        settings={"corpus": dump["corpus"], "content": content, "seed": study.seed, "subject": cut_by},
         writes=("documents.parquet", "contexts.parquet", TRAIN, *tokenizer),
         bulk=(TRAIN, *tokenizer),
         work=lambda: _corpus(resources, run),
+        facts=facts,
     )
     if recipe is None:
         return [corpus]
@@ -207,10 +209,16 @@ def _prompts(resources: Resources) -> str:
     return hash_file(resources.prompts) if resources.prompts else "built in"
 
 
-def _content(corpus: inputs.Corpus) -> str:
-    """The bytes of a local corpus: a changed file is a changed corpus."""
+def _content(corpus: inputs.Corpus) -> tuple[str, dict[str, Any]]:
+    """Hash of a local or the built-in corpus, whose changed text is a changed corpus; and what to record of it."""
+    from autointerp.corpus.builtin import BUILTIN
+    from autointerp.corpus.listing import TEXT, builtin_text
+
+    if corpus.source == BUILTIN:
+        text = builtin_text()
+        return text.text, {TEXT: text.record}
     path = Path(corpus.source).expanduser()
-    return hash_file(path) if corpus.source != "builtin" and path.exists() else ""
+    return hash_file(path) if path.exists() else "", {}
 
 
 def _stream(study: Study) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from autointerp.contexts.reading import count_contexts, read_batches
 from autointerp.corpus.contexts import require_offsets, tokenise, window_starts
 from autointerp.corpus.document import shortened, text_hash
 from autointerp.corpus.split import NearDuplicates
-from autointerp.corpus.stage import open_documents
+from autointerp.corpus.stage import open_documents, say_text
 from autointerp.errors import BadInput
 from autointerp.llm.open import Mode
 from autointerp.progress import say
@@ -51,6 +51,7 @@ def evaluation_contexts(
         raise BadInput(f"{corpus.tokens} tokens are less than a context of {corpus.context}", "raise --tokens")
     longest = _CHARACTERS_PER_TOKEN * corpus.context * corpus.max_per_document
     seen, rows = NearDuplicates(corpus.near_duplicate, seed), list[np.ndarray]()
+    say_text(corpus)
     documents = open_documents(corpus, seed)
     while len(rows) < wanted and (batch := [shortened(d, longest) for d in islice(documents, _DOCUMENTS)]):
         for document, found in zip(batch, tokenise(tokenizer, [d.text for d in batch]), strict=True):
