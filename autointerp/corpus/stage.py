@@ -10,11 +10,11 @@ from pathlib import Path
 
 from transformers import PreTrainedTokenizerBase
 
-from autointerp.corpus.builtin import BUILTIN, Passages, builtin_documents
+from autointerp.corpus.builtin import Passages, builtin_documents
 from autointerp.corpus.contexts import Tokenised, Window, require_offsets, tokenise, window, window_starts
 from autointerp.corpus.document import Document, shortened, text_hash
 from autointerp.corpus.files import SUFFIXES, file_documents, hub_documents
-from autointerp.corpus.listing import builtin_text
+from autointerp.corpus.listing import BUILTIN, builtin_text
 from autointerp.corpus.split import NearDuplicates, Splitter, assert_disjoint, quotas
 from autointerp.errors import BadInput
 from autointerp.progress import Bar, bar, say

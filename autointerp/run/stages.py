@@ -7,6 +7,7 @@ from typing import Any
 
 from autointerp import study_inputs as inputs
 from autointerp.artifacts import hash_file, write_text
+from autointerp.corpus.listing import content_of
 from autointerp.explain.registry import method_names
 from autointerp.explain.revise import Revise
 from autointerp.judge.registry import traits_of, uses_model
@@ -118,7 +119,7 @@ def _text(study: Study, dump: dict[str, Any], base: dict[str, Any], resources: R
     recipe = study.subject.train
     tokenizer = (TOKENIZER,) if recipe else ()
     cut_by = {"vocabulary": recipe.vocabulary} if recipe else resources.subject_identity
-    content, facts = _content(study.corpus)
+    content, facts = content_of(study.corpus)
     corpus = Stage(
         "corpus",
         reads=(),
@@ -207,18 +208,6 @@ def _llm(llm: Llm) -> dict[str, Any]:
 
 def _prompts(resources: Resources) -> str:
     return hash_file(resources.prompts) if resources.prompts else "built in"
-
-
-def _content(corpus: inputs.Corpus) -> tuple[str, dict[str, Any]]:
-    """Hash of a local or the built-in corpus, whose changed text is a changed corpus; and what to record of it."""
-    from autointerp.corpus.builtin import BUILTIN
-    from autointerp.corpus.listing import TEXT, builtin_text
-
-    if corpus.source == BUILTIN:
-        text = builtin_text()
-        return text.text, {TEXT: text.record}
-    path = Path(corpus.source).expanduser()
-    return hash_file(path) if path.exists() else "", {}
 
 
 def _stream(study: Study) -> dict[str, Any]:
