@@ -1,10 +1,10 @@
-"""Progress: a bar with rate and time left on a terminal, plain lines elsewhere."""
+"""What is said on a terminal: a bar with rate and time left (plain lines elsewhere), lines, cells in columns."""
 
 from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -99,6 +99,16 @@ def bar(label: str, total: int | None, unit: str = "") -> Iterator[Bar]:
     )
     with Progress(*columns, console=console, transient=True) as progress:
         yield _Rich(progress, progress.add_task(label, total=total, note=""))
+
+
+def aligned(rows: Iterable[Sequence[str]], numbers: slice = slice(1, None)) -> Iterator[str]:
+    """A line per row, of as many cells each: the columns `numbers` flush right, the others flush left."""
+    table = list(rows)
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    right = range(len(widths))[numbers]
+    for row in table:
+        cells = (c.rjust(w) if n in right else c.ljust(w) for n, (c, w) in enumerate(zip(row, widths, strict=True)))
+        yield "  ".join(cells).rstrip()
 
 
 def say(text: str) -> None:

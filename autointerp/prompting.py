@@ -54,6 +54,11 @@ class Prompt:
             raise BadInput(f"prompt '{self.name}' can't be rendered ({error})", "correct the prompt file") from error
 
 
+def user_folder(named: str | None) -> Path | None:
+    """The folder of a user's prompts that a study names, if it names one."""
+    return None if named is None else Path(named).expanduser()
+
+
 @cache
 def _template(text: str) -> Template:
     """A message's template, parsed once: thousands of requests are made of it."""

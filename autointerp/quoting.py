@@ -19,7 +19,7 @@ def quoted(text: str) -> str:
     Quotes, line breaks, all that can't be seen and the first character of a template's marks are escaped (`\u003c`):
     no text can end its line or its quotes, nor become a mark of a turn on a server that looks for them in any text.
     """
-    return _MARKS.sub(_escaped, visible(json.dumps(text, ensure_ascii=False)))
+    return _MARKS.sub(lambda match: f"\\u{ord(match[0]):04x}", visible(json.dumps(text, ensure_ascii=False)))
 
 
 def visible(text: str) -> str:
@@ -35,10 +35,6 @@ def cell(text: str) -> str:
 def unmarked(text: str) -> str:
     """`text` with a space inside the marks of chat templates, where there are no quotes to escape them in."""
     return _MARKS.sub(lambda match: f"{match[0]} ", text)
-
-
-def _escaped(match: re.Match[str]) -> str:
-    return f"\\u{ord(match[0]):04x}"
 
 
 def well_formed(text: str) -> str:

@@ -53,6 +53,8 @@ class Scale(StrEnum):
     """A difference of log-probabilities."""
     ZERO_TO_NINE = "0-9"
     """Bills et al. 2023's display scale, in ten steps of the maximum over the evidence."""
+    NAMED = "named"
+    """1 on tokens that the explanation names, else 0."""
     COSINE = "cosine"
     """A difference of cosines between vectors of a sentence model."""
 

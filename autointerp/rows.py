@@ -21,6 +21,8 @@ ALL = "all"
 """The stratum of all units."""
 OWN_SHUFFLED = "shuffled"
 """Baseline of an arm that is held against its own units with another unit's explanation."""
+READ_LITERALLY = "literal"
+"""Baseline of an arm that is held against its own units, the same explanations being read literally."""
 NO_BASELINE = ""
 
 
@@ -217,9 +219,10 @@ class ComparisonRow:
     """`own` or `shuffled`, of the arm's scores."""
     arm: str
     baseline: str
-    """The arm that it is held against; `shuffled`: its own units with other units' explanations; '' for none."""
+    """The arm that it is held against; `shuffled`: its own units with other units' explanations; `literal`: its own
+    units, their explanations read literally; '' for none."""
     n: int
-    """Scored units of the arm; for the baseline `shuffled`, units scored in both pairings."""
+    """Scored units of the arm; for the baselines `shuffled` and `literal`, units scored in both ways."""
     n_baseline: int | None
     """Scored units of the baseline; None without one."""
     unscored: int

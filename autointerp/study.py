@@ -146,6 +146,10 @@ class Simulate(Section):
     """A simulator ([methods](methods.md))."""
     lookup: bool = True
     """Also report the token table from evidence, which uses no explanation and no language model."""
+    literal: bool = True
+    """Also report what the explanations score when they are read without any model: 1 where a token's text is a word
+    that the explanation names (`literal`), or belongs to one (`literal-words`), else 0. With other units' explanations
+    too."""
     bank: int = Field(default=64, ge=2)
     """Unrelated word lists that `lift` and `lift-next` subtract. Through an endpoint each costs a request per distinct
     word of all contexts: 8 are enough to begin with."""
@@ -182,7 +186,8 @@ MetricName = Literal[
 ]  # fmt: skip
 WEIGHTED = "weighted_"
 """How the names of the metrics begin that count each context as often as it stands for contexts of its split."""
-_SLICES = ("top-and-random", "random-only")
+_HEADLINES = ("top-and-random", "random-only")
+_SLICES = (*_HEADLINES, "unlisted")
 
 
 class Score(Section):
@@ -192,8 +197,9 @@ class Score(Section):
     """The first is the headline. `r2`, `r2_uncentred` and `absolute_deviation` need predictions in the unit's own
     scale, and so a `corpus.calibration`. A weighted metric is reported beside the plain one, never alone."""
     slices: tuple[str, ...] = _SLICES
-    """`top-and-random`, `random-only`, and `quantile-0` (the lowest) to the last of `evidence.quantiles`, which need
-    `evidence.held_out_per_quantile`. The report's headline is one of the first two."""
+    """`top-and-random`, `random-only`, `unlisted` (of the first the tokens alone that the explanation does not name:
+    what a simulator knows beyond the words that are there), and `quantile-0` (the lowest) to the last of
+    `evidence.quantiles`, which need `evidence.held_out_per_quantile`. The report's headline is one of the first two."""
 
     @field_validator("slices")
     @classmethod
@@ -201,8 +207,8 @@ class Score(Section):
         for name in slices:
             if name not in _SLICES and not re.fullmatch(r"quantile-\d+", name):
                 raise ValueError(f"no slice '{name}': {nearest(name, [*_SLICES, 'quantile-0'])}")
-        if not set(slices) & set(_SLICES):
-            raise ValueError(f"name one of {' and '.join(_SLICES)}, which the headline is of")
+        if not set(slices) & set(_HEADLINES):
+            raise ValueError(f"name one of {' and '.join(_HEADLINES)}, which the headline is of")
         return slices
 
     @model_validator(mode="after")

@@ -29,7 +29,7 @@ def atomic_folder(folder: Path) -> Iterator[Path]:
         yield temporary
         for path in temporary.iterdir():
             _flush(path)
-        temporary.chmod(0o777 & ~_umask())
+        temporary.chmod(0o777 & ~umask())
         if folder.exists():
             folder.rename(retired)
         temporary.rename(folder)
@@ -61,7 +61,8 @@ def _flush(path: Path) -> None:
         os.fsync(file.fileno())
 
 
-def _umask() -> int:
+def umask() -> int:
+    """The permissions that new files are made without."""
     mask = os.umask(0)
     os.umask(mask)
     return mask

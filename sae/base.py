@@ -93,5 +93,7 @@ class SparseAutoencoder(ABC):
     def _affine(
         self, x: Float[Tensor, "vector d_in"], weight: Float[Tensor, "d_in column"], bias: Float[Tensor, " column"]
     ) -> Float[Tensor, "vector column"]:
-        centred = x - self.b_dec if self.apply_b_dec_to_input else x
-        return torch.addmm(bias, centred, weight)
+        return torch.addmm(bias, self._centred(x), weight)
+
+    def _centred(self, x: Float[Tensor, "vector d_in"]) -> Float[Tensor, "vector d_in"]:
+        return x - self.b_dec if self.apply_b_dec_to_input else x

@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.shapes import check_shapes_alone
+
+check_shapes_alone()
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 

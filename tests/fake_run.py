@@ -68,6 +68,8 @@ def study_of(plan: Plan) -> Study:
         "sae": several,
         "evidence": {"held_out_top": 3, "held_out_random": 3, "random_only": 8},
         "compare": {"resamples": 1000},
+        "simulate": {"literal": False},
+        "score": {"slices": ["top-and-random", "random-only"]},
         **plan.settings,
     }
     return parse_study(sections)

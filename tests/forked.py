@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from functools import cache
+from pathlib import Path
 from typing import IO
 
 # Reads a request (code, arguments, environment) with the three standard streams, and lets a fork of a fork run it: the
@@ -97,3 +98,23 @@ class Forked:
         for stream in (self.stdout, self._stderr, self._status):
             stream.close()
         return code, said, complained
+
+
+_COMMAND = """
+import os, sys
+folder, path, *sys.argv[1:] = sys.argv[1:]
+os.chdir(folder)
+sys.path[:0] = [part for part in path.split(os.pathsep) if part]
+from autointerp.__main__ import main
+main()
+"""
+
+
+def command_line(
+    folder: Path, *words: str, path: str = "", environment: Mapping[str, str] | None = None
+) -> tuple[int, str, str]:
+    """What `autointerp WORDS...` does in a folder, in a process of its own: exit code, output and errors.
+
+    `path`: what PYTHONPATH would hold.
+    """
+    return Forked(_COMMAND, str(folder), path, *words, environment=environment).ends()

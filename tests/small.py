@@ -62,7 +62,8 @@ def small_settings(folder: Path) -> dict[str, Any]:
                      "held_out_random": 3, "random_only": 6},
         "llm": {"explainer": llm, "simulator": llm},
         "explain": {"candidates": 6},
-        "simulate": {"bank": 8},
+        "simulate": {"bank": 8, "literal": False},
+        "score": {"slices": ["top-and-random", "random-only"]},
         "compare": {"resamples": 1000},
     }  # fmt: skip
 

@@ -17,6 +17,7 @@ from autointerp.__main__ import main
 from autointerp.cli import app
 from autointerp.cli.runs import demo_study
 from autointerp.study_file import dump_study
+from tests.forked import command_line
 from tests.small import TABLES, small_study
 
 VERBS = """
@@ -140,7 +141,8 @@ def test_a_real_ctrl_c_ends_with_130_and_the_same_command_continues(tmp_path: Pa
         rest = process.stderr.read()
         assert process.wait() == 130
     assert rest.strip().splitlines()[-1] == "autointerp: interrupted; the same command continues where this one stopped"
-    subprocess.run([*command, str(tmp_path / "a")], check=True, capture_output=True)
+    code, _, error = command_line(tmp_path, "compare", "study.toml", "--out", "a")
+    assert code == 0, error
     autointerp.run(small_study(tmp_path), tmp_path / "b", until="compare")
     for table in TABLES:
         assert (tmp_path / "a" / f"{table}.parquet").read_bytes() == (tmp_path / "b" / f"{table}.parquet").read_bytes()

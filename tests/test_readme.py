@@ -21,8 +21,8 @@ from transformers import AutoModelForCausalLM, LlamaConfig
 
 import autointerp
 from autointerp.__main__ import main
+from autointerp.contexts.naming import LIST, word_of
 from autointerp.contexts.slices import read_slices
-from autointerp.explain.texts import word_of
 from autointerp.llm.address import PLACEHOLDER
 from autointerp.run.verify import verify
 from autointerp.study_file import dump_study, load_study, parse_study
@@ -58,8 +58,6 @@ SMALL = [
 
 SMALLER = {"autointerp benchmark": " --units 24 --set corpus.tokens=60000 --set simulate.bank=8"}
 """Of commands that take minutes with what they are given: what makes them small."""
-LIST = "words such as "
-"""How an explanation begins that is a list of words."""
 ELSEWHERE = {
     "autointerp run examples/towards-monosemanticity.toml --out results/towards-monosemanticity",  # tests/train
     "make lint", "source .venv/bin/activate",
@@ -212,7 +210,7 @@ def _shape(text: str) -> list[list[str]]:
 def _can_tell(folder: Path) -> None:
     """With the offline models word-like units are told from each other, and the null is near 0."""
     table = read_table(folder / "benchmark.parquet").set_index(["method", "kind", "wrong", "half"])
-    assert {"lift", "embedding", "lookup"} == set(table.index.get_level_values("method"))
+    assert {"lift", "embedding", "literal", "lookup"} == set(table.index.get_level_values("method"))
     for method in ("lift", "embedding"):
         assert table["auroc"].loc[method, "word-like", "other", "test"] > 0.7
         assert abs(table["null_mean"].loc[method, "all", "other", "test"]) < 0.2

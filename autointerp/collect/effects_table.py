@@ -20,7 +20,9 @@ def write_effects(path: Path, subject: Subject, drawn: Sequence[tuple[Readout, S
     for readout, units in drawn:
         written = readout.writes(subject.widths[readout.hook])
         found = [written] * len(units) if isinstance(written, Unscored) else effects.of(readout.hook, written)
-        rows += [_row(unit.unit, each) for unit, each in zip(units, found, strict=True)]
+        for unit, each in zip(units, found, strict=True):
+            told = Effects((), ()) if isinstance(each, Unscored) else each
+            rows.append(EffectsRow(unit.unit, told.promoted, told.suppressed, *state_of(each)))
     write_table("effects", path, rows)
 
 
@@ -32,8 +34,3 @@ def read_effects(path: Path) -> dict[str, Effects | Unscored]:
         else Unscored(row["reason"])
         for row in read_arrow(path).to_pylist()
     }
-
-
-def _row(unit: str, found: Effects | Unscored) -> EffectsRow:
-    told = Effects((), ()) if isinstance(found, Unscored) else found
-    return EffectsRow(unit, told.promoted, told.suppressed, *state_of(found))

@@ -74,8 +74,11 @@ def gather_contexts(
     sums = [TokenSums(len(units)) for _, units in drawn]
     gatherers = _pass(study, subject, contexts, Split.EVIDENCE, evidence, drawn, surveyors, sums)
     finished = [_refresh(units, surveyor.finish()) for (_, units), surveyor in zip(drawn, surveyors, strict=True)]
-    finder = _finder(gatherers, contexts, embed) if hard and gatherers else None
-    if finder is not None:
+    finder = None
+    if hard and gatherers:
+        if embed is None:
+            raise ValueError("hard negatives are wanted, and there is no sentence model")
+        finder = HardNegatives([likeness_of(gatherer) for gatherer in gatherers], contexts, embed)
         finder.find(gatherers, Split.EVIDENCE, wanted.hard_negatives)
     _write_exemplars(run / "work" / "evidence.parquet", drawn, gatherers)
     tables = {readout.arm: total.table() for (readout, _), total in zip(drawn, sums, strict=True)}
@@ -87,12 +90,6 @@ def gather_contexts(
         apart.append(_pass(study, subject, contexts, Split.CALIBRATION, calibration, drawn))
     _write_exemplars(run / "work" / "held-out.parquet", drawn, *apart)
     write_table("units", run / "work" / "candidates.parquet", [*(u for us in finished for u in us), *excluded])
-
-
-def _finder(gatherers: Sequence[Gatherer], contexts: Path, embed: Embed | None) -> HardNegatives:
-    if embed is None:
-        raise ValueError("hard negatives are wanted, and there is no sentence model")
-    return HardNegatives([likeness_of(gatherer) for gatherer in gatherers], contexts, embed)
 
 
 def _pass(

@@ -56,12 +56,18 @@ def collect(
         for c in all_candidates(study, subject.widths, encoders)
     ]
     _prepare(study, subject, contexts, [a.readout for a in arms if isinstance(a.readout, Prepared)])
-    _survey(study, subject, contexts, arms)
+
+    def survey(read: Activations) -> None:
+        for arm in arms:
+            arm.surveyor.add(arm.readout.read(read), read.contexts, read.tokens)
+
+    stream(study, subject, contexts, Split.EVIDENCE, "survey units", survey)
     drawn: list[tuple[Readout, list[Unit]]] = []
     excluded: list[Unit] = []
     for arm in arms:
-        survey = arm.surveyor.finish()
-        units, left_out = sample_units(arm.readout, survey, arm.count, study.units.min_contexts, study.seed)
+        units, left_out = sample_units(
+            arm.readout, arm.surveyor.finish(), arm.count, study.units.min_contexts, study.seed
+        )
         drawn.append((arm.readout.narrowed(units), units))
         excluded += left_out
     drawn += _sparse_arms(study, arms, drawn)
@@ -87,14 +93,6 @@ def _prepare(study: Study, subject: Reader, contexts: Path, readouts: Sequence[P
             activations = read_activations(subject, batch.contexts[keep], batch.tokens[keep])
             for readout in readouts:
                 readout.prepare(activations)
-
-
-def _survey(study: Study, subject: Reader, contexts: Path, arms: Sequence[_Arm]) -> None:
-    def take(read: Activations) -> None:
-        for arm in arms:
-            arm.surveyor.add(arm.readout.read(read), read.contexts, read.tokens)
-
-    stream(study, subject, contexts, Split.EVIDENCE, "survey units", take)
 
 
 def _sparse_arms(

@@ -12,7 +12,8 @@ import pandas as pd
 from autointerp.contexts.slices import RANDOM_ONLY, TOP_AND_RANDOM
 from autointerp.errors import BadInput
 from autointerp.records import Pairing
-from autointerp.rows import ALL, NO_BASELINE, Cell, ComparisonRow
+from autointerp.rows import ALL, NO_BASELINE, READ_LITERALLY, Cell, ComparisonRow
+from autointerp.simulate.literal import LITERAL
 from autointerp.simulate.lookup import LOOKUP
 from autointerp.study import Study
 from autointerp.study_file import load_study
@@ -53,6 +54,11 @@ class Outcome:
         found = [self.baseline_of(arm) for arm in self.feature_arms]
         return list(dict.fromkeys(name for name in found if name is not None))
 
+    @property
+    def main_arms(self) -> list[str]:
+        """Features and what they are held against; without either, all arms."""
+        return list(dict.fromkeys([*self.feature_arms, *self.baselines])) or self.arms
+
     def against_baseline(self, cell: Cell, arm: str) -> ComparisonRow | None:
         """The row that holds a feature arm against its baseline."""
         baseline = self.baseline_of(arm)
@@ -81,6 +87,11 @@ class Outcome:
         """Whether the token table was scored beside the explanations' simulator."""
         return self.study.simulate.lookup and self.study.simulate.method != LOOKUP
 
+    @property
+    def has_literal(self) -> bool:
+        """Whether the explanations were also read literally, and not by the headline's simulator."""
+        return self.headline.scorer != LITERAL and any(row.scorer == LITERAL for row in self.rows)
+
     @cached_property
     def _index(self) -> dict[tuple[Cell, str, str, str], ComparisonRow]:
         return {(row.cell, row.arm, row.baseline, row.pairing): row for row in self.rows}
@@ -92,8 +103,9 @@ class Outcome:
         return self._index.get((cell, arm, baseline, pairing.value))
 
     def contrasts(self, cell: Cell) -> Iterator[ComparisonRow]:
-        """The rows of a cell that compare an arm with a baseline, in the table's order."""
-        return (row for row in self.rows if row.cell == cell and row.baseline != NO_BASELINE)
+        """The rows of a cell that compare an arm with another, or with other explanations, in the table's order."""
+        apart = (NO_BASELINE, READ_LITERALLY)
+        return (row for row in self.rows if row.cell == cell and row.baseline not in apart)
 
 
 def read_outcome(run_dir: Path) -> Outcome:

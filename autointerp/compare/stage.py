@@ -14,9 +14,12 @@ from jaxtyping import Float
 from autointerp.artifacts import rng_of
 from autointerp.compare.strata import STRATA, stratum_of
 from autointerp.metrics.intervals import NONE, Contrast, Resampling, contrast, holm, interval, paired_contrast
+from autointerp.metrics.metrics import CONSTANT_PREDICTION
 from autointerp.progress import bar
 from autointerp.records import Pairing, Status
-from autointerp.rows import ALL, NO_BASELINE, OWN_SHUFFLED, Cell, ComparisonRow
+from autointerp.rows import ALL, NO_BASELINE, OWN_SHUFFLED, READ_LITERALLY, Cell, ComparisonRow
+from autointerp.simulate.literal import LITERAL, LITERAL_WORDS
+from autointerp.simulate.lookup import LOOKUP
 from autointerp.study import Study
 from autointerp.tables import read_table, write_table
 from autointerp.units.arms import contrasts, feature_hooks, ordered
@@ -29,8 +32,8 @@ def compare(study: Study, run_dir: Path) -> None:
     """Write `comparison.parquet` from the run's `units` and `scores` tables.
 
     Per scorer, metric, slice and stratum: every arm in both pairings; every feature arm against every other arm; every
-    arm against its own shuffled pairing. Holm's adjustment is over all of them. Raises BadInput when a table is
-    missing.
+    arm against its own shuffled pairing, and against its explanations read literally. Holm's adjustment is over all of
+    them. Raises BadInput when a table is missing.
     """
     units = read_table(run_dir / "units.parquet", [*_UNIT, "arm", "single_token", "status"])
     scores = read_table(run_dir / "scores.parquet")
@@ -49,7 +52,8 @@ def compare(study: Study, run_dir: Path) -> None:
                 chosen = of_slice if stratum == ALL else of_slice[of_slice["stratum"] == stratum]
                 cell = Cell(str(scorer), str(metric), str(slice_name), stratum)
                 chance = float(of_slice["chance"].mean())
-                rows += _Comparison(study, cell, chance, chosen, excluded, arms).rows()
+                literal = _read_literally(scores, cell)
+                rows += _Comparison(study, cell, chance, chosen, excluded, arms, literal).rows()
                 progress.advance()
     adjusted = holm([row.p for row in rows])
     final = [replace(row, p_holm=p) for row, p in zip(rows, adjusted, strict=True)]
@@ -60,10 +64,17 @@ class _Comparison:
     """All rows of one cell."""
 
     def __init__(
-        self, study: Study, cell: Cell, chance: float, scores: pd.DataFrame, excluded: Counter[str], arms: list[str]
+        self,
+        study: Study,
+        cell: Cell,
+        chance: float,
+        scores: pd.DataFrame,
+        excluded: Counter[str],
+        arms: list[str],
+        literal: pd.DataFrame,
     ) -> None:
         self._study, self._cell, self._chance = study, cell, chance
-        self._excluded, self._arms = excluded, arms
+        self._excluded, self._arms, self._literal = excluded, arms, literal
         self._plan = Resampling(study.compare.resamples, study.compare.confidence)
         self._scores = {
             (str(arm), str(pairing)): rows for (arm, pairing), rows in scores.groupby(["arm", "pairing"], sort=False)
@@ -80,6 +91,9 @@ class _Comparison:
         if Pairing.SHUFFLED in self._pairings:
             for arm in self._arms:
                 yield self._against_shuffled(described[arm, Pairing.OWN])
+        if len(self._literal):
+            for arm in self._arms:
+                yield self._against_literal(described[arm, Pairing.OWN])
 
     def _of(self, arm: str, pairing: Pairing) -> pd.DataFrame:
         return self._scores.get((arm, pairing.value), self._nothing)
@@ -130,10 +144,33 @@ class _Comparison:
     def _against_shuffled(self, arm: ComparisonRow) -> ComparisonRow:
         own = self._of(arm.arm, Pairing.OWN).set_index(_UNIT)["value"].dropna()
         other = self._of(arm.arm, Pairing.SHUFFLED).set_index(_UNIT)["value"].dropna()
+        return self._paired(arm, OWN_SHUFFLED, own, other)
+
+    def _against_literal(self, arm: ComparisonRow) -> ComparisonRow:
+        literal = self._literal[self._literal["arm"] == arm.arm]
+        return self._paired(arm, READ_LITERALLY, *map(_answered, (self._of(arm.arm, Pairing.OWN), literal)))
+
+    def _paired(self, arm: ComparisonRow, baseline: str, own: pd.Series, other: pd.Series) -> ComparisonRow:
         both = pd.concat([own, other], axis=1, join="inner", keys=["own", "other"])
         first, second = both["own"].to_numpy(dtype=np.float64), both["other"].to_numpy(dtype=np.float64)
-        found = paired_contrast(first, second, self._plan, self._rng("shuffled", arm.arm))
-        return _with(arm, OWN_SHUFFLED, first.size, second.size, found)
+        found = paired_contrast(first, second, self._plan, self._rng(baseline, arm.arm))
+        return _with(arm, baseline, first.size, second.size, found)
+
+
+def _read_literally(scores: pd.DataFrame, cell: Cell) -> pd.DataFrame:
+    """What the same explanations score without a model; nothing for a scorer that reads none, or none but words."""
+    own = scores[(scores["scorer"] == LITERAL) & (scores["pairing"] == Pairing.OWN.value)]
+    if cell.scorer in (LITERAL, LITERAL_WORDS, LOOKUP):
+        return own.iloc[:0]
+    found = own[(own["metric"] == cell.metric) & (own["slice"] == cell.slice)]
+    return found if cell.stratum == ALL else found[found["stratum"] == cell.stratum]
+
+
+def _answered(rows: pd.DataFrame) -> pd.Series:
+    """Scores by unit; a prediction that is the same everywhere is an answer, that nothing fits, and gets chance."""
+    constant = rows["reason"] == CONSTANT_PREDICTION.reason
+    values = rows["value"].where(~constant, rows["chance"])
+    return values.set_axis(pd.MultiIndex.from_frame(rows[_UNIT])).dropna()
 
 
 def _scored(rows: pd.DataFrame) -> Float[np.ndarray, " unit"]:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pyarrow.compute as pc
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
-from autointerp.records import Kind, Split, Unscored
+from autointerp.contexts.naming import Named
+from autointerp.records import Context, Kind, Split, Unscored
 from autointerp.study import Evidence
 from autointerp.tables import read_arrow
 
@@ -21,12 +22,16 @@ RANDOM_ONLY = "random-only"
 """Contexts drawn blindly, alone: what a score is worth on ordinary text."""
 CALIBRATION = "calibration"
 """Contexts of the calibration split, which fit the scale of a simulator's predictions and score nothing."""
+UNLISTED = "unlisted"
+"""Of the top and random contexts the tokens alone that no explanation names which is tried on them: what a simulator
+knows beyond the words that are there."""
 HARD_NEGATIVES = "hard-negatives"
 """Contexts that resemble the active ones and leave the unit silent: for judges, who may be asked to tell them apart."""
 JUDGED = "judged"
 """The contexts that a judge decides on: as many active ones as ones checked to be inactive."""
 
-_PLAIN = {TOP_AND_RANDOM: "top and random contexts", RANDOM_ONLY: "random contexts alone"}
+_PLAIN = {TOP_AND_RANDOM: "top and random contexts", RANDOM_ONLY: "random contexts alone",
+          UNLISTED: "tokens that the explanation does not name"}  # fmt: skip
 
 NO_OTHER_RANDOM = Unscored("no random context beside the top ones to stand for the rest")
 
@@ -51,14 +56,36 @@ class Held:
     weights: Float[np.ndarray, " context"] | Unscored
     """How many contexts each stands for: of its split, or of its quantile band; Unscored where some are stood for by
     none."""
+    counted: Bool[np.ndarray, "context token"] | None = None
+    """The tokens that count; None: all."""
+
+    def pooled(self, values: Float[np.ndarray, "context token"]) -> Float[np.ndarray, " pooled"]:
+        """The values on the tokens that count, context by context."""
+        return values.ravel() if self.counted is None else values[self.counted]
 
     @property
-    def token_weights(self) -> Float[np.ndarray, " token"] | None:
+    def token_weights(self) -> Float[np.ndarray, " pooled"] | None:
         """The weights of the pooled tokens, each that of its context; None where there are none."""
-        return None if isinstance(self.weights, Unscored) else np.repeat(self.weights, self.truth.shape[1])
+        if isinstance(self.weights, Unscored):
+            return None
+        return self.pooled(np.broadcast_to(self.weights[:, None], self.truth.shape))
 
     def __len__(self) -> int:
         return len(self.contexts)
+
+
+def held_of(
+    slices: Mapping[str, Held], name: str, explanations: Iterable[str], contexts: Mapping[int, Context], named: Named
+) -> Held | None:
+    """The contexts of a slice; for `unlisted` without the tokens that any of these explanations names."""
+    held = slices.get(TOP_AND_RANDOM if name == UNLISTED else name)
+    if name != UNLISTED or held is None or not len(held):
+        return held
+    shown = [contexts[int(c)] for c in held.contexts]
+    counted = np.ones(held.truth.shape, dtype=bool)
+    for explanation in explanations:
+        counted &= ~named.tokens(explanation, shown)
+    return replace(held, counted=counted)
 
 
 def read_slices(run_dir: Path, sizes: Evidence, calibration: bool = False) -> dict[UnitKey, dict[str, Held]]:

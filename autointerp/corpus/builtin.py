@@ -75,7 +75,8 @@ def _streams(sources: dict[str, list[InstalledFile]], seed: int) -> dict[str, It
         "headers": (installed.by_suffix(files, installed.HEADERS), _blocks, 2),
         "prose": (prose, _prose, 4),
         "markup": (installed.by_suffix(files, installed.MARKUP), _blocks, 2),
-        "licences": (filter(installed.is_licence, files), _head, 1),
+        # The head alone: copies of one licence begin alike, and are found as near-duplicates.
+        "licences": (filter(installed.is_licence, files), lambda text: [text[:_LONGEST]], 1),
     }
     return {name: _sample(chosen, parts, most, (seed, name)) for name, (chosen, parts, most) in recipes.items()}
 
@@ -125,11 +126,6 @@ def worth_reading(text: str) -> bool:
 
 def _blocks(text: str) -> Iterator[str]:
     return blocks(text.splitlines())
-
-
-def _head(text: str) -> list[str]:
-    """The head of a text as one document: copies of one licence begin alike, and are found as near-duplicates."""
-    return [text[:_LONGEST]]
 
 
 def _prose(text: str) -> Iterator[str]:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import islice, pairwise
 
 import numpy as np
 from jaxtyping import Int
 from transformers import PreTrainedTokenizerBase
 
 from autointerp.artifacts import rng_of
+from autointerp.corpus.document import Document, shortened
 from autointerp.errors import BadInput
 
 
@@ -61,6 +62,20 @@ def tokenise(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> Iterat
     for ids, offsets in zip(encoded["input_ids"], encoded["offset_mapping"], strict=True):
         spans = np.array(offsets, dtype=np.int64).reshape(-1, 2)
         yield Tokenised(np.array(ids, dtype=np.int32), piece_ends(spans))
+
+
+CHARACTERS_PER_TOKEN = 32
+"""Of a long document no more is used than the head: so many characters for each token that can be taken."""
+_TOGETHER = 64
+
+
+def tokenised_batches(
+    documents: Iterable[Document], tokenizer: PreTrainedTokenizerBase, longest: int
+) -> Iterator[list[tuple[Document, Tokenised]]]:
+    """Documents, shortened to `longest` characters, with their tokens: as many together as are tokenised at once."""
+    rest = iter(documents)
+    while batch := [shortened(document, longest) for document in islice(rest, _TOGETHER)]:
+        yield list(zip(batch, tokenise(tokenizer, [document.text for document in batch]), strict=True))
 
 
 def piece_ends(offsets: Int[np.ndarray, "token 2"]) -> Int[np.ndarray, " token"]:

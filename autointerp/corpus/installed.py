@@ -90,7 +90,7 @@ def text_files(package: str) -> list[InstalledFile]:
     can be passed on.
     """
     if package == PYTHON:
-        return standard_library_files()
+        return _standard_library()
     try:
         installed = distribution(package)
     except PackageNotFoundError:
@@ -99,7 +99,7 @@ def text_files(package: str) -> list[InstalledFile]:
     if package == WIKIPEDIA:
         return [InstalledFile(root, f, package, LICENCE, sys.maxsize) for f in files if _SUMMARIES.search(f)]
     licence = licence_of(installed)
-    if is_editable(installed) or "GPL" in licence.upper():
+    if _is_editable(installed) or "GPL" in licence.upper():
         return []
     return [InstalledFile(root, f, package, licence) for f in dict.fromkeys(files) if _has_text(f)]
 
@@ -124,7 +124,7 @@ def wikipedia_articles(files: Iterable[InstalledFile]) -> Iterator[Document]:
                 yield Document(f"{file.source}#{title}", article["extract"], file.licence)
 
 
-def standard_library_files() -> list[InstalledFile]:
+def _standard_library() -> list[InstalledFile]:
     """Modules of the standard library, by name; without tests, installed packages and what the build made."""
     root = Path(sysconfig.get_path("stdlib"))
     found = []
@@ -154,8 +154,7 @@ def licence_of(distribution: Distribution) -> str:
     return " OR ".join(dict.fromkeys(names))
 
 
-def is_editable(distribution: Distribution) -> bool:
-    """Whether a package is installed from somebody's working copy."""
+def _is_editable(distribution: Distribution) -> bool:
     record = json.loads(distribution.read_text("direct_url.json") or "{}")
     return bool(record.get("dir_info", {}).get("editable"))
 

@@ -5,14 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 
 from transformers import PreTrainedTokenizerBase
 
 from autointerp.corpus.builtin import Passages, builtin_documents
-from autointerp.corpus.contexts import Tokenised, Window, require_offsets, tokenise, window, window_starts
-from autointerp.corpus.document import Document, shortened, text_hash
+from autointerp.corpus.contexts import (
+    CHARACTERS_PER_TOKEN,
+    Tokenised,
+    Window,
+    require_offsets,
+    tokenised_batches,
+    window,
+    window_starts,
+)
+from autointerp.corpus.document import Document, text_hash
 from autointerp.corpus.files import SUFFIXES, file_documents, hub_documents
 from autointerp.corpus.listing import BUILTIN, builtin_text
 from autointerp.corpus.split import NearDuplicates, Splitter, assert_disjoint, quotas
@@ -26,8 +33,6 @@ from autointerp.tables import TableWriter, read_table, table_writer
 
 DOCUMENTS, SHOWN, TRAINING = "documents.parquet", "contexts.parquet", "work/train.parquet"
 """The files of this stage, inside the run folder."""
-_BATCH = 64
-_CHARACTERS_PER_TOKEN = 32
 _SHORTEST_CUT = 4096
 
 
@@ -105,9 +110,10 @@ class _Filling:
         """Take documents until every split is full, or there are no more."""
         corpus = self.study.corpus
         seen = NearDuplicates(corpus.near_duplicate, self.study.seed)
-        longest = max(_CHARACTERS_PER_TOKEN * corpus.context * corpus.max_per_document, _SHORTEST_CUT)
-        while not self.splitter.full and (batch := [shortened(d, longest) for d in islice(documents, _BATCH)]):
-            for document, tokenised in zip(batch, tokenise(tokenizer, [d.text for d in batch]), strict=True):
+        longest = max(CHARACTERS_PER_TOKEN * corpus.context * corpus.max_per_document, _SHORTEST_CUT)
+        batches = tokenised_batches(documents, tokenizer, longest)
+        while not self.splitter.full and (batch := next(batches, None)):
+            for document, tokenised in batch:
                 self._take(document, tokenised, seen)
             self.progress.note(f"{self.documents.rows:,} documents")
 

@@ -10,9 +10,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from autointerp.explain.highlight import marked, parse_explanation, strength
+from autointerp.contexts.naming import word_of
+from autointerp.explain.highlight import marked_examples, parse_explanation
 from autointerp.explain.interface import ExplainSettings, Proposal, Shown, ShownContext, draws
-from autointerp.explain.texts import top_words, word_of
+from autointerp.explain.texts import top_words
 from autointerp.quoting import quoted
 from autointerp.records import Kind, Unscored
 
@@ -35,13 +36,12 @@ class Contrastive:
 
     def propose(self, shown: Shown, n: int, rng: np.random.Generator) -> list[Proposal]:
         """`n` draws of one request; Unscored when no active, or no silent, context may be shown."""
-        active = [c for c in (*shown.of_kind(Kind.TOP), *shown.of_kind(Kind.QUANTILE)) if c.peak > 0]
+        active = shown.active()
         silent = [*shown.of_kind(Kind.HARD_NEGATIVE), *look_alikes(shown, active)][:SILENT]
         if not active or not silent:
             return [Unscored("no active context to show" if not active else "no silent context to show")]
-        active.sort(key=lambda c: -c.peak)
         messages = self._prompt.render(
-            active=[{"strength": strength(c.peak, shown.max_activation), "text": marked(c)} for c in active],
+            active=marked_examples(active, shown.max_activation),
             silent=[quoted("".join(c.pieces)) for c in silent],
         )
         return draws(self.name, self._prompt, messages, self._llm, n, rng, parse_explanation)

@@ -8,8 +8,9 @@ from itertools import chain
 
 import numpy as np
 
+from autointerp.contexts.naming import LIST, word_of
 from autointerp.explain.interface import ExplainSettings, Proposal, Shown, ShownContext
-from autointerp.explain.texts import top_words, word_of
+from autointerp.explain.texts import top_words
 from autointerp.records import Candidate, Kind, Unscored
 
 COUNTS = (3, 6, 12)
@@ -38,7 +39,7 @@ class Exemplars:
         texts: dict[str, None] = {}
         for words in chain(_lists(contexts, n, rng), _with_strays(shown, n, rng)):
             if words and len(texts) < n:
-                texts.setdefault("words such as " + ", ".join(words))
+                texts.setdefault(LIST + ", ".join(words))
             if len(texts) == n:
                 break
         if not texts:

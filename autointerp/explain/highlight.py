@@ -9,6 +9,7 @@ import re
 from collections.abc import Sequence
 from itertools import groupby
 from math import floor
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -16,7 +17,7 @@ from jaxtyping import Bool, Float
 from autointerp.explain.interface import ExplainSettings, Proposal, Shown, ShownContext, draws
 from autointerp.explain.texts import checked
 from autointerp.quoting import quoted
-from autointerp.records import Kind, Unscored
+from autointerp.records import Unscored
 
 OPEN, CLOSE = "«", "»"
 """Around active tokens."""
@@ -38,13 +39,16 @@ class Highlight:
 
     def propose(self, shown: Shown, n: int, rng: np.random.Generator) -> list[Proposal]:
         """`n` draws of one request; Unscored when the unit is silent in all contexts that may be shown."""
-        contexts = [c for c in (*shown.of_kind(Kind.TOP), *shown.of_kind(Kind.QUANTILE)) if c.peak > 0]
+        contexts = shown.active()
         if not contexts:
             return [Unscored("no active context to show")]
-        contexts.sort(key=lambda c: -c.peak)
-        examples = [{"strength": strength(c.peak, shown.max_activation), "text": marked(c)} for c in contexts]
-        messages = self._prompt.render(examples=examples)
+        messages = self._prompt.render(examples=marked_examples(contexts, shown.max_activation))
         return draws(self.name, self._prompt, messages, self._llm, n, rng, parse_explanation)
+
+
+def marked_examples(contexts: Sequence[ShownContext], maximum: float) -> list[dict[str, Any]]:
+    """What a prompt says of each context: its `strength` and its `text` with marks."""
+    return [{"strength": strength(c.peak, maximum), "text": marked(c)} for c in contexts]
 
 
 def strength(peak: float, maximum: float) -> int:
@@ -73,14 +77,11 @@ def with_marks(pieces: Sequence[str], chosen: Bool[np.ndarray, " token"]) -> str
     parts = []
     for inside, run in groupby(zip(pieces, chosen.tolist(), strict=True), key=lambda token: token[1]):
         text = "".join(piece for piece, _ in run).translate(_STAND_INS)
-        parts.append(_between_marks(text) if inside and text else text)
+        if inside and text:  # the blank before the first word stays outside, unless there is nothing else
+            word = text.lstrip(" ") or text
+            text = f"{text[: len(text) - len(word)]}{OPEN}{word}{CLOSE}"
+        parts.append(text)
     return quoted("".join(parts))
-
-
-def _between_marks(text: str) -> str:
-    """Mark a run; the blank before its first word stays outside, unless there is nothing else."""
-    word = text.lstrip(" ") or text
-    return f"{text[: len(text) - len(word)]}{OPEN}{word}{CLOSE}"
 
 
 def parse_explanation(text: str) -> str | Unscored:

@@ -58,6 +58,11 @@ class Shown:
         """The contexts of one kind (`quantile` stands for all bands, `hard-negative` for all sorts)."""
         return tuple(c for c in self.contexts if c.kind == kind or c.kind.startswith(f"{kind}-"))
 
+    def active(self) -> list[ShownContext]:
+        """Top and quantile contexts on which the unit is active, the strongest first."""
+        found = (c for c in (*self.of_kind(Kind.TOP), *self.of_kind(Kind.QUANTILE)) if c.peak > 0)
+        return sorted(found, key=lambda c: -c.peak)
+
 
 def shown_of(
     unit: Unit,

@@ -28,9 +28,10 @@ from typing import Any
 
 import numpy as np
 
+from autointerp.contexts.naming import word_of
 from autointerp.explain.highlight import parse_explanation
 from autointerp.explain.interface import ExplainSettings, Proposal, Shown, ShownContext, draws
-from autointerp.explain.texts import peak_words, word_of
+from autointerp.explain.texts import peak_words
 from autointerp.explain.token_activation import display
 from autointerp.quoting import cell, quoted
 from autointerp.records import Kind, Unscored
@@ -74,10 +75,9 @@ def examples(shown: Shown, rng: np.random.Generator) -> list[dict[str, Any]]:
     An example is a list of tokens, each with its text and its value from 0 to 9. Where an interval has more contexts
     than are wanted, `rng` draws; it also places the windows of random examples.
     """
-    active = [c for c in (*shown.of_kind(Kind.TOP), *shown.of_kind(Kind.QUANTILE)) if c.peak > 0]
+    active = shown.active()
     if not active:
         return []
-    active.sort(key=lambda c: -c.peak)
     top, rest = active[:TOP], active[TOP:]
     groups = [_interval("Top interval", top, shown.max_activation)]
     intervals = min(OTHERS, len(rest))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from autointerp.artifacts import rng_of
 from autointerp.collect.effects_table import read_effects
@@ -63,25 +62,22 @@ class Planned:
     material: Material
     explainers: Mapping[str, Explainer]
     counts: Mapping[str, Mapping[str, int]]
-    """Unit -> explainer -> candidates."""
+    """Unit -> explainer -> candidates; the sum over a unit's orientations is always the same."""
     proposals: Sequence[Sequence[Proposal]]
     """Of each of `units`."""
 
 
 def planned(study: Study, run: Path) -> Planned:
     """What the explain stage will do, from the candidate units and their evidence."""
-    rows = [_unit(row) for row in read_arrow(run / CANDIDATES).to_pylist()]
+    rows = [Unit(**{**row, "status": Status(row["status"])}) for row in read_arrow(run / CANDIDATES).to_pylist()]
     groups = list(group_by_base([unit for unit in rows if unit.status == Status.OK]).values())
     units = [unit for group in groups for unit in group]
     explainers = open_explainers(study)
     material = _material(run, units, Revise.name in explainers)
-    counts = _counts(study, explainers, groups)
+    shared = _plan(study, explainers, signed=any(len(group) > 1 for group in groups))
+    counts = {unit.unit: shared.counts(len(group)) for group in groups for unit in group}
     proposals = _propose(study, explainers, units, counts, material.shown)
     return Planned(rows, groups, units, material, explainers, counts, proposals)
-
-
-def _unit(row: Mapping[str, Any]) -> Unit:
-    return Unit(**{**row, "status": Status(row["status"])})
 
 
 def _material(run: Path, units: Sequence[Unit], revises: bool) -> Material:
@@ -110,14 +106,6 @@ def set_apart(share: UnitEvidence) -> tuple[tuple[Exemplar, ...], UnitEvidence]:
 def _plan(study: Study, explainers: Mapping[str, Explainer], signed: bool) -> CandidatePlan:
     asks = {name: explainer.needs_model for name, explainer in explainers.items()}
     return plan(asks, study.explain.candidates, study.explain.model_share, signed)
-
-
-def _counts(
-    study: Study, explainers: Mapping[str, Explainer], groups: Sequence[Sequence[Unit]]
-) -> dict[str, dict[str, int]]:
-    """Candidates per explainer for every oriented unit; the sum over a unit's orientations is always the same."""
-    shared = _plan(study, explainers, signed=any(len(group) > 1 for group in groups))
-    return {unit.unit: shared.counts(len(group)) for group in groups for unit in group}
 
 
 def _propose(

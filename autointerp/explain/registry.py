@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 from autointerp.errors import BadInput, nearest
 from autointerp.explain.contrastive import Contrastive
@@ -16,6 +15,7 @@ from autointerp.explain.max_act_logits import MaxActLogits
 from autointerp.explain.phrase import Phrase
 from autointerp.explain.revise import Revise
 from autointerp.explain.token_activation import TokenActivation
+from autointerp.prompting import user_folder
 from autointerp.registry import Registry
 from autointerp.study import Study
 
@@ -64,7 +64,7 @@ def open_explainers(study: Study) -> dict[str, Explainer]:
             raise BadInput(f"explain.prompts has a prompt for '{name}', which is not asked", nearest(name, asked))
     if Revise.name in names and first == Revise.name:
         raise BadInput(f"explain.revises = '{first}' starts from itself", "name another explainer")
-    folder = Path(study.prompts_folder).expanduser() if study.prompts_folder is not None else None
+    folder = user_folder(study.prompts_folder)
     llm = study.llm[study.explain.llm]
     settings = {name: ExplainSettings(llm, study.explain.prompts.get(name), folder) for name in asked}
     if Revise.name in names:

@@ -69,7 +69,10 @@ def revised(
         if isinstance(choice, Choice):
             whole[first.row][first.column] = choice.candidate
         rows.append(_row(pair, scores, isinstance(choice, Choice) and choice.place == 1))
-    _tell(rows)
+    kept = sum(row.kept == REVISION for row in rows)
+    reasons = Counter(row.reason for row in rows if row.status != Status.OK)
+    why = "".join(f"; {count} without a revision: {reason}" for reason, count in reasons.most_common())
+    say(f"revise: {kept} of {len(rows)} first explanations replaced by their revisions{why}")
     return whole, rows
 
 
@@ -124,11 +127,3 @@ def _row(pair: Ranked, scores: Sequence[float | Unscored], replaced: bool) -> Re
         status=status,
         reason=reason,
     )
-
-
-def _tell(rows: Sequence[RevisionRow]) -> None:
-    """Say how many revisions were kept, and how many there are none of, by reason."""
-    kept = sum(row.kept == REVISION for row in rows)
-    reasons = Counter(row.reason for row in rows if row.status != Status.OK)
-    why = "".join(f"; {count} without a revision: {reason}" for reason, count in reasons.most_common())
-    say(f"revise: {kept} of {len(rows)} first explanations replaced by their revisions{why}")

@@ -5,20 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from autointerp.contexts.naming import word_of as word_of  # other packages import it from here
 from autointerp.explain.interface import ShownContext
 from autointerp.records import Unscored
-
-LONGEST_WORD = 40
-"""Characters kept of a token's text."""
-
-
-def word_of(piece: str) -> str:
-    """The canonical form of a token's text: printable characters on one line, stripped, at most 40; may be ''.
-
-    Case is kept. Tokens are hostile text: control and invisible characters are dropped.
-    """
-    visible = "".join(c for c in piece if c.isprintable() or c.isspace())
-    return " ".join(visible.split())[:LONGEST_WORD].rstrip()
 
 
 def top_words(contexts: Sequence[ShownContext], n: int) -> list[str]:

@@ -32,17 +32,13 @@ def draw_contexts(
     most = {"random": len(silent), "hard": len(hard), "mixed": min(2 * len(silent), 2 * len(hard) + 1)}[negatives]
     count = min(each, len(active), most)
     if count < FEWEST:
-        return _too_few(len(active), len(silent), negatives)
+        if len(active) < FEWEST:
+            return TOO_FEW_ACTIVE
+        lacks_silent = len(silent) < (FEWEST if negatives == "random" else 1)
+        return TOO_FEW_INACTIVE if negatives != "hard" and lacks_silent else TOO_FEW_HARD
     share = {"random": 0, "hard": count, "mixed": count // 2}[negatives]
     drawn = _draw(active, count, rng)
     return drawn, [*_draw(silent, count - share, rng), *_draw(hard, share, rng)]
-
-
-def _too_few(active: int, silent: int, negatives: str) -> Unscored:
-    if active < FEWEST:
-        return TOO_FEW_ACTIVE
-    lacks_silent = silent < (FEWEST if negatives == "random" else 1)
-    return TOO_FEW_INACTIVE if negatives != "hard" and lacks_silent else TOO_FEW_HARD
 
 
 def _draw(contexts: Sequence[HeldOut], n: int, rng: np.random.Generator) -> list[HeldOut]:

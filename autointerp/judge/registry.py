@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 from autointerp.errors import BadInput, nearest
 from autointerp.judge.detection import Detection
@@ -16,6 +15,7 @@ from autointerp.judge.surprisal import Surprisal
 from autointerp.llm.capabilities import Capabilities, Needs, known, missing
 from autointerp.llm.open import identity_of
 from autointerp.llm.providers import LOCAL
+from autointerp.prompting import user_folder
 from autointerp.registry import Registry, declared
 from autointerp.study import Llm, Study
 
@@ -56,7 +56,7 @@ def open_judges(
         llm=study.llm.get(wanted.llm, Llm()),
         examples=wanted.examples,
         seed=study.seed,
-        prompts_folder=Path(study.prompts_folder).expanduser() if study.prompts_folder is not None else None,
+        prompts_folder=user_folder(study.prompts_folder),
         capabilities=capabilities,
         negatives=wanted.negatives,
         tools=tools,

@@ -75,7 +75,9 @@ def _results(
             raise ValueError("judges that ask, and nobody to ask")
         yield from judge_each((_batches(study, task, contexts) for task in asking), asker, progress)
     for place in range(len(asking), len(tasks)):
-        yield place, _computed(study, tasks[place], contexts)
+        judge, case = tasks[place].judge, _case(study, tasks[place], contexts)
+        assert isinstance(judge, ComputedJudge)
+        yield place, case if isinstance(case, Unscored) else judge.judge(*case)
         progress.advance()
 
 
@@ -106,12 +108,6 @@ def _batches(study: Study, task: _Trial, contexts: Mapping[int, Context]) -> Seq
     case = _case(study, task, contexts)
     assert isinstance(task.judge, Judge)
     return case if isinstance(case, Unscored) else task.judge.batches(*case)
-
-
-def _computed(study: Study, task: _Trial, contexts: Mapping[int, Context]) -> _Result:
-    case = _case(study, task, contexts)
-    assert isinstance(task.judge, ComputedJudge)
-    return case if isinstance(case, Unscored) else task.judge.judge(*case)
 
 
 def _rows(task: _Trial, result: _Result) -> Iterator[JudgementRow]:
@@ -162,10 +158,9 @@ def judge_each(
         if isinstance(case, Unscored) or isinstance(answers, Unscored):
             yield position, answers if isinstance(answers, Unscored) else Unscored("no question")
         else:
-            yield position, list(_judgements(case, answers))
-
-
-def _judgements(parts: Sequence[Items], answers: Sequence[tuple[float, ...] | Unscored]) -> Iterator[Judgement]:
-    for part, answer in zip(parts, answers, strict=True):
-        for position, item in enumerate(part.items):
-            yield Judgement(item, answer if isinstance(answer, Unscored) else answer[position])
+            judged = [
+                Judgement(item, answer if isinstance(answer, Unscored) else answer[place])
+                for part, answer in zip(case, answers, strict=True)
+                for place, item in enumerate(part.items)
+            ]
+            yield position, judged

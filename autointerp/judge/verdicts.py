@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from typing import Any
 
-from autointerp.llm.answers.json import find_json
+from autointerp.llm.answers.json import WRONG_NUMBER, find_json
 from autointerp.llm.answers.logprobs import shares, tokens_at
 from autointerp.llm.request import Response, Unreadable
 
 ANSWERS = "answers"
 NOT_A_LIST = Unreadable("the answer's JSON is not a list of answers")
-WRONG_NUMBER = Unreadable("wrong number of values")
 WRONG_VALUE = Unreadable("a value other than 0 and 1")
 NO_VALUE = Unreadable("neither 0 nor 1 among the top log-probabilities")
 _VALUE = re.compile(r"0|1|true|false")
@@ -33,7 +31,11 @@ def read_yes_no(response: Response, count: int) -> tuple[float, ...] | Unreadabl
         return answers
     start = response.text.index("[", part.start)
     places = [match.start() for match in _VALUE.finditer(response.text, start, part.end)]
-    return _probabilities(response, places)
+    tokens = tokens_at(response, places)
+    if isinstance(tokens, Unreadable):
+        return tokens
+    known = [found[0] for token in tokens if (found := shares(token, (_YES, _NO))) is not None]
+    return tuple(known) if len(known) == len(tokens) else NO_VALUE
 
 
 def _answers(value: Any, count: int) -> tuple[float, ...] | Unreadable:
@@ -44,15 +46,6 @@ def _answers(value: Any, count: int) -> tuple[float, ...] | Unreadable:
     if not all(isinstance(v, int) and v in (0, 1) for v in value):
         return WRONG_VALUE
     return tuple(float(v) for v in value) if len(value) == count else WRONG_NUMBER
-
-
-def _probabilities(response: Response, places: Sequence[int]) -> tuple[float, ...] | Unreadable:
-    """P(yes) from the token that holds the character at each of `places` (ascending) of the answer."""
-    tokens = tokens_at(response, places)
-    if isinstance(tokens, Unreadable):
-        return tokens
-    known = [found[0] for token in tokens if (found := shares(token, (_YES, _NO))) is not None]
-    return tuple(known) if len(known) == len(tokens) else NO_VALUE
 
 
 INTRUDER = "intruder"

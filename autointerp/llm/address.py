@@ -139,10 +139,12 @@ class Address:
     """The API key, or a placeholder."""
     query: Mapping[str, str] = field(repr=False)
     """Parameters of the configured URL, to be sent with every request."""
-    authorization: str | None = field(repr=False)
-    """Header for the user and password of the configured URL; None without them."""
+    headers: Mapping[str, str] = field(repr=False)
+    """The one for the user and password of the configured URL; none without them."""
     secrets: frozenset[str] = field(repr=False)
     """What must never be shown."""
+    where: str
+    """The model and the endpoint, for messages."""
 
 
 def identity(llm: Llm) -> str:
@@ -173,7 +175,9 @@ def address(llm: Llm) -> Address:
         s for s in (key, password, basic, *(value or name for name, value in query.items())) if len(s) > _SHORT
     )
     hide_in_logs(secrets)
-    return Address(public_url(url), key, query, f"Basic {basic}" if basic else None, secrets)
+    headers = {"Authorization": f"Basic {basic}"} if basic else {}
+    public = public_url(url)
+    return Address(public, key, query, headers, secrets, f"model '{llm.model}' at {public}")
 
 
 _SHORT = 3

@@ -6,7 +6,7 @@ Many questions for many owners go out in one stream (`gather`), in an order that
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Generic, TypeVar
 
 from autointerp.llm.client import Asker
@@ -44,19 +44,13 @@ def read_each(asker: Asker, questions: Iterable[Question[T]], progress: Bar) -> 
             yield question.request
 
     again: list[int] = []
-    for position, answer in asker.stream(first()):
-        said = _read(waiting[position], answer)
-        if isinstance(said, Unreadable) and asker.reasks:
-            again.append(position)
-        else:
-            del waiting[position]
-            progress.advance()
-            yield position, _final(said)
-    for draw in range(1, asker.reasks + 1):
-        again.sort()
-        asked, again = again, []
-        for number, answer in asker.stream([_redrawn(waiting[position].request, draw) for position in asked]):
-            position = asked[number]
+    for draw in range(asker.reasks + 1):
+        asked, again = sorted(again), []
+        for position in asked:
+            waiting[position] = replace(waiting[position], request=waiting[position].request.again())
+        requests = [waiting[position].request for position in asked] if draw else first()
+        for number, answer in asker.stream(requests):
+            position = asked[number] if draw else number
             said = _read(waiting[position], answer)
             if isinstance(said, Unreadable) and draw < asker.reasks:
                 again.append(position)
@@ -111,12 +105,6 @@ def gather(
     while without:
         progress.advance()
         yield without.pop()
-
-
-def _redrawn(request: Request, draw: int) -> Request:
-    for _ in range(draw):
-        request = request.again()
-    return request
 
 
 def _read(question: Question[T], answer: Answer) -> T | Unscored | Unreadable:

@@ -55,7 +55,7 @@ def score_on(metric: str, held: Held | None, calibration: Held | None, predict: 
         if isinstance(line, Unscored):
             return line
         predicted = line(predicted)
-    return score_one(metric, held.truth.ravel(), predicted.ravel(), held.token_weights)
+    return score_one(metric, held.pooled(held.truth), held.pooled(predicted), held.token_weights)
 
 
 def _line(calibration: Held | None, predict: Predict, weighted: bool) -> FittedLine | Unscored:

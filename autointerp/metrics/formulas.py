@@ -80,7 +80,10 @@ def _average_precision(active: np.ndarray, predicted: np.ndarray, weights: np.nd
 
 def pearson(truth: Truth, predicted: Rows, weights: Weights | None = None) -> Values:
     """In [-1, 1]; neither the truth nor a prediction may be constant."""
-    return _pearson(_standard(truth[None, :], weights)[0], _standard(predicted, weights))
+    a, s = _standard(truth[None, :], weights)[0], _standard(predicted, weights)
+    # Sums along each row, not a matrix product: an answer must not depend on how many rows it is computed with.
+    norms = np.sqrt((a * a).sum() * (s * s).sum(axis=1))
+    return np.asarray(np.clip((s * a).sum(axis=1) / norms, -1.0, 1.0))
 
 
 def spearman(truth: Truth, predicted: Rows, weights: Weights | None = None) -> Values:
@@ -99,12 +102,6 @@ def _standard(rows: Rows, weights: Weights | None) -> Rows:
     values = values - mean(values, weights)[:, None]
     values = values / np.abs(values).max(axis=1, keepdims=True)
     return values if weights is None else np.asarray(values * np.sqrt(weights / weights.max()))
-
-
-def _pearson(truth: Truth, predicted: Rows) -> Values:
-    # Sums along each row, not a matrix product: an answer must not depend on how many rows it is computed with.
-    norms = np.sqrt((truth * truth).sum() * (predicted * predicted).sum(axis=1))
-    return np.asarray(np.clip((predicted * truth).sum(axis=1) / norms, -1.0, 1.0))
 
 
 def r2(truth: Truth, predicted: Rows, weights: Weights | None = None) -> Values:

@@ -138,7 +138,7 @@ def _bootstrap(samples: Samples, statistic: Callable[..., Any], plan: Resampling
     if all(s.max() == s.min() for s in samples):
         return Interval(value, note=EQUAL)
     result = _resample(samples, statistic, plan, rng, "BCa", None)
-    note = _few(samples)
+    note = few(min(s.size for s in samples), "units")
     if not np.isfinite(result.confidence_interval).all():
         # The same resamples give the simpler interval; a median with many ties has no usable jackknife.
         result = _resample(samples, statistic, plan, rng, "percentile", result)
@@ -147,9 +147,9 @@ def _bootstrap(samples: Samples, statistic: Callable[..., Any], plan: Resampling
     return Interval(value, float(low), float(high), note)
 
 
-def _few(samples: Samples) -> str:
-    fewest = min(s.size for s in samples)
-    return f"only {fewest} units: the interval is too narrow" if fewest < FEW else ""
+def few(count: int, what: str) -> str:
+    """The note of an interval over `count` things; '' where they are enough."""
+    return f"only {count} {what}: the interval is too narrow" if count < FEW else ""
 
 
 def _resample(
@@ -190,7 +190,7 @@ def _permuted_p(first: Sample, second: Other, plan: Resampling, rng: np.random.G
     pooled = np.concatenate([first, second])
     observed = _welch(first[None, :], second[None, :])[0] * _TIE
     extreme = 0
-    for rows in _blocks(plan.resamples, pooled.size):
+    for rows in blocks(plan.resamples, pooled.size):
         permuted = rng.permuted(np.broadcast_to(pooled, (rows, pooled.size)), axis=1)
         extreme += int((_welch(permuted[:, : first.size], permuted[:, first.size :]) >= observed).sum())
     return (extreme + 1) / (plan.resamples + 1)
@@ -199,12 +199,13 @@ def _permuted_p(first: Sample, second: Other, plan: Resampling, rng: np.random.G
 def _flipped_p(each: Sample, plan: Resampling, rng: np.random.Generator) -> float:
     observed = abs(float(each.mean())) * _TIE
     extreme = 0
-    for rows in _blocks(plan.resamples, each.size):
+    for rows in blocks(plan.resamples, each.size):
         signs = rng.integers(0, 2, size=(rows, each.size), dtype=np.int8) * 2.0 - 1.0
         extreme += int((np.abs(signs @ each) / each.size >= observed).sum())
     return (extreme + 1) / (plan.resamples + 1)
 
 
-def _blocks(total: int, width: int) -> list[int]:
+def blocks(total: int, width: int) -> list[int]:
+    """How many of `total` resamples of `width` numbers each to make at a time, so that memory stays small."""
     block = max(1, _BLOCK // width)
     return [min(block, total - start) for start in range(0, total, block)]

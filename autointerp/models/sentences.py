@@ -96,12 +96,8 @@ def _load(name: str, device: torch.device) -> SentenceModel:
 def _find(name: str) -> tuple[str, str, str | None]:
     """Place, identity and commit."""
     if name == BUILTIN:
-        return _builtin()
+        weights = packaged_file(_PACKAGE, _VERSION, "model.safetensors", ("the sentence model", "weights"))
+        package = f"{_PACKAGE} {importlib.metadata.version(_PACKAGE)}"
+        return str(weights.parent), f"all-MiniLM-L6-v2@{hash_file(weights)[:16]} ({package})", None
     source = locate(name, None)
     return source.place, source.identity, source.commit
-
-
-def _builtin() -> tuple[str, str, None]:
-    weights = packaged_file(_PACKAGE, _VERSION, "model.safetensors", ("the sentence model", "weights"))
-    identity = f"all-MiniLM-L6-v2@{hash_file(weights)[:16]} ({_PACKAGE} {importlib.metadata.version(_PACKAGE)})"
-    return str(weights.parent), identity, None

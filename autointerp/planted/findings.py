@@ -10,6 +10,7 @@ from autointerp.planted.meanings import KINDS, NOISE
 from autointerp.planted.results import Results
 from autointerp.planted.statistics import AGAINST_NOISE, ALL, BOTH, CHANCE, TEST, Scores
 from autointerp.planted.units import NEAR_MISS, OTHER, WRONG
+from autointerp.progress import aligned
 from autointerp.rows import BenchmarkRow
 
 NOTHING = "-"
@@ -18,13 +19,7 @@ _HEAD = ("method", "n", *WRONG, "another's score", "coverage", "tokens", "second
 
 def headline_lines(results: Results) -> Iterator[str]:
     """One line per method, on the frozen half, all kinds together; then what the columns are."""
-    lines = [_HEAD, *(_cells(results, scores.method) for scores in results.scores)]
-    widths = [max(len(line[position]) for line in lines) for position in range(len(_HEAD))]
-    for line in lines:
-        cells = (
-            c.rjust(w) if position else c.ljust(w) for position, (c, w) in enumerate(zip(line, widths, strict=True))
-        )
-        yield "  ".join(cells).rstrip()
+    yield from aligned([_HEAD, *(_cells(results, scores.method) for scores in results.scores)])
     yield ""
     yield "P(the true explanation scores above the wrong one) on the frozen half of the units; 0.50 is chance."
     yield "Tokens and seconds: for one unit with one explanation."

@@ -16,7 +16,7 @@ from autointerp.planted.methods import Method, limited
 from autointerp.planted.pairings import PlantedPairing
 from autointerp.planted.statistics import DEVELOPMENT, TEST, Cost
 from autointerp.planted.units import PlantedUnit
-from autointerp.prompting import built_in_folder
+from autointerp.prompting import built_in_folder, user_folder
 from autointerp.records import Status, Unscored
 from autointerp.rows import PlantedScore
 from autointerp.study import Study
@@ -63,10 +63,9 @@ class Store:
         """`units`: all that were planted."""
         self._study, self._units, self._folder = study, units, work / _FOLDER
         self._digests = {unit.unit: _unit_key(unit) for unit in units}
-        users = None if study.prompts_folder is None else Path(study.prompts_folder).expanduser()
         self._shared = [
             __version__,
-            [hash_file(place) for place in (built_in_folder(), users) if place is not None],
+            [hash_file(place) for place in (built_in_folder(), user_folder(study.prompts_folder)) if place is not None],
         ]
 
     def find(self, method: Method, units: int | None = None) -> Measured | None:

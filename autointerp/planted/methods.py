@@ -15,11 +15,12 @@ from autointerp.llm.providers import LOCAL
 from autointerp.planted.meanings import NOISE
 from autointerp.planted.units import PlantedUnit
 from autointerp.simulate import registry as simulators
+from autointerp.simulate.literal import LITERAL
 from autointerp.simulate.lookup import LOOKUP
 from autointerp.simulate.registry import check_simulator
 from autointerp.study import Study
 
-QUICK = ("lift", "embedding", LOOKUP)
+QUICK = ("lift", "embedding", LITERAL, LOOKUP)
 """Minutes without any endpoint."""
 
 

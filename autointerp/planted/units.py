@@ -136,16 +136,13 @@ class _Grown:
     @property
     def failure(self) -> str:
         """Why it must be left out; '' when it need not."""
-        poor = [TOO_FEW[split] for split, rows in self._rows if len(rows) < FEWEST]
-        return poor[0] if poor else ""
+        if len(self.evidence) < FEWEST:
+            return TOO_FEW[Split.EVIDENCE]
+        return TOO_FEW[Split.HELD_OUT] if len(self.held_out) < FEWEST else ""
 
     @property
     def active_tokens(self) -> int:
-        return sum(int(np.count_nonzero(row)) for _, rows in self._rows for row in rows.values())
-
-    @property
-    def _rows(self) -> tuple[tuple[Split, Rows], ...]:
-        return (Split.EVIDENCE, self.evidence), (Split.HELD_OUT, self.held_out)
+        return sum(int(np.count_nonzero(row)) for rows in (self.evidence, self.held_out) for row in rows.values())
 
 
 def plant(evidence: Sequence[Context], held_out: Sequence[Context], seed: int) -> Planted:

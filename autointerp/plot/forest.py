@@ -58,17 +58,13 @@ def _lines(outcome: Outcome, slice_name: str) -> list[_ForestLine]:
     for row in outcome.contrasts(cell):
         if not is_feature(row.arm):
             continue
-        lines.append(_ForestLine(_heading(row, several)))
+        other = "themselves, explanations shuffled" if row.baseline == OWN_SHUFFLED else plain(row.baseline)
+        lines.append(_ForestLine(f"{plain(row.arm)} minus {other}" if several else f"minus {other}"))
         for stratum in STRATA:
             found = outcome.row(replace(cell, stratum=stratum), row.arm, row.baseline)
             if found is not None:
                 lines.append(_ForestLine(_STRATA[stratum], found))
     return lines
-
-
-def _heading(row: ComparisonRow, several: bool) -> str:
-    other = "themselves, explanations shuffled" if row.baseline == OWN_SHUFFLED else plain(row.baseline)
-    return f"{plain(row.arm) if several else ''} minus {other}".strip()
 
 
 def _panel(panel: Axes, slice_name: str, lines: list[_ForestLine]) -> None:

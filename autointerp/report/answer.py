@@ -8,9 +8,10 @@ from enum import Enum
 
 from autointerp.compare.outcome import Outcome
 from autointerp.compare.words import capital, number, p_text, with_interval
-from autointerp.contexts.slices import RANDOM_ONLY, slice_words
+from autointerp.contexts.slices import RANDOM_ONLY, UNLISTED, slice_words
 from autointerp.records import Pairing
-from autointerp.rows import Cell, ComparisonRow
+from autointerp.rows import READ_LITERALLY, Cell, ComparisonRow
+from autointerp.simulate.literal import LITERAL
 from autointerp.simulate.lookup import LOOKUP
 from autointerp.units.arms import is_feature, plain
 
@@ -44,6 +45,7 @@ def answer(outcome: Outcome) -> list[str]:
     """The answer and what it must be read beside: plain sentences, most important first."""
     lines = list(_comparisons(outcome))
     lines += _chance(outcome)
+    lines += _beyond_words(outcome)
     lines += _directions(outcome)
     if len(outcome.slices) > 1 and RANDOM_ONLY in outcome.slices[1:]:
         lines += _random_only(outcome)
@@ -105,17 +107,12 @@ def _comparisons(outcome: Outcome) -> Iterator[str]:
 def _against(outcome: Outcome, row: ComparisonRow) -> str:
     if row.difference is None:
         return f"no difference can be given ({row.note})"
-    shown = f"{plain(row.arm)} minus {plain(row.baseline)} {difference_of(row)}"
-    return f"{shown}: {conclusion(row, outcome.study.compare.confidence)}"
-
-
-def _main_arms(outcome: Outcome) -> list[str]:
-    named = [*outcome.feature_arms, *outcome.baselines]
-    return list(dict.fromkeys(named)) or outcome.arms
+    minus = f"{plain(row.arm)} minus {plain(row.baseline)}"
+    return f"{minus} {difference_of(row)}: {conclusion(row, outcome.study.compare.confidence)}"
 
 
 def _listed(outcome: Outcome, cell: Cell, pairing: Pairing = Pairing.OWN) -> str:
-    rows = [outcome.row(cell, arm, pairing=pairing) for arm in _main_arms(outcome)]
+    rows = [outcome.row(cell, arm, pairing=pairing) for arm in outcome.main_arms]
     return ", ".join(f"{plain(r.arm)} {mean_of(r)}" for r in rows if r is not None and r.mean is not None)
 
 
@@ -124,6 +121,38 @@ def _chance(outcome: Outcome) -> Iterator[str]:
     if shuffled:
         chance = next(row.chance for row in outcome.rows if row.cell == outcome.headline)
         yield f"With another unit's explanation instead: {shuffled} (chance is {number(chance)})."
+
+
+def _beyond_words(outcome: Outcome) -> Iterator[str]:
+    """What the simulator's language model adds to the words that the explanations name."""
+    if not outcome.has_literal:
+        return
+    shown = _listed(outcome, replace(outcome.headline, scorer=LITERAL))
+    added = [
+        f"{_added(row, outcome.study.compare.confidence)} for {plain(row.arm)} ({difference_of(row)}, {row.n} units)"
+        for arm in outcome.main_arms
+        if (row := outcome.row(outcome.headline, arm, READ_LITERALLY)) is not None and row.difference is not None
+    ]
+    yield (
+        "Read literally, with no model (1 on a token that is a word which the explanation names, else 0), the same "
+        f"explanations score: {shown or 'nothing (no unit could be scored)'}."
+        + (f" The simulator {'; '.join(added)}." if added else "")
+    )
+    if UNLISTED in outcome.slices:
+        cell = replace(outcome.headline, slice=UNLISTED)
+        differences = [row for arm in outcome.feature_arms if (row := outcome.against_baseline(cell, arm)) is not None]
+        apart = "".join(f"; {_against(outcome, row)}" for row in differences)
+        yield f"On {slice_words(UNLISTED)} it scores: {_listed(outcome, cell) or 'nothing'}{apart}."
+
+
+def _added(row: ComparisonRow, confidence: float) -> str:
+    return {
+        Verdict.MORE: "adds to that",
+        Verdict.LESS: "is worse than that",
+        Verdict.NO_DIFFERENCE: "is not shown to add anything",
+        Verdict.BORDERLINE: "is not clearly apart from that",
+        Verdict.UNKNOWN: "can't be held against that",
+    }[verdict_of(row, confidence)]
 
 
 def _directions(outcome: Outcome) -> Iterator[str]:

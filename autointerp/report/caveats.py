@@ -12,7 +12,7 @@ from autointerp.contexts.slices import RANDOM_ONLY
 from autointerp.records import Pairing
 from autointerp.report.answer import Verdict, mean_of, verdict_of
 from autointerp.report.provenance import builtin_text_of
-from autointerp.rows import ComparisonRow
+from autointerp.rows import READ_LITERALLY, ComparisonRow
 from autointerp.simulate.lookup import LOOKUP
 from autointerp.units.arms import plain
 
@@ -90,6 +90,18 @@ def _where_the_effect_is(outcome: Outcome) -> Iterator[str]:
             yield (
                 f"The difference between {plain(row.arm)} and {plain(row.baseline)} is in the top contexts: on random "
                 "contexts alone, the text that a unit mostly meets, it is not shown."
+            )
+
+
+def _words_do_as_well(outcome: Outcome) -> Iterator[str]:
+    if not outcome.has_literal:
+        return
+    for arm in outcome.arms:
+        row = outcome.row(outcome.headline, arm, READ_LITERALLY)
+        if row is not None and verdict_of(row, outcome.study.compare.confidence) is Verdict.LESS:
+            yield (
+                f"Matching the words of the explanations beats the simulator for {plain(arm)}: their score says how "
+                "far their peaks fall on few strings, and not that a reader understands them."
             )
 
 
@@ -180,6 +192,7 @@ _CAVEATS: tuple[Callable[[Outcome], Iterator[str]], ...] = (
     _few_derangements,
     _coverage,
     _where_the_effect_is,
+    _words_do_as_well,
     _tokens_only,
     _ceiling,
     _directions,

@@ -13,11 +13,10 @@ from autointerp.judge.intruder import Intruder
 from autointerp.judge.surprisal import Surprisal
 from autointerp.metrics.classification import JUDGED_SCORES
 from autointerp.records import Pairing
-from autointerp.report.markdown import escape, table
+from autointerp.report.markdown import UNKNOWN, escape, table
 from autointerp.rows import NO_BASELINE, OWN_SHUFFLED, Cell, ComparisonRow
 from autointerp.units.arms import plain
 
-_UNKNOWN = "\u2013"
 _NOTES = {
     Fuzzing.name: (
         "`fuzzing` says whether the marked tokens of an active context are the right ones; each context is shown once "
@@ -80,7 +79,7 @@ def _rows(outcome: Outcome, cell: Cell) -> Iterator[list[str]]:
         null = outcome.row(cell, arm, NO_BASELINE, Pairing.SHUFFLED)
         over = outcome.row(cell, arm, OWN_SHUFFLED)
         yield [
-            metric, escape(plain(arm)), escape(own.reasons) or _UNKNOWN, number(own.chance), _mean(own), _mean(null),
+            metric, escape(plain(arm)), escape(own.reasons) or UNKNOWN, number(own.chance), _mean(own), _mean(null),
             *_difference(over), f"{own.n} of {own.n + own.unscored}",
         ]  # fmt: skip
     for against in outcome.contrasts(cell):
@@ -88,16 +87,16 @@ def _rows(outcome: Outcome, cell: Cell) -> Iterator[list[str]]:
             name = f"{plain(against.arm)} minus {plain(against.baseline)}"
             shown, p = _difference(against)
             units = f"{against.n} v {against.n_baseline}"
-            yield [metric, escape(name), _UNKNOWN, number(0.0), shown, _UNKNOWN, _UNKNOWN, p, units]
+            yield [metric, escape(name), UNKNOWN, number(0.0), shown, UNKNOWN, UNKNOWN, p, units]
 
 
 def _mean(row: ComparisonRow | None) -> str:
-    return _UNKNOWN if row is None or row.mean is None else with_interval(row.mean, row.low, row.high)
+    return UNKNOWN if row is None or row.mean is None else with_interval(row.mean, row.low, row.high)
 
 
 def _difference(row: ComparisonRow | None) -> list[str]:
     """The difference with its interval, and its p."""
     if row is None or row.difference is None:
-        return [_UNKNOWN, _UNKNOWN]
+        return [UNKNOWN, UNKNOWN]
     shown = with_interval(row.difference, row.difference_low, row.difference_high)
-    return [shown, p_text(row.p).removeprefix("p = ").removeprefix("p ") or _UNKNOWN]
+    return [shown, p_text(row.p).removeprefix("p = ").removeprefix("p ") or UNKNOWN]

@@ -9,6 +9,8 @@ from collections.abc import Iterable, Sequence
 _SPECIAL = re.compile(r"([\\`*_\[\]<>|~$&@]|:(?=//))")
 _IN_PROSE = re.compile(r"([\\`*_~$|]|<(?=[A-Za-z/!?]))")
 _LONGEST = 240
+UNKNOWN = "\u2013"
+"""In a cell that has no number."""
 
 
 def escape(text: str, longest: int = _LONGEST) -> str:

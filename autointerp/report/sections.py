@@ -12,14 +12,14 @@ from autointerp.compare.strata import NOT_SINGLE_TOKEN, SINGLE_TOKEN, SINGLE_TOK
 from autointerp.compare.words import capital, metric_words, number, p_text, with_interval
 from autointerp.contexts.slices import slice_words
 from autointerp.records import Pairing, Status
-from autointerp.report.markdown import escape, table
-from autointerp.rows import OWN_SHUFFLED, Cell, ComparisonRow
+from autointerp.report.markdown import UNKNOWN, escape, table
+from autointerp.rows import OWN_SHUFFLED, READ_LITERALLY, Cell, ComparisonRow
+from autointerp.simulate.literal import LITERAL, LITERAL_WORDS
 from autointerp.simulate.lookup import LOOKUP
 from autointerp.tables import read_table
 from autointerp.units.arms import is_feature, plain
 
 _STRATA = {SINGLE_TOKEN: "single-token", NOT_SINGLE_TOKEN: "the others"}
-_UNKNOWN = "\u2013"
 
 
 def scores(outcome: Outcome) -> str:
@@ -42,10 +42,10 @@ def scores(outcome: Outcome) -> str:
 def _arms_table(rows: Iterable[ComparisonRow]) -> str:
     head = ["arm", "why unscored", "mean", "median", "scored", "unscored", "excluded", "coverage", "unscored at chance"]
     return table(head, [[
-        escape(plain(row.arm)), escape(row.reasons) or _UNKNOWN, with_interval(row.mean, row.low, row.high),
+        escape(plain(row.arm)), escape(row.reasons) or UNKNOWN, with_interval(row.mean, row.low, row.high),
         with_interval(row.median, row.median_low, row.median_high), str(row.n), str(row.unscored),
-        _UNKNOWN if row.excluded is None else str(row.excluded),
-        _UNKNOWN if row.coverage is None else f"{row.coverage:.0%}", number(row.mean_unscored_at_chance),
+        UNKNOWN if row.excluded is None else str(row.excluded),
+        UNKNOWN if row.coverage is None else f"{row.coverage:.0%}", number(row.mean_unscored_at_chance),
     ] for row in rows], left=2)  # fmt: skip
 
 
@@ -76,7 +76,7 @@ def _tests(row: ComparisonRow) -> list[str]:
 
 
 def _p(p: float | None) -> str:
-    return p_text(p).removeprefix("p = ").removeprefix("p ") or _UNKNOWN
+    return p_text(p).removeprefix("p = ").removeprefix("p ") or UNKNOWN
 
 
 def differences(outcome: Outcome) -> str:
@@ -134,6 +134,31 @@ def strata(outcome: Outcome) -> str:
     return f"## Single-token units and the others\n\n{words}\n\n{table(head, rows, left=3)}"
 
 
+def literally(outcome: Outcome) -> str:
+    """What the words of the explanations score without a model, and what the simulator adds to them."""
+    if not outcome.has_literal:
+        return ""
+    rows = []
+    for arm in outcome.arms:
+        cells = [replace(outcome.headline, scorer=name) for name in (LITERAL, LITERAL_WORDS)]
+        other = outcome.row(cells[0], arm, pairing=Pairing.SHUFFLED)
+        null = UNKNOWN if other is None else with_interval(other.mean, other.low, other.high)
+        added = outcome.row(outcome.headline, arm, READ_LITERALLY)
+        shown = [UNKNOWN] * 3 if added is None else [
+            with_interval(added.difference, added.difference_low, added.difference_high), _p(added.p), str(added.n),
+        ]  # fmt: skip
+        rows.append([escape(plain(arm)), *(_mean(outcome, cell, arm) for cell in cells), null, *shown])
+    words = (
+        "No language model: 1 on a token whose text is a word that the explanation names (of a description: a word "
+        "that it quotes or that says what it is about), else 0; and 1 on every token of such a word, whatever its "
+        f"case. The difference is `{escape(outcome.headline.scorer)}` minus the first, on the same units with the same "
+        f"explanations, on {slice_words(outcome.headline.slice)}; a prediction that is the same everywhere counts as "
+        "chance."
+    )
+    head = ["arm", "tokens named", "words named", "tokens named by another's", "simulator minus tokens", "p", "units"]
+    return f"## What the words alone score\n\n{words}\n\n{table(head, rows)}"
+
+
 def ceiling(outcome: Outcome) -> str:
     """What a table of tokens reaches without explanation or language model."""
     if not outcome.has_lookup:
@@ -152,7 +177,7 @@ def ceiling(outcome: Outcome) -> str:
 
 def _mean(outcome: Outcome, cell: Cell, arm: str) -> str:
     row = outcome.row(cell, arm)
-    return _UNKNOWN if row is None else with_interval(row.mean, row.low, row.high)
+    return UNKNOWN if row is None else with_interval(row.mean, row.low, row.high)
 
 
 def other_metrics(outcome: Outcome) -> str:
@@ -167,7 +192,7 @@ def other_metrics(outcome: Outcome) -> str:
             found = [outcome.against_baseline(cell, arm) for cell in cells]
             if any(found):
                 name = f"{plain(arm)} minus {plain(outcome.baseline_of(arm) or '')}"
-                rows.append([name, *(_UNKNOWN if row is None else _difference(row)[0] for row in found)])
+                rows.append([name, *(UNKNOWN if row is None else _difference(row)[0] for row in found)])
         head = ["arm", *(slice_words(s) for s in outcome.slices)]
         parts.append(f"## The same by {metric_words(metric)}\n\n{table(head, rows)}")
     return "\n\n".join(parts)
@@ -183,7 +208,7 @@ def units(outcome: Outcome) -> str:
         up, down = int((of_arm["sign"] > 0).sum()), int((of_arm["sign"] < 0).sum())
         candidates = explained.loc[explained["arm"] == arm, "candidates"].dropna()
         rows.append([
-            escape(plain(arm)), f"{up} up, {down} down" if down else _UNKNOWN, str(len(of_arm)), _span(candidates),
+            escape(plain(arm)), f"{up} up, {down} down" if down else UNKNOWN, str(len(of_arm)), _span(candidates),
             f"{of_arm['density'].median():.2%}", f"{of_arm['single_token'].median():.0%}",
         ])  # fmt: skip
     words = [
@@ -198,7 +223,7 @@ def units(outcome: Outcome) -> str:
 
 def _span(counts: pd.Series) -> str:
     if counts.empty:
-        return _UNKNOWN
+        return UNKNOWN
     low, high = int(counts.min()), int(counts.max())
     return str(low) if low == high else f"{low} to {high}"
 

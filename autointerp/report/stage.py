@@ -54,6 +54,7 @@ def _parts(outcome: Outcome) -> Iterator[str]:
     yield sections.differences(outcome)
     yield _figure(outcome, "forest", "Differences between features and every other arm")
     yield sections.strata(outcome)
+    yield sections.literally(outcome)
     yield sections.ceiling(outcome)
     yield sections.other_metrics(outcome)
     yield judges(outcome)

@@ -69,19 +69,15 @@ def check_methods(resources: Resources) -> None:
     """The part of `check_study` that holds without keys and prices."""
     if resources.run.exists() and not resources.run.is_dir():
         raise BadInput(f"{resources.run} is a file", "give a folder with --out")
-    _check_loggers(resources.study)
+    try:
+        check_loggers(resources.study.training.log)
+    except SaeError as error:
+        raise BadInput(error.what, error.remedy) from error
     check_units(resources.study)
     check_simulator(resources.study)
     check_explain(resources.study)
     check_judges(resources.study)
     check_metrics(resources.study)
-
-
-def _check_loggers(study: Study) -> None:
-    try:
-        check_loggers(study.training.log)
-    except SaeError as error:
-        raise BadInput(error.what, error.remedy) from error
 
 
 def find_capabilities(resources: Resources, until: str | None) -> None:

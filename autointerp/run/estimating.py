@@ -32,7 +32,7 @@ from autointerp.llm.ledger.ledger import FILE_NAME
 from autointerp.llm.open import Mode, identity_of
 from autointerp.llm.providers import LOCAL
 from autointerp.models import load_tokenizer
-from autointerp.progress import Bar, say
+from autointerp.progress import Bar, aligned, say
 from autointerp.records import Candidate, Scale, Simulation, Unscored
 from autointerp.run.checks import check_methods
 from autointerp.run.resources import Resources, simulator_asks
@@ -182,12 +182,11 @@ class _Guessing:
         known = dict(self._inner.simulate(tasks, progress)) if self._inner is not None else {}
         for position, task in enumerate(tasks):
             found = known.get(position, Unscored(COUNTED))
-            yield position, self._made_up(task) if found == Unscored(COUNTED) else found
-
-    def _made_up(self, task: Task) -> Simulation:
-        predicted = np.zeros((len(task.contexts), len(task.contexts[0].tokens)), dtype=np.float32)
-        predicted[::2] = 1
-        return Simulation(predicted, self.scale)
+            if found == Unscored(COUNTED):  # made up
+                predicted = np.zeros((len(task.contexts), len(task.contexts[0].tokens)), dtype=np.float32)
+                predicted[::2] = 1
+                found = Simulation(predicted, self.scale)
+            yield position, found
 
 
 def _revised(
@@ -205,13 +204,10 @@ def _revised(
 def estimate_lines(lines: Sequence[EstimateLine], study: Study) -> Iterator[str]:
     """The estimate as an aligned table, and what to know about it."""
     head = ("stage", "model", "requests", "in ledger", "prompt tokens", "answer tokens, at most", "dollars, at most")
-    rows = [head, *(_cells(line.stage, line.llm.model, line) for line in lines)]
+    rows = [head, *(_cells(line.stage, line.llm.model, [line]) for line in lines)]
     if lines:
-        rows.append(_sum(lines))
-    widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
-    for row in rows:
-        cells = (c.ljust(w) if n < 2 else c.rjust(w) for n, (c, w) in enumerate(zip(row, widths, strict=True)))
-        yield "  ".join(cells).rstrip()
+        rows.append(_cells("in all", "", lines))
+    yield from aligned(rows, slice(2, None))
     yield ""
     yield "No call was made. Retries and re-asks come on top; most answers are shorter than the most they may be."
     batchable = [line for line in lines if line.stage in BATCHED and line.llm.provider != LOCAL]
@@ -229,20 +225,11 @@ def estimate_lines(lines: Sequence[EstimateLine], study: Study) -> Iterator[str]
         yield f"Simulator '{study.simulate.method}' runs in this process and makes no requests."
 
 
-def _cells(stage: str, model: str, line: EstimateLine) -> tuple[str, ...]:
-    tokens = line.tokens
-    about = "about " if line.rough else ""
-    return (
-        stage, model, f"{line.requests:,}", f"{line.known:,}", f"{about}{tokens.input:,}", f"{tokens.output:,}",
-        "none: in this process" if line.llm.provider == LOCAL else _dollars([line.usd]),
-    )  # fmt: skip
-
-
-def _sum(lines: Sequence[EstimateLine]) -> tuple[str, ...]:
+def _cells(stage: str, model: str, lines: Sequence[EstimateLine]) -> tuple[str, ...]:
     about = "about " if any(line.rough for line in lines) else ""
     paid = [line.usd for line in lines if line.llm.provider != LOCAL]
     return (
-        "in all", "", f"{sum(line.requests for line in lines):,}", f"{sum(line.known for line in lines):,}",
+        stage, model, f"{sum(line.requests for line in lines):,}", f"{sum(line.known for line in lines):,}",
         f"{about}{sum(line.tokens.input for line in lines):,}", f"{sum(line.tokens.output for line in lines):,}",
         _dollars(paid) if paid else "none: in this process",
     )  # fmt: skip

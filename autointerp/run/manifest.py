@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from autointerp.artifacts import hash_file, read_json, write_json
+from autointerp.artifacts import read_json, write_json
 
 NAME = "manifest.json"
 PACKAGES = (
@@ -58,11 +58,6 @@ def forget(run: Path, stages: Iterable[str]) -> None:
     entries = read_manifest(run)
     if entries:
         write_manifest(run, {name: entry for name, entry in entries.items() if name not in stages})
-
-
-def hash_outputs(run: Path, outputs: tuple[str, ...]) -> dict[str, str]:
-    """Hash every output of a stage."""
-    return {name: hash_file(run / name) for name in outputs}
 
 
 def versions() -> dict[str, str]:

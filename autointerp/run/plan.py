@@ -9,10 +9,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from autointerp.artifacts import hash_value
+from autointerp.artifacts import hash_file, hash_value
 from autointerp.errors import BadInput
 from autointerp.progress import say
-from autointerp.run.manifest import StageEntry, hash_outputs, read_manifest, versions, write_manifest
+from autointerp.run.manifest import StageEntry, read_manifest, versions, write_manifest
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,8 @@ def execute(
         if (
             stage.name in again
             or entry is None
-            or _stale(entry, inputs)
+            or entry.inputs != inputs
+            or entry.facts.get("unanswered")
             or not all((run / path).exists() for path in stage.writes)
         ):
             say(f"{stage.name} ...")
@@ -75,14 +76,11 @@ def execute(
             if lost := unanswered() - before:
                 recorded["unanswered"] = lost
                 say(f"{stage.name}: {lost} requests got no answer; the same command asks them again")
-            entry = StageEntry(inputs, hash_outputs(run, stage.writes), stage.bulk, recorded)
+            outputs = {name: hash_file(run / name) for name in stage.writes}
+            entry = StageEntry(inputs, outputs, stage.bulk, recorded)
             entries[stage.name] = entry
             write_manifest(run, entries)
             say(f"{stage.name} done in {seconds:g} s")
             ran.append(stage.name)
         hashes |= entry.outputs
     return ran
-
-
-def _stale(entry: StageEntry, inputs: str) -> bool:
-    return entry.inputs != inputs or bool(entry.facts.get("unanswered"))

@@ -27,6 +27,7 @@ from autointerp.llm.providers import LOCAL
 from autointerp.models import load_model, load_tokenizer
 from autointerp.models.locate import locate
 from autointerp.models.sentences import SentenceModel, load_sentence_model
+from autointerp.prompting import user_folder
 from autointerp.records import Split
 from autointerp.simulate.interface import Simulator
 from autointerp.simulate.registry import Parts, builder, needs_of
@@ -105,10 +106,8 @@ class Resources:
     @cached_property
     def prompts(self) -> Path | None:
         """The user's prompt folder; BadInput when it is none."""
-        if self.study.prompts_folder is None:
-            return None
-        folder = Path(self.study.prompts_folder).expanduser()
-        if not folder.is_dir():
+        folder = user_folder(self.study.prompts_folder)
+        if folder is not None and not folder.is_dir():
             raise BadInput(f"no prompts folder {folder}", "correct prompts_folder, or take it out")
         return folder
 

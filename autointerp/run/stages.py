@@ -33,6 +33,7 @@ def stages(study: Study, resources: Resources, run: Path) -> list[Stage]:
     subject = (SUBJECT,) if study.subject.train else ()
     saes = tuple(str(sae_folder(sae.name)) for sae in study.sae)
     explainer = _llm(study.llm[study.explain.llm])
+    resembling = {"sentences": dump["sentences"]} if study.evidence.hard_negatives else {}
     revisions = (REVISIONS,) if Revise.name in method_names(study) else ()
     simulator = {
         "simulate": dump["simulate"],
@@ -53,7 +54,7 @@ def stages(study: Study, resources: Resources, run: Path) -> list[Stage]:
         Stage(
             "collect",
             reads=("contexts.parquet", *saes, *subject),
-            settings={"units": _units(dump), "evidence": dump["evidence"], **_resembling(study, dump), **reading},
+            settings={"units": _units(dump), "evidence": dump["evidence"], **resembling, **reading},
             writes=(CANDIDATES, EVIDENCE, HELD_OUT, TABLES, EFFECTS),
             bulk=(CANDIDATES, EVIDENCE, HELD_OUT, TABLES, EFFECTS),
             work=lambda: _collect(resources, run),
@@ -191,11 +192,6 @@ def _scoring(study: Study, dump: dict[str, Any], run: Path) -> list[Stage]:
 def _units(dump: dict[str, Any]) -> dict[str, Any]:
     """What the sampling of units depends on; kinds of other packages count where the study names any."""
     return {key: value for key, value in dump["units"].items() if key != "kinds" or value}
-
-
-def _resembling(study: Study, dump: dict[str, Any]) -> dict[str, Any]:
-    """What hard negatives depend on."""
-    return {"sentences": dump["sentences"]} if study.evidence.hard_negatives else {}
 
 
 def _llm(llm: Llm) -> dict[str, Any]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from autointerp.artifacts import write_json, write_text
 from autointerp.metrics.intervals import Interval
 from autointerp.plot.style import house_style, save
+from autointerp.progress import aligned
 from autointerp.sae_eval.evaluating import PLAN, Evaluated
 from autointerp.sae_eval.figure import SaePoint, sae_eval
 from sae.evaluate import Cosines, density_histogram
@@ -43,27 +44,27 @@ def write_evaluation(rows: Sequence[Evaluated], folder: Path) -> list[Path]:
 
 def evaluation_lines(rows: Sequence[Evaluated]) -> Iterator[str]:
     """The figures in aligned tables, then what there is to know about them."""
-    yield from _aligned(
+    yield from aligned([
         ("SAE", "hook", "latents", "L0", "FVU", "explained variance", "dead"),
-        [
+        *(
             (
                 row.name, row.hook, f"{row.width:,}", f"{row.vectors.l0:.1f}", f"{row.vectors.fvu:.4f}",
                 f"{row.vectors.explained_variance:.4f}",
                 f"{row.vectors.dead_share:.1%} on {row.vectors.vectors:,} vectors",
             )
             for row in rows
-        ],
-    )  # fmt: skip
+        ),
+    ])  # fmt: skip
     yield ""
-    yield from _aligned(
+    yield from aligned([
         ("loss, nats per token", *_LOSSES.values()),
-        [(row.name, *(_interval(getattr(row.loss, name)) for name in _LOSSES)) for row in rows],
-    )
+        *((row.name, *(_interval(getattr(row.loss, name)) for name in _LOSSES)) for row in rows),
+    ])  # fmt: skip
     yield ""
-    yield from _aligned(
+    yield from aligned([
         ("loss recovered", *_SHARES.values(), "contexts"),
-        [(row.name, *(_interval(getattr(row.loss, n)) for n in _SHARES), f"{row.contexts:,}") for row in rows],
-    )
+        *((row.name, *(_interval(getattr(row.loss, n)) for n in _SHARES), f"{row.contexts:,}") for row in rows),
+    ])  # fmt: skip
     yield ""
     yield from _cosines(rows)
     yield ""
@@ -78,21 +79,10 @@ def evaluation_lines(rows: Sequence[Evaluated]) -> Iterator[str]:
 def _cosines(rows: Sequence[Evaluated]) -> Iterator[str]:
     head = ("cosine with the nearest decoder row", "within the SAE", "> 0.7", "> 0.9")
     if all(row.cosines is None for row in rows):
-        yield from _aligned(head, [(row.name, *_cosine_cells(row.own_cosines)) for row in rows])
+        yield from aligned([head, *((row.name, *_cosine_cells(row.own_cosines)) for row in rows)])
         return
     both = ((row.name, *_cosine_cells(row.own_cosines), *_cosine_cells(row.cosines)) for row in rows)
-    yield from _aligned((*head, "in --against", "> 0.7", "> 0.9"), both)
-
-
-def _aligned(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
-    table = [head, *rows]
-    widths = [max(len(row[column]) for row in table) for column in range(len(head))]
-    for row in table:
-        cells = (
-            cell.rjust(width) if position else cell.ljust(width)
-            for position, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
-        yield "  ".join(cells).rstrip()
+    yield from aligned([(*head, "in --against", "> 0.7", "> 0.9"), *both])
 
 
 def _interval(found: Interval) -> str:

@@ -8,14 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from autointerp.metrics.intervals import EQUAL, FEW, Interval, Resampling
+from autointerp.metrics.intervals import EQUAL, Interval, Resampling, blocks, few
 
 ONE = "one context has no standard error"
 NOT_WORSE = "ablation does not raise the loss: there is nothing to recover"
 TOO_CLOSE = "ablation raises the loss by no more than chance: no interval"
 NOT_A_NUMBER = "a loss is not a finite number"
-
-_BLOCK = 2_000_000  # resampling counts in memory at once
 
 PerContext = Float[np.ndarray, " context"]
 
@@ -59,7 +57,7 @@ def recovered(losses: Losses, plan: Resampling, rng: np.random.Generator) -> Rec
     table = np.stack([losses.clean, losses.spliced, losses.zero, losses.mean], axis=1)
     values = table.mean(axis=0)
     draws = np.concatenate(list(_resampled(table, plan.resamples, rng)))
-    note = _note(table)
+    note = ONE if len(table) == 1 else few(len(table), "contexts")
     plain = [_interval(float(values[i]), draws[:, i], plan, note) for i in range(4)]
     against = [_share(values, draws, ablated, plan, note) for ablated in (2, 3)]
     return Recovered(*plain, *against)
@@ -70,17 +68,10 @@ def _resampled(
 ) -> Iterator[Float[np.ndarray, "draw condition"]]:
     """Means over resampled contexts, some draws at a time."""
     contexts = table.shape[0]
-    block = max(1, _BLOCK // contexts)
-    for start in range(0, resamples, block):
-        counts = rng.multinomial(contexts, np.full(contexts, 1 / contexts), size=min(block, resamples - start))
+    for size in blocks(resamples, contexts):
+        counts = rng.multinomial(contexts, np.full(contexts, 1 / contexts), size=size)
         with np.errstate(invalid="ignore"):  # an infinite loss has no interval, and its note says so
             yield counts @ table / contexts
-
-
-def _note(table: Float[np.ndarray, "context condition"]) -> str:
-    if table.shape[0] == 1:
-        return ONE
-    return f"only {table.shape[0]} contexts: the interval is too narrow" if table.shape[0] < FEW else ""
 
 
 def _share(

@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +16,8 @@ from jaxtyping import Int
 from transformers import PreTrainedTokenizerBase
 
 from autointerp.contexts.reading import count_contexts, read_batches
-from autointerp.corpus.contexts import require_offsets, tokenise, window_starts
-from autointerp.corpus.document import shortened, text_hash
+from autointerp.corpus.contexts import CHARACTERS_PER_TOKEN, require_offsets, tokenised_batches, window_starts
+from autointerp.corpus.document import text_hash
 from autointerp.corpus.split import NearDuplicates
 from autointerp.corpus.stage import open_documents, say_text
 from autointerp.errors import BadInput
@@ -26,16 +25,12 @@ from autointerp.llm.open import Mode
 from autointerp.progress import say
 from autointerp.records import Split
 from autointerp.run.resources import Resources
-from autointerp.study import Study
 from autointerp.study_file import load_study, parse_study
 from autointerp.study_inputs import TRAINED, Corpus
 from autointerp.subject.forward import Subject, open_subject
 from autointerp.train.saes import sae_folder
 from sae.base import SparseAutoencoder
 from sae.checkpoint import load, read_metadata
-
-_DOCUMENTS = 64  # tokenised together
-_CHARACTERS_PER_TOKEN = 32  # of a long document no more than the head is used
 
 
 def evaluation_contexts(
@@ -49,12 +44,12 @@ def evaluation_contexts(
     wanted = corpus.tokens // corpus.context
     if not wanted:
         raise BadInput(f"{corpus.tokens} tokens are less than a context of {corpus.context}", "raise --tokens")
-    longest = _CHARACTERS_PER_TOKEN * corpus.context * corpus.max_per_document
+    longest = CHARACTERS_PER_TOKEN * corpus.context * corpus.max_per_document
     seen, rows = NearDuplicates(corpus.near_duplicate, seed), list[np.ndarray]()
     say_text(corpus)
-    documents = open_documents(corpus, seed)
-    while len(rows) < wanted and (batch := [shortened(d, longest) for d in islice(documents, _DOCUMENTS)]):
-        for document, found in zip(batch, tokenise(tokenizer, [d.text for d in batch]), strict=True):
+    batches = tokenised_batches(open_documents(corpus, seed), tokenizer, longest)
+    while len(rows) < wanted and (batch := next(batches, None)):
+        for document, found in batch:
             key = (seed, text_hash(document.text))
             starts = window_starts(len(found.tokens), corpus.context, corpus.max_per_document, key)
             if starts and seen.add_if_new(document.text):
@@ -155,7 +150,8 @@ def _run_places(run: Path, label: str, asked: EvaluationRequest, several: bool) 
         raise BadInput(f"{asked.tokens} tokens are less than a context of {study.corpus.context}", "raise --tokens")
 
     def read() -> Iterator[np.ndarray]:
-        return _first(read_batches_of(run, study), contexts)
+        batches = read_batches(run / _CONTEXTS, Split.HELD_OUT, study.subject.batch)
+        return _first((batch.tokens for batch in batches), contexts)
 
     places = []
     for hook in dict.fromkeys(sae.hook for sae in study.sae):
@@ -168,12 +164,6 @@ def _run_places(run: Path, label: str, asked: EvaluationRequest, several: bool) 
         candidates = _load(where, subject, hook)
         places.append(Place(subject, hook, text, contexts, read, study.seed, candidates))
     return places
-
-
-def read_batches_of(run: Path, study: Study) -> Iterator[Int[np.ndarray, "context token"]]:
-    """Tokens of a run's held-out contexts, as many together as its forward passes take."""
-    for batch in read_batches(run / _CONTEXTS, Split.HELD_OUT, study.subject.batch):
-        yield batch.tokens
 
 
 def _first(batches: Iterator[Int[np.ndarray, "_ token"]], contexts: int) -> Iterator[Int[np.ndarray, "context token"]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -30,7 +31,7 @@ class Explanations:
     """The chosen explanation of each unit: who wrote it, or why there is none."""
 
     def __init__(self, run_dir: Path) -> None:
-        columns = ["unit", "replicate", "explainer", "status", "reason"]
+        columns = ["unit", "replicate", "explainer", "text", "status", "reason"]
         self._rows = {
             (str(row["unit"]), int(row["replicate"])): row
             for row in read_arrow(run_dir / "explanations.parquet", columns).to_pylist()
@@ -40,6 +41,11 @@ class Explanations:
         """Name of the explainer; '' when nothing was proposed."""
         row = self._rows.get(unit)
         return str(row["explainer"]) if row else ""
+
+    def texts(self, unit: UnitKey) -> tuple[str, ...]:
+        """The explanation, if there is one."""
+        row = self._rows.get(unit)
+        return (str(row["text"]),) if row and row["status"] == Status.OK.value else ()
 
     def failure(self, unit: UnitKey) -> Unscored | None:
         """Why the unit has no explanation; None when it has one."""
@@ -141,12 +147,8 @@ class Judged:
         """Mean over the derangements that were scored; when none was, the commonest reason."""
         scores = [p.score(metric) for number, p in self._of(unit, judge).items() if number != OWN]
         values = [score for score in scores if not isinstance(score, Unscored)]
-        if values:
-            return sum(values) / len(values)
         reasons = Counter(score.reason for score in scores if isinstance(score, Unscored))
-        if not reasons:
-            return NO_SHUFFLED_VERDICT
-        return Unscored(min(reasons, key=lambda reason: (-reasons[reason], reason)))
+        return _mean(values, reasons, NO_SHUFFLED_VERDICT)
 
     def contexts(self, unit: UnitKey, judge: str) -> int:
         """Number of contexts that the judge was to judge the unit on."""
@@ -185,10 +187,10 @@ class Shuffled:
     def mean(self, unit: UnitKey, simulator: str, metric: str, slice_name: str) -> float | Unscored:
         """Mean over the derangements that were scored; when none was, the commonest reason."""
         key = (unit, simulator, metric, slice_name)
-        values = self._values.get(key)
-        if values:
-            return sum(values) / len(values)
-        reasons = self._reasons.get(key)
-        if not reasons:
-            return NOT_SHUFFLED
-        return Unscored(min(reasons, key=lambda reason: (-reasons[reason], reason)))
+        return _mean(self._values.get(key, ()), self._reasons.get(key, {}), NOT_SHUFFLED)
+
+
+def _mean(values: Sequence[float], reasons: Mapping[str, int], nothing: Unscored) -> float | Unscored:
+    if values:
+        return sum(values) / len(values)
+    return Unscored(min(reasons, key=lambda reason: (-reasons[reason], reason))) if reasons else nothing

@@ -3,21 +3,33 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from autointerp.contexts.slices import CALIBRATION, JUDGED, Held, UnitKey, read_slices
+from autointerp.contexts.naming import Named
+from autointerp.contexts.reading import load_contexts
+from autointerp.contexts.slices import (
+    CALIBRATION,
+    JUDGED,
+    TOP_AND_RANDOM,
+    UNLISTED,
+    Held,
+    UnitKey,
+    held_of,
+    read_slices,
+)
 from autointerp.errors import BadInput
 from autointerp.judge.registry import traits_of
 from autointerp.metrics.calibration import NO_CONTEXTS, score_on
 from autointerp.metrics.metrics import METRICS, any_absolute, chance_of
 from autointerp.progress import bar
-from autointerp.records import Pairing, Status, Unscored
+from autointerp.records import Context, Pairing, Status, Unscored
 from autointerp.rows import ScoreRow, state_of
 from autointerp.score.predictions import ALONE, Explanations, Judged, Predictions, Shuffled
+from autointerp.simulate.literal import readers_of
 from autointerp.simulate.lookup import LOOKUP
 from autointerp.study import Study
 from autointerp.tables import read_arrow, table_writer
@@ -40,7 +52,7 @@ class ScoredUnit:
 def scorers_of(study: Study) -> tuple[str, ...]:
     """The simulators whose predictions are scored, the one of the headline first."""
     extra = (LOOKUP,) if study.simulate.lookup and study.simulate.method != LOOKUP else ()
-    return (study.simulate.method, *extra)
+    return (study.simulate.method, *readers_of(study), *extra)
 
 
 def check_metrics(study: Study) -> None:
@@ -109,15 +121,29 @@ class _Scorer:
         self._predictions = Predictions(run_dir)
         self._shuffled = Shuffled(run_dir)
         self._judged = Judged(run_dir) if study.judge.methods else None
+        self._named, self._contexts = Named(), self._named_in(run_dir)
+
+    def _named_in(self, run_dir: Path) -> Mapping[int, Context]:
+        """The contexts whose words count, where a slice is of tokens."""
+        if UNLISTED not in self._study.score.slices:
+            return {}
+        wanted = (int(c) for of_unit in self._slices.values() for c in of_unit[TOP_AND_RANDOM].contexts)
+        return load_contexts(run_dir / "contexts.parquet", wanted)
+
+    def _held(self, unit: UnitKey, slice_name: str) -> Held:
+        texts = self._explanations.texts(unit)
+        held = held_of(self._slices.get(unit, {}), slice_name, texts, self._contexts, self._named)
+        return _NOTHING_HELD if held is None else held
 
     def rows(self, unit: ScoredUnit) -> Iterator[ScoreRow]:
         for scorer in scorers_of(self._study):
             for slice_name in self._study.score.slices:
-                held = self._slices.get(unit.key, {}).get(slice_name, _NOTHING_HELD)
+                held = self._held(unit.key, slice_name)
                 for metric in self._study.score.metrics:
-                    chance = chance_of(metric, held.truth.ravel(), held.token_weights)
-                    cell = _ScoredCell(scorer, metric, slice_name, chance, int(held.truth.size), len(held))
-                    yield self._row(unit, Pairing.OWN, cell, self._own(unit, scorer, metric, held))
+                    truth = held.pooled(held.truth)
+                    chance = chance_of(metric, truth, held.token_weights)
+                    cell = _ScoredCell(scorer, metric, slice_name, chance, int(truth.size), len(held))
+                    yield self._row(unit, Pairing.OWN, cell, self._own(unit, cell, held))
                     if scorer != LOOKUP:
                         other = self._other(unit, scorer, metric, slice_name, held)
                         yield self._row(unit, Pairing.SHUFFLED, cell, other)
@@ -138,14 +164,14 @@ class _Scorer:
                     other = unit.failure or alone or judged.shuffled(unit.key, judge, metric)
                     yield self._row(unit, Pairing.SHUFFLED, cell, other)
 
-    def _own(self, unit: ScoredUnit, scorer: str, metric: str, held: Held) -> float | Unscored:
+    def _own(self, unit: ScoredUnit, cell: _ScoredCell, held: Held) -> float | Unscored:
         failure = unit.failure or (None if len(held) else NO_CONTEXTS)
-        if failure is None and scorer != LOOKUP:
+        if failure is None and (cell.scorer != LOOKUP or cell.slice == UNLISTED):
             failure = self._explanations.failure(unit.key)
         if failure is not None:
             return failure
         calibration = self._slices.get(unit.key, {}).get(CALIBRATION)
-        return score_on(metric, held, calibration, lambda some: self._predictions.on(unit.key, scorer, some))
+        return score_on(cell.metric, held, calibration, lambda some: self._predictions.on(unit.key, cell.scorer, some))
 
     def _other(self, unit: ScoredUnit, scorer: str, metric: str, slice_name: str, held: Held) -> float | Unscored:
         if unit.failure is not None:

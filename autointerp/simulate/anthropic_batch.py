@@ -18,19 +18,18 @@ import numpy as np
 
 from autointerp.artifacts import rng_of
 from autointerp.llm.answers.json import (
-    NOT_AN_OBJECT,
     SLACK,
     VALUE,
+    WRONG_NUMBER,
     answer_object,
     listed,
-    read_json_answer,
+    read_json_object,
     written_value,
 )
 from autointerp.llm.request import Question, Request, Response, Unreadable
 from autointerp.quoting import quoted
 from autointerp.records import Context
 from autointerp.simulate.asked import Asking, Group, Row
-from autointerp.simulate.digits_output import WRONG_NUMBER
 
 NAME = "anthropic-batch"
 VALUES = 540
@@ -97,11 +96,9 @@ def read_lines(response: Response, sizes: Sequence[int]) -> Row | Unreadable:
 
     Unreadable for anything but an object from each line's number to a list of as many numbers as the line has tokens.
     """
-    answer = read_json_answer(response.text)
+    answer = read_json_object(response.text)
     if isinstance(answer, Unreadable):
         return answer
-    if not isinstance(answer, dict):
-        return NOT_AN_OBJECT
     names = [str(number) for number in range(1, len(sizes) + 1)]
     if set(answer) != set(names):
         return OTHER_LINES

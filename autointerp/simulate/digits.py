@@ -14,11 +14,10 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any, Protocol, runtime_checkable
 
-import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
-from autointerp.llm.answers.logprobs import ALTERNATIVES, expected_digit, holders
+from autointerp.llm.answers.logprobs import ALTERNATIVES, NO_LIKELY_DIGIT, expected_digits
 from autointerp.llm.local.encode import defuse
 from autointerp.llm.request import Question, Request, Response
 from autointerp.prompting import Prompt
@@ -101,7 +100,7 @@ class Digits(Computed):
 
 _VALUE = re.compile(rf"\t(?={HIDDEN})")
 OTHER_PROMPT = Unscored("the log-probabilities are of another text than the prompt")
-UNLIKELY = Unscored("no digit among the top log-probabilities")
+UNLIKELY = Unscored(NO_LIKELY_DIGIT)
 
 
 class DigitsServed(Asked):
@@ -137,6 +136,5 @@ def read_hidden(response: Response, count: int, before: int = 0) -> Row | Unscor
     places = [match.end() for match in _VALUE.finditer(spelled)]
     if len(places) != before + count:
         return OTHER_PROMPT
-    values = [expected_digit(*holder) for holder in holders(response.prompt_logprobs, places[before:])]
-    known = [value for value in values if value is not None]
-    return np.array(known, dtype=np.float32) if len(known) == count else UNLIKELY
+    digits = expected_digits(response.prompt_logprobs, places[before:])
+    return UNLIKELY if digits is None else digits

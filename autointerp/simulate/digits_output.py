@@ -10,20 +10,16 @@ from __future__ import annotations
 import re
 from functools import partial
 
-import numpy as np
-
-from autointerp.llm.answers.logprobs import ALTERNATIVES, DIGITS, OTHER_TEXT, expected_digit, holders
+from autointerp.llm.answers.json import SLACK, WRONG_NUMBER
+from autointerp.llm.answers.logprobs import ALTERNATIVES, DIGITS, NO_LIKELY_DIGIT, OTHER_TEXT, expected_digits
 from autointerp.llm.request import Question, Request, Response, Unreadable
 from autointerp.records import Context
 from autointerp.simulate.asked import Asked, Row
 
 NAME = "digits-output"
-_SLACK = 32
-"""Tokens for a code fence, or a few words before the first line."""
 _LINE = re.compile(r"^[ \t]*([0-9]+)[ \t]*=[ \t]*(.*?)[ \t]*$", re.MULTILINE)
-WRONG_NUMBER = Unreadable("wrong number of values")
 NO_DIGIT = Unreadable("a value that is not a digit from 0 to 9")
-UNLIKELY = Unreadable("no digit among the top log-probabilities")
+UNLIKELY = Unreadable(NO_LIKELY_DIGIT)
 
 
 class DigitsOutput(Asked):
@@ -37,7 +33,7 @@ class DigitsOutput(Asked):
         request = Request(
             messages=self.by_index(explanation, context),
             model=self._model,
-            max_tokens=_SLACK + sum(len(f"{index}=9\n") for index in range(count)),
+            max_tokens=SLACK + sum(len(f"{index}=9\n") for index in range(count)),
             temperature=0.0,
             seed=self._seed,
             stop=("\n\n", f"\n{count}="),
@@ -58,6 +54,5 @@ def read_digits(response: Response, count: int) -> Row | Unreadable:
     if shift < 0:
         return OTHER_TEXT
     shift -= len(response.text) - len(response.text.lstrip())
-    values = [expected_digit(*holder) for holder in holders(response.logprobs, [shift + m.start(2) for m in lines])]
-    known = [value for value in values if value is not None]
-    return np.array(known, dtype=np.float32) if len(known) == count else UNLIKELY
+    digits = expected_digits(response.logprobs, [shift + line.start(2) for line in lines])
+    return UNLIKELY if digits is None else digits

@@ -22,6 +22,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from autointerp.artifacts import hash_value
+from autointerp.contexts.naming import LIST
 from autointerp.progress import Bar
 from autointerp.prompting import Prompt
 from autointerp.records import Context, Scale, Simulation, Unscored
@@ -133,7 +134,7 @@ def random_word_lists(contexts: Sequence[Context], count: int, rng: np.random.Ge
     lists = []
     for place in range(count):
         size = (3, 6, 12)[place % 3]
-        lists.append("words such as " + ", ".join(words[int(i)] for i in rng.integers(len(words), size=size)))
+        lists.append(LIST + ", ".join(words[int(i)] for i in rng.integers(len(words), size=size)))
     return lists
 
 

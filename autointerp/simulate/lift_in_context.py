@@ -27,7 +27,7 @@ from autointerp.records import Context, Scale, Simulation, Unscored
 from autointerp.simulate.alignment import carry_over, places_of
 from autointerp.simulate.asked import Asked, Row
 from autointerp.simulate.computed import Computed
-from autointerp.simulate.digits import InPrompt
+from autointerp.simulate.digits import OTHER_PROMPT, InPrompt
 from autointerp.simulate.interface import Numbers, Simulator, Task
 from autointerp.simulate.vocabulary import ContextReader, prompt_line
 
@@ -110,7 +110,6 @@ def heading(prompt: Prompt, explanation: str) -> str:
     return text
 
 
-OTHER_PROMPT = Unscored("the log-probabilities are of another text than the prompt")
 NO_LOGPROB = Unscored("a token of the context has no log-probability")
 
 

@@ -121,6 +121,18 @@ def _anthropic_batch(parts: Parts) -> Simulator:
     return AnthropicBatch(_asker(parts), _prompt("anthropic-batch/v1", "chat", parts), parts.llm.model, parts.seed)
 
 
+def _literal(parts: Parts) -> Simulator:
+    from autointerp.simulate.literal import Literal
+
+    return Literal()
+
+
+def _literal_words(parts: Parts) -> Simulator:
+    from autointerp.simulate.literal import LITERAL_WORDS, Literal
+
+    return Literal(LITERAL_WORDS)
+
+
 def _embedding(parts: Parts) -> Simulator:
     from autointerp.simulate.embedding import EmbeddingSimulator
 
@@ -152,6 +164,8 @@ _BUILT_IN: Mapping[str, _BuiltIn] = {
     "one-by-one": _BuiltIn(_one_by_one, Needs(top_logprobs=LEAST, computes=True)),
     "anthropic-batch": _BuiltIn(_anthropic_batch, Needs()),
     "embedding": _BuiltIn(_embedding, Needs(sentences=True)),
+    "literal": _BuiltIn(_literal, Needs(nothing=True)),
+    "literal-words": _BuiltIn(_literal_words, Needs(nothing=True)),
 }
 
 SIMULATORS: Registry[Callable[[Parts], Simulator]] = Registry("simulator", "autointerp.simulators", _BUILT_IN)
@@ -175,8 +189,9 @@ def lacking(name: str, capabilities: Capabilities) -> str | None:
 
 
 def that_work(capabilities: Capabilities) -> list[str]:
-    """The built-in simulators that an endpoint is enough for."""
-    return [name for name in _BUILT_IN if lacking(name, capabilities) is None]
+    """The built-in simulators that read with a model, and that an endpoint is enough for."""
+    reading = (name for name, built_in in _BUILT_IN.items() if not built_in.needs.nothing)
+    return [name for name in reading if lacking(name, capabilities) is None]
 
 
 def check_simulator(study: Study) -> None:

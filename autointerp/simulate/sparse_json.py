@@ -11,7 +11,7 @@ from functools import partial
 
 import numpy as np
 
-from autointerp.llm.answers.json import NOT_AN_OBJECT, SLACK, VALUE, answer_object, read_json_answer, written_value
+from autointerp.llm.answers.json import SLACK, VALUE, answer_object, read_json_object, written_value
 from autointerp.llm.request import Question, Request, Response, Unreadable
 from autointerp.records import Context
 from autointerp.simulate.asked import Asked, Row
@@ -46,11 +46,9 @@ def read_sparse(response: Response, count: int) -> Row | Unreadable:
 
     An empty object is an answer: no token is active.
     """
-    answer = read_json_answer(response.text)
+    answer = read_json_object(response.text)
     if isinstance(answer, Unreadable):
         return answer
-    if not isinstance(answer, dict):
-        return NOT_AN_OBJECT
     row = np.zeros(count, dtype=np.float32)
     for index, value in answer.items():
         if not _INDEX.fullmatch(index) or int(index) >= count:

@@ -9,15 +9,17 @@ import numpy as np
 from jaxtyping import Float
 
 from autointerp.collect.token_table import read_token_tables
+from autointerp.contexts.naming import Named
 from autointerp.contexts.pairing import OWN, Pair, Sampled, own_pairs, read_sampled, shuffled_pairs
 from autointerp.contexts.reading import load_contexts
-from autointerp.contexts.slices import CALIBRATION, Held
+from autointerp.contexts.slices import CALIBRATION, Held, held_of
 from autointerp.metrics.calibration import score_on
 from autointerp.metrics.metrics import any_absolute
 from autointerp.progress import bar
 from autointerp.records import Context, Simulation, Status, Unscored
 from autointerp.rows import ShuffledRow, SimulationRow, state_of
 from autointerp.simulate.interface import Simulator, Task
+from autointerp.simulate.literal import Literal, readers_of
 from autointerp.simulate.lookup import LOOKUP, Lookup
 from autointerp.study import Study
 from autointerp.tables import CANDIDATES, TABLES, TableWriter, read_table, table_writer
@@ -27,20 +29,22 @@ def simulate(study: Study, simulator: Simulator, run: Path) -> None:
     """Write `simulations.parquet` (own pairing) and `shuffled.parquet` (scores with other units' explanations).
 
     A unit without an explanation is unscored with the reason; a pairing that meets one is unscored too, never
-    skipped. The token table's predictions (`lookup`) go beside the simulator's.
+    skipped. What reads the same explanations without a model (`literal`), and the token table (`lookup`), go beside.
     """
     units = read_sampled(study, run, any_absolute(study.score.metrics))
     contexts = load_contexts(run / "contexts.parquet", (c for u in units for c in u.contexts))
     pairs = [*own_pairs(units), *shuffled_pairs(units, study.compare.derangements, study.seed)]
+    named = Named()
     with (
         table_writer("simulations", run / "simulations.parquet") as simulations,
         table_writer("shuffled", run / "shuffled.parquet") as shuffled,
     ):
-        own, others = _ask(study, simulator, pairs, contexts)
-        for predicted in own:
-            simulations.add(predicted)
-        for scored in others:
-            shuffled.add(scored)
+        for reader in (simulator, *(Literal(name) for name in readers_of(study))):
+            own, others = _ask(study, reader, pairs, contexts, named)
+            for predicted in own:
+                simulations.add(predicted)
+            for scored in others:
+                shuffled.add(scored)
         if study.simulate.lookup:
             _look_up(run, units, contexts, simulations)
 
@@ -50,6 +54,7 @@ def _ask(
     simulator: Simulator,
     pairs: Sequence[Pair],
     contexts: Mapping[int, Context],
+    named: Named,
 ) -> tuple[list[SimulationRow], list[ShuffledRow]]:
     """Simulate every pair; rows of `simulations` and of `shuffled`, in the order of the pairs."""
     own: dict[int, list[SimulationRow]] = {}
@@ -60,7 +65,7 @@ def _ask(
         if pair.derangement == OWN:
             own[number] = list(_predictions(pair, simulator.name, result))
         else:
-            others[number] = list(_scored(study, pair, simulator.name, result))
+            others[number] = list(_scored(study, pair, simulator.name, result, contexts, named))
 
     asked: list[int] = []
     tasks: list[Task] = []
@@ -71,7 +76,7 @@ def _ask(
         elif pair.unit.contexts:
             asked.append(number)
             tasks.append(Task(text, tuple(contexts[c] for c in pair.unit.contexts)))
-    with bar("simulate", len(tasks), "pairings") as progress:
+    with bar(f"simulate: {simulator.name}", len(tasks), "pairings") as progress:
         for place, result in simulator.simulate(tasks, progress):
             keep(asked[place], result)
     return [row for n in sorted(own) for row in own[n]], [row for n in sorted(others) for row in others[n]]
@@ -83,7 +88,15 @@ def _predictions(pair: Pair, simulator: str, result: Simulation | Unscored) -> I
         yield SimulationRow(pair.unit.unit, simulator, 0, context, predicted, scale, *state_of(result))
 
 
-def _scored(study: Study, pair: Pair, simulator: str, result: Simulation | Unscored) -> Iterator[ShuffledRow]:
+def _scored(
+    study: Study,
+    pair: Pair,
+    simulator: str,
+    result: Simulation | Unscored,
+    contexts: Mapping[int, Context],
+    named: Named,
+) -> Iterator[ShuffledRow]:
+    texts = [text for text in (pair.unit.explanation, pair.explained.explanation) if isinstance(text, str)]
     positions = {context: position for position, context in enumerate(pair.unit.contexts)}
     calibration = pair.unit.slices.get(CALIBRATION)
 
@@ -91,7 +104,7 @@ def _scored(study: Study, pair: Pair, simulator: str, result: Simulation | Unsco
         return result if isinstance(result, Unscored) else result.predicted[[positions[int(c)] for c in held.contexts]]
 
     for slice_name in study.score.slices:
-        held = pair.unit.slices.get(slice_name)
+        held = held_of(pair.unit.slices, slice_name, texts, contexts, named)
         for metric in study.score.metrics:
             value = result if isinstance(result, Unscored) else score_on(metric, held, calibration, predict)
             yield ShuffledRow(

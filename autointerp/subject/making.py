@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -190,13 +190,8 @@ def held_out_loss(model: GPT2LMHeadModel, contexts: Int[np.ndarray, "_ context"]
     """The mean loss over any number of contexts, in evaluation mode."""
     model.train(False)
     with torch.inference_mode():
-        parts = [float(next_token_loss(model, part)) * len(part) for part in _parts(contexts)]
-    return sum(parts) / len(contexts)
-
-
-def _parts(contexts: Int[np.ndarray, "_ context"]) -> Iterator[Int[np.ndarray, "_ context"]]:
-    for begin in range(0, len(contexts), _READ_AT_ONCE):
-        yield contexts[begin : begin + _READ_AT_ONCE]
+        parts = (contexts[begin : begin + _READ_AT_ONCE] for begin in range(0, len(contexts), _READ_AT_ONCE))
+        return sum(float(next_token_loss(model, part)) * len(part) for part in parts) / len(contexts)
 
 
 END_OF_TEXT = "<|endoftext|>"

@@ -174,6 +174,7 @@ def _train(
     run: Path,
     progress: Callable[[Mapping[str, TrainState]], None] | None,
 ) -> dict[str, Trained]:
+    checkpoint = f"{hash_value([stream.hook, sorted(stream.recipes)])[:16]}.safetensors"
     return train_together(
         {name: (recipe, seed_of(study.seed, "sae", name)) for name, recipe in stream.recipes.items()},
         vectors,
@@ -181,12 +182,8 @@ def _train(
         seed=seed_of(study.seed, "stream", stream.hook),
         progress=progress,
         device=str(device_of(study.subject.device)),
-        checkpoints=Checkpoints(run / _checkpoint(stream), 60 * study.training.minutes),
+        checkpoints=Checkpoints(run / _CHECKPOINTS / checkpoint, 60 * study.training.minutes),
     )
-
-
-def _checkpoint(stream: _TrainingStream) -> Path:
-    return _CHECKPOINTS / f"{hash_value([stream.hook, sorted(stream.recipes)])[:16]}.safetensors"
 
 
 def _metadata(study: Study, hook: str, recipe: SaeTraining) -> Mapping[str, str | int | float]:

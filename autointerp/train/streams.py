@@ -7,12 +7,11 @@ from itertools import islice
 from pathlib import Path
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
 from autointerp.artifacts import hash_file, hash_value
 from autointerp.collect.passes import Reader
-from autointerp.contexts.reading import ContextBatch, count_contexts, read_batches
+from autointerp.contexts.reading import count_contexts, read_batches
 from autointerp.models import device_of
 from autointerp.progress import bar
 from autointerp.records import Split
@@ -68,12 +67,10 @@ def live_vectors(study: Study, subject: Reader, identity: str, run: Path, hook: 
     def open_at(chunk: int) -> Iterator[Tensor]:
         batches = islice(read_batches(table, Split.TRAIN, study.subject.batch), chunk * peers.size, None)
         while group := list(islice(batches, peers.size)):
-            yield peers.gather_rows(own_rows(group))
-
-    def own_rows(group: Sequence[ContextBatch]) -> Float[Tensor, "vector width"]:
-        if peers.rank < len(group):
-            return subject.activations(group[peers.rank].tokens)[hook].reshape(-1, width)
-        return torch.empty(0, width, device=device)  # the last group may be smaller
+            own = torch.empty(0, width, device=device)  # the last group may be smaller
+            if peers.rank < len(group):
+                own = subject.activations(group[peers.rank].tokens)[hook].reshape(-1, width)
+            yield peers.gather_rows(own)
 
     return LiveVectors(
         open_at,

@@ -56,7 +56,8 @@ def cut_for(study: Study, recipe: SubjectTraining, run: Path) -> None:
 
 def make_subject(study: Study, recipe: SubjectTraining, run: Path) -> None:
     """Train the subject on the training split and put it in `run/subject`, from where an interrupted call stopped."""
-    tokenizer = _tokenizer(run / TOKENIZER)
+    with quiet():
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(run / TOKENIZER)
     contexts = split_tokens(run / TRAIN, Split.TRAIN)
     seed = seed_of(study.seed, "subject")
     model: Any = blank_model(recipe, len(tokenizer), study.corpus.context, seed)
@@ -109,12 +110,6 @@ def _publish(
         f"{figures['held_out_loss_of_unigrams']:.3f}, of pairs {figures['held_out_loss_of_bigrams']:.3f}) after "
         f"{figures['tokens']:,} tokens"
     )
-
-
-def _tokenizer(folder: Path) -> PreTrainedTokenizerBase:
-    with quiet():
-        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder)
-    return tokenizer
 
 
 @contextmanager

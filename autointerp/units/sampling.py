@@ -32,15 +32,6 @@ def eligible(survey: Survey, min_contexts: int) -> Bool[np.ndarray, " unit"]:
     return survey.contexts >= min_contexts
 
 
-def reason_excluded(survey: Survey, position: int, min_contexts: int) -> str:
-    """Why a unit is left out before sampling."""
-    return (
-        "dead on the evidence"
-        if survey.contexts[position] == 0
-        else f"active in under {min_contexts} evidence contexts"
-    )
-
-
 def sample_units(
     readout: Readout, survey: Survey, count: int, min_contexts: int, seed: int
 ) -> tuple[list[Unit], list[Unit]]:
@@ -69,7 +60,8 @@ def sample_units(
     for places in by_index.values():
         if not fine[places].any():
             place = max(places, key=lambda p: int(survey.contexts[p]))
-            why = reason_excluded(survey, place, min_contexts)
+            silent = survey.contexts[place] == 0
+            why = "dead on the evidence" if silent else f"active in under {min_contexts} evidence contexts"
             excluded.append(replace(describe(readout, survey, place), status=Status.EXCLUDED, reason=why))
     return drawn, excluded
 

@@ -11,7 +11,14 @@ from torch import Tensor
 from sae.architectures.step import Forward, Step
 from sae.architectures.weights import Weights
 from sae.base import SparseAutoencoder
+from sae.errors import SaeError
 from sae.recipe import Recipe
+
+
+def check_k(recipe: Recipe) -> None:
+    """SaeError when no latent, or more than there are, should be active."""
+    if not 1 <= recipe.k <= recipe.width:
+        raise SaeError(f"k = {recipe.k} active latents of width = {recipe.width}", "lower k or raise width")
 
 
 class Architecture(ABC):

@@ -13,12 +13,11 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from sae.architectures.interface import Architecture
+from sae.architectures.interface import Architecture, check_k
 from sae.architectures.step import Forward, Step
 from sae.architectures.weights import Gradients, Weights, folded, gradient_of
 from sae.base import SparseAutoencoder
 from sae.codes.dense import code_where, places_where
-from sae.errors import SaeError
 from sae.recipe import Recipe
 
 _BANDWIDTH = 0.06
@@ -65,8 +64,7 @@ class JumpRelu(Architecture):
 
     def __init__(self, recipe: Recipe) -> None:
         super().__init__(recipe)
-        if not 1 <= recipe.k <= recipe.width:
-            raise SaeError(f"k = {recipe.k} active latents of width = {recipe.width}", "lower k or raise width")
+        check_k(recipe)
 
     def own(self, length: float) -> Mapping[str, Float[Tensor, " latent"]]:
         """See Architecture."""

@@ -10,14 +10,13 @@ from typing import Any, ClassVar
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from sae.architectures.interface import Architecture
+from sae.architectures.interface import Architecture, check_k
 from sae.architectures.largest import largest_per_vector
 from sae.architectures.revival import revive
 from sae.architectures.step import Forward, Step
 from sae.architectures.weights import Gradients, Weights, folded
 from sae.base import SparseAutoencoder
 from sae.codes.sparse import SparseCode
-from sae.errors import SaeError
 from sae.recipe import Recipe
 
 
@@ -42,8 +41,7 @@ class TopKSae(SparseAutoencoder):
 
     def encode_sparse(self, x: Float[Tensor, "vector d_in"]) -> SparseCode:
         """See SparseAutoencoder. Every vector has k entries, some of which may be 0."""
-        centred = x - self.b_dec if self.apply_b_dec_to_input else x
-        return largest_per_vector([centred @ self.W_enc], self.b_enc, self.k)
+        return largest_per_vector([self._centred(x) @ self.W_enc], self.b_enc, self.k)
 
     def encode_latents(
         self, x: Float[Tensor, "vector d_in"], latents: Int[Tensor, " chosen"]
@@ -61,8 +59,7 @@ class Selection(Architecture):
 
     def __init__(self, recipe: Recipe) -> None:
         super().__init__(recipe)
-        if not 1 <= recipe.k <= recipe.width:
-            raise SaeError(f"k = {recipe.k} active latents of width = {recipe.width}", "lower k or raise width")
+        check_k(recipe)
 
     @abstractmethod
     def select(self, forward: Forward) -> SparseCode:

@@ -81,35 +81,31 @@ def _as_linear(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {"encoder.weight": tensors["W_enc"].t(), "decoder.weight": tensors["W_dec"].t()}
 
 
-def _from_linear(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def _from_linear(tensors: Mapping[str, Tensor], **others: str) -> dict[str, Tensor]:
+    """Our tensors: the matrices, and the others, each from the library's name for it."""
     return {
         "W_enc": tensors["encoder.weight"].t().contiguous(),
         "W_dec": tensors["decoder.weight"].t().contiguous(),
+        **{name: tensors[theirs] for name, theirs in others.items()},
     }
 
 
 def _auto_encoder(path: Path, tensors: Mapping[str, Tensor]) -> SparseAutoencoder:
     """The library's loader brings decoder rows to length 1, and so do we: activations are then those that it gives."""
-    found = {**_from_linear(tensors), "b_enc": tensors["encoder.bias"], "b_dec": tensors["bias"]}
+    found = _from_linear(tensors, b_enc="encoder.bias", b_dec="bias")
     if not has_unit_decoder(found["W_dec"]):
         found = fold_decoder_lengths(found)
     return StandardSae(**found, apply_b_dec_to_input=True)
 
 
 def _auto_encoder_new(path: Path, tensors: Mapping[str, Tensor]) -> SparseAutoencoder:
-    biases = {"b_enc": tensors["encoder.bias"], "b_dec": tensors["decoder.bias"]}
-    return StandardSae(**_from_linear(tensors), **biases, apply_b_dec_to_input=False)
+    found = _from_linear(tensors, b_enc="encoder.bias", b_dec="decoder.bias")
+    return StandardSae(**found, apply_b_dec_to_input=False)
 
 
 def _gated(path: Path, tensors: Mapping[str, Tensor]) -> SparseAutoencoder:
-    return GatedSae(
-        **_from_linear(tensors),
-        b_dec=tensors["decoder_bias"],
-        b_gate=tensors["gate_bias"],
-        b_mag=tensors["mag_bias"],
-        r_mag=tensors["r_mag"],
-        apply_b_dec_to_input=True,
-    )
+    found = _from_linear(tensors, b_dec="decoder_bias", b_gate="gate_bias", b_mag="mag_bias", r_mag="r_mag")
+    return GatedSae(**found, apply_b_dec_to_input=True)
 
 
 def _jump_relu(path: Path, tensors: Mapping[str, Tensor]) -> SparseAutoencoder:
@@ -117,13 +113,13 @@ def _jump_relu(path: Path, tensors: Mapping[str, Tensor]) -> SparseAutoencoder:
 
 
 def _topk(path: Path, tensors: Mapping[str, Tensor]) -> SparseAutoencoder:
-    found = {**_from_linear(tensors), "b_enc": tensors["encoder.bias"], "b_dec": tensors["b_dec"]}
+    found = _from_linear(tensors, b_enc="encoder.bias", b_dec="b_dec")
     k = active_latents(path, tensors["k"].item(), found["W_dec"].shape[0])
     return TopKSae(**found, k=k, apply_b_dec_to_input=True)
 
 
 def _batch_topk(path: Path, tensors: Mapping[str, Tensor]) -> SparseAutoencoder:
-    found = {**_from_linear(tensors), "b_enc": tensors["encoder.bias"], "b_dec": tensors["b_dec"]}
+    found = _from_linear(tensors, b_enc="encoder.bias", b_dec="b_dec")
     return JumpReluSae(**found, threshold=_one_threshold(path, tensors), apply_b_dec_to_input=True)
 
 

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
 from sae.architectures.registry import loadable
@@ -21,7 +20,15 @@ from sae.base import SparseAutoencoder
 from sae.errors import SaeError
 from sae.formats.equivalent import fold_decoder_lengths
 from sae.formats.interface import Files, Format
-from sae.formats.tensors import Shapes, active_latents, read_object, read_safetensors, shapes_of, size
+from sae.formats.tensors import (
+    Shapes,
+    active_latents,
+    read_object,
+    read_safetensors,
+    shapes_of,
+    size,
+    write_safetensors,
+)
 
 _NORMALISATIONS: Mapping[str, str] = {
     "expected_average_only_in": "its factor is not in the file: fold it into the weights with SAELens and save again",
@@ -57,7 +64,8 @@ def read_config(path: Path) -> SaeLensConfig:
     _refuse_normalisation(path, config)
     architecture = str(config.get("architecture", "standard"))
     k = None
-    if architecture == "topk" or _old_topk(config):
+    # Before version 6, topk was an activation function of the standard architecture.
+    if "topk" in (architecture, config.get("activation_fn_str"), config.get("activation_fn")):
         found = config.get("k", (config.get("activation_fn_kwargs") or {}).get("k"))
         architecture, k = "topk", active_latents(path, found, size(path, config, "d_sae"))
     by_batch = architecture in _BY_BATCH
@@ -80,11 +88,6 @@ def _refuse_normalisation(path: Path, config: Mapping[str, Any]) -> None:
     if named != "none":
         remedy = _NORMALISATIONS.get(named, "choose a checkpoint that takes raw vectors")
         raise SaeError(f"{path}: normalize_activations = '{named}' is not supported", remedy)
-
-
-def _old_topk(config: Mapping[str, Any]) -> bool:
-    """Before version 6, topk was an activation function of the standard architecture."""
-    return "topk" in (config.get("activation_fn_str"), config.get("activation_fn"))
 
 
 def _metadata(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -136,10 +139,7 @@ class SaeLens(Format):
             **sae.settings,
         }
         text = json.dumps(config, indent=1, sort_keys=True, allow_nan=False) + "\n"
-        tensors = {
-            name: tensor.detach().to("cpu", torch.float32).contiguous() for name, tensor in sae.tensors().items()
-        }
-        save_file(tensors, folder / self.weights)
+        write_safetensors(folder / self.weights, sae.tensors())
         (folder / self.config).write_text(text, "utf8")
 
 

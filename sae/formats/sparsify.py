@@ -11,8 +11,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
 from sae.architectures.topk import TopKSae
@@ -20,7 +18,15 @@ from sae.base import SparseAutoencoder
 from sae.errors import SaeError
 from sae.formats.equivalent import has_unit_decoder, with_centring
 from sae.formats.interface import Files, Format
-from sae.formats.tensors import Shapes, active_latents, read_object, read_safetensors, shapes_of, size
+from sae.formats.tensors import (
+    Shapes,
+    active_latents,
+    read_object,
+    read_safetensors,
+    shapes_of,
+    size,
+    write_safetensors,
+)
 
 _SHAPES: Mapping[str, tuple[str, ...]] = {
     "encoder.weight": ("num_latents", "d_in"),
@@ -48,7 +54,10 @@ class Sparsify(Format):
         config = read_object(files.config)
         _refuse_others(files.config, config)
         d_in = size(files.config, config, "d_in")
-        width = _width(files.config, config, d_in)
+        if config.get("num_latents", 0) == 0:
+            width = d_in * size(files.config, config, "expansion_factor")
+        else:
+            width = size(files.config, config, "num_latents")
         k = active_latents(files.config, config.get("k"), width)
         tensors = read_safetensors(files.weights, device)
         Shapes(_SHAPES, {"d_in": d_in, "num_latents": width}).check(files.weights, shapes_of(tensors))
@@ -90,17 +99,8 @@ class Sparsify(Format):
             "W_dec": centred["W_dec"],
             "b_dec": centred["b_dec"],
         }
-        save_file(
-            {name: tensor.detach().to("cpu", torch.float32).contiguous() for name, tensor in tensors.items()},
-            folder / self.weights,
-        )
+        write_safetensors(folder / self.weights, tensors)
         (folder / self.config).write_text(json.dumps(config, indent=1) + "\n", "utf8")
-
-
-def _width(path: Path, config: Mapping[str, Any], d_in: int) -> int:
-    if config.get("num_latents", 0) == 0:
-        return d_in * size(path, config, "expansion_factor")
-    return size(path, config, "num_latents")
 
 
 def _refuse_others(path: Path, config: Mapping[str, Any]) -> None:

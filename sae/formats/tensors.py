@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 
 from sae.errors import SaeError
@@ -82,6 +83,11 @@ def read_safetensors(path: Path, device: str) -> dict[str, Tensor]:
             return {name: file.get_tensor(name).to(torch.float32) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         raise SaeError(f"{path} is not a readable safetensors file ({error})", _AGAIN) from error
+
+
+def write_safetensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Write tensors of any device and layout, as 32-bit floats."""
+    save_file({name: t.detach().to("cpu", torch.float32).contiguous() for name, t in tensors.items()}, path)
 
 
 def read_pickle(path: Path, device: str) -> Mapping[Any, Any]:

@@ -77,16 +77,14 @@ class _Stream:
         while not self._rest.shape[0]:
             chunk = next(self._chunks, None)
             if chunk is None:
-                self._end()
+                if self._vectors != self._count:
+                    what = f"the stream has {self._vectors} vectors, not {self._count}"
+                    raise SaeError(what, "count those of a whole pass")
                 return self._rest
             self._rest, self._chunk = chunk, self._chunk + 1
         taken, self._rest = self._rest[:most], self._rest[most:]
         self._vectors += taken.shape[0]
         return taken
-
-    def _end(self) -> None:
-        if self._vectors != self._count:
-            raise SaeError(f"the stream has {self._vectors} vectors, not {self._count}", "count those of a whole pass")
 
     def state(self) -> dict[str, Tensor]:
         return {"place": torch.tensor([self._pass, self._chunk, self._vectors]), "rest": self._rest}

@@ -43,8 +43,8 @@ class Draw:
 
     def take(self, count: int) -> Float[Tensor, "drawn d_in"]:
         """The `count` vectors drawn among those of all processes, or fewer if there were fewer."""
-        keys, vectors = self._peers.gather(self._keys), self._peers.gather_rows(self._vectors)
-        return vectors[keys.topk(min(count, keys.shape[0])).indices]
+        found = self.state()
+        return found["vectors"][found["keys"].topk(min(count, found["keys"].shape[0])).indices]
 
     def state(self) -> dict[str, Tensor]:
         """All of it, that of every process, for a checkpoint."""

@@ -46,11 +46,7 @@ def train(
     device: str = "cpu",
 ) -> Trained:
     """Train one autoencoder: see `train_together`."""
-
-    def tell(states: Mapping[str, TrainState]) -> None:
-        if progress is not None:
-            progress(states[_ONE])
-
+    tell = None if progress is None else lambda states: progress(states[_ONE])
     return train_together({_ONE: (recipe, seed)}, vectors, passes=passes, seed=seed, progress=tell, device=device)[_ONE]
 
 

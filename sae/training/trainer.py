@@ -110,7 +110,9 @@ class Trainer:
         """
         self._architecture = trainable(recipe)
         self._peers = Peers()
-        _check(recipe, self._peers)
+        if recipe.batch % self._peers.size:
+            what = f"batches of {recipe.batch} for {self._peers.size} processes"
+            raise SaeError(what, "make batch a multiple of their number")
         self._device = torch.device(device)
         spread = float((first - first.mean(dim=0)).square().mean().sqrt())
         if not 0 < spread < float("inf"):
@@ -201,8 +203,11 @@ class Trainer:
             loss=loss,
             fvu=fvu,
             l0=l0,
-            dead_share=float((self._silent >= self._dead_after).double().mean()),
+            dead_share=self._dead_share(),
         )
+
+    def _dead_share(self) -> float:
+        return float((self._silent >= self._dead_after).double().mean())
 
     def _renew(self, centred: Float[Tensor, "vector d_in"], step: Step) -> None:
         """Draw inputs while the next resampling is near, and carry it out when it is there."""
@@ -233,7 +238,7 @@ class Trainer:
             loss=loss,
             fvu=fvu,
             l0=l0,
-            dead_share=float((self._silent >= self._dead_after).double().mean()),
+            dead_share=self._dead_share(),
             scale=self._scale,
         )
         return Trained(self._architecture.export(self._weights, self._scale), metrics)
@@ -274,8 +279,3 @@ class Trainer:
 
 def _part(state: Mapping[str, Tensor], start: str, read: Callable[[Tensor], Any]) -> dict[str, Any]:
     return {key.removeprefix(start): read(value) for key, value in state.items() if key.startswith(start)}
-
-
-def _check(recipe: Recipe, peers: Peers) -> None:
-    if recipe.batch % peers.size:
-        raise SaeError(f"batches of {recipe.batch} for {peers.size} processes", "make batch a multiple of their number")

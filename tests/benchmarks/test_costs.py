@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 
 from autointerp.judge.verdicts import read_yes_no
+from autointerp.llm.answers.json import WRONG_NUMBER
 from autointerp.llm.request import Response
 from autointerp.planted.pairings import PlantedPairing
 from autointerp.planted.units import TRUE
 from autointerp.prompting import load_prompt
 from autointerp.quoting import quoted
 from autointerp.simulate.anthropic_batch import read_lines
-from autointerp.simulate.digits_output import WRONG_NUMBER, read_digits
+from autointerp.simulate.digits_output import read_digits
 from autointerp.simulate.sparse_json import read_sparse
 from autointerp.study import Study
 from tests.planted.made import TOKENS, made_units, word_tokenizer

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +10,7 @@ import pandas as pd
 import pytest
 
 from autointerp.study_file import dump_study
+from tests.forked import command_line
 from tests.small import small_study
 
 ROOT = Path(__file__).parent.parent.parent
@@ -28,18 +28,6 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def autointerp(folder: Path, installed: Path | None, *words: str) -> subprocess.CompletedProcess[str]:
-    path = [str(ROOT), *([str(installed)] if installed else [])]
-    return subprocess.run(
-        [sys.executable, "-m", "autointerp", *words],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(path)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
 @pytest.mark.pipeline
 def test_a_run_uses_all_three_methods_of_an_installed_package(tmp_path: Path, installed: Path) -> None:
     study = small_study(
@@ -51,11 +39,11 @@ def test_a_run_uses_all_three_methods_of_an_installed_package(tmp_path: Path, in
         "judge.examples=4",
     )
     (tmp_path / "study.toml").write_text(dump_study(study), encoding="utf8")
-    missing = autointerp(tmp_path, None, "run", "study.toml", "--out", "run")
-    assert missing.returncode == 2
-    assert "'before'" in missing.stderr or "'named-words'" in missing.stderr or "'one-context'" in missing.stderr
-    done = autointerp(tmp_path, installed, "run", "study.toml", "--out", "run")
-    assert done.returncode == 0, done.stderr
+    code, _, error = command_line(tmp_path, "run", "study.toml", "--out", "run")
+    assert code == 2
+    assert "'before'" in error or "'named-words'" in error or "'one-context'" in error
+    code, _, error = command_line(tmp_path, "run", "study.toml", "--out", "run", path=str(installed))
+    assert code == 0, error
     run = tmp_path / "run"
     explanations = pd.read_parquet(run / "explanations.parquet")
     texts = explanations.loc[explanations["status"] == "ok", "text"]

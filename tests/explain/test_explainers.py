@@ -20,7 +20,7 @@ from autointerp.explain.interface import ExplainSettings, PromptedCandidate, Pro
 from autointerp.explain.phrase import MOST_WORDS, Phrase, parse_new_phrase
 from autointerp.explain.proposing import answered, requests_in
 from autointerp.explain.registry import EXPLAINERS, method_names, open_explainer, open_explainers
-from autointerp.explain.texts import LONGEST_WORD, top_words, word_of
+from autointerp.explain.texts import top_words
 from autointerp.explain.token_activation import CONTEXTS, TokenActivation, display, pairs
 from autointerp.explain.token_activation import parse_phrase as parse_short
 from autointerp.llm.request import Failure, Request, Response, Unreadable, key
@@ -43,14 +43,6 @@ def texts(proposals: Sequence[Proposal]) -> list[str]:
 
 def prompts(proposals: Sequence[Proposal]) -> list[PromptedCandidate]:
     return [p for p in proposals if isinstance(p, PromptedCandidate)]
-
-
-def test_words_are_visible_stripped_and_short() -> None:
-    assert word_of("  red\n") == "red"
-    assert word_of("New\n\tYork") == "New York"
-    assert word_of("\x1b[31mred\u202e\u200b") == "[31mred"
-    assert word_of(" \n ") == word_of("\x00") == word_of("") == ""
-    assert len(word_of("x" * 900)) == LONGEST_WORD
 
 
 def test_top_words_sum_over_all_tokens_of_a_word() -> None:

@@ -43,7 +43,13 @@ def test_a_method_knows_which_model_it_needs() -> None:
     study = study.model_copy(update={"simulate": STUDY.simulate.model_copy(update={"llm": "explainer"})})
     needs = {method.name: method.llm_of(study) for method in methods()}
     assert (needs["lift"], needs["detection"]) == ("explainer", "simulator")
-    assert [name for name, llm in needs.items() if llm is None] == ["embedding", "lookup", "embedding-judge"]
+    assert [name for name, llm in needs.items() if llm is None] == [
+        "embedding",
+        "literal",
+        "literal-words",
+        "lookup",
+        "embedding-judge",
+    ]
 
 
 def test_a_name_that_is_none_gets_the_nearest() -> None:

@@ -211,6 +211,19 @@ def test_an_unknown_endpoint_is_probed_once_and_remembered(
 
 
 KEY = "sk-very-secret-0123456789"
+# The command line, twice in one process: asyncio's and Python's own warnings take their time to switch on.
+_BOTH = """
+import sys
+from autointerp.__main__ import main
+names, codes = sys.argv[1:], []
+for name in names:
+    sys.argv = ["autointerp", "run", f"{name}.toml", "--out", f"out-{name}"]
+    try:
+        main()
+    except SystemExit as ended:
+        codes.append(ended.code)
+print(*codes)
+"""
 
 
 def test_the_key_is_nowhere(study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -220,18 +233,14 @@ def test_the_key_is_nowhere(study: Study, tmp_path: Path, monkeypatch: pytest.Mo
         (tmp_path / "good.toml").write_text(dump_study(moved))
         closed = _moved(study, good.url.replace("/v1", "/nowhere"), api_key_env="SECRET_KEY")
         (tmp_path / "bad.toml").write_text(dump_study(closed))
-        printed = []
-        for name in ("good", "bad"):
-            command = [sys.executable, "-X", "dev", "-m", "autointerp", "run", f"{name}.toml", "--out", f"out-{name}"]
-            done = subprocess.run(
-                command, cwd=tmp_path, capture_output=True, text=True, check=False,
-                env={**os.environ, "SECRET_KEY": KEY, "AUTOINTERP_CACHE": str(tmp_path / "cache")},
-            )  # fmt: skip
-            printed.append(done.stdout + done.stderr)
-            if name == "good":
-                assert done.returncode == 0, printed
-                assert good.keys == {f"Bearer {KEY}"}
-    assert all(KEY not in text for text in printed)
+        command = [sys.executable, "-X", "dev", "-c", _BOTH, "good", "bad"]
+        done = subprocess.run(
+            command, cwd=tmp_path, capture_output=True, text=True, check=False,
+            env={**os.environ, "SECRET_KEY": KEY, "AUTOINTERP_CACHE": str(tmp_path / "cache")},
+        )  # fmt: skip
+        assert done.stdout.splitlines()[-1] == "0 2", done.stderr
+        assert good.keys == {f"Bearer {KEY}"}
+    assert KEY not in done.stdout + done.stderr
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert any(path.suffix == ".sqlite" for path in files)
     assert [path.name for path in files if KEY.encode() in path.read_bytes()] == []

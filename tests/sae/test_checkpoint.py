@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 from torch.testing import assert_close
 
 import sae.checkpoint
-import sae.formats.saelens
+import sae.formats.tensors
 from sae.checkpoint import load, read_metadata, save
 from sae.errors import SaeError
 from sae.streams.vectors import MemoryVectors
@@ -126,7 +126,7 @@ def test_an_interrupted_save_keeps_what_was_there(tmp_path: Path, monkeypatch: p
     def stop(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(sae.formats.saelens, "save_file", stop)
+    monkeypatch.setattr(sae.formats.tensors, "save_file", stop)
     with pytest.raises(KeyboardInterrupt):
         save(load(FIXTURES / "topk"), tmp_path / "sae", {})
     assert load(tmp_path / "sae").architecture == "jumprelu"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from autointerp.metrics import intervals
 from autointerp.metrics.intervals import EQUAL, Interval, Resampling
-from autointerp.sae_eval import loss_recovered
 from autointerp.sae_eval.loss_recovered import NOT_A_NUMBER, NOT_WORSE, ONE, TOO_CLOSE, Losses, recovered
 
 PLAN = Resampling(resamples=2000, confidence=0.9)
@@ -68,7 +68,7 @@ def test_the_same_seed_gives_the_same_and_blocks_cover_all_draws(monkeypatch: py
     losses = losses_of()
     assert recovered(losses, PLAN, np.random.default_rng(1)) == recovered(losses, PLAN, np.random.default_rng(1))
     whole = recovered(losses, PLAN, np.random.default_rng(1))
-    monkeypatch.setattr(loss_recovered, "_BLOCK", 60 * 7)
+    monkeypatch.setattr(intervals, "_BLOCK", 60 * 7)
     assert recovered(losses, PLAN, np.random.default_rng(1)).clean.low == pytest.approx(whole.clean.low)
 
 

@@ -177,11 +177,18 @@ def test_another_stream_means_another_training(
     assert not torch.equal(weights[2], weights[3])
 
 
+def _agree(one: Path, two: Path) -> None:
+    """The trained weights of two runs, but for the order of sums."""
+    ours, theirs = trained(one), trained(two)
+    assert ours.keys() == theirs.keys()
+    for name, tensor in ours.items():
+        assert float((tensor - theirs[name]).norm()) <= 1e-3 * float(tensor.norm()), name
+
+
 @pytest.mark.pipeline
 @pytest.mark.slow
-@pytest.mark.parametrize("overrides", [(), LIVE], ids=["shards", "live"])
-def test_torchrun_gives_what_one_process_gives(files: Files, tmp_path: Path, overrides: tuple[str, ...]) -> None:
-    study = files.study("threads=1", *overrides)
+def test_torchrun_gives_what_one_process_gives(files: Files, tmp_path: Path) -> None:
+    study = files.study("threads=1")
     autointerp.run(study, tmp_path / "one", until="train")
     (tmp_path / "study.toml").write_text(dump_study(study))
     command = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "autointerp", "train"]
@@ -189,10 +196,34 @@ def test_torchrun_gives_what_one_process_gives(files: Files, tmp_path: Path, ove
     done = subprocess.run([sys.executable, *command, *arguments], capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr
     assert done.stdout == f"train: done, in {tmp_path / 'two'}\n", "one of them tells"
-    one, two = trained(tmp_path / "one"), trained(tmp_path / "two")
-    assert one.keys() == two.keys()
-    for name, tensor in one.items():
-        assert float((tensor - two[name]).norm()) <= 1e-3 * float(tensor.norm()), name
+    _agree(tmp_path / "one", tmp_path / "two")
+
+
+@pytest.mark.pipeline
+@pytest.mark.slow
+def test_two_processes_on_a_live_stream_give_what_one_gives(files: Files, tmp_path: Path) -> None:
+    study = files.study("threads=1", *LIVE)
+    autointerp.run(study, tmp_path / "one", until="train")
+    (tmp_path / "study.toml").write_text(dump_study(study))
+    ended = [process.ends() for process in _pair(_TRAIN, str(tmp_path / "study.toml"), "--out", str(tmp_path / "two"))]
+    assert [code for code, _, _ in ended] == [0, 0], ended
+    _agree(tmp_path / "one", tmp_path / "two")
+
+
+_TRAIN = """
+import sys
+from autointerp.__main__ import main
+sys.argv.insert(1, "train")
+main()
+"""
+
+
+def _pair(code: str, *arguments: str) -> list[Forked]:
+    """Two processes that find each other, as torchrun starts them."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1]), "WORLD_SIZE": "2"}
+    return [Forked(code, *arguments, environment={**place, "RANK": str(r), "LOCAL_RANK": str(r)}) for r in range(2)]
 
 
 _CHILD = """
@@ -229,11 +260,7 @@ except AutointerpError as error:
     ],
 )
 def test_the_others_end_when_the_first_does(what: str, codes: list[int], said: str) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1]), "WORLD_SIZE": "2"}
-    processes = [Forked(_CHILD, what, environment={**place, "RANK": str(rank)}) for rank in range(2)]
-    outputs = [process.ends() for process in processes]
+    outputs = [process.ends() for process in _pair(_CHILD, what)]
     assert [code for code, _, _ in outputs] == codes, outputs
     assert outputs[1][1].startswith(said)
     assert outputs[1][1] == said or what.endswith("dies")

@@ -17,6 +17,7 @@ SEVERAL = Unreadable("several JSON values in the answer")
 DUPLICATE_KEY = Unreadable("a duplicate key in the answer's JSON")
 NOT_FINITE = Unreadable("NaN or infinity in the answer's JSON")
 TOO_DEEP = Unreadable("the answer's JSON is nested too deeply")
+NOT_AN_OBJECT = Unreadable("the answer's JSON is not an object")
 NUMBER_TOO_LONG = Unreadable("a number in the answer's JSON is too long")
 _OPENING = re.compile(r"[\[{]")
 _MOST_BRACKETS = 64
@@ -43,6 +44,12 @@ def read_json_answer(text: str) -> Any | Unreadable:
     """
     found = find_json(text)
     return found if isinstance(found, Unreadable) else found.value
+
+
+def read_json_object(text: str) -> dict[str, Any] | Unreadable:
+    """The same, where it must be an object."""
+    found = read_json_answer(text)
+    return found if isinstance(found, dict | Unreadable) else NOT_AN_OBJECT
 
 
 def find_json(text: str) -> JsonPart | Unreadable:
@@ -141,7 +148,7 @@ VALUE = between(0, HIGHEST)
 """JSON schema of a value."""
 SLACK = 32
 """Tokens of an answer for a code fence, or a few words around the values."""
-NOT_AN_OBJECT = Unreadable("the answer's JSON is not an object")
+WRONG_NUMBER = Unreadable("wrong number of values")
 NO_NUMBER = Unreadable("a value that is not a number")
 OUT_OF_RANGE = Unreadable("a value that is not between 0 and 9")
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from math import exp
 
+import numpy as np
+from jaxtyping import Float
+
 from autointerp.llm.request import Response, TokenLogprob, Unreadable
 
 
@@ -44,6 +47,17 @@ def expected_digit(token: TokenLogprob, inside: int) -> float | None:
         return None
     weights = [exp(logprob - most) for _, logprob in found]
     return sum(digit * weight for (digit, _), weight in zip(found, weights, strict=True)) / sum(weights)
+
+
+NO_LIKELY_DIGIT = "no digit among the top log-probabilities"
+"""Why a place has no expected digit."""
+
+
+def expected_digits(tokens: Sequence[TokenLogprob], places: Sequence[int]) -> Float[np.ndarray, " place"] | None:
+    """`expected_digit` at each of `places` (as for `holders`); None where one has none."""
+    values = [expected_digit(*holder) for holder in holders(tokens, places)]
+    known = [value for value in values if value is not None]
+    return np.array(known, dtype=np.float32) if len(known) == len(places) else None
 
 
 def _digit(text: str, prefix: str) -> int | None:

@@ -29,12 +29,12 @@ class AnthropicProvider:
         place = address(llm)
         self._secrets, self._key_env = place.secrets, llm.api_key_env
         self._model = llm.model
-        self._where = f"model '{llm.model}' at {place.url}"
+        self._where = place.where
         self._client = AsyncAnthropic(
             api_key=place.key,
             base_url=place.url,
             default_query=place.query,
-            default_headers={"Authorization": place.authorization} if place.authorization else {},
+            default_headers=place.headers,
             timeout=llm.timeout,
             max_retries=0,
             http_client=HttpClient(llm.concurrency, llm.timeout),

@@ -10,7 +10,7 @@ from tenacity import RetryError, Retrying, retry_if_exception_type, stop_after_a
 
 from autointerp.errors import BadInput
 from autointerp.llm.client import Transient
-from autointerp.llm.online.retrying import wait
+from autointerp.llm.online.retrying import last_reason, wait
 
 T = TypeVar("T")
 
@@ -32,10 +32,8 @@ class Steps:
         try:
             return retrying(step)
         except RetryError as error:
-            last = error.last_attempt.exception()
-            reason = last.reason if isinstance(last, Transient) else "unknown fault"
             raise BadInput(
-                f"{self._endpoint}: {reason} ({self._attempts} tries)",
+                f"{self._endpoint}: {last_reason(error)} ({self._attempts} tries)",
                 "check it; batches handed in go on there, and the same command takes them up again",
             ) from None
 

@@ -46,14 +46,13 @@ class Wire:
         self._sdk, self._llm = sdk, llm
         self.secrets = address.secrets
         """What must never be shown."""
-        headers = {**headers, **({"Authorization": address.authorization} if address.authorization else {})}
         self._client = make(
-            api_key=address.key, base_url=address.url, default_query=address.query, default_headers=headers,
-            timeout=llm.timeout, max_retries=0,
+            api_key=address.key, base_url=address.url, default_query=address.query,
+            default_headers={**headers, **address.headers}, timeout=llm.timeout, max_retries=0,
         )  # fmt: skip
         self.patient = self._client.with_options(timeout=max(llm.timeout, _PATIENCE))
         """The client, for steps that move many megabytes."""
-        self.where = f"model '{llm.model}' at {address.url}"
+        self.where = address.where
         """For messages."""
 
     def step(self, doing: str, work: Callable[[], T]) -> T:

@@ -83,8 +83,9 @@ class Ledger:
         self._path = path
         self._writing, self._reading = threading.Lock(), threading.Lock()
         self._base = open_base(path, "FULL", _COLUMNS)
-        with self._writer():
-            self._add_missing_column()
+        with self._writer() as base:  # ledgers of version 0.1 have no place for log-probabilities
+            if "more" not in [row[1] for row in base.execute("PRAGMA table_info(answers)")]:
+                base.execute("ALTER TABLE answers ADD COLUMN more TEXT NOT NULL DEFAULT ''")
         # Of its own: who looks something up never waits for a write, by this process or another.
         self._lookups = self._base if path is None else open_base(path, "FULL", "")
 
@@ -103,11 +104,6 @@ class Ledger:
                 yield self._lookups
             except sqlite3.Error as error:
                 raise unusable(self._path, error) from error
-
-    def _add_missing_column(self) -> None:
-        """Ledgers of version 0.1 have no place for log-probabilities."""
-        if "more" not in [row[1] for row in self._base.execute("PRAGMA table_info(answers)")]:
-            self._base.execute("ALTER TABLE answers ADD COLUMN more TEXT NOT NULL DEFAULT ''")
 
     def get(self, request: Request, endpoint: str) -> Answer | None:
         """The stored answer, marked as cached; None when the request was never answered."""

@@ -12,6 +12,7 @@ from typing import Any
 from autointerp.errors import BadInput
 from autointerp.llm.ledger.database import reading
 from autointerp.llm.ledger.ledger import FILE_NAME, WHOLE, open_ledger
+from autointerp.progress import aligned
 
 _SUMMARY = """
 SELECT endpoint, model, count(*), sum(finish != ?), sum(input_tokens), sum(output_tokens), min(created), max(created)
@@ -37,13 +38,7 @@ def summary(path: Path) -> Iterator[str]:
         reasons = base.execute(_REASONS, (WHOLE,)).fetchall()
         numbers = base.execute(_NUMBERS).fetchall()
     head = ("endpoint", "model", "answers", "failures", "prompt tokens", "answer tokens", "first", "last")
-    rows = [head, *(tuple(_cell(value) for value in group) for group in groups)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
-    for row in rows:
-        yield "  ".join(
-            cell.rjust(width) if 2 <= position < 6 else cell.ljust(width)
-            for position, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
+    yield from aligned([head, *([_cell(value) for value in group] for group in groups)], slice(2, 6))
     for reason, count in reasons:
         yield f"{count:,} x {_shown(reason)}"
     for endpoint, count, size in numbers:

@@ -102,9 +102,7 @@ class LocalModel:
         is not computed again. Raises BadInput for a prompt that does not fit into the model's context.
         """
         self._check(len(prompt))
-        logits = self._reader().logits_at(prompt, positions)
-        with torch.inference_mode():
-            return torch.log_softmax(logits, dim=1)[:, torch.tensor(list(tokens), device=logits.device)]
+        return _logprobs(self._reader().logits_at(prompt, positions), tokens)
 
     def logprobs_after(self, prompts: Sequence[Sequence[int]], tokens: Sequence[int]) -> Float[Tensor, "prompt token"]:
         """Log-probability (nats) of each of `tokens` as the one that follows each prompt (token ids).
@@ -113,9 +111,12 @@ class LocalModel:
         into the model's context.
         """
         self._check(max(len(prompt) for prompt in prompts))
-        logits = self._reader().logits_after(prompts)
-        with torch.inference_mode():
-            return torch.log_softmax(logits, dim=1)[:, torch.tensor(list(tokens), device=logits.device)]
+        return _logprobs(self._reader().logits_after(prompts), tokens)
+
+
+@torch.inference_mode()
+def _logprobs(logits: Float[Tensor, "place vocabulary"], tokens: Sequence[int]) -> Float[Tensor, "place token"]:
+    return torch.log_softmax(logits, dim=1)[:, torch.tensor(list(tokens), device=logits.device)]
 
 
 class LocalAsker:

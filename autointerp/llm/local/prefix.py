@@ -113,15 +113,11 @@ class SharedPrefixLayer(DynamicLayer):  # type: ignore[no-untyped-call]  # trans
             longer[:, :, : self._filled] = held[:, :, : self._filled]
         return keys, values
 
-    def get_own_length(self) -> int:
-        """Tokens that the rows hold beside a prefix that is stored once."""
-        return super().get_seq_length()
-
     def get_seq_length(self) -> int:
         """Tokens of each row, the prefix included."""
         if self._buffers is not None:
             return self._filled
-        return self.get_own_length() + (self._prefix.get_seq_length() if self._prefix else 0)
+        return super().get_seq_length() + (self._prefix.get_seq_length() if self._prefix else 0)
 
     def batch_select_indices(self, indices: Tensor) -> None:
         """Go on with these rows alone."""
@@ -173,13 +169,6 @@ def rows_that_fit(model: PreTrainedModel, tokens: int) -> int:
     return max(1, MOST_BYTES // (_bytes_per_token(model) * tokens))
 
 
-def _keeps_nothing(model: PreTrainedModel) -> BadInput:
-    return BadInput(
-        f"a model of type '{model.config.model_type}' keeps no keys and values between passes",
-        "serve it, and ask it through provider 'openai'",
-    )
-
-
 @torch.inference_mode()
 def _bytes_per_token(model: PreTrainedModel) -> int:
     """Of keys and values in all layers, as the model makes them."""
@@ -190,7 +179,10 @@ def _bytes_per_token(model: PreTrainedModel) -> int:
         states = [state for layer in layers for state in (layer.keys, layer.values) if state is not None]
         _held_per_token[model] = sum(state.nbytes for state in states)
         if not _held_per_token[model]:
-            raise _keeps_nothing(model)
+            raise BadInput(
+                f"a model of type '{model.config.model_type}' keeps no keys and values between passes",
+                "serve it, and ask it through provider 'openai'",
+            )
     return _held_per_token[model]
 
 

@@ -71,8 +71,7 @@ class Retrying:
         return answer
 
     def _give_up(self, error: RetryError) -> Failure:
-        last = error.last_attempt.exception()
-        reason = f"{last.reason if isinstance(last, Transient) else 'unknown fault'} ({self._attempts} tries)"
+        reason = f"{last_reason(error)} ({self._attempts} tries)"
         self._lost += 1
         if self._lost >= _DOWN:
             raise BadInput(
@@ -86,6 +85,12 @@ class Retrying:
         if isinstance(fault, Transient) and fault.reason not in self._said:
             self._said.add(fault.reason)
             say(f"  {self._endpoint}: {fault.reason}; such requests are tried again (said once)")
+
+
+def last_reason(error: RetryError) -> str:
+    """Why the last try failed."""
+    last = error.last_attempt.exception()
+    return last.reason if isinstance(last, Transient) else "unknown fault"
 
 
 def wait(state: RetryCallState) -> float:

@@ -11,7 +11,6 @@ from typing import Any
 from urllib.parse import quote
 
 import openai
-from openai import Omit
 
 from autointerp.llm.address import address, identity
 from autointerp.llm.batch.interface import FAILED, FORM, Limits, Outcome, State, Unanswered
@@ -21,6 +20,7 @@ from autointerp.llm.client import Transient
 from autointerp.llm.http.refusals import EndpointRefusal
 from autointerp.llm.openai.answers import read_answer
 from autointerp.llm.openai.dialect import Dialect
+from autointerp.llm.openai.provider import hiding_headers
 from autointerp.llm.request import Request
 from autointerp.study import Llm
 
@@ -46,9 +46,7 @@ class OpenAIBatches:
         self.limits = Limits(50_000, 200_000_000)
         """As documented."""
         self._llm = llm
-        # The SDK would tell any endpoint which organization one is of.
-        hidden = {} if llm.base_url is None else {"OpenAI-Organization": Omit(), "OpenAI-Project": Omit()}
-        self._wire = Wire(openai, openai.OpenAI, llm, address(llm), hidden)
+        self._wire = Wire(openai, openai.OpenAI, llm, address(llm), hiding_headers(llm))
         self._uploaded: dict[str, str] = {}
         self._dialect = self._written = Dialect()
 

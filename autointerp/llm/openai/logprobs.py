@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from autointerp.llm.request import TokenLogprob
@@ -60,8 +60,11 @@ def _completion_pieces(tokens: object, logprobs: object, top: object) -> list[Pi
     if len(others) != len(tokens) or not all(isinstance(token, str) for token in tokens):
         return None
     return [
-        Piece(_raw(token), TokenLogprob(well_formed(token), _number(logprob), _top(_items(alternatives))))
-        for token, logprob, alternatives in zip(tokens, logprobs, others, strict=True)
+        Piece(
+            _raw(token),
+            TokenLogprob(well_formed(token), _number(logprob), _top(top.items() if isinstance(top, dict) else ())),
+        )
+        for token, logprob, top in zip(tokens, logprobs, others, strict=True)
     ]
 
 
@@ -120,14 +123,10 @@ def _raw(token: str) -> bytes:
     return b"" if _ESCAPED.fullmatch(token) else token.encode("utf8", "replace")
 
 
-def _top(pairs: Sequence[tuple[object, object]]) -> tuple[tuple[str, float], ...]:
+def _top(pairs: Iterable[tuple[object, object]]) -> tuple[tuple[str, float], ...]:
     read = [(well_formed(text), value) for text, given in pairs
             if isinstance(text, str) and (value := _number(given)) is not None]  # fmt: skip
     return tuple(sorted(read, key=lambda pair: -pair[1]))
-
-
-def _items(alternatives: object) -> list[tuple[object, object]]:
-    return list(alternatives.items()) if isinstance(alternatives, dict) else []
 
 
 def _number(value: object) -> float | None:

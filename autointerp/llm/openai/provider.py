@@ -22,6 +22,11 @@ from autointerp.progress import say
 from autointerp.study import Llm
 
 
+def hiding_headers(llm: Llm) -> Mapping[str, Any]:
+    """Keep the SDK from telling an endpoint of another's which organization one is of."""
+    return {} if llm.base_url is None else {"OpenAI-Organization": Omit(), "OpenAI-Project": Omit()}
+
+
 class OpenAIProvider:
     """One SDK client and one connection pool for all requests. Chats go to /chat/completions, texts to /completions."""
 
@@ -30,15 +35,12 @@ class OpenAIProvider:
         place = address(llm)
         self._secrets, self._key_env = place.secrets, llm.api_key_env
         self._model = llm.model
-        self._where = f"model '{llm.model}' at {place.url}"
-        headers: dict[str, Any] = {"Authorization": place.authorization} if place.authorization else {}
-        if llm.base_url is not None:  # the SDK would tell any endpoint which organization one is of
-            headers |= {"OpenAI-Organization": Omit(), "OpenAI-Project": Omit()}
+        self._where = place.where
         self._client = AsyncOpenAI(
             api_key=place.key,
             base_url=place.url,
             default_query=place.query,
-            default_headers=headers,
+            default_headers={**place.headers, **hiding_headers(llm)},
             timeout=llm.timeout,
             max_retries=0,
             http_client=HttpClient(llm.concurrency, llm.timeout),
@@ -63,17 +65,14 @@ class OpenAIProvider:
                 break
             other = dialect.without_what_is_refused(answer, body) if answer.about_form else None
             if other is None:
-                return self._verdict(answer, body)
+                if answer.about_form and (lack := lacks_logprobs(answer, body)):
+                    raise BadInput(f"{self._where} gives no {lack} ({answer.status}: {answer.says})",
+                                   "choose a simulator that needs none, or another endpoint")  # fmt: skip
+                return verdict_on(answer, self._where, self._key_env)
             dialect = other
         if dialect != known:
             self._learn(dialect)
         return self._checked(read_answer(answer, request, echo="echo" in body), request, dialect)
-
-    def _verdict(self, refused: EndpointRefusal, body: Mapping[str, Any]) -> Failure:
-        if refused.about_form and (lack := lacks_logprobs(refused, body)):
-            raise BadInput(f"{self._where} gives no {lack} ({refused.status}: {refused.says})",
-                           "choose a simulator that needs none, or another endpoint")  # fmt: skip
-        return verdict_on(refused, self._where, self._key_env)
 
     def _checked(self, answer: Answer, request: Request, dialect: Dialect) -> Answer:
         """A prompt's log-probabilities that did not come may come in the other form, with the next try."""
