@@ -11,6 +11,7 @@ from autointerp.compare.words import capital, number, with_interval
 from autointerp.contexts.slices import RANDOM_ONLY
 from autointerp.records import Pairing, Status
 from autointerp.report.answer import Verdict, mean_of, verdict_of
+from autointerp.report.provenance import builtin_text_of
 from autointerp.rows import READ_LITERALLY, ComparisonRow
 from autointerp.simulate.lookup import LOOKUP
 from autointerp.tables import PROPOSALS, read_table
@@ -210,6 +211,15 @@ def _one_draw(outcome: Outcome) -> Iterator[str]:
     )
 
 
+def _other_text(outcome: Outcome) -> Iterator[str]:
+    text = builtin_text_of(outcome)
+    if text is not None and text.differences:
+        yield (
+            f"This run is about another text than the published one: {text.line}. Part of what differs from the "
+            "published numbers is the text."
+        )
+
+
 _CAVEATS: tuple[Callable[[Outcome], Iterator[str]], ...] = (
     _null_holds,
     _explainers_that_fail,
@@ -224,4 +234,5 @@ _CAVEATS: tuple[Callable[[Outcome], Iterator[str]], ...] = (
     _single_tokens,
     _few_units,
     _one_draw,
+    _other_text,
 )

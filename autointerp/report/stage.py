@@ -16,7 +16,7 @@ from autointerp.report.answer import answer
 from autointerp.report.caveats import caveats
 from autointerp.report.judges import judges
 from autointerp.report.markdown import escape, prose, table
-from autointerp.report.provenance import cost, provenance
+from autointerp.report.provenance import builtin_text_of, cost, provenance
 from autointerp.tables import read_arrow
 from autointerp.units.arms import plain
 
@@ -35,8 +35,11 @@ def report(run_dir: Path) -> Path:
 
 
 def headline(run_dir: Path) -> str:
-    """The answer in a few plain lines, for the terminal."""
-    return "\n".join(answer(read_outcome(run_dir)))
+    """The answer in a few plain lines, for the terminal; last, which text it is about, if it is the built-in one."""
+    outcome = read_outcome(run_dir)
+    text = builtin_text_of(outcome)
+    about = [f"{capital(text.line)}."] if text else []
+    return "\n".join([*answer(outcome), *about])
 
 
 def _parts(outcome: Outcome) -> Iterator[str]:

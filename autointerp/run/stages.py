@@ -7,6 +7,7 @@ from typing import Any
 
 from autointerp import study_inputs as inputs
 from autointerp.artifacts import hash_file, write_text
+from autointerp.corpus.listing import content_of
 from autointerp.explain.registry import method_names
 from autointerp.explain.revise import Revise
 from autointerp.judge.registry import traits_of, uses_model
@@ -129,13 +130,15 @@ def _text(study: Study, dump: dict[str, Any], base: dict[str, Any], resources: R
     recipe = study.subject.train
     tokenizer = (TOKENIZER,) if recipe else ()
     cut_by = {"vocabulary": recipe.vocabulary} if recipe else resources.subject_identity
+    content, facts = content_of(study.corpus)
     corpus = Stage(
         "corpus",
         reads=(),
-        settings={"corpus": dump["corpus"], "content": _content(study.corpus), "seed": study.seed, "subject": cut_by},
+        settings={"corpus": dump["corpus"], "content": content, "seed": study.seed, "subject": cut_by},
         writes=("documents.parquet", "contexts.parquet", TRAIN, *tokenizer),
         bulk=(TRAIN, *tokenizer),
         work=lambda: _corpus(resources, run),
+        facts=facts,
     )
     if recipe is None:
         return [corpus]
@@ -211,12 +214,6 @@ def _llm(llm: Llm) -> dict[str, Any]:
 
 def _prompts(resources: Resources) -> str:
     return hash_file(resources.prompts) if resources.prompts else "built in"
-
-
-def _content(corpus: inputs.Corpus) -> str:
-    """The bytes of a local corpus: a changed file is a changed corpus."""
-    path = Path(corpus.source).expanduser()
-    return hash_file(path) if corpus.source != "builtin" and path.exists() else ""
 
 
 def _stream(study: Study) -> dict[str, Any]:
