@@ -17,17 +17,7 @@ from autointerp.run.plan import Stage, execute
 from autointerp.run.resources import Resources, note_threads
 from autointerp.study import Llm, Study
 from autointerp.study_file import dump_study
-from autointerp.tables import (
-    BY_KIND,
-    CANDIDATES,
-    EFFECTS,
-    EVIDENCE,
-    HELD_OUT,
-    PROPOSALS,
-    REVISIONS,
-    TABLES,
-    TRAIN,
-)
+from autointerp.tables import BY_KIND, CANDIDATES, EFFECTS, EVIDENCE, HELD_OUT, PROPOSALS, REVISIONS, TABLES, TRAIN
 from autointerp.train.saes import sae_folder
 from autointerp.train.subject import SUBJECT, TOKENIZER
 
