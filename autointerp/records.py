@@ -65,6 +65,10 @@ class Pairing(StrEnum):
     OWN = "own"
     SHUFFLED = "shuffled"
     """Another unit's of the same arm: the mean over seeded derangements."""
+    LIST = "list"
+    """The best of the unit's own lists of words, by the ranking on evidence; chosen or not."""
+    DESCRIPTION = "description"
+    """The best of its own descriptions."""
 
 
 @dataclass(frozen=True)

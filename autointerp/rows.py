@@ -87,6 +87,38 @@ class ExplanationRow:
     """The ledger's key of the request; '' when no language model was asked."""
     status: Status
     reason: str
+    kind: str = ""
+    """`list`: words, such as an explainer writes that asks no model; `description`: any other text; '' without one."""
+
+
+@dataclass(frozen=True)
+class ProposalRow:
+    """An explanation that was proposed for a unit, in one of its orientations; or why it was not."""
+
+    unit: str
+    """With its orientation, where it has two."""
+    arm: str
+    place: int
+    """Among all that were proposed for the unit in this orientation, from 0."""
+    explainer: str
+    """Who proposed it."""
+    kind: str
+    """`list`, `description`, or '' where there is no text."""
+    text: str
+    """The explanation; '' where it failed."""
+    prompt: str
+    """`name@hash` of the prompt; '' when no language model was asked."""
+    request: str
+    """The ledger's key of the request; '' when no language model was asked."""
+    evidence_score: float | None
+    """Its score on the ranking contexts: Pearson of the simulator's predictions. The best of them is chosen."""
+    spare: bool
+    """Whether it stands in for one that failed."""
+    chosen: bool
+    """Whether it is the unit's explanation."""
+    status: Status
+    """`ok` where it was ranked."""
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -143,6 +175,22 @@ class ShuffledRow:
 
 
 @dataclass(frozen=True)
+class ByKindRow:
+    """The score of a unit's best list, or of its best description, by the ranking on evidence; chosen or not."""
+
+    unit: str
+    simulator: str
+    replicate: int
+    pairing: Pairing
+    """`list` or `description`: which of the two."""
+    metric: str
+    slice: str
+    value: float | None
+    status: Status
+    reason: str
+
+
+@dataclass(frozen=True)
 class JudgementRow:
     """One item that a judge was asked about; one row without an item where a whole pairing could not be judged."""
 
@@ -173,7 +221,8 @@ class ScoreRow:
     unit: str
     arm: str
     pairing: Pairing
-    """`own` explanation, or `shuffled`: the mean over other units' explanations."""
+    """`own` explanation, or `shuffled`: the mean over other units' explanations; `list` and `description`: the best of
+    its own of that kind, chosen or not."""
     explainer: str
     """Who wrote the explanation; '' where none is used."""
     scorer: str
@@ -190,6 +239,8 @@ class ScoreRow:
     """Contexts of the slice."""
     status: Status
     reason: str
+    kind: str = ""
+    """Of the explanation that was chosen for the unit: `list` or `description`; '' without one."""
 
 
 @dataclass(frozen=True)
@@ -216,11 +267,11 @@ class ComparisonRow:
     slice: str
     stratum: str
     pairing: str
-    """`own` or `shuffled`, of the arm's scores."""
+    """`own`, `shuffled`, `list` or `description`, of the arm's scores."""
     arm: str
     baseline: str
     """The arm that it is held against; `shuffled`: its own units with other units' explanations; `literal`: its own
-    units, their explanations read literally; '' for none."""
+    units, their explanations read literally (of the pairing `description`: their best lists read so); '' for none."""
     n: int
     """Scored units of the arm; for the baselines `shuffled` and `literal`, units scored in both ways."""
     n_baseline: int | None
@@ -399,9 +450,11 @@ ROWS: Mapping[str, type] = {
     "evidence": Exemplar,
     "effects": EffectsRow,
     "explanations": ExplanationRow,
+    "proposals": ProposalRow,
     "revisions": RevisionRow,
     "simulations": SimulationRow,
     "shuffled": ShuffledRow,
+    "by_kind": ByKindRow,
     "judgements": JudgementRow,
     "scores": ScoreRow,
     "comparison": ComparisonRow,

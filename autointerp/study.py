@@ -19,12 +19,11 @@ class Units(Section):
     neurons: int = Field(default=64, ge=0)
     """Per hook."""
     directions: int = Field(default=64, ge=0)
-    """Random directions per hook, when the control `direction` is on."""
-    controls: tuple[str, ...] = (
-        "direction", "neuron-sparse", "direction-sparse",
-    )  # fmt: skip
-    """Arms beside features and neurons: `direction` (random directions), and `KIND-sparse`: the units of a kind again,
-    each with the density of a feature."""
+    """Random directions per hook, and noise units per SAE, where these controls are on."""
+    controls: tuple[str, ...] = ("direction", "neuron-sparse", "direction-sparse", "noise")
+    """Arms beside features and neurons: `direction` (random directions), `noise` (the values of features, drawn anew
+    for every token: what choosing the best of several explanations scores by itself), and `KIND-sparse`: the units of
+    a kind again, each with the density of a feature."""
     kinds: dict[str, Annotated[int, Field(ge=1)]] = Field(default_factory=dict)
     """Units of each kind that a package registers, by its name: per hook, or per SAE."""
     min_contexts: int = Field(default=10, ge=2)
@@ -150,6 +149,9 @@ class Simulate(Section):
     """Also report what the explanations score when they are read without any model: 1 where a token's text is a word
     that the explanation names (`literal`), or belongs to one (`literal-words`), else 0. With other units' explanations
     too."""
+    both_kinds: bool = True
+    """Also simulate the best of a unit's texts of the other kind: its best description where a list of words was
+    chosen, and the other way round. Where an endpoint simulates, that is one more pairing for a unit that has both."""
     bank: int = Field(default=64, ge=2)
     """Unrelated word lists that `lift` and `lift-next` subtract. Through an endpoint each costs a request per distinct
     word of all contexts: 8 are enough to begin with."""

@@ -87,7 +87,7 @@ class Corpus(Section):
     """The text, and how it is split."""
 
     source: str = "builtin"
-    """`builtin`, a .txt/.md, .jsonl or .parquet path (or a folder of them), or a hub data set id."""
+    """`builtin` (listed packages), a .txt/.md, .jsonl or .parquet path (or a folder of them), or a hub data set id."""
     tokens: int = Field(default=270_000, ge=1)
     """Tokens in all four splits together; reading stops there."""
     context: int = Field(default=64, ge=8)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
@@ -25,6 +25,8 @@ EVIDENCE = "work/evidence.parquet"
 HELD_OUT = "work/held-out.parquet"
 TABLES = "work/token_tables.safetensors"
 REVISIONS = "revisions.parquet"
+PROPOSALS = "proposals.parquet"
+BY_KIND = "by_kind.parquet"
 """Files that one stage of a run leaves for another, by path in the run folder."""
 
 
@@ -56,13 +58,18 @@ def schema_of(row: type) -> pa.Schema:
 
 SCHEMAS: Mapping[str, pa.Schema] = {name: schema_of(row) for name, row in ROWS.items()}
 """Columns of every table. An unknown number is null, never 0."""
+_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
+    name: {field.name: field.default for field in fields(row) if field.default is not MISSING}
+    for name, row in ROWS.items()
+}
 
 
 def to_table(name: str, rows: Iterable[Any]) -> pa.Table:
     """Make a table of schema `name` out of dataclasses or mappings (arrays become lists)."""
     schema = SCHEMAS[name]
     records = [vars(row) if is_dataclass(row) else dict(row) for row in rows]
-    columns = {field.name: pa.array([r[field.name] for r in records], type=field.type) for field in schema}
+    whole = [{**_DEFAULTS[name], **record} for record in records]
+    columns = {field.name: pa.array([r[field.name] for r in whole], type=field.type) for field in schema}
     return pa.table(columns, schema=schema)
 
 

@@ -54,7 +54,8 @@ class Moments:
         """Take a batch of any size into account."""
         if not batch.shape[0]:
             return
-        x = batch.cpu().double()
+        x = _wide(batch)
+        self.mean = self.mean.to(x.device)
         mean, total = x.mean(dim=0), self.count + x.shape[0]
         shift = mean - self.mean
         between = float(shift.square().sum()) * self.count * x.shape[0] / total
@@ -76,7 +77,7 @@ class Reconstruction:
         """The autoencoder's reconstruction of raw vectors (on its own device), which are counted."""
         code = self._sae.encode_sparse(x)
         made = code.times(self._sae.W_dec) + self._sae.b_dec
-        self._left += float((made.cpu().double() - x.cpu().double()).square().sum())
+        self._left += float((_wide(made) - _wide(x)).square().sum())
         self._firings += code.firings().cpu()
         self._moments.add(x)
         return made
@@ -94,6 +95,11 @@ class Reconstruction:
             dead_share=float((self._firings == 0).double().mean()),
             density=density,
         )
+
+
+def _wide(x: Float[Tensor, "vector d_in"]) -> Float[Tensor, "vector d_in"]:
+    """In double precision, where the vectors are; on the processor if their device has no such numbers."""
+    return x.double() if x.device.type in ("cpu", "cuda") else x.cpu().double()
 
 
 def evaluate(sae: SparseAutoencoder, batches: Iterable[Float[Tensor, "_ d_in"]]) -> Evaluation:

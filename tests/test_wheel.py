@@ -27,6 +27,7 @@ def test_the_wheel_holds_both_packages_and_every_prompt(wheel: Path) -> None:
     prompts = {p.relative_to(ROOT / "prompts").as_posix() for p in (ROOT / "prompts").rglob("*.toml")}
     assert prompts
     assert {f"autointerp/_prompts/{name}" for name in prompts} <= names
+    assert "autointerp/corpus/builtin.toml" in names
     assert {"autointerp/py.typed", "sae/py.typed", "autointerp/cli/__init__.py", "sae/training/train.py"} <= names
     assert not [name for name in names if name.startswith(("tests/", "results/", "benchmarks/"))]
 

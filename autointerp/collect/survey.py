@@ -27,6 +27,12 @@ class TopContexts:
         self.tokens: Int[Tensor, "unit rank"] = torch.full((units, k), -1, dtype=torch.int64)
         """Token id under the peak."""
 
+    def to(self, device: torch.device) -> None:
+        """Go on there."""
+        self.peaks, self.contexts, self.tokens = (
+            tensor.to(device) for tensor in (self.peaks, self.contexts, self.tokens)
+        )
+
     def add(
         self,
         peaks: Float[Tensor, "context unit"],
@@ -47,7 +53,7 @@ class TopContexts:
     def single_token(self) -> Float[np.ndarray, " unit"]:
         """Share of the top contexts whose peak is on the most common peak token; 0 for a silent unit."""
         shares = np.zeros(len(self.tokens))
-        for position, row in enumerate(self.tokens.numpy()):
+        for position, row in enumerate(self.tokens.cpu().numpy()):
             seen = row[row >= 0]
             if seen.size:
                 shares[position] = np.unique(seen, return_counts=True)[1].max() / seen.size
@@ -55,7 +61,10 @@ class TopContexts:
 
 
 class Surveyor:
-    """Adds batches of true activations up to a Survey. Memory: units x (top + buckets), whatever the tokens."""
+    """Adds batches of true activations up to a Survey. Memory: units x (top + buckets), whatever the tokens.
+
+    It counts where the activations are: those of all units, many more than will be drawn, never leave a GPU.
+    """
 
     def __init__(self, units: int, histogram: bool = False) -> None:
         self._active = torch.zeros(units, dtype=torch.int64)
@@ -71,7 +80,8 @@ class Surveyor:
         tokens: Int[Tensor, "context token"],
     ) -> None:
         """Count one batch."""
-        values = values.cpu()
+        self._to(values.device)
+        contexts, tokens = contexts.to(values.device), tokens.to(values.device)
         active = values > 0
         self._active += active.sum(dim=(0, 1))
         peaks, where = values.max(dim=1)
@@ -81,12 +91,18 @@ class Surveyor:
         if self._histogram is not None:
             _count_buckets(self._histogram, values.reshape(-1, values.shape[-1]))
 
+    def _to(self, device: torch.device) -> None:
+        if self._active.device != device:
+            self._active, self._contexts = self._active.to(device), self._contexts.to(device)
+            self._top.to(device)
+            self._histogram = None if self._histogram is None else self._histogram.to(device)
+
     def finish(self) -> Survey:
         """The statistics so far."""
         return Survey(
-            density=self._active.numpy() / max(self._tokens, 1),
-            contexts=self._contexts.numpy().copy(),
-            peak=self._top.peaks[:, 0].numpy().astype(np.float64),
+            density=self._active.cpu().numpy() / max(self._tokens, 1),
+            contexts=self._contexts.cpu().numpy().copy(),
+            peak=self._top.peaks[:, 0].cpu().numpy().astype(np.float64),
             single_token=self._top.single_token(),
         )
 
@@ -97,7 +113,7 @@ class Surveyor:
         """
         if self._histogram is None:
             raise ValueError("this surveyor kept no histogram")
-        above = self._histogram.flip(1).cumsum(1).flip(1).numpy()
+        above = self._histogram.flip(1).cumsum(1).flip(1).cpu().numpy()
         target = np.round(density * self._tokens)[:, None]
         best = np.abs(above - target).argmin(axis=1)
         edges = ((np.arange(_BUCKETS, dtype=np.int32) + _FLOOR) << _SHIFT).view(np.float32).astype(np.float64)
@@ -108,7 +124,7 @@ class Surveyor:
 def _count_buckets(histogram: Int[Tensor, "unit bucket"], values: Float[Tensor, "n unit"]) -> None:
     """Count positive values per unit and bucket, in place: the top bits of a float order it and are its bucket."""
     units, buckets = histogram.shape
-    rows = torch.arange(units, dtype=torch.int32) * buckets - _FLOOR
+    rows = torch.arange(units, dtype=torch.int32, device=values.device) * buckets - _FLOOR
     place = (values.contiguous().view(torch.int32) >> _SHIFT).clamp_(_FLOOR, _FLOOR + buckets - 1).add_(rows)
     found = place[values > 0]
     histogram.view(-1).index_add_(0, found, torch.ones_like(found))

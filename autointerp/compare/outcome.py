@@ -11,6 +11,7 @@ import pandas as pd
 
 from autointerp.contexts.slices import RANDOM_ONLY, TOP_AND_RANDOM
 from autointerp.errors import BadInput
+from autointerp.metrics.metrics import CONSTANT_PREDICTION
 from autointerp.records import Pairing
 from autointerp.rows import ALL, NO_BASELINE, READ_LITERALLY, Cell, ComparisonRow
 from autointerp.simulate.literal import LITERAL
@@ -101,6 +102,34 @@ class Outcome:
     ) -> ComparisonRow | None:
         """A row of the comparison; None when the run has none."""
         return self._index.get((cell, arm, baseline, pairing.value))
+
+    @property
+    def has_lists(self) -> bool:
+        """Whether the explanation of any unit is a list of words, so that they have to be told from descriptions."""
+        return any(self.of_kinds(arm)[0] for arm in self.arms)
+
+    def of_kinds(self, arm: str) -> tuple[int, int]:
+        """How many chosen explanations of an arm are lists, and how many descriptions; none of an earlier version's."""
+        if "kind" not in self.scores:
+            return 0, 0
+        rows = self.scores[(self.scores["arm"] == arm) & (self.scores["scorer"] == self.headline.scorer)]
+        kinds = rows.drop_duplicates(["unit", "replicate"])["kind"]
+        return int((kinds == Pairing.LIST).sum()), int((kinds == Pairing.DESCRIPTION).sum())
+
+    def descriptions_above_lists(self, arm: str) -> tuple[int, int]:
+        """In how many units the best description, simulated, scores above the best list read literally; and of how
+        many. Headline's metric and contexts; where a prediction is the same everywhere it counts as chance."""
+        cell, scores = self.headline, self.scores
+        rows = scores[(scores["metric"] == cell.metric) & (scores["slice"] == cell.slice) & (scores["arm"] == arm)]
+        values = rows["value"].where(rows["reason"] != CONSTANT_PREDICTION.reason, rows["chance"])
+        described = (rows["scorer"] == cell.scorer) & (rows["pairing"] == Pairing.DESCRIPTION)
+        listed = (rows["scorer"] == LITERAL) & (rows["pairing"] == Pairing.LIST)
+        units = [rows["unit"], rows["replicate"]]
+        both = pd.concat(
+            [values[chosen].groupby([key[chosen] for key in units]).first() for chosen in (described, listed)],
+            axis=1, keys=["description", "list"],
+        ).dropna()  # fmt: skip
+        return int((both["description"] > both["list"]).sum()), len(both)
 
     def contrasts(self, cell: Cell) -> Iterator[ComparisonRow]:
         """The rows of a cell that compare an arm with another, or with other explanations, in the table's order."""

@@ -12,7 +12,7 @@ import pandas as pd
 from jaxtyping import Float
 
 from autointerp.artifacts import rng_of
-from autointerp.compare.strata import STRATA, stratum_of
+from autointerp.compare.strata import strata_in, stratum_of, within
 from autointerp.metrics.intervals import NONE, Contrast, Resampling, contrast, holm, interval, paired_contrast
 from autointerp.metrics.metrics import CONSTANT_PREDICTION
 from autointerp.progress import bar
@@ -46,10 +46,11 @@ def compare(study: Study, run_dir: Path) -> None:
     arms = ordered(units["arm"])
     rows: list[ComparisonRow] = []
     groups = scores.groupby(_CELL, sort=False)
-    with bar("compare", len(groups) * len(STRATA), "tables") as progress:
+    compared = strata_in(scores)
+    with bar("compare", len(groups) * len(compared), "tables") as progress:
         for (scorer, metric, slice_name), of_slice in groups:
-            for stratum in STRATA:
-                chosen = of_slice if stratum == ALL else of_slice[of_slice["stratum"] == stratum]
+            for stratum in compared if scorer != LITERAL_WORDS else (ALL,):
+                chosen = within(of_slice, stratum)
                 cell = Cell(str(scorer), str(metric), str(slice_name), stratum)
                 chance = float(of_slice["chance"].mean())
                 literal = _read_literally(scores, cell)
@@ -91,9 +92,10 @@ class _Comparison:
         if Pairing.SHUFFLED in self._pairings:
             for arm in self._arms:
                 yield self._against_shuffled(described[arm, Pairing.OWN])
-        if len(self._literal):
-            for arm in self._arms:
-                yield self._against_literal(described[arm, Pairing.OWN])
+        for pairing, other in ((Pairing.OWN, Pairing.OWN), (Pairing.DESCRIPTION, Pairing.LIST)):
+            if pairing in self._pairings and len(self._literal):
+                for arm in self._arms:
+                    yield self._against_literal(described[arm, pairing], pairing, other)
 
     def _of(self, arm: str, pairing: Pairing) -> pd.DataFrame:
         return self._scores.get((arm, pairing.value), self._nothing)
@@ -146,24 +148,29 @@ class _Comparison:
         other = self._of(arm.arm, Pairing.SHUFFLED).set_index(_UNIT)["value"].dropna()
         return self._paired(arm, OWN_SHUFFLED, own, other)
 
-    def _against_literal(self, arm: ComparisonRow) -> ComparisonRow:
-        literal = self._literal[self._literal["arm"] == arm.arm]
-        return self._paired(arm, READ_LITERALLY, *map(_answered, (self._of(arm.arm, Pairing.OWN), literal)))
+    def _against_literal(self, arm: ComparisonRow, pairing: Pairing, other: Pairing) -> ComparisonRow:
+        """A pairing of the simulator against another that is read literally, the same or not."""
+        literal = self._literal[(self._literal["arm"] == arm.arm) & (self._literal["pairing"] == other.value)]
+        return self._paired(arm, READ_LITERALLY, *map(_answered, (self._of(arm.arm, pairing), literal)))
 
     def _paired(self, arm: ComparisonRow, baseline: str, own: pd.Series, other: pd.Series) -> ComparisonRow:
         both = pd.concat([own, other], axis=1, join="inner", keys=["own", "other"])
         first, second = both["own"].to_numpy(dtype=np.float64), both["other"].to_numpy(dtype=np.float64)
-        found = paired_contrast(first, second, self._plan, self._rng(baseline, arm.arm))
+        found = paired_contrast(
+            first,
+            second,
+            self._plan,
+            self._rng(baseline, arm.arm, *(() if arm.pairing == Pairing.OWN else (arm.pairing,))),
+        )
         return _with(arm, baseline, first.size, second.size, found)
 
 
 def _read_literally(scores: pd.DataFrame, cell: Cell) -> pd.DataFrame:
-    """What the same explanations score without a model; nothing for a scorer that reads none, or none but words."""
-    own = scores[(scores["scorer"] == LITERAL) & (scores["pairing"] == Pairing.OWN.value)]
+    """What the unit's own texts score without a model; nothing for a scorer that reads none, or none but words."""
+    read = scores[(scores["scorer"] == LITERAL) & (scores["pairing"] != Pairing.SHUFFLED.value)]
     if cell.scorer in (LITERAL, LITERAL_WORDS, LOOKUP):
-        return own.iloc[:0]
-    found = own[(own["metric"] == cell.metric) & (own["slice"] == cell.slice)]
-    return found if cell.stratum == ALL else found[found["stratum"] == cell.stratum]
+        return read.iloc[:0]
+    return within(read[(read["metric"] == cell.metric) & (read["slice"] == cell.slice)], cell.stratum)
 
 
 def _answered(rows: pd.DataFrame) -> pd.Series:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Bool, Int
 
-from autointerp.records import Context
+from autointerp.records import Context, Pairing
 
 LIST = "words such as "
 """How an explanation begins that is a list of words, divided by `, `: what an explainer writes that asks no model."""
@@ -41,6 +41,11 @@ def word_of(piece: str) -> str:
 def is_list(explanation: str) -> bool:
     """Whether it is a list of words and no description."""
     return explanation.startswith(LIST)
+
+
+def kind_of(explanation: str) -> Pairing:
+    """Which of the two kinds of text it is."""
+    return Pairing.LIST if is_list(explanation) else Pairing.DESCRIPTION
 
 
 def named_words(explanation: str) -> frozenset[str]:

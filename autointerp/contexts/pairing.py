@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Int
 
 from autointerp.artifacts import rng_of
+from autointerp.contexts.naming import kind_of
 from autointerp.contexts.slices import CALIBRATION, HARD_NEGATIVES, Held, read_slices
 from autointerp.errors import BadInput
-from autointerp.records import Status, Unscored
+from autointerp.records import Pairing, Status, Unscored
 from autointerp.study import Study
-from autointerp.tables import read_table
+from autointerp.tables import PROPOSALS, read_table
 
 
 def derangements(n: int, count: int, rng: np.random.Generator) -> Int[np.ndarray, "derangement unit"]:
@@ -38,6 +39,8 @@ def derangements(n: int, count: int, rng: np.random.Generator) -> Int[np.ndarray
 
 OWN = -1
 """In place of the number of a derangement: the unit's own explanation."""
+OTHER_KIND = -2
+"""The best of the unit's own texts of the kind that its explanation is not: a list or a description."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,12 @@ class Pair:
     """Whose explanation it is."""
     derangement: int
 
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """The explanations whose words are listed: the one that is tried, and beside another unit's its own."""
+        both = (self.unit, self.explained) if self.derangement >= 0 else (self.explained,)
+        return tuple(sampled.explanation for sampled in both if isinstance(sampled.explanation, str))
+
 
 def read_sampled(study: Study, run: Path, calibrate: bool) -> list[Sampled]:
     """The units that were not excluded, in the order of the table; with contexts to calibrate on, where wanted."""
@@ -90,6 +99,26 @@ def read_sampled(study: Study, run: Path, calibrate: bool) -> list[Sampled]:
 def own_pairs(units: Sequence[Sampled]) -> list[Pair]:
     """Every unit with its own explanation."""
     return [Pair(unit, unit, OWN) for unit in units]
+
+
+def other_kind_pairs(run: Path, units: Sequence[Sampled]) -> list[Pair]:
+    """Every unit that has both kinds of text with the best of the kind that was not chosen, by the ranking.
+
+    None for a run whose proposals were not kept (of an earlier version).
+    """
+    if not (run / PROPOSALS).is_file():
+        return []
+    proposals = read_table(run / PROPOSALS, ["unit", "kind", "text", "evidence_score"]).dropna(subset="evidence_score")
+    first = proposals.sort_values("evidence_score", ascending=False, kind="stable").groupby(["unit", "kind"]).first()
+    best = dict(zip(first.index, first["text"], strict=True))
+    pairs = []
+    for unit in units:
+        if isinstance(unit.explanation, str):
+            other = Pairing.LIST if kind_of(unit.explanation) == Pairing.DESCRIPTION else Pairing.DESCRIPTION
+            if (unit.unit, other.value) in best:
+                text = str(best[unit.unit, other.value])
+                pairs.append(Pair(unit, replace(unit, explanation=text), OTHER_KIND))
+    return pairs
 
 
 def shuffled_pairs(units: Sequence[Sampled], count: int, seed: int) -> list[Pair]:

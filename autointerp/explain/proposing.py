@@ -65,6 +65,8 @@ class Planned:
     """Unit -> explainer -> candidates; the sum over a unit's orientations is always the same."""
     proposals: Sequence[Sequence[Proposal]]
     """Of each of `units`."""
+    proposers: Sequence[Sequence[str]] = ()
+    """The explainer of each proposal."""
 
 
 def planned(study: Study, run: Path) -> Planned:
@@ -76,8 +78,10 @@ def planned(study: Study, run: Path) -> Planned:
     material = _material(run, units, Revise.name in explainers)
     shared = _plan(study, explainers, signed=any(len(group) > 1 for group in groups))
     counts = {unit.unit: shared.counts(len(group)) for group in groups for unit in group}
-    proposals = _propose(study, explainers, units, counts, material.shown)
-    return Planned(rows, groups, units, material, explainers, counts, proposals)
+    found = _propose(study, explainers, units, counts, material.shown)
+    proposals = [[proposal for _, proposal in of_unit] for of_unit in found]
+    proposers = [[name for name, _ in of_unit] for of_unit in found]
+    return Planned(rows, groups, units, material, explainers, counts, proposals, proposers)
 
 
 def _material(run: Path, units: Sequence[Unit], revises: bool) -> Material:
@@ -114,10 +118,10 @@ def _propose(
     units: Sequence[Unit],
     counts: Mapping[str, Mapping[str, int]],
     shown: Mapping[str, Shown],
-) -> list[list[Proposal]]:
+) -> list[list[tuple[str, Proposal]]]:
     return [
         [
-            proposal
+            (name, proposal)
             for name, count in counts[unit.unit].items()
             for proposal in explainers[name].propose(
                 shown[unit.unit], count, rng_of(study.seed, "explain", name, twin_id(unit.unit))

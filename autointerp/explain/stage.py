@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import TypeAlias
 
 from autointerp.artifacts import rng_of
+from autointerp.contexts.naming import kind_of
 from autointerp.explain.best_of_n import Choice, choose
 from autointerp.explain.interface import Explainer, Proposal, Shown
+from autointerp.explain.proposals import check_failures, write_proposals
 from autointerp.explain.proposing import Planned, answered, planned, requests_in
 from autointerp.explain.ranking import Ranked, rank
 from autointerp.explain.revise import Revise
@@ -35,20 +37,24 @@ OpenSimulator: TypeAlias = Callable[[], AbstractContextManager[Simulator]]
 
 
 def explain(study: Study, run: Path, open_asker: OpenAsker, open_simulator: OpenSimulator) -> None:
-    """Write `explanations.parquet` and `units.parquet` from the candidate units and their evidence.
+    """Write `explanations.parquet`, `proposals.parquet` (all that were to choose from, or failed) and `units.parquet`
+    from the candidate units and their evidence.
 
+    Raises CheckFailed where an explainer that asks a language model failed for every unit.
     Where `revise` is asked, `revisions.parquet` tells what became of each first explanation. `open_asker` opens the
     explainer's language model, when there is something to ask it; `open_simulator` what ranks the candidates.
     """
     plan = planned(study, run)
     candidates = _ask(open_asker, plan.proposals)
+    check_failures(plan, candidates)
     with open_simulator() as simulator:
         if Revise.name in plan.explainers:
             candidates, rows = revised(study, plan, candidates, simulator, lambda asked: _ask(open_asker, asked))
             write_table("revisions", run / REVISIONS, rows)
-        candidates = completed(study, plan, candidates)
-        scores = rank(simulator, to_rank(plan, candidates), plan.material.contexts)
-    write_choice(run, plan, candidates, scores)
+        ranked = completed(study, plan, candidates)
+        scores = rank(simulator, to_rank(plan, ranked), plan.material.contexts)
+    write_choice(run, plan, ranked, scores)
+    write_proposals(run, plan, candidates, ranked, scores)
 
 
 def completed(
@@ -146,4 +152,5 @@ def _explanation(unit: Unit, choice: Choice | Unscored, candidates: int) -> Expl
         request=told.request if told else "",
         status=status,
         reason=reason,
+        kind=kind_of(told.text) if told else "",
     )

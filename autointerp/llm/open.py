@@ -35,6 +35,8 @@ class Mode:
     """No provider at all: the ledger answers, or there is an error."""
     batches: Path | None = None
     """Through the provider's batch interface (half the price, within a day), what was handed in kept in this file."""
+    device: str = "auto"
+    """Where a model in this process runs, as in `load_model`: a run has all its models on its subject's device."""
 
 
 def check_llm(llm: Llm) -> None:
@@ -77,7 +79,7 @@ def open_asker(llm: Llm, ledger: Ledger, usage: Usage, stage: str, mode: Mode = 
         from autointerp.llm.local.model import LocalAsker, LocalModel
         from autointerp.models import load_model
 
-        asker = LocalAsker(LocalModel(load_model(llm.model), llm.batch), ledger, llm.reasks)
+        asker = LocalAsker(LocalModel(load_model(llm.model, device=mode.device), llm.batch), ledger, llm.reasks)
         yield Counted(asker, usage, stage, llm, charged=False)
     elif mode.batches is not None:
         with open_batches(llm, ledger, mode.batches, Purse(usage, stage, llm, BATCH_DISCOUNT)) as batches:

@@ -12,6 +12,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, P
 from autointerp.errors import BadInput, nearest
 from autointerp.models.locate import OFFLINE, Source, locate
 from autointerp.models.quiet import UNREADABLE, first_line, quiet
+from sae.devices import usable_device
+from sae.errors import SaeError
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -63,11 +65,9 @@ def device_of(name: str) -> torch.device:
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        device = torch.device(name)
-        torch.zeros(1, device=device).cpu()
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise BadInput(f"device '{name}' can't be used ({first_line(error)})", "give auto, cpu or cuda") from error
-    return device
+        return usable_device(name)
+    except SaeError as error:
+        raise BadInput(error.what, "give auto, cpu or cuda") from error
 
 
 def _model(source: Source, name: str, dtype: torch.dtype) -> Any:

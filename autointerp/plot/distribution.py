@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -50,11 +50,11 @@ def _panel(panel: Axes, outcome: Outcome, cell: Cell, arms: list[str]) -> None:
     chance = 0.0
     lowest = -0.3
     for position, arm in enumerate(arms):
-        own = _values(outcome, cell, arm, Pairing.OWN)
+        own, described = _sorted(outcome, cell, arm)
         lowest = min(lowest, *own, 0.0)
         _shuffled(panel, _values(outcome, cell, arm, Pairing.SHUFFLED), position)
         spread = ((np.arange(own.size) + 1) * _GOLDEN % 1 - 0.5) * 0.42
-        panel.scatter(np.sort(own), position + spread, s=11, color=colour_of(arm), alpha=0.5, linewidths=0, zorder=2)
+        _units(panel, own, position + spread, described, colour_of(arm))
         row = outcome.row(cell, arm)
         if row is not None:
             chance = row.chance
@@ -74,12 +74,38 @@ def _panel(panel: Axes, outcome: Outcome, cell: Cell, arms: list[str]) -> None:
     panel.spines["left"].set_visible(False)
 
 
+def _sorted(outcome: Outcome, cell: Cell, arm: str) -> tuple[Float[np.ndarray, " unit"], Bool[np.ndarray, " unit"]]:
+    """Scores, the lowest first, and which of them are of units whose explanation is a description."""
+    rows = _rows(outcome, cell, arm, Pairing.OWN)
+    values = rows["value"].to_numpy(dtype=np.float64)
+    order = np.argsort(values, kind="stable")
+    apart = outcome.has_lists
+    described = rows["kind"].to_numpy() == Pairing.DESCRIPTION if apart else np.zeros(len(rows), dtype=bool)
+    return values[order], described[order]
+
+
+def _units(
+    panel: Axes, values: Float[np.ndarray, " unit"], places: Float[np.ndarray, " unit"],
+    described: Bool[np.ndarray, " unit"], colour: str,
+) -> None:  # fmt: skip
+    """A point for each unit; a ring where its explanation is a description and not a list."""
+    listed = ~described
+    panel.scatter(values[listed], places[listed], s=11, color=colour, alpha=0.5, linewidths=0, zorder=2)
+    if described.any():
+        panel.scatter(
+            values[described], places[described], s=13, facecolors="none", edgecolors=colour, linewidths=1.0, zorder=2
+        )
+
+
 def _values(outcome: Outcome, cell: Cell, arm: str, pairing: Pairing) -> Float[np.ndarray, " unit"]:
+    return _rows(outcome, cell, arm, pairing)["value"].to_numpy(dtype=np.float64)
+
+
+def _rows(outcome: Outcome, cell: Cell, arm: str, pairing: Pairing) -> pd.DataFrame:
     scores: pd.DataFrame = outcome.scores
     wanted = {"scorer": cell.scorer, "metric": cell.metric, "slice": cell.slice, "arm": arm, "pairing": pairing.value,
               "status": Status.OK.value}  # fmt: skip
-    chosen = np.logical_and.reduce([scores[column] == value for column, value in wanted.items()])
-    return scores.loc[chosen, "value"].to_numpy(dtype=np.float64)
+    return scores.loc[np.logical_and.reduce([scores[column] == value for column, value in wanted.items()])]
 
 
 def _shuffled(panel: Axes, values: Float[np.ndarray, " unit"], place: int) -> None:
@@ -107,6 +133,10 @@ def _legend(outcome: Outcome) -> list[Line2D | Patch]:
         Patch(color=BAND, label="with another unit's explanation\n(middle 95% of units; line: mean)"),
         Line2D([], [], color=QUIET, linestyle=(0, (4, 3)), linewidth=1.0, label="chance"),
     ]
+    if outcome.has_lists and any(outcome.of_kinds(arm)[1] for arm in outcome.arms):
+        ring = Line2D([], [], marker="o", linestyle="", markerfacecolor="none", color=QUIET, markersize=4.5,
+                      label="a unit whose explanation is\na description, not a list")  # fmt: skip
+        handles.insert(1, ring)
     if outcome.has_lookup:
         ceiling = "token table, no explanation\n(ceiling for word lists)"
         handles.append(Line2D([], [], marker="v", color=CEILING, markeredgecolor="white", label=ceiling))

@@ -7,6 +7,7 @@ from dataclasses import replace
 from enum import Enum
 
 from autointerp.compare.outcome import Outcome
+from autointerp.compare.strata import KINDS
 from autointerp.compare.words import capital, number, p_text, with_interval
 from autointerp.contexts.slices import RANDOM_ONLY, UNLISTED, slice_words
 from autointerp.records import Pairing
@@ -46,6 +47,7 @@ def answer(outcome: Outcome) -> list[str]:
     lines = list(_comparisons(outcome))
     lines += _chance(outcome)
     lines += _beyond_words(outcome)
+    lines += _kinds(outcome)
     lines += _directions(outcome)
     if len(outcome.slices) > 1 and RANDOM_ONLY in outcome.slices[1:]:
         lines += _random_only(outcome)
@@ -143,6 +145,36 @@ def _beyond_words(outcome: Outcome) -> Iterator[str]:
         differences = [row for arm in outcome.feature_arms if (row := outcome.against_baseline(cell, arm)) is not None]
         apart = "".join(f"; {_against(outcome, row)}" for row in differences)
         yield f"On {slice_words(UNLISTED)} it scores: {_listed(outcome, cell) or 'nothing'}{apart}."
+
+
+def _kinds(outcome: Outcome) -> Iterator[str]:
+    """How many explanations are lists of words, and whether descriptions beat what lists score without a model."""
+    told = []
+    for arm in outcome.main_arms if outcome.has_lists else ():
+        lists, described = outcome.of_kinds(arm)
+        if lists or described:
+            apart = ", ".join(
+                f"{kind}s {mean_of(row)}"
+                for kind in KINDS
+                if (row := outcome.row(replace(outcome.headline, stratum=kind), arm)) is not None and row.n
+            )
+            scored = f" (scores: {apart})" if apart else ""
+            told.append(f"of {plain(arm)} {lists} are lists of words and {described} descriptions{scored}")
+    if told:
+        yield f"Of the explanations {'; '.join(told)}."
+    beaten = []
+    for arm in outcome.main_arms:
+        row = outcome.row(outcome.headline, arm, READ_LITERALLY, Pairing.DESCRIPTION)
+        if row is not None and row.difference is not None:
+            verdict = {Verdict.MORE: "yes", Verdict.LESS: "no, they are worse"}
+            said = verdict.get(verdict_of(row, outcome.study.compare.confidence), "that is not shown")
+            better, n = outcome.descriptions_above_lists(arm)
+            beaten.append(f"{plain(arm)}: {said} ({difference_of(row)}; above it in {better} of {n} units)")
+    if beaten:
+        yield (
+            "Does the best description of a unit, simulated, beat a list of its top words, read literally? "
+            f"{'; '.join(beaten)}."
+        )
 
 
 def _added(row: ComparisonRow, confidence: float) -> str:

@@ -9,16 +9,20 @@ from autointerp.compare.outcome import Outcome
 from autointerp.compare.strata import SINGLE_TOKEN, SINGLE_TOKEN_SHARE, STRATA
 from autointerp.compare.words import capital, number, with_interval
 from autointerp.contexts.slices import RANDOM_ONLY
-from autointerp.records import Pairing
+from autointerp.records import Pairing, Status
 from autointerp.report.answer import Verdict, mean_of, verdict_of
+from autointerp.report.provenance import builtin_text_of
 from autointerp.rows import READ_LITERALLY, ComparisonRow
 from autointerp.simulate.lookup import LOOKUP
+from autointerp.tables import PROPOSALS, read_table
 from autointerp.units.arms import plain
 
 _COVERAGE = 0.95
 _DERANGEMENTS = 16
 """Fewer are said to be few."""
 _NULL = 0.03
+_FAILED = 0.05
+"""Share of the units for which an explainer may fail unsaid."""
 _FEW = 48
 _OUT_OF_CONTEXT = ("lift", LOOKUP)
 
@@ -92,6 +96,20 @@ def _where_the_effect_is(outcome: Outcome) -> Iterator[str]:
             )
 
 
+def _explainers_that_fail(outcome: Outcome) -> Iterator[str]:
+    path = outcome.run_dir / PROPOSALS
+    if not path.is_file():
+        return
+    found = read_table(path, ["unit", "explainer", "spare", "status"])
+    for name, rows in found[~found["spare"]].groupby("explainer", sort=False):
+        lost = (rows["status"] != Status.OK.value).groupby(rows["unit"]).all()
+        if lost.mean() > _FAILED:
+            yield (
+                f"Explainer '{name}' failed for {int(lost.sum())} of {len(lost)} units ({lost.mean():.0%}): what "
+                'explains them was written by others. The reasons are under "What was proposed".'
+            )
+
+
 def _words_do_as_well(outcome: Outcome) -> Iterator[str]:
     if not outcome.has_literal:
         return
@@ -137,11 +155,27 @@ def _directions(outcome: Outcome) -> Iterator[str]:
     above = [row for row in rows if row.low is not None and row.low > row.chance]
     if above:
         yield (
-            f"{capital(_named(above))} score above chance: the best of several explanations finds something even for "
-            "them. They, not zero, are what an arm without meaning scores."
+            f"{capital(_named(above))} score above chance: they read what the layer carries, and that is in good part "
+            "which token it stands on. They, not zero, are what an arm scores that nobody trained."
         )
     if len(above) < len(rows):
         yield f"{capital(_named([r for r in rows if r not in above]))} are not told apart from chance."
+
+
+def _noise(outcome: Outcome) -> Iterator[str]:
+    rows = [row for arm in outcome.arms if arm.startswith("noise") and (row := outcome.row(outcome.headline, arm))]
+    for row in rows:
+        if row.low is not None and row.high is not None:
+            if row.low > row.chance:
+                yield (
+                    f"{capital(plain(row.arm))}, whose values have nothing to do with the text, score {mean_of(row)}: "
+                    "choosing the best of several explanations scores by itself, and so does part of every arm."
+                )
+            else:
+                yield (
+                    f"Choosing the best of several explanations scores nothing by itself: {plain(row.arm)}, whose "
+                    f"values have nothing to do with the text, get {mean_of(row)} ({row.n} units)."
+                )
 
 
 def _named(rows: list[ComparisonRow]) -> str:
@@ -177,8 +211,18 @@ def _one_draw(outcome: Outcome) -> Iterator[str]:
     )
 
 
+def _other_text(outcome: Outcome) -> Iterator[str]:
+    text = builtin_text_of(outcome)
+    if text is not None and text.differences:
+        yield (
+            f"This run is about another text than the published one: {text.line}. Part of what differs from the "
+            "published numbers is the text."
+        )
+
+
 _CAVEATS: tuple[Callable[[Outcome], Iterator[str]], ...] = (
     _null_holds,
+    _explainers_that_fail,
     _few_derangements,
     _coverage,
     _where_the_effect_is,
@@ -186,7 +230,9 @@ _CAVEATS: tuple[Callable[[Outcome], Iterator[str]], ...] = (
     _tokens_only,
     _ceiling,
     _directions,
+    _noise,
     _single_tokens,
     _few_units,
     _one_draw,
+    _other_text,
 )

@@ -10,8 +10,10 @@ import pandas as pd
 
 from autointerp.artifacts import read_json, write_text
 from autointerp.compare.outcome import Outcome
+from autointerp.compare.words import capital
+from autointerp.corpus.listing import TEXT, BuiltinText
 from autointerp.judge.registry import JUDGES, uses_model
-from autointerp.report.markdown import escape, table
+from autointerp.report.markdown import escape, prose, table
 from autointerp.tables import SCHEMAS, read_table
 
 
@@ -35,7 +37,9 @@ def provenance(outcome: Outcome) -> str:
     lines.append(
         f"Text: `{_code(Path(study.corpus.source).name)}`, {study.corpus.tokens:,} tokens at most. Seed {study.seed}."
     )
-    lines += _from_manifest(outcome.run_dir / "manifest.json")
+    if (text := builtin_text_of(outcome)) is not None:
+        lines.append(f"{prose(capital(text.line))}.")
+    lines += _from_manifest(outcome.run_dir)
     listed = "\n".join(f"- {line}" for line in lines)
     closing = "Everything here comes from the tables of this folder; `study.toml` repeats the run."
     return f"## Provenance\n\n{listed}\n\n{closing}"
@@ -50,12 +54,21 @@ def _code(text: str) -> str:
     return " ".join(text.replace("`", "'").split())
 
 
-def _from_manifest(path: Path) -> Iterator[str]:
+def builtin_text_of(outcome: Outcome) -> BuiltinText | None:
+    """What the corpus stage recorded of the built-in text; None for another corpus, and in runs of before the list."""
+    return BuiltinText.of_record(_facts(outcome.run_dir).get("corpus", {}).get(TEXT))
+
+
+def _facts(run: Path) -> dict[str, Mapping[Any, Any]]:
+    """What each finished stage recorded; nothing without a manifest."""
+    path = run / "manifest.json"
+    stages = _mapping(_mapping(read_json(path)).get("stages")) if path.is_file() else {}
+    return {str(name): _mapping(_mapping(stage).get("facts")) for name, stage in stages.items()}
+
+
+def _from_manifest(run: Path) -> Iterator[str]:
     """What the finished stages recorded; a value that changed between stages is shown as `a then b`."""
-    if not path.is_file():
-        return
-    stages = _mapping(_mapping(read_json(path)).get("stages"))
-    facts = {str(name): _mapping(_mapping(stage).get("facts")) for name, stage in stages.items()}
+    facts = _facts(run)
     versions = _merged(_mapping(f.get("versions")) for f in facts.values())
     if versions:
         yield f"Versions: {', '.join(f'{name} {value}' for name, value in versions.items())}."

@@ -13,8 +13,7 @@ from autointerp.compare.words import capital, metric_words, number, p_text, with
 from autointerp.contexts.slices import slice_words
 from autointerp.records import Pairing, Status
 from autointerp.report.markdown import UNKNOWN, escape, table
-from autointerp.rows import OWN_SHUFFLED, READ_LITERALLY, Cell, ComparisonRow
-from autointerp.simulate.literal import LITERAL, LITERAL_WORDS
+from autointerp.rows import OWN_SHUFFLED, Cell, ComparisonRow
 from autointerp.simulate.lookup import LOOKUP
 from autointerp.tables import read_table
 from autointerp.units.arms import is_feature, plain
@@ -72,10 +71,11 @@ def chance(outcome: Outcome) -> str:
 
 
 def _tests(row: ComparisonRow) -> list[str]:
-    return [_p(row.p), _p(row.p_holm)]
+    return [p_cell(row.p), p_cell(row.p_holm)]
 
 
-def _p(p: float | None) -> str:
+def p_cell(p: float | None) -> str:
+    """A p-value for a table, without its name."""
     return p_text(p).removeprefix("p = ").removeprefix("p ") or UNKNOWN
 
 
@@ -134,38 +134,13 @@ def strata(outcome: Outcome) -> str:
     return f"## Single-token units and the others\n\n{words}\n\n{table(head, rows, left=3)}"
 
 
-def literally(outcome: Outcome) -> str:
-    """What the words of the explanations score without a model, and what the simulator adds to them."""
-    if not outcome.has_literal:
-        return ""
-    rows = []
-    for arm in outcome.arms:
-        cells = [replace(outcome.headline, scorer=name) for name in (LITERAL, LITERAL_WORDS)]
-        other = outcome.row(cells[0], arm, pairing=Pairing.SHUFFLED)
-        null = UNKNOWN if other is None else with_interval(other.mean, other.low, other.high)
-        added = outcome.row(outcome.headline, arm, READ_LITERALLY)
-        shown = [UNKNOWN] * 3 if added is None else [
-            with_interval(added.difference, added.difference_low, added.difference_high), _p(added.p), str(added.n),
-        ]  # fmt: skip
-        rows.append([escape(plain(arm)), *(_mean(outcome, cell, arm) for cell in cells), null, *shown])
-    words = (
-        "No language model: 1 on a token whose text is a word that the explanation names (of a description: a word "
-        "that it quotes or that says what it is about), else 0; and 1 on every token of such a word, whatever its "
-        f"case. The difference is `{escape(outcome.headline.scorer)}` minus the first, on the same units with the same "
-        f"explanations, on {slice_words(outcome.headline.slice)}; a prediction that is the same everywhere counts as "
-        "chance."
-    )
-    head = ["arm", "tokens named", "words named", "tokens named by another's", "simulator minus tokens", "p", "units"]
-    return f"## What the words alone score\n\n{words}\n\n{table(head, rows)}"
-
-
 def ceiling(outcome: Outcome) -> str:
     """What a table of tokens reaches without explanation or language model."""
     if not outcome.has_lookup:
         return ""
     rows = []
     for arm in outcome.arms:
-        shown = [_mean(outcome, replace(outcome.headline, slice=s, scorer=LOOKUP), arm) for s in outcome.slices]
+        shown = [mean_cell(outcome, replace(outcome.headline, slice=s, scorer=LOOKUP), arm) for s in outcome.slices]
         rows.append([escape(plain(arm)), *shown])
     words = (
         "Mean activation per token in the evidence, looked up for every held-out token: no explanation and no language "
@@ -175,7 +150,8 @@ def ceiling(outcome: Outcome) -> str:
     return f"## The ceiling for explanations that name tokens\n\n{words}\n\n{table(head, rows)}"
 
 
-def _mean(outcome: Outcome, cell: Cell, arm: str) -> str:
+def mean_cell(outcome: Outcome, cell: Cell, arm: str) -> str:
+    """The mean of an arm with its interval, for a table."""
     row = outcome.row(cell, arm)
     return UNKNOWN if row is None else with_interval(row.mean, row.low, row.high)
 
@@ -187,7 +163,7 @@ def other_metrics(outcome: Outcome) -> str:
         if metric == outcome.headline.metric:
             continue
         cells = [replace(outcome.headline, metric=metric, slice=s) for s in outcome.slices]
-        rows = [[escape(plain(arm)), *(_mean(outcome, cell, arm) for cell in cells)] for arm in outcome.arms]
+        rows = [[escape(plain(arm)), *(mean_cell(outcome, cell, arm) for cell in cells)] for arm in outcome.arms]
         for arm in outcome.feature_arms:
             found = [outcome.against_baseline(cell, arm) for cell in cells]
             if any(found):

@@ -11,12 +11,12 @@ from autointerp.compare.words import capital, number
 from autointerp.plot.samples import samples_of
 from autointerp.plot.stage import strips_name
 from autointerp.records import Status
-from autointerp.report import sections
+from autointerp.report import explained, sections
 from autointerp.report.answer import answer
 from autointerp.report.caveats import caveats
 from autointerp.report.judges import judges
 from autointerp.report.markdown import escape, prose, table
-from autointerp.report.provenance import cost, provenance
+from autointerp.report.provenance import builtin_text_of, cost, provenance
 from autointerp.tables import read_arrow
 from autointerp.units.arms import plain
 
@@ -35,8 +35,11 @@ def report(run_dir: Path) -> Path:
 
 
 def headline(run_dir: Path) -> str:
-    """The answer in a few plain lines, for the terminal."""
-    return "\n".join(answer(read_outcome(run_dir)))
+    """The answer in a few plain lines, for the terminal; last, which text it is about, if it is the built-in one."""
+    outcome = read_outcome(run_dir)
+    text = builtin_text_of(outcome)
+    about = [f"{capital(text.line)}."] if text else []
+    return "\n".join([*answer(outcome), *about])
 
 
 def _parts(outcome: Outcome) -> Iterator[str]:
@@ -51,11 +54,13 @@ def _parts(outcome: Outcome) -> Iterator[str]:
     yield sections.differences(outcome)
     yield _figure(outcome, "forest", "Differences between features and every other arm")
     yield sections.strata(outcome)
-    yield sections.literally(outcome)
+    yield explained.literally(outcome)
+    yield explained.kinds(outcome)
     yield sections.ceiling(outcome)
     yield sections.other_metrics(outcome)
     yield judges(outcome)
     yield from _examples(outcome)
+    yield explained.proposals(outcome)
     yield sections.units(outcome)
     yield cost(outcome)
     yield sections.how_to_read(outcome)

@@ -20,6 +20,7 @@ import numpy as np
 
 from autointerp.contexts.joining import join as join_held_out
 from autointerp.explain.interface import PromptedCandidate, Proposal
+from autointerp.explain.proposals import write_proposals
 from autointerp.explain.proposing import Planned, answered, planned
 from autointerp.explain.ranking import rank
 from autointerp.explain.revise import Revise
@@ -157,13 +158,15 @@ def _count(counting: _CountingResources, folder: Path, scratch: Path) -> None:
             for asked, found in zip(proposals, written, strict=True)
         ]
 
-    candidates = completed(counting.study, plan, _revised(counting, plan, ask(plan.proposals), ask))
+    proposed = _revised(counting, plan, ask(plan.proposals), ask)
+    candidates = completed(counting.study, plan, proposed)
     scores: list[list[float | Unscored]] = [[0.0 for _ in row] for row in candidates]
     if simulator_asks(counting.study):
         with counting.simulator(_RANKING) as simulator:
             ranked = rank(simulator, to_rank(plan, candidates), plan.material.contexts)
         scores = [[0.0 if s == Unscored(COUNTED) else s for s in row] for row in ranked]
     write_choice(scratch, plan, candidates, scores)
+    write_proposals(scratch, plan, proposed, candidates, scores)
     join_held_out(scratch)
     if simulator_asks(counting.study):
         asking_work("simulate", counting, scratch)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,8 @@ class Stage:
     bulk: tuple[str, ...]
     """Those of `writes` that only a continued run needs."""
     work: Callable[[], None]
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    """What the manifest records of this stage alone."""
 
 
 def input_hash(stage: Stage, hashes: dict[str, str]) -> str:
@@ -70,7 +72,7 @@ def execute(
             stage.work()
             seconds = round(time.monotonic() - start, 1)
             when = datetime.now(UTC).isoformat(timespec="seconds")
-            recorded = {**facts, "seconds": seconds, "finished": when, "versions": versions()}
+            recorded = {**facts, **stage.facts, "seconds": seconds, "finished": when, "versions": versions()}
             if lost := unanswered() - before:
                 recorded["unanswered"] = lost
                 say(f"{stage.name}: {lost} requests got no answer; the same command asks them again")

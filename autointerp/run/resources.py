@@ -96,7 +96,7 @@ class Resources:
     @contextmanager
     def asker(self, name: str, stage: str, *, batch: bool = False) -> Iterator[Counted]:
         """The study's model `name`, paid for by `stage`; through its batch interface where stage and user want it."""
-        mode = self.mode if batch else replace(self.mode, batches=None)
+        mode = replace(self.mode, batches=self.mode.batches if batch else None, device=self.study.subject.device)
         with open_asker(self.study.llm[name], self.ledger, self.usage, stage, mode) as asker:
             try:
                 yield asker

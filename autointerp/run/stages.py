@@ -7,6 +7,7 @@ from typing import Any
 
 from autointerp import study_inputs as inputs
 from autointerp.artifacts import hash_file, write_text
+from autointerp.corpus.listing import content_of
 from autointerp.explain.registry import method_names
 from autointerp.explain.revise import Revise
 from autointerp.judge.registry import traits_of, uses_model
@@ -16,7 +17,7 @@ from autointerp.run.plan import Stage, execute
 from autointerp.run.resources import Resources, note_threads
 from autointerp.study import Llm, Study
 from autointerp.study_file import dump_study
-from autointerp.tables import CANDIDATES, EFFECTS, EVIDENCE, HELD_OUT, REVISIONS, TABLES, TRAIN
+from autointerp.tables import BY_KIND, CANDIDATES, EFFECTS, EVIDENCE, HELD_OUT, PROPOSALS, REVISIONS, TABLES, TRAIN
 from autointerp.train.saes import sae_folder
 from autointerp.train.subject import SUBJECT, TOKENIZER
 
@@ -62,7 +63,7 @@ def stages(study: Study, resources: Resources, run: Path) -> list[Stage]:
             "explain",
             reads=("contexts.parquet", CANDIDATES, EVIDENCE, EFFECTS),
             settings={"explain": dump["explain"], "llm": explainer, "ranked by": simulator, **base},
-            writes=("units.parquet", "explanations.parquet", *revisions),
+            writes=("units.parquet", "explanations.parquet", PROPOSALS, *revisions),
             bulk=(),
             work=lambda: _explain(resources, run),
         ),
@@ -76,9 +77,9 @@ def stages(study: Study, resources: Resources, run: Path) -> list[Stage]:
         ),
         Stage(
             "simulate",
-            reads=("contexts.parquet", "units.parquet", "explanations.parquet", "evidence.parquet", TABLES, CANDIDATES),
+            reads=(*_TABLES, PROPOSALS, TABLES, CANDIDATES),
             settings={**simulator, "score": dump["score"], "derangements": study.compare.derangements, **base},
-            writes=("simulations.parquet", "shuffled.parquet"),
+            writes=("simulations.parquet", "shuffled.parquet", BY_KIND),
             bulk=(),
             work=lambda: _simulate(resources, run),
         ),
@@ -119,13 +120,15 @@ def _text(study: Study, dump: dict[str, Any], base: dict[str, Any], resources: R
     recipe = study.subject.train
     tokenizer = (TOKENIZER,) if recipe else ()
     cut_by = {"vocabulary": recipe.vocabulary} if recipe else resources.subject_identity
+    content, facts = content_of(study.corpus)
     corpus = Stage(
         "corpus",
         reads=(),
-        settings={"corpus": dump["corpus"], "content": _content(study.corpus), "seed": study.seed, "subject": cut_by},
+        settings={"corpus": dump["corpus"], "content": content, "seed": study.seed, "subject": cut_by},
         writes=("documents.parquet", "contexts.parquet", TRAIN, *tokenizer),
         bulk=(TRAIN, *tokenizer),
         work=lambda: _corpus(resources, run),
+        facts=facts,
     )
     if recipe is None:
         return [corpus]
@@ -169,7 +172,7 @@ def _scoring(study: Study, dump: dict[str, Any], run: Path) -> list[Stage]:
     return [
         Stage(
             "score",
-            reads=(*_TABLES, "simulations.parquet", "shuffled.parquet", *judged),
+            reads=(*_TABLES, "simulations.parquet", "shuffled.parquet", BY_KIND, *judged),
             settings={"score": dump["score"], "evidence": dump["evidence"], "simulate": dump["simulate"]},
             writes=("scores.parquet",),
             bulk=(),
@@ -201,12 +204,6 @@ def _llm(llm: Llm) -> dict[str, Any]:
 
 def _prompts(resources: Resources) -> str:
     return hash_file(resources.prompts) if resources.prompts else "built in"
-
-
-def _content(corpus: inputs.Corpus) -> str:
-    """The bytes of a local corpus: a changed file is a changed corpus."""
-    path = Path(corpus.source).expanduser()
-    return hash_file(path) if corpus.source != "builtin" and path.exists() else ""
 
 
 def _stream(study: Study) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from autointerp.contexts.reading import count_contexts, read_batches
 from autointerp.corpus.contexts import CHARACTERS_PER_TOKEN, require_offsets, tokenised_batches, window_starts
 from autointerp.corpus.document import text_hash
 from autointerp.corpus.split import NearDuplicates
-from autointerp.corpus.stage import open_documents
+from autointerp.corpus.stage import open_documents, say_text
 from autointerp.errors import BadInput
 from autointerp.llm.open import Mode
 from autointerp.progress import say
@@ -46,6 +46,7 @@ def evaluation_contexts(
         raise BadInput(f"{corpus.tokens} tokens are less than a context of {corpus.context}", "raise --tokens")
     longest = CHARACTERS_PER_TOKEN * corpus.context * corpus.max_per_document
     seen, rows = NearDuplicates(corpus.near_duplicate, seed), list[np.ndarray]()
+    say_text(corpus)
     batches = tokenised_batches(open_documents(corpus, seed), tokenizer, longest)
     while len(rows) < wanted and (batch := next(batches, None)):
         for document, found in batch:

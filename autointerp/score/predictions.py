@@ -11,13 +11,14 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
+from autointerp.contexts.naming import kind_of
 from autointerp.contexts.pairing import OWN
 from autointerp.contexts.slices import Held, UnitKey
 from autointerp.errors import BadInput
 from autointerp.judge.registry import traits_of
 from autointerp.metrics.classification import JUDGED_SCORES, classify
-from autointerp.records import Status, Unscored
-from autointerp.tables import read_arrow, read_table
+from autointerp.records import Pairing, Status, Unscored
+from autointerp.tables import BY_KIND, read_arrow, read_table
 
 NO_EXPLANATION = Unscored("no explanation")
 NOT_SIMULATED = Unscored("not simulated")
@@ -46,6 +47,10 @@ class Explanations:
         """The explanation, if there is one."""
         row = self._rows.get(unit)
         return (str(row["text"]),) if row and row["status"] == Status.OK.value else ()
+
+    def kind(self, unit: UnitKey) -> str:
+        """`list` or `description`; '' without an explanation."""
+        return "".join(kind_of(text) for text in self.texts(unit))
 
     def failure(self, unit: UnitKey) -> Unscored | None:
         """Why the unit has no explanation; None when it has one."""
@@ -194,3 +199,34 @@ def _mean(values: Sequence[float], reasons: Mapping[str, int], nothing: Unscored
     if values:
         return sum(values) / len(values)
     return Unscored(min(reasons, key=lambda reason: (-reasons[reason], reason))) if reasons else nothing
+
+
+class ByKind:
+    """Scores of the best list and of the best description of each unit, read from the run's table; empty without it."""
+
+    def __init__(self, run_dir: Path) -> None:
+        self._found: dict[tuple[UnitKey, str, str, str, str], float | Unscored] = {}
+        self._kinds: set[str] = set()
+        path = run_dir / BY_KIND
+        for row in read_arrow(path).to_pylist() if path.is_file() else ():
+            key = (
+                (str(row["unit"]), int(row["replicate"])),
+                row["simulator"],
+                row["pairing"],
+                row["metric"],
+                row["slice"],
+            )
+            scored = row["status"] == Status.OK.value
+            self._found[key] = float(row["value"]) if scored else Unscored(str(row["reason"]))
+            self._kinds.add(row["pairing"])
+
+    @property
+    def pairings(self) -> list[Pairing]:
+        """The kinds of which any unit has a text."""
+        return [pairing for pairing in (Pairing.LIST, Pairing.DESCRIPTION) if pairing in self._kinds]
+
+    def score(self, unit: UnitKey, simulator: str, pairing: Pairing, metric: str, slice_name: str) -> float | Unscored:
+        """The score, or why there is none."""
+        return self._found.get(
+            (unit, simulator, pairing, metric, slice_name), Unscored(f"no {pairing} could be ranked")
+        )

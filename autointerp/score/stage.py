@@ -28,7 +28,7 @@ from autointerp.metrics.metrics import METRICS, any_absolute, chance_of
 from autointerp.progress import bar
 from autointerp.records import Context, Pairing, Status, Unscored
 from autointerp.rows import ScoreRow, state_of
-from autointerp.score.predictions import ALONE, Explanations, Judged, Predictions, Shuffled
+from autointerp.score.predictions import ALONE, ByKind, Explanations, Judged, Predictions, Shuffled
 from autointerp.simulate.literal import readers_of
 from autointerp.simulate.lookup import LOOKUP
 from autointerp.study import Study
@@ -119,7 +119,7 @@ class _Scorer:
         self._slices = read_slices(run_dir, study.evidence, any_absolute(study.score.metrics))
         self._explanations = Explanations(run_dir)
         self._predictions = Predictions(run_dir)
-        self._shuffled = Shuffled(run_dir)
+        self._shuffled, self._by_kind = Shuffled(run_dir), ByKind(run_dir)
         self._judged = Judged(run_dir) if study.judge.methods else None
         self._named, self._contexts = Named(), self._named_in(run_dir)
 
@@ -147,6 +147,9 @@ class _Scorer:
                     if scorer != LOOKUP:
                         other = self._other(unit, scorer, metric, slice_name, held)
                         yield self._row(unit, Pairing.SHUFFLED, cell, other)
+                        for kind in self._by_kind.pairings:
+                            best = self._by_kind.score(unit.key, scorer, kind, metric, slice_name)
+                            yield self._row(unit, kind, cell, unit.failure or best)
         if self._judged is not None:
             yield from self._judged_rows(unit, self._judged)
 
@@ -199,4 +202,5 @@ class _Scorer:
             n_contexts=cell.n_contexts,
             status=status,
             reason=reason,
+            kind=self._explanations.kind(unit.key),
         )

@@ -9,24 +9,33 @@ import numpy as np
 from jaxtyping import Float
 
 from autointerp.collect.token_table import read_token_tables
-from autointerp.contexts.naming import Named
-from autointerp.contexts.pairing import OWN, Pair, Sampled, own_pairs, read_sampled, shuffled_pairs
+from autointerp.contexts.naming import Named, kind_of
+from autointerp.contexts.pairing import (
+    OWN,
+    Pair,
+    Sampled,
+    other_kind_pairs,
+    own_pairs,
+    read_sampled,
+    shuffled_pairs,
+)
 from autointerp.contexts.reading import load_contexts
 from autointerp.contexts.slices import CALIBRATION, Held, held_of
 from autointerp.metrics.calibration import score_on
 from autointerp.metrics.metrics import any_absolute
 from autointerp.progress import bar
 from autointerp.records import Context, Simulation, Status, Unscored
-from autointerp.rows import ShuffledRow, SimulationRow, state_of
+from autointerp.rows import ByKindRow, ShuffledRow, SimulationRow, state_of
 from autointerp.simulate.interface import Simulator, Task
 from autointerp.simulate.literal import Literal, readers_of
 from autointerp.simulate.lookup import LOOKUP, Lookup
 from autointerp.study import Study
-from autointerp.tables import CANDIDATES, TABLES, TableWriter, read_table, table_writer
+from autointerp.tables import BY_KIND, CANDIDATES, TABLES, TableWriter, read_table, table_writer
 
 
 def simulate(study: Study, simulator: Simulator, run: Path) -> None:
-    """Write `simulations.parquet` (own pairing) and `shuffled.parquet` (scores with other units' explanations).
+    """Write `simulations.parquet` (own pairing), `shuffled.parquet` (scores with other units' explanations) and
+    `by_kind.parquet` (scores with the best list and the best description of each unit).
 
     A unit without an explanation is unscored with the reason; a pairing that meets one is unscored too, never
     skipped. What reads the same explanations without a model (`literal`), and the token table (`lookup`), go beside.
@@ -34,38 +43,38 @@ def simulate(study: Study, simulator: Simulator, run: Path) -> None:
     units = read_sampled(study, run, any_absolute(study.score.metrics))
     contexts = load_contexts(run / "contexts.parquet", (c for u in units for c in u.contexts))
     pairs = [*own_pairs(units), *shuffled_pairs(units, study.compare.derangements, study.seed)]
-    named = Named()
+    if study.simulate.both_kinds:
+        pairs += other_kind_pairs(run, units)
     with (
         table_writer("simulations", run / "simulations.parquet") as simulations,
         table_writer("shuffled", run / "shuffled.parquet") as shuffled,
+        table_writer("by_kind", run / BY_KIND) as by_kind,
     ):
         for reader in (simulator, *(Literal(name) for name in readers_of(study))):
-            own, others = _ask(study, reader, pairs, contexts, named)
-            for predicted in own:
-                simulations.add(predicted)
-            for scored in others:
-                shuffled.add(scored)
+            rows = _rows(study, reader, pairs, contexts)
+            for table, kind in ((simulations, SimulationRow), (shuffled, ShuffledRow), (by_kind, ByKindRow)):
+                for row in rows:
+                    if isinstance(row, kind):
+                        table.add(row)
         if study.simulate.lookup:
             _look_up(run, units, contexts, simulations)
 
 
-def _ask(
-    study: Study,
-    simulator: Simulator,
-    pairs: Sequence[Pair],
-    contexts: Mapping[int, Context],
-    named: Named,
-) -> tuple[list[SimulationRow], list[ShuffledRow]]:
-    """Simulate every pair; rows of `simulations` and of `shuffled`, in the order of the pairs."""
-    own: dict[int, list[SimulationRow]] = {}
-    others: dict[int, list[ShuffledRow]] = {}
+def _rows(
+    study: Study, simulator: Simulator, pairs: Sequence[Pair], contexts: Mapping[int, Context]
+) -> list[SimulationRow | ShuffledRow | ByKindRow]:
+    """Simulate every pair, all in one go, and score what is not kept as it comes; rows in the order of the pairs."""
+    scoring = _Scoring(study, contexts)
+    rows: list[list[SimulationRow | ShuffledRow | ByKindRow]] = [[] for _ in pairs]
 
     def keep(number: int, result: Simulation | Unscored) -> None:
         pair = pairs[number]
         if pair.derangement == OWN:
-            own[number] = list(_predictions(pair, simulator.name, result))
-        else:
-            others[number] = list(_scored(study, pair, simulator.name, result, contexts, named))
+            rows[number] += _predictions(pair, simulator.name, result)
+        if pair.derangement >= 0:
+            rows[number] += scoring.shuffled(pair, simulator.name, result)
+        elif study.simulate.both_kinds:
+            rows[number] += scoring.by_kind(pair, simulator.name, result)
 
     asked: list[int] = []
     tasks: list[Task] = []
@@ -79,7 +88,7 @@ def _ask(
     with bar(f"simulate: {simulator.name}", len(tasks), "pairings") as progress:
         for place, result in simulator.simulate(tasks, progress):
             keep(asked[place], result)
-    return [row for n in sorted(own) for row in own[n]], [row for n in sorted(others) for row in others[n]]
+    return [row for of_pair in rows for row in of_pair]
 
 
 def _predictions(pair: Pair, simulator: str, result: Simulation | Unscored) -> Iterator[SimulationRow]:
@@ -88,25 +97,15 @@ def _predictions(pair: Pair, simulator: str, result: Simulation | Unscored) -> I
         yield SimulationRow(pair.unit.unit, simulator, 0, context, predicted, scale, *state_of(result))
 
 
-def _scored(
-    study: Study,
-    pair: Pair,
-    simulator: str,
-    result: Simulation | Unscored,
-    contexts: Mapping[int, Context],
-    named: Named,
-) -> Iterator[ShuffledRow]:
-    texts = [text for text in (pair.unit.explanation, pair.explained.explanation) if isinstance(text, str)]
-    positions = {context: position for position, context in enumerate(pair.unit.contexts)}
-    calibration = pair.unit.slices.get(CALIBRATION)
+class _Scoring:
+    """Scores pairings whose predictions are not kept."""
 
-    def predict(held: Held) -> Float[np.ndarray, "context token"] | Unscored:
-        return result if isinstance(result, Unscored) else result.predicted[[positions[int(c)] for c in held.contexts]]
+    def __init__(self, study: Study, contexts: Mapping[int, Context]) -> None:
+        self._study, self._contexts, self._named = study, contexts, Named()
 
-    for slice_name in study.score.slices:
-        held = held_of(pair.unit.slices, slice_name, texts, contexts, named)
-        for metric in study.score.metrics:
-            value = result if isinstance(result, Unscored) else score_on(metric, held, calibration, predict)
+    def shuffled(self, pair: Pair, simulator: str, result: Simulation | Unscored) -> Iterator[ShuffledRow]:
+        """Of a unit with another unit's explanation."""
+        for metric, slice_name, value in self._scores(pair, result):
             yield ShuffledRow(
                 unit=pair.unit.unit,
                 explanation_of=pair.explained.unit,
@@ -119,6 +118,30 @@ def _scored(
                 status=state_of(value)[0],
                 reason=state_of(value)[1],
             )
+
+    def by_kind(self, pair: Pair, simulator: str, result: Simulation | Unscored) -> Iterator[ByKindRow]:
+        """Of a unit with a text of its own; nothing where it has none."""
+        if isinstance(pair.explained.explanation, Unscored):
+            return
+        kind = kind_of(pair.explained.explanation)
+        for metric, slice_name, value in self._scores(pair, result):
+            found = None if isinstance(value, Unscored) else value
+            yield ByKindRow(pair.unit.unit, simulator, 0, kind, metric, slice_name, found, *state_of(value))
+
+    def _scores(self, pair: Pair, result: Simulation | Unscored) -> Iterator[tuple[str, str, float | Unscored]]:
+        positions = {context: position for position, context in enumerate(pair.unit.contexts)}
+        calibration = pair.unit.slices.get(CALIBRATION)
+
+        def predict(held: Held) -> Float[np.ndarray, "context token"] | Unscored:
+            if isinstance(result, Unscored):
+                return result
+            return result.predicted[[positions[int(c)] for c in held.contexts]]
+
+        for slice_name in self._study.score.slices:
+            held = held_of(pair.unit.slices, slice_name, pair.texts, self._contexts, self._named)
+            for metric in self._study.score.metrics:
+                failed = result if isinstance(result, Unscored) else None
+                yield metric, slice_name, failed or score_on(metric, held, calibration, predict)
 
 
 def _look_up(run: Path, units: Sequence[Sampled], contexts: Mapping[int, Context], simulations: TableWriter) -> None:

@@ -11,11 +11,13 @@ from autointerp.units.directions import Directions
 from autointerp.units.features import Features
 from autointerp.units.interface import SPARSE, Candidates, Encoder, Readout, Thresholded, UnitKind
 from autointerp.units.neurons import Neurons
+from autointerp.units.noise import NoiseUnits
 
 _BUILT_IN: Mapping[str, Callable[[], UnitKind]] = {
     Features.name: Features,
     Neurons.name: Neurons,
     Directions.name: Directions,
+    NoiseUnits.name: NoiseUnits,
 }
 KINDS: Registry[Callable[[], UnitKind]] = Registry("unit kind", "autointerp.units", _BUILT_IN)
 """Name -> what makes a UnitKind, called without arguments. The built-in ones are in every study: `units.features`,
@@ -39,7 +41,7 @@ def kinds_of(study: Study) -> list[UnitKind]:
 def count_of(study: Study, kind: str) -> int:
     """How many units of a kind the study wants: per SAE, or per hook."""
     built_in = {Features.name: study.units.features, Neurons.name: study.units.neurons}
-    built_in[Directions.name] = study.units.directions
+    built_in |= dict.fromkeys((Directions.name, NoiseUnits.name), study.units.directions)
     return built_in.get(kind, study.units.kinds.get(kind, 0))
 
 
@@ -75,7 +77,8 @@ def check_units(study: Study) -> None:
     for name in study.units.kinds:
         if name in KINDS.built_in:
             raise BadInput(f"units.kinds names the built-in kind '{name}'", "set its own key of [units]")
-    controls = [Directions.name, *(f"{name}{SPARSE}" for name in kinds if name != Features.name)]
+    matched = (f"{name}{SPARSE}" for name in kinds if name not in (Features.name, NoiseUnits.name))
+    controls = [Directions.name, NoiseUnits.name, *matched]
     for control in study.units.controls:
         if control not in controls:
             raise BadInput(f"no control '{control}'", nearest(control, controls))

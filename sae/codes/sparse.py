@@ -14,7 +14,7 @@ from functools import cached_property
 from itertools import accumulate
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
 from sae.codes.code import Code
@@ -86,6 +86,8 @@ class SparseCode(Code):
 
     def firings(self) -> Int[Tensor, " latent"]:
         """In how many vectors each latent is active."""
+        if self.latents.device.type != "cpu":
+            return _totals(self.latents, self.active.to(torch.int64), self.width)
         zeros = torch.bincount(self.latents[~self.active], minlength=self.width)
         return self._by_latent.starts.diff() - zeros
 
@@ -124,8 +126,8 @@ class SparseCode(Code):
     def _by_latent(self) -> _ByLatent:
         if self.latents.device.type == "cpu":
             return _ByLatent(*sorted_by_latent(self.starts, self.latents, self.width))
-        order = torch.argsort(self.latents, stable=True)
-        return _ByLatent(order, _bounds(self.latents, self.width), self.rows[order])
+        latents, order = torch.sort(self.latents, stable=True)
+        return _ByLatent(order, _bounds(latents, self.width), self.rows[order])
 
     def accumulate(
         self,
@@ -145,21 +147,22 @@ class SparseCode(Code):
 
     def sums(self, values: Float[Tensor, " active"]) -> Float[Tensor, " latent"]:
         """See Code."""
-        return torch.bincount(self.latents, weights=values, minlength=self.width).to(values.dtype)
+        return _totals(self.latents, values, self.width)
 
     def row_sums(self) -> Float[Tensor, " vector"]:
         """See Code."""
-        return torch.bincount(self.rows, weights=self.values, minlength=self.vectors).to(self.values.dtype)
+        return _totals(self.rows, self.values, self.vectors)
 
     def where(self, kept: Bool[Tensor, " active"]) -> SparseCode:
         """Some of the entries."""
         before = torch.zeros(kept.shape[0] + 1, dtype=torch.int32, device=kept.device)
         torch.cumsum(kept, 0, dtype=torch.int32, out=before[1:])
-        return SparseCode(before[self.starts], self.latents[kept], self.values[kept], self.width)
+        places = kept.nonzero().squeeze(1)
+        return SparseCode(before[self.starts], self.latents[places], self.values[places], self.width)
 
     def between(self, first: int, end: int) -> SparseCode:
         """The entries of latents `first` up to but not including `end`, which become 0, 1, ..."""
-        inside = (self.latents >= first) & (self.latents < end)
+        inside = ((self.latents >= first) & (self.latents < end)).nonzero().squeeze(1)
         starts = _bounds(self.rows[inside], self.vectors)
         return SparseCode(starts, self.latents[inside] - first, self.values[inside], end - first)
 
@@ -183,10 +186,20 @@ def true_positions(mask: Bool[Tensor, " entry"]) -> Int[Tensor, " true"]:
 
 
 def _bounds(groups: Int[Tensor, " entry"], count: int) -> Int[Tensor, " bound"]:
-    """Where each of `count` groups starts among entries sorted by group."""
+    """Where each of `count` groups starts among entries sorted by group. A GPU is not waited for."""
+    if groups.device.type != "cpu":
+        numbers = torch.arange(count + 1, dtype=groups.dtype, device=groups.device)
+        return torch.searchsorted(groups, numbers, out_int32=True)
     starts = torch.zeros(count + 1, dtype=torch.int32, device=groups.device)
     starts[1:] = torch.bincount(groups, minlength=count).cumsum(0)
     return starts
+
+
+def _totals(groups: Int[Tensor, " entry"], values: Shaped[Tensor, " entry"], count: int) -> Shaped[Tensor, " group"]:
+    """The sum of the values of each of `count` groups. A GPU is not waited for, as it would be by bincount."""
+    if groups.device.type != "cpu":
+        return values.new_zeros(count).index_add_(0, groups, values)
+    return torch.bincount(groups, weights=values, minlength=count).to(values.dtype)
 
 
 def _csr(
@@ -198,4 +211,6 @@ def _csr(
     with warnings.catch_warnings():
         # torch calls the layout beta once per process; the products used here are compared with dense twins in tests.
         warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
+        # Some versions (2.11) say so of every tensor that is not checked, also where that was asked for.
+        warnings.filterwarnings("ignore", message="Sparse invariant checks are implicitly disabled")
         return torch.sparse_csr_tensor(starts, columns, values, size=shape, check_invariants=False)

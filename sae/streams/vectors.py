@@ -125,7 +125,8 @@ def shuffled_batches(
         if gone >= window.size:
             gone -= window.size
             continue
-        vectors, order, gone = window.read(), order[gone:], 0
+        vectors = window.read()
+        order, gone = order[gone:].to(vectors.device), 0
         first = 0
         if pending is not None:
             first = min(size - pending.shape[0], order.shape[0])

@@ -95,12 +95,17 @@ def train_together(
         states = {name: trainer.step(x) for name, trainer in trainers.items()}
         if progress is not None:
             progress(states)
-        if checkpoints is not None and number < steps:
-            due = torch.tensor(time.monotonic() - saved >= checkpoints.seconds, device=device)
-            if peers.of_first(due):
-                _save(trainers, batches, checkpoints.path, plan, peers)
-                saved = time.monotonic()
+        if checkpoints is None or number == steps:
+            continue
+        if _due(time.monotonic() - saved >= checkpoints.seconds, device, peers):
+            _save(trainers, batches, checkpoints.path, plan, peers)
+            saved = time.monotonic()
     return {name: trainer.finish() for name, trainer in trainers.items()}
+
+
+def _due(over: bool, device: str, peers: Peers) -> bool:
+    """Whether the first process's time is over; one alone has nobody to ask, and its GPU is not waited for."""
+    return bool(peers.of_first(torch.tensor(over, device=device))) if peers.size > 1 else over
 
 
 def _plan(recipes: Mapping[str, tuple[Recipe, int]], vectors: VectorSource, passes: int, seed: int) -> str:

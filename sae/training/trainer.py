@@ -16,6 +16,7 @@ from sae.architectures.registry import trainable
 from sae.architectures.step import Forward, Rooms, Step, silent_positions
 from sae.architectures.weights import drop_parallel_gradient, gradient_of, rescale_decoder, start_weights
 from sae.base import SparseAutoencoder
+from sae.devices import moved, usable_device
 from sae.errors import SaeError
 from sae.parallel import Peers
 from sae.recipe import Recipe
@@ -106,14 +107,15 @@ class Trainer:
     ) -> None:
         """Start from the vectors `first`, which give the input's scale and the decoder's bias.
 
-        Raises SaeError for a recipe that can't be trained, and when all vectors are the same.
+        Raises SaeError for a recipe that can't be trained, a device that can't be used, and when all vectors are the
+        same.
         """
         self._architecture = trainable(recipe)
         self._peers = Peers()
         if recipe.batch % self._peers.size:
             what = f"batches of {recipe.batch} for {self._peers.size} processes"
             raise SaeError(what, "make batch a multiple of their number")
-        self._device = torch.device(device)
+        self._device = usable_device(device)
         spread = float((first - first.mean(dim=0)).square().mean().sqrt())
         if not 0 < spread < float("inf"):
             raise SaeError(f"the spread of the first vectors is {spread:g}", "check the hook and the subject's dtype")
@@ -157,7 +159,7 @@ class Trainer:
         lr = recipe.lr * rate(recipe, self._done, self._steps)
         for group in self._adam.param_groups:
             group["lr"] = lr
-        own = self._peers.share(x).to(self._device)
+        own = moved(self._peers.share(x), self._device)
         room = self._rooms.centred.matrix(*own.shape)
         centred = torch.add(-weights.b_dec, own, alpha=self._scale, out=room)
         forward = Forward(
@@ -171,11 +173,8 @@ class Trainer:
             peers=self._peers,
         )
         step = self._architecture.step(forward)
-        loss = float(step.loss)
-        if not loss < float("inf"):
-            raise SaeError(f"the loss is {loss:g} at step {self._done + 1}", "lower lr, or check the vectors")
+        state = self._count(step, lr)
         self._update()
-        state = self._count(step, loss, lr)
         self._renew(centred, step)
         return state
 
@@ -188,11 +187,16 @@ class Trainer:
         self._adam.step()
         rescale_decoder(self._weights)
 
-    def _count(self, step: Step, loss: float, lr: float) -> TrainState:
+    def _count(self, step: Step, lr: float) -> TrainState:
+        """Take the step into account. All numbers are fetched at once, since a GPU is waited for."""
         fired = self._peers.total(step.fired)
         self._silent += self._recipe.batch
         self._silent[fired > 0] = 0
-        fvu, l0 = float(step.unexplained), float(fired.sum()) / self._recipe.batch
+        numbers = [step.loss, step.unexplained, fired.sum(), (self._silent >= self._dead_after).double().mean()]
+        loss, fvu, active, dead = torch.stack([number.double() for number in numbers]).tolist()
+        if not loss < float("inf"):
+            raise SaeError(f"the loss is {loss:g} at step {self._done + 1}", "lower lr, or check the vectors")
+        l0 = active / self._recipe.batch
         self._curve[self._done] = torch.tensor([loss, fvu, l0], dtype=torch.float64)
         self._done += 1
         return TrainState(
@@ -203,11 +207,8 @@ class Trainer:
             loss=loss,
             fvu=fvu,
             l0=l0,
-            dead_share=self._dead_share(),
+            dead_share=dead,
         )
-
-    def _dead_share(self) -> float:
-        return float((self._silent >= self._dead_after).double().mean())
 
     def _renew(self, centred: Float[Tensor, "vector d_in"], step: Step) -> None:
         """Draw inputs while the next resampling is near, and carry it out when it is there."""
@@ -238,7 +239,7 @@ class Trainer:
             loss=loss,
             fvu=fvu,
             l0=l0,
-            dead_share=self._dead_share(),
+            dead_share=float((self._silent >= self._dead_after).double().mean()),
             scale=self._scale,
         )
         return Trained(self._architecture.export(self._weights, self._scale), metrics)

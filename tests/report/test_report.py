@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from autointerp.compare.outcome import Outcome, read_outcome
+from autointerp.corpus.listing import BuiltinText, TextDifference
 from autointerp.errors import BadInput
 from autointerp.plot.stage import plot
 from autointerp.report.answer import Verdict, answer, verdict_of
@@ -177,6 +178,23 @@ def test_the_manifest_adds_versions_and_times(tmp_path: Path) -> None:
     assert "Versions: torch 2.13.0 then 2.14.0." in text
     assert "Ran on: device cpu, threads 2." in text
     assert "Wall time: explain 12 s." in text
+
+
+def test_the_built_in_text_is_named_and_what_differs_is_a_caveat(tmp_path: Path) -> None:
+    finished(tmp_path, Plan(quality={"feature": 0.9}, units=2, settings=LESS))
+    assert "uilt-in text" not in report(tmp_path).read_text("utf8") + headline(tmp_path)
+    same = BuiltinText("a" * 64, "a" * 64, "3.11.7", ())
+    write_manifest(tmp_path, {"corpus": StageEntry("", {}, facts={"text": same.record})})
+    assert "- Built-in text aaaaaaaaaaaa, as committed.\n" in report(tmp_path).read_text("utf8")
+    assert headline(tmp_path).endswith("\nBuilt-in text aaaaaaaaaaaa, as committed.")
+    assert not [line for line in caveats(read_outcome(tmp_path)) if "another text" in line]
+    other = BuiltinText("b" * 64, "a" * 64, "3.11.7", (TextDifference("num<b>py", "2.4.6", "2.4.7"),))
+    write_manifest(tmp_path, {"corpus": StageEntry("", {}, facts={"text": other.record})})
+    text = report(tmp_path).read_text("utf8")
+    line = "uilt-in text bbbbbbbbbbbb, not the committed aaaaaaaaaaaa: num\\<b>py is 2.4.7 and not 2.4.6."
+    assert text.count(line) == 2
+    assert f"- This run is about another text than the published one: b{line}" in text
+    assert "num<b>py is 2.4.7 and not 2.4.6" in headline(tmp_path).splitlines()[-1]
 
 
 @pytest.mark.parametrize(

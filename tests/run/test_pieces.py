@@ -5,20 +5,24 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from autointerp.errors import BadInput
 from autointerp.explain.ranking import Ranked, rank
 from autointerp.explain.stage import filled_up
+from autointerp.llm.open import Mode
 from autointerp.llm.questions import InOrder, ask_all
 from autointerp.llm.request import Response
 from autointerp.progress import Bar
 from autointerp.records import Candidate, Context, Exemplar, Scale, Simulation, Split, Unscored
 from autointerp.run.manifest import read_manifest
 from autointerp.run.plan import Stage, execute
+from autointerp.run.resources import Resources
 from autointerp.simulate.interface import Task
 from autointerp.units.interface import base_id
 from autointerp.units.sampling import unit_id
 from tests.llm.doubles import EchoAsker, completion
+from tests.small import small_study
 
 
 def _candidate(text: str) -> Candidate:
@@ -128,3 +132,14 @@ def test_unit_ids() -> None:
     assert unit_id("neuron-sparse", 17, 1, True) == "neuron-sparse/17+"
     assert unit_id("direction", 3, 1, False) == "direction/3"
     assert base_id("neuron/17-") == base_id("neuron/17+") == "neuron/17"
+
+
+def test_models_that_are_asked_run_on_the_subjects_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where a GPU is there that the study does not want."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    study = small_study(tmp_path, "subject.device=cpu")
+    resources = Resources(study, tmp_path, Mode())
+    with resources.asker("explainer", "explain") as asker:
+        answers = ask_all(InOrder(asker), [completion("The sea", max_tokens=2, beginning=True)], Bar())
+    assert isinstance(answers[0], Response)
+    resources.close()

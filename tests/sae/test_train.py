@@ -171,3 +171,9 @@ def test_a_run_too_short_for_its_resampling_has_none() -> None:
     vectors, _ = planted(640, d_in=8, atoms=10, active=2, seed=7)
     recipe = Recipe("standard", width=16, batch=128, resample=(0.0256, 0.0512))
     assert train(recipe, MemoryVectors(vectors), passes=1, seed=0).metrics.steps == 5
+
+
+def test_a_device_that_there_is_not_is_named_in_one_line() -> None:
+    vectors, _ = planted(64, d_in=8, atoms=12, active=2, seed=1)
+    with pytest.raises(SaeError, match=r"^device 'abacus' can't be used \([^\n]+\): give cpu or cuda$"):
+        Trainer(Recipe("topk", width=16, k=2, batch=32), vectors, steps=1, seed=0, device="abacus")
