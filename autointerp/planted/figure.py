@@ -9,13 +9,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from autointerp.benchmark_rows import BenchmarkRow
 from autointerp.planted.bounds import CHANCE, MARGIN
 from autointerp.planted.meanings import DESCRIPTION, NOISE, WORD_LIST
 from autointerp.planted.results import PICTURE, Results, read_results
 from autointerp.planted.statistics import AGAINST_NOISE, BLIND, SEEN, TEST
 from autointerp.planted.units import OTHER, WRONG
 from autointerp.plot.style import BAND, PREDICTED, QUIET, TRUE, house_style, printable_line, save
-from autointerp.rows import BenchmarkRow
 
 _LONGEST = 28  # characters of a method's name that are shown
 _ASIDE = 0.2  # of a line's height: descriptions above, lists below

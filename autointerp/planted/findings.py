@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from autointerp.benchmark_rows import BenchmarkRow
 from autointerp.compare.words import with_interval
 from autointerp.planted.bounds import Standing, standing
 from autointerp.planted.meanings import DESCRIPTION, WORD_LIST
@@ -11,7 +12,6 @@ from autointerp.planted.results import Results
 from autointerp.planted.statistics import AGAINST_NOISE, BLIND, SEEN, TEST, Scores
 from autointerp.planted.units import NEAR_MISS, OTHER, WRONG
 from autointerp.progress import aligned
-from autointerp.rows import BenchmarkRow
 
 NOTHING = "-"
 _HEAD = ("method", "told as", "n", "foils", *WRONG, "another's score", "coverage", "tokens", "seconds")

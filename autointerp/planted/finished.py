@@ -11,6 +11,7 @@ import numpy as np
 
 from autointerp import __version__
 from autointerp.artifacts import hash_file, hash_value, read_json, write_json
+from autointerp.benchmark_rows import PlantedScore, RecoveryRow
 from autointerp.llm.open import identity_of
 from autointerp.planted.methods import Method, limited
 from autointerp.planted.pairings import PlantedPairing
@@ -18,7 +19,6 @@ from autointerp.planted.statistics import DEVELOPMENT, TEST, Cost
 from autointerp.planted.units import PlantedUnit
 from autointerp.prompting import built_in_folder, user_folder
 from autointerp.records import Status, Unscored
-from autointerp.rows import PlantedScore
 from autointerp.study import Study
 
 _FOLDER = "methods"
@@ -96,8 +96,22 @@ class Store:
         }
         write_json(self._path(method), {**facts, "scores": scores})
 
-    def _path(self, method: Method) -> Path:
-        return self._folder / f"{method.name}.json"
+    def find_recovery(self, method: Method, units: int | None = None) -> list[RecoveryRow] | None:
+        """What was kept of the explainer's end, with this simulator as ranker; None when there is nothing."""
+        path = self._path(method, "recovery")
+        kept = read_json(path) if path.is_file() else {}
+        count = kept.get("units")
+        if not isinstance(count, int) or units not in (None, count) or kept.get("key") != self._key(method, count):
+            return None
+        return [RecoveryRow(**row) for row in kept["rows"]]
+
+    def keep_recovery(self, method: Method, units: int, rows: Sequence[RecoveryRow]) -> None:
+        """Keep it, whole or not at all."""
+        facts = {"key": self._key(method, units), "units": units, "rows": [asdict(row) for row in rows]}
+        write_json(self._path(method, "recovery"), facts)
+
+    def _path(self, method: Method, folder: str = "") -> Path:
+        return self._folder / folder / f"{method.name}.json"
 
     def _key(self, method: Method, units: int) -> str:
         own, name = method.study_for(self._study), method.llm_of(self._study)

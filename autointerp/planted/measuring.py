@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from autointerp.benchmark_rows import RecoveryRow
 from autointerp.llm.budget.counting import CountingAsker, Tally, token_counter
 from autointerp.llm.budget.prices import Tokens, dollars, price
 from autointerp.llm.ledger.ledger import Ledger
@@ -21,6 +22,7 @@ from autointerp.models import load_model, load_tokenizer
 from autointerp.planted.finished import Measured, Store
 from autointerp.planted.methods import Form, Method
 from autointerp.planted.pairings import PlantedPairing, pairings_of
+from autointerp.planted.recovery import recovered
 from autointerp.planted.scoring import judged, looked_up, ruled, simulated
 from autointerp.planted.sight import out_of_context
 from autointerp.planted.statistics import Cost
@@ -28,7 +30,11 @@ from autointerp.planted.units import PlantedUnit
 from autointerp.progress import bar
 from autointerp.records import Unscored
 from autointerp.run.resources import Resources
+from autointerp.simulate.literal import LITERAL
 from autointerp.study import Llm, Study
+
+RANKERS = (LITERAL, "lift", "embedding")
+"""Simulators that rank an explainer's candidates here: cheap ones, and the two that read with a model."""
 
 
 class _Watched(Ledger):
@@ -110,6 +116,25 @@ def scores_of(
                 return simulated(simulator, pairings, progress)
         with resources.judges(_stage(method)) as ((judge,), asker):
             return judged(judge, asker, pairings, resources.study.seed, progress)
+
+
+def recover(
+    study: Study, method: Method, units: Sequence[PlantedUnit], work: Path, store: Store
+) -> Sequence[RecoveryRow]:
+    """The explainer's end with a simulator as ranker, or what was kept of it; nothing for any other method."""
+    if method.name not in RANKERS:
+        return ()
+    kept = store.find_recovery(method, len(units))
+    if kept is not None:
+        return kept
+    resources = WatchedResources(method.study_for(study), work, Mode())
+    try:
+        with resources.simulator(_stage(method)) as simulator:
+            found = recovered(simulator, units, study.seed)
+    finally:
+        resources.close()
+    store.keep_recovery(method, len(units), found)
+    return found
 
 
 def _stage(method: Method) -> str:

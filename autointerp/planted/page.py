@@ -11,7 +11,7 @@ from autointerp.compare.words import number
 from autointerp.metrics.metrics import CONSTANT_PREDICTION
 from autointerp.planted.findings import NOTHING, findings
 from autointerp.planted.meanings import DESCRIPTION, FORMS, KINDS, WORD_LIST
-from autointerp.planted.page_tables import alone, by_kind, calibration, control, headline, sanity
+from autointerp.planted.page_tables import alone, by_kind, calibration, control, explainers_end, headline, sanity
 from autointerp.planted.results import PAGE, PICTURE, Results, read_results
 from autointerp.planted.statistics import DEVELOPMENT, HALVES, SEEN, TEST, Scores, with_unscored_at_chance
 from autointerp.planted.units import NEAR_MISS, OTHER
@@ -39,6 +39,7 @@ def _parts(results: Results) -> Iterator[str]:
         yield by_kind(results, NEAR_MISS, form, f"## By kind, as a {form}: against a near miss")
     yield calibration(results)
     yield sanity(results)
+    yield explainers_end(results)
     yield _coverage(results)
     yield _units(results)
     yield _not_run(results)

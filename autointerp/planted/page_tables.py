@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+import numpy as np
+
+from autointerp.artifacts import rng_of
+from autointerp.benchmark_rows import BenchmarkRow, RecoveryRow
 from autointerp.compare.words import number, with_interval
-from autointerp.planted.bounds import Standing
+from autointerp.planted.bounds import Standing, share_interval
 from autointerp.planted.findings import CONTROLS, NOTHING, amount, interval_of, verdict
 from autointerp.planted.meanings import KINDS, NOISE
 from autointerp.planted.pairings import EXPLANATIONS
@@ -14,7 +18,6 @@ from autointerp.planted.sight import Sight, sight, why_blind
 from autointerp.planted.statistics import AGAINST_NOISE, BLIND, BOTH, HALVES, SEEN, TEST
 from autointerp.planted.units import TRUE, WRONG
 from autointerp.report.markdown import escape, table
-from autointerp.rows import BenchmarkRow
 
 _MARKS: Mapping[Standing, str] = {
     Standing.ABOVE: "**{}**",
@@ -22,6 +25,11 @@ _MARKS: Mapping[Standing, str] = {
     Standing.CHANCE: "{} at chance",
     Standing.TOO_FEW: "{} too few to tell",
 }
+
+
+FOUND = 0.5
+"""Overlap with the rule from which on a meaning counts as found."""
+_ENDS = ("evidence", "held_out", "true_list", "overlap")
 
 
 def headline(results: Results, half: str, form: str, heading: str) -> str:
@@ -148,6 +156,46 @@ def sanity(results: Results) -> str:
     )
     head = ("metric", "slice", "change", "n", "silent", "falls")
     return f"## Do the scores themselves tell?\n\n{text}\n\n{table(head, rows, left=3)}"
+
+
+def explainers_end(results: Results) -> str:
+    """What comes out where an explainer writes the explanations: per ranker and sort of meaning."""
+    rows = []
+    for name in dict.fromkeys(row.simulator for row in results.recovery):
+        for word_like, sort in ((True, "the token decides"), (False, "the context decides")):
+            found = [
+                r
+                for r in results.recovery
+                if r.simulator == name and r.half == TEST and KINDS[r.kind].word_like == word_like
+            ]
+            if found:
+                overlaps = [r.overlap or 0.0 for r in found]
+                share = _mean_of(results, name, sort, [float(value >= FOUND) for value in overlaps])
+                rows.append((
+                    escape(name), sort, f"{len(found)}", *(_plain_mean(found, field) for field in _ENDS), share,
+                ))  # fmt: skip
+    if not rows:
+        return ""
+    text = (
+        "The explainer `exemplars`, which asks no model, lists words of the unit's evidence; the best of its "
+        "candidates on evidence, by the simulator, is scored on held-out contexts. *true list*: what the list of the "
+        "true meaning scores there. *overlap*: of the held-out tokens that the rule is active on or the explanation "
+        f"names, the share of which both is true; *found*: meanings with at least {FOUND:.2f}. A list can't say what "
+        "lies in the context, so there nothing should be found. Frozen half, binary units."
+    )
+    head = ("ranked and scored by", "meanings", "n", "evidence", "held-out", "true list", "overlap", "found")
+    return f"## The explainer's end: is the meaning found?\n\n{text}\n\n{table(head, rows, left=2)}"
+
+
+def _mean_of(results: Results, name: str, sort: str, values: list[float]) -> str:
+    rng = rng_of(results.about.seed, "recovery", name, sort)
+    share = share_interval(np.array(values), results.about.plan, rng)
+    return with_interval(share.value, share.low, share.high)
+
+
+def _plain_mean(found: Sequence[RecoveryRow], field: str) -> str:
+    """Of what is known; what was not explained at all counts as 0."""
+    return number(float(np.mean([getattr(row, field) or 0.0 for row in found])))
 
 
 def calibration(results: Results) -> str:

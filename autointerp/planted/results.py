@@ -12,14 +12,15 @@ import pandas as pd
 from pydantic import TypeAdapter, ValidationError
 
 from autointerp.artifacts import read_json, write_json
+from autointerp.benchmark_rows import BenchmarkRow, PlantedScore, RecoveryRow, SanityRow
 from autointerp.errors import BadInput
 from autointerp.metrics.intervals import Resampling
 from autointerp.planted.statistics import Calibration, Scores, calibration_of
-from autointerp.rows import BenchmarkRow, PlantedScore, SanityRow
 from autointerp.tables import read_table, write_table
 
-TABLE, SCORES, SANITY, ABOUT, PAGE, PICTURE = (
-    "benchmark.parquet", "scores.parquet", "sanity.parquet", "about.json", "benchmark.md", "benchmark",
+TABLE, SCORES, SANITY, RECOVERY, ABOUT, PAGE, PICTURE = (
+    "benchmark.parquet", "scores.parquet", "sanity.parquet", "recovery.parquet", "about.json", "benchmark.md",
+    "benchmark",
 )  # fmt: skip
 """Files of the folder; the picture's name is without suffix, and it lies in `figures/`."""
 
@@ -70,6 +71,8 @@ class Results:
     """One per method."""
     sanity: tuple[SanityRow, ...] = ()
     """Checks of the scores themselves."""
+    recovery: tuple[RecoveryRow, ...] = ()
+    """The explainer's end."""
 
     @cached_property
     def _index(self) -> dict[tuple[str, str, str, str, str], BenchmarkRow]:
@@ -107,8 +110,10 @@ def write_results(
     scores: Sequence[PlantedScore],
     rows: Sequence[BenchmarkRow],
     sanity: Sequence[SanityRow] = (),
+    recovery: Sequence[RecoveryRow] = (),
 ) -> None:
     """Write the tables, each whole or not at all."""
+    write_table("benchmark_recovery", folder / RECOVERY, recovery)
     write_table("benchmark_sanity", folder / SANITY, sanity)
     write_table("benchmark_scores", folder / SCORES, scores)
     write_json(folder / ABOUT, TypeAdapter(About).dump_python(about, mode="json"))
@@ -124,7 +129,8 @@ def read_results(folder: Path) -> Results:
     scores = [PlantedScore(**record) for record in _records(read_table(folder / SCORES))]
     rows = [BenchmarkRow(**record) for record in _records(read_table(folder / TABLE))]
     sanity = [SanityRow(**record) for record in _records(read_table(folder / SANITY))]
-    return Results(about, tuple(rows), tuple(grouped(scores)), tuple(sanity))
+    recovery = [RecoveryRow(**record) for record in _records(read_table(folder / RECOVERY))]
+    return Results(about, tuple(rows), tuple(grouped(scores)), tuple(sanity), tuple(recovery))
 
 
 def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:

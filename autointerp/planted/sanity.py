@@ -16,6 +16,7 @@ import numpy as np
 from jaxtyping import Float
 
 from autointerp.artifacts import rng_of
+from autointerp.benchmark_rows import SanityRow
 from autointerp.contexts.slices import RANDOM_ONLY, TOP_AND_RANDOM
 from autointerp.metrics.intervals import Resampling
 from autointerp.metrics.metrics import CONSTANT_PREDICTION, score_one
@@ -24,7 +25,6 @@ from autointerp.planted.bounds import share_interval
 from autointerp.planted.meanings import NOISE
 from autointerp.planted.units import PlantedUnit
 from autointerp.records import Unscored
-from autointerp.rows import SanityRow
 
 METRICS = ("pearson", "spearman", "auroc", "average_precision", "weighted_pearson")
 """Scores of a run that need no calibration; `weighted_pearson` stands for text as it comes."""

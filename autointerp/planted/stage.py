@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from autointerp import __version__
+from autointerp.benchmark_rows import RecoveryRow
 from autointerp.contexts.reading import context_ids, load_contexts
 from autointerp.errors import BadInput, BudgetReached
 from autointerp.llm.open import Mode, identity_of
@@ -15,7 +16,7 @@ from autointerp.llm.providers import LOCAL
 from autointerp.models.locate import locate
 from autointerp.planted.figure import draw
 from autointerp.planted.finished import Measured, Store
-from autointerp.planted.measuring import WatchedResources, announced, measure
+from autointerp.planted.measuring import WatchedResources, announced, measure, recover
 from autointerp.planted.methods import QUICK, Method, chosen, limited, methods
 from autointerp.planted.page import write_page
 from autointerp.planted.pairings import PlantedPairing, pairings_of
@@ -92,6 +93,7 @@ def benchmark(study: Study, out: Path, asked: BenchmarkScope) -> Results:
     for line in _announced(study, ready, work):
         say(line)
     found, stopped = _run(study, ready, work)
+    recovery = _recovery(study, ready, work, found)
     missing = dict(ready.refused)
     for method in methods():
         if method.name in found or method.name in missing:
@@ -102,7 +104,7 @@ def benchmark(study: Study, out: Path, asked: BenchmarkScope) -> Results:
         else:
             missing[method.name] = _STOPPED if method in ready.usable else _NOT_ASKED_FOR
     if found:
-        _write(out, _about(study, ready, found, missing), found, ready.planted.units)
+        _write(out, _about(study, ready, found, missing), found, ready.planted.units, recovery)
     if stopped is not None:
         raise stopped
     return read_results(out)
@@ -196,6 +198,17 @@ def _run(study: Study, ready: _Setup, work: Path) -> tuple[dict[str, Measured], 
     return found, None
 
 
+def _recovery(study: Study, ready: _Setup, work: Path, found: Mapping[str, Measured]) -> list[RecoveryRow]:
+    """The explainer's end with every ranker that was measured now or before."""
+    rows: list[RecoveryRow] = []
+    for method in methods():
+        if method in ready.usable and method.name in found:
+            rows += recover(study, method, ready.units, work, ready.store)
+        else:
+            rows += ready.store.find_recovery(method) or ()
+    return rows
+
+
 def _about(study: Study, ready: _Setup, found: Mapping[str, Measured], missing: Mapping[str, str]) -> About:
     return About(
         version=__version__,
@@ -223,7 +236,13 @@ def _pairings(method: Method, found: Measured, units: Sequence[PlantedUnit]) -> 
     return pairings_of(limited(units, found.units), method.explained, found.foils, method.told)
 
 
-def _write(out: Path, about: About, found: Mapping[str, Measured], units: Sequence[PlantedUnit]) -> None:
+def _write(
+    out: Path,
+    about: About,
+    found: Mapping[str, Measured],
+    units: Sequence[PlantedUnit],
+    recovery: Sequence[RecoveryRow],
+) -> None:
     scores = [
         score
         for method in methods()
@@ -235,6 +254,6 @@ def _write(out: Path, about: About, found: Mapping[str, Measured], units: Sequen
         for of_method in grouped(scores)
         for row in rows_of(of_method, found[of_method.method].cost, about.plan, about.seed)
     ]
-    write_results(out, about, scores, rows, sanity_rows(units, about.plan, about.seed))
+    write_results(out, about, scores, rows, sanity_rows(units, about.plan, about.seed), recovery)
     write_page(out)
     draw(out)

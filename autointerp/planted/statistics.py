@@ -19,13 +19,13 @@ import numpy as np
 from jaxtyping import Float
 
 from autointerp.artifacts import rng_of
+from autointerp.benchmark_rows import BenchmarkRow, PlantedScore
 from autointerp.metrics.intervals import Interval, Resampling, interval
 from autointerp.metrics.metrics import CONSTANT_PREDICTION
 from autointerp.planted.bounds import CHANCE, exact_bounds, share_interval
 from autointerp.planted.meanings import FORMS, KINDS, NEAR_MISS, NOISE, OTHER, TOO_BROAD, TOO_NARROW, TRUE, WRONG
 from autointerp.planted.pairings import EXPLANATIONS, NONE
 from autointerp.planted.sight import Sight, sight
-from autointerp.rows import BenchmarkRow, PlantedScore
 
 TEST, DEVELOPMENT, BOTH = "test", "development", "both"
 HALVES = (TEST, DEVELOPMENT)

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from autointerp.benchmark_rows import BenchmarkRow
 from autointerp.judge.interface import JudgeSettings, Tools
 from autointerp.judge.registry import JUDGES, open_judge, traits_of
 from autointerp.llm.capabilities import Capabilities
@@ -25,7 +26,6 @@ from autointerp.planted.sight import Sight, sight
 from autointerp.planted.statistics import AGAINST_NOISE, SEEN, Cost, rows_of
 from autointerp.progress import Bar
 from autointerp.records import Unscored
-from autointerp.rows import BenchmarkRow
 from autointerp.simulate.registry import Parts, builder, that_work
 from autointerp.study import Llm
 from tests.llm.doubles import EchoAsker

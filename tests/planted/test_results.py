@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from autointerp.benchmark_rows import BenchmarkRow, PlantedScore, RecoveryRow, SanityRow
 from autointerp.errors import BadInput
 from autointerp.planted.figure import draw, picture
 from autointerp.planted.findings import amount, controls, findings, headline_lines
@@ -23,9 +24,9 @@ from autointerp.planted.results import (
     read_results,
     write_results,
 )
+from autointerp.planted.sanity import HALVED
 from autointerp.planted.statistics import BLIND, BOTH, DEVELOPMENT, SEEN, TEST, Cost, rows_of
 from autointerp.plot.style import house_style
-from autointerp.rows import BenchmarkRow, PlantedScore
 from autointerp.tables import read_table
 from tests.injections import INJECTIONS
 
@@ -174,6 +175,19 @@ def test_the_picture_shows_every_method_against_everything_wrong(folder: Path) -
     labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
     sizes = {row.method: row.n for row in results.rows if (row.kind, row.half) == (SEEN, TEST)}
     assert labels[:2] == [f"{name}\nn = {sizes[name]}" for name in (SEES, GUESSES)]
+
+
+def test_the_page_says_whether_scores_tell_and_whether_meanings_are_found() -> None:
+    checks = (SanityRow("pearson", "uniform", HALVED, 0.9, 0.8, 1.0, 30, 4),)
+    ends = tuple(
+        RecoveryRow("lift", f"planted/{kind}/m{n}/binary", kind, TEST, INJECTIONS[0], 0.5, 0.25, 0.75, found)
+        for kind, found in (("form", 0.6), ("after", 0.1))
+        for n in range(8)
+    )
+    text = page(Results(_about(), tuple(_rows(_scores())), tuple(grouped(_scores())), checks, ends))
+    assert "| `pearson` | uniform | half of the labels missing | 30 | 4 | 0.90 [0.80, 1.00] |" in text
+    assert "| lift | the token decides | 8 | 0.50 | 0.25 | 0.75 | 0.60 | 1.00 [0.63, 1.00] |" in text
+    assert "| lift | the context decides | 8 | 0.50 | 0.25 | 0.75 | 0.10 | 0.00 [0.00, 0.37] |" in text
 
 
 def test_files_are_the_same_again(folder: Path) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from scipy.stats import somersd
 
+from autointerp.benchmark_rows import BenchmarkRow, PlantedScore
 from autointerp.metrics.intervals import Resampling, superiority
 from autointerp.metrics.metrics import CONSTANT_PREDICTION
 from autointerp.planted.meanings import (
@@ -42,7 +43,6 @@ from autointerp.planted.statistics import (
     somers_d,
     with_unscored_at_chance,
 )
-from autointerp.rows import BenchmarkRow, PlantedScore
 
 PLAN, COST = Resampling(1000, 0.95), Cost(12.0, None)
 
