@@ -30,6 +30,7 @@ from autointerp.plot.style import house_style
 from autointerp.tables import read_table
 from tests.injections import INJECTIONS
 
+COMMITTED = Path(__file__).parents[2] / "results" / "benchmark"
 SEES, GUESSES, ALONE, HOSTILE = "lift", "digits", "lookup", "$x_1$|<b>`"
 """Sees the word alone; is at chance; reads no explanation; has the name that somebody else gave it."""
 COLUMNS = (
@@ -207,3 +208,18 @@ def test_the_terminal_shows_n_and_what_did_not_run(folder: Path) -> None:
 
 def test_amounts() -> None:
     assert [amount(v) for v in (None, 0.0, 0.0417, 48.4, 12_345.0)] == ["?", "0", "0.0417", "48.4", "12,345"]
+
+
+@pytest.mark.parametrize("method", ["literal", "literal-words"])
+@pytest.mark.parametrize("wrong", [OTHER, NEAR_MISS])
+def test_string_matching_is_at_half_on_what_it_can_not_see_in_the_committed_benchmark(method: str, wrong: str) -> None:
+    row = read_results(COMMITTED).row(method, BLIND, DESCRIPTION, wrong, TEST)
+    assert row is not None
+    assert row.n >= 24
+    assert row.low is not None
+    assert row.high is not None
+    assert row.low <= 0.5 <= row.high
+
+
+def test_the_committed_page_is_what_its_tables_say() -> None:
+    assert (COMMITTED / "benchmark.md").read_text("utf8") == page(read_results(COMMITTED))
