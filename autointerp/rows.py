@@ -13,6 +13,7 @@ from typing import Annotated
 import numpy as np
 from jaxtyping import Float
 
+from autointerp.benchmark_rows import BenchmarkRow, PlantedScore, RecoveryRow, SanityRow
 from autointerp.records import Context, Exemplar, Pairing, Scale, Status, Unit, Unscored
 
 Big = Annotated[int, "int64"]
@@ -353,65 +354,6 @@ class UsageRow:
     """The same, dollars; None where the study gives no price."""
 
 
-@dataclass(frozen=True)
-class PlantedScore:
-    """What one method gave one pairing: a row of `scores.parquet`."""
-
-    method: str
-    unit: str
-    kind: str
-    half: str
-    graded: bool
-    """Whether its activation has degrees, or is on or off."""
-    density: float
-    """Share of tokens on which it is active."""
-    explanation: str
-    """The sort of explanation: `true`, `near-miss`..., or '' for a method that reads none."""
-    text: str
-    """The explanation."""
-    value: float | None
-    status: str
-    reason: str
-
-    @property
-    def meaning(self) -> str:
-        """The unit without its form: `planted/word-class/colours`."""
-        return self.unit.rpartition("/")[0]
-
-
-@dataclass(frozen=True)
-class BenchmarkRow:
-    """One line of `benchmark.parquet`."""
-
-    method: str
-    kind: str
-    """Of planted units: one kind, or several pooled."""
-    wrong: str
-    """The sort of wrong explanation that it is held against, or noise units."""
-    auroc: float | None
-    """Mean over meanings of P(score with the true explanation > score with the wrong one), ties counted half."""
-    low: float | None
-    """Lower bound of its interval."""
-    high: float | None
-    """Upper bound of its interval."""
-    null_mean: float | None
-    """Mean score with another unit's explanation; of noise units for a method that reads no explanation."""
-    null_low: float | None
-    """Lower bound of that mean's interval."""
-    null_high: float | None
-    """Its upper bound."""
-    coverage: float
-    """Share of the units for which both scores are there."""
-    tokens_per_unit: float | None
-    """Prompt and answer tokens for one unit with one explanation; None where it can't be told."""
-    seconds_per_unit: float | None
-    """Wall time for the same; None where part came from the ledger."""
-    n: int
-    """Units for which both scores are there."""
-    half: str
-    """Of the meanings: the one prompts were developed on, the frozen one, or both."""
-
-
 ROWS: Mapping[str, type] = {
     "documents": DocumentRow,
     "contexts": Context,
@@ -430,5 +372,7 @@ ROWS: Mapping[str, type] = {
     "usage": UsageRow,
     "benchmark": BenchmarkRow,
     "benchmark_scores": PlantedScore,
+    "benchmark_sanity": SanityRow,
+    "benchmark_recovery": RecoveryRow,
 }
-"""Table -> its row. `benchmark` and `benchmark_scores` are of a benchmark's folder, not of a run's."""
+"""Table -> its row. Those that begin with `benchmark` are of a benchmark's folder, not of a run's."""

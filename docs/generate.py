@@ -37,6 +37,8 @@ _FILES = {
     "effects": "work/effects.parquet",
     "benchmark": "benchmark.parquet of a benchmark's folder",
     "benchmark_scores": "scores.parquet of a benchmark's folder",
+    "benchmark_sanity": "sanity.parquet of a benchmark's folder",
+    "benchmark_recovery": "recovery.parquet of a benchmark's folder",
 }
 """Where a table is not NAME.parquet."""
 _EVERYWHERE = {

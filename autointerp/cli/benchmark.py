@@ -24,12 +24,18 @@ def register(app: typer.Typer) -> None:
 def benchmark(
     study: StudyFile = None,
     quick: Annotated[
-        bool, typer.Option("--quick", help="lift, embedding and lookup alone: minutes, without any endpoint")
+        bool, typer.Option("--quick", help="the cheap methods alone: minutes, without any endpoint")
     ] = False,
     method: Annotated[
         list[str] | None, typer.Option("--method", metavar="NAME", help="this method; may be given several times")
     ] = None,
     units: Annotated[int | None, typer.Option("--units", min=1, help="planted units at most; default: all")] = None,
+    foils: Annotated[
+        int | None,
+        typer.Option(
+            "--foils", min=1, help="other units' explanations per unit; default: all where they cost nothing, else 2"
+        ),
+    ] = None,
     out: Annotated[Path, typer.Option("--out", help="folder of the results")] = Path("results/benchmark"),
     overrides: Overrides = None,
     estimate: Annotated[
@@ -51,7 +57,10 @@ def benchmark(
 
     if quick and method:
         raise BadInput("--quick and --method together", "give one of them")
-    configured, asked = benchmark_study(study, overrides or ()), BenchmarkScope(tuple(method or ()), quick, units)
+    configured, asked = (
+        benchmark_study(study, overrides or ()),
+        BenchmarkScope(tuple(method or ()), quick, units, foils),
+    )
     if estimate:
         for line in estimated(configured, out, asked) or ["no endpoint would be asked"]:
             typer.echo(line)

@@ -11,6 +11,7 @@ import numpy as np
 
 from autointerp import __version__
 from autointerp.artifacts import hash_file, hash_value, read_json, write_json
+from autointerp.benchmark_rows import PlantedScore, RecoveryRow
 from autointerp.llm.open import identity_of
 from autointerp.planted.methods import Method, limited
 from autointerp.planted.pairings import PlantedPairing
@@ -18,7 +19,6 @@ from autointerp.planted.statistics import DEVELOPMENT, TEST, Cost
 from autointerp.planted.units import PlantedUnit
 from autointerp.prompting import built_in_folder, user_folder
 from autointerp.records import Status, Unscored
-from autointerp.rows import PlantedScore
 from autointerp.study import Study
 
 _FOLDER = "methods"
@@ -33,6 +33,8 @@ class Measured:
     method: str
     units: int
     """How many of the planted units it was given, by `limited`."""
+    foils: int | None
+    """How many foils of each it was given at most; None: all."""
     scores: tuple[float | Unscored, ...]
     """Per pairing of those units, in their order."""
     cost: Cost
@@ -49,6 +51,8 @@ class Measured:
                 graded=pairing.unit.graded,
                 density=pairing.unit.density,
                 explanation=pairing.explanation,
+                form=pairing.form,
+                foil=pairing.foil_unit,
                 text=pairing.text,
                 value=None if isinstance(score, Unscored) else score,
                 status=str(Status.UNSCORED if failed else Status.OK),
@@ -68,24 +72,46 @@ class Store:
             [hash_file(place) for place in (built_in_folder(), user_folder(study.prompts_folder)) if place is not None],
         ]
 
-    def find(self, method: Method, units: int | None = None) -> Measured | None:
-        """What was kept of a method on so many units, or (None) on however many; None when it has to be run."""
+    def find(self, method: Method, size: tuple[int, int | None] | None = None) -> Measured | None:
+        """What was kept of a method on so many units with so many foils, or (None) on however many; None when it has to
+        be run."""
         path = self._path(method)
         kept = read_json(path) if path.is_file() else {}
-        count = kept.get("units")
-        if not isinstance(count, int) or units not in (None, count) or kept.get("key") != self._key(method, count):
+        count, foils = kept.get("units"), kept.get("foils")
+        if not isinstance(count, int) or size not in (None, (count, foils)):
+            return None
+        if kept.get("key") != self._key(method, count):
             return None
         scores = tuple(Unscored(score) if isinstance(score, str) else float(score) for score in kept["scores"])
-        return Measured(method.name, count, scores, Cost(**kept["cost"]))
+        return Measured(method.name, count, foils, scores, Cost(**kept["cost"]))
 
     def keep(self, method: Method, found: Measured) -> None:
         """Keep a method's scores, whole or not at all; a failure is kept as its reason."""
         scores = [score.reason if isinstance(score, Unscored) else score for score in found.scores]
-        facts = {"key": self._key(method, found.units), "units": found.units, "cost": asdict(found.cost)}
+        facts = {
+            "key": self._key(method, found.units),
+            "units": found.units,
+            "foils": found.foils,
+            "cost": asdict(found.cost),
+        }
         write_json(self._path(method), {**facts, "scores": scores})
 
-    def _path(self, method: Method) -> Path:
-        return self._folder / f"{method.name}.json"
+    def find_recovery(self, method: Method, units: int | None = None) -> list[RecoveryRow] | None:
+        """What was kept of the explainer's end, with this simulator as ranker; None when there is nothing."""
+        path = self._path(method, "recovery")
+        kept = read_json(path) if path.is_file() else {}
+        count = kept.get("units")
+        if not isinstance(count, int) or units not in (None, count) or kept.get("key") != self._key(method, count):
+            return None
+        return [RecoveryRow(**row) for row in kept["rows"]]
+
+    def keep_recovery(self, method: Method, units: int, rows: Sequence[RecoveryRow]) -> None:
+        """Keep it, whole or not at all."""
+        facts = {"key": self._key(method, units), "units": units, "rows": [asdict(row) for row in rows]}
+        write_json(self._path(method, "recovery"), facts)
+
+    def _path(self, method: Method, folder: str = "") -> Path:
+        return self._folder / folder / f"{method.name}.json"
 
     def _key(self, method: Method, units: int) -> str:
         own, name = method.study_for(self._study), method.llm_of(self._study)
@@ -106,7 +132,9 @@ def _unit_key(unit: PlantedUnit) -> str:
     held_out = [[held.context.text, held.activations.tolist(), held.random] for held in unit.held_out]
     contexts, activations = zip(*unit.evidence, strict=True)
     evidence = [_digest([context.tokens for context in contexts]), _digest(activations)]
+    foils = [[foil.unit, foil.text, foil.word_list] for foil in unit.foils]
     facts = [unit.unit, unit.kind, unit.test, dict(unit.explanations), unit.held.contexts.tolist()]
+    facts += [dict(unit.lists), foils]
     return hash_value([facts, held_out, evidence])
 
 

@@ -17,6 +17,9 @@ TRUE = "true"
 NEAR_MISS, TOO_BROAD, TOO_NARROW, OTHER = "near-miss", "too-broad", "too-narrow", "other"
 WRONG = (NEAR_MISS, TOO_BROAD, TOO_NARROW, OTHER)
 """The false ones: of a neighbouring meaning; of a superset; of a subset; another unit's, of another kind."""
+DESCRIPTION, WORD_LIST = "description", "list"
+FORMS = (DESCRIPTION, WORD_LIST)
+"""How an explanation is told: in words that describe, as people do; or as a list of words, as most of a run's are."""
 NOISE = "noise"
 """The kind of unit that nothing is true of."""
 
@@ -29,32 +32,21 @@ class MeaningKind:
     """What its units are active on, in one line."""
     word_like: bool
     """Whether the token that a unit is active on (with the rest of its word) decides, without its surroundings."""
-    unseen: Mapping[str, str]
-    """Methods (registered names) that can't see the meaning by construction, each with what it does instead."""
 
-
-_ALONE = {
-    "lookup": "has one prediction per token id, and the meaning lies in what stands around the token",
-    "lift": "predicts each token from the explanation alone, without the token's context",
-    "embedding": "compares each word with the explanation, without the word's context",
-}
-_AFTER = {**_ALONE, "lift-next": "looks at the token that follows, and the meaning lies in the one before"}
-_ITSELF = {"lift-next": "looks at the token that follows, and the meaning lies in the token itself"}
-"""Where a word is several tokens, the one that follows may be the rest of the word."""
 
 KINDS: Mapping[str, MeaningKind] = {
-    "word-class": MeaningKind("words of one class of meaning (colours, animals, months)", True, _ITSELF),
-    "single-word": MeaningKind("one word", True, _ITSELF),
-    "form": MeaningKind("words of one grammatical form, by their spelling (-ing, -ly, -ed, capitals)", True, _ITSELF),
-    "number": MeaningKind("digits, years, ordinals, and words for numbers", True, _ITSELF),
-    "code": MeaningKind("keywords and marks of programming languages", True, _ITSELF),
-    "language": MeaningKind("words of the texts in one language", True, {}),
-    "script": MeaningKind("characters of one script", True, {}),
-    "position": MeaningKind("a place in the sentence, line or text", False, _ALONE),
-    "after": MeaningKind("the token after a word or a mark", False, _AFTER),
-    "before": MeaningKind("the token before a word or a mark", False, _ALONE),
-    "two-sense": MeaningKind("either of two unrelated meanings", True, _ITSELF),
-    NOISE: MeaningKind("tokens drawn at random: it means nothing", False, {}),
+    "word-class": MeaningKind("words of one class of meaning (colours, animals, months)", True),
+    "single-word": MeaningKind("one word", True),
+    "form": MeaningKind("words of one grammatical form, by their spelling (-ing, -ly, -ed, capitals)", True),
+    "number": MeaningKind("digits, years, ordinals, and words for numbers", True),
+    "code": MeaningKind("keywords and marks of programming languages", True),
+    "language": MeaningKind("words of the texts in one language", True),
+    "script": MeaningKind("characters of one script", True),
+    "position": MeaningKind("a place in the sentence, line or text", False),
+    "after": MeaningKind("the token after a word or a mark", False),
+    "before": MeaningKind("the token before a word or a mark", False),
+    "two-sense": MeaningKind("either of two unrelated meanings", True),
+    NOISE: MeaningKind("tokens drawn at random: it means nothing", False),
 }
 """The kinds, in the order of the table."""
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from autointerp.benchmark_rows import RecoveryRow
 from autointerp.llm.budget.counting import CountingAsker, Tally, token_counter
 from autointerp.llm.budget.prices import Tokens, dollars, price
 from autointerp.llm.ledger.ledger import Ledger
@@ -21,13 +22,19 @@ from autointerp.models import load_model, load_tokenizer
 from autointerp.planted.finished import Measured, Store
 from autointerp.planted.methods import Form, Method
 from autointerp.planted.pairings import PlantedPairing, pairings_of
-from autointerp.planted.scoring import judged, looked_up, simulated
+from autointerp.planted.recovery import recovered
+from autointerp.planted.scoring import judged, looked_up, ruled, simulated
+from autointerp.planted.sight import out_of_context
 from autointerp.planted.statistics import Cost
 from autointerp.planted.units import PlantedUnit
 from autointerp.progress import bar
 from autointerp.records import Unscored
 from autointerp.run.resources import Resources
+from autointerp.simulate.literal import LITERAL
 from autointerp.study import Llm, Study
+
+RANKERS = (LITERAL, "lift", "embedding")
+"""Simulators that rank an explainer's candidates here: cheap ones, and the two that read with a model."""
 
 
 class _Watched(Ledger):
@@ -72,20 +79,22 @@ class _Meter:
     before: tuple[int, int, int] = field(default=(0, 0, 0))
 
 
-def measure(study: Study, method: Method, units: Sequence[PlantedUnit], work: Path, store: Store) -> Measured:
+def measure(
+    study: Study, method: Method, units: Sequence[PlantedUnit], foils: int | None, work: Path, store: Store
+) -> Measured:
     """Score every pairing with one method, or take what was kept of it. Raises BadInput when the method can't run.
 
-    Not kept when a request came to nothing: the next call asks those again.
+    `foils`: of each unit, at most; None: all. Not kept when a request came to nothing: the next call asks those again.
     """
-    kept = store.find(method, len(units))
+    kept = store.find(method, (len(units), foils))
     if kept is not None:
         return kept
-    pairings = pairings_of(units, method.explained)
+    pairings = pairings_of(units, method.explained, foils, method.told)
     resources = WatchedResources(method.study_for(study), work, Mode())
     try:
         with _metered(resources, method) as meter:
             scores = scores_of(resources, method, pairings)
-        found = Measured(method.name, len(units), tuple(scores), _cost(resources, method, meter, len(pairings)))
+        found = Measured(method.name, len(units), foils, tuple(scores), _cost(resources, method, meter, pairings))
         if not resources.unanswered:
             store.keep(method, found)
         return found
@@ -100,11 +109,32 @@ def scores_of(
     with bar(method.name, len(pairings), "pairings") as progress:
         if method.form is Form.TOKEN_TABLE:
             return looked_up(pairings, progress)
+        if method.form is Form.RULE:
+            return ruled(pairings, progress)
         if method.form is Form.SIMULATOR:
             with resources.simulator(_stage(method)) as simulator:
                 return simulated(simulator, pairings, progress)
         with resources.judges(_stage(method)) as ((judge,), asker):
             return judged(judge, asker, pairings, resources.study.seed, progress)
+
+
+def recover(
+    study: Study, method: Method, units: Sequence[PlantedUnit], work: Path, store: Store
+) -> Sequence[RecoveryRow]:
+    """The explainer's end with a simulator as ranker, or what was kept of it; nothing for any other method."""
+    if method.name not in RANKERS:
+        return ()
+    kept = store.find_recovery(method, len(units))
+    if kept is not None:
+        return kept
+    resources = WatchedResources(method.study_for(study), work, Mode())
+    try:
+        with resources.simulator(_stage(method)) as simulator:
+            found = recovered(simulator, units, study.seed)
+    finally:
+        resources.close()
+    store.keep_recovery(method, len(units), found)
+    return found
 
 
 def _stage(method: Method) -> str:
@@ -133,16 +163,18 @@ def _metered(resources: WatchedResources, method: Method) -> Iterator[_Meter]:
             hook.remove()
 
 
-def _cost(resources: WatchedResources, method: Method, meter: _Meter, pairings: int) -> Cost:
-    """Tokens of requests, where it asks; else those that a model in this process read."""
+def _cost(resources: WatchedResources, method: Method, meter: _Meter, pairings: Sequence[PlantedPairing]) -> Cost:
+    """Tokens of requests, where it asks; else those that a model in this process read. What reads an explanation once
+    for all units is counted per explanation."""
+    each = len({pairing.text for pairing in pairings}) if out_of_context(method.name) else len(pairings)
     requests, cached, tokens = (
         now - then for now, then in zip(resources.asked(_stage(method)), meter.before, strict=True)
     )
     spared = bool(cached or resources.ledger.spared)
-    seconds = None if spared else meter.seconds / pairings
+    seconds = None if spared else meter.seconds / each
     if requests:
-        return Cost(tokens / pairings, seconds)
-    return Cost(None if spared else meter.ran / pairings, seconds)
+        return Cost(tokens / each, seconds)
+    return Cost(None if spared else meter.ran / each, seconds)
 
 
 class _Counting(WatchedResources):
@@ -160,7 +192,9 @@ class _Counting(WatchedResources):
         yield CountingAsker(self.ledger, identity_of(llm), llm.reasks, token_counter(tokenizer), self.tally)
 
 
-def announced(study: Study, pending: Sequence[Method], units: Sequence[PlantedUnit], work: Path) -> Iterator[str]:
+def announced(
+    study: Study, pending: Sequence[Method], units: Sequence[PlantedUnit], foils: int | None, work: Path
+) -> Iterator[str]:
     """A line per method that asks an endpoint: requests, tokens, dollars. Nothing is sent; re-asks come on top."""
     for method in pending:
         name = method.llm_of(study)
@@ -168,7 +202,7 @@ def announced(study: Study, pending: Sequence[Method], units: Sequence[PlantedUn
             continue
         resources = _Counting(method.study_for(study), work)
         try:
-            scores_of(resources, method, pairings_of(units, method.explained))
+            scores_of(resources, method, pairings_of(units, method.explained, method.foils(foils), method.told))
         finally:
             resources.close()
         yield _line(method, study.llm[name], resources.tally)

@@ -1,4 +1,4 @@
-"""The methods under test: every simulator and judge by its registered name, and the token table."""
+"""The methods under test: every simulator and judge by its registered name, the token table, and the ideal reader."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from autointerp.judge import registry as judges
 from autointerp.judge.registry import check_judges
 from autointerp.llm.open import check_llm
 from autointerp.llm.providers import LOCAL
-from autointerp.planted.meanings import NOISE
+from autointerp.planted.meanings import DESCRIPTION, FORMS, NOISE
+from autointerp.planted.sight import out_of_context
 from autointerp.planted.units import PlantedUnit
 from autointerp.simulate import registry as simulators
 from autointerp.simulate.literal import LITERAL
@@ -20,8 +21,12 @@ from autointerp.simulate.lookup import LOOKUP
 from autointerp.simulate.registry import check_simulator
 from autointerp.study import Study
 
-QUICK = ("lift", "embedding", LITERAL, LOOKUP)
+IDEAL = "ideal"
+"""The ideal reader: the rule of each explanation predicts, so that it says what the units and the metric allow."""
+QUICK = (IDEAL, "lift", "embedding", LITERAL, LOOKUP)
 """Minutes without any endpoint."""
+DRAWN = 2
+"""Foils of each unit, where every one of them costs requests."""
 
 
 class Form(StrEnum):
@@ -30,6 +35,7 @@ class Form(StrEnum):
     SIMULATOR = "simulator"
     JUDGE = "judge"
     TOKEN_TABLE = "token table"
+    RULE = "rule"
 
 
 @dataclass(frozen=True)
@@ -46,11 +52,22 @@ class Method:
         """Whether it reads an explanation."""
         if self.form is Form.JUDGE:
             return judges.traits_of(self.registered).needs_explanation
-        return self.form is Form.SIMULATOR
+        return self.form in (Form.SIMULATOR, Form.RULE)
+
+    @property
+    def told(self) -> tuple[str, ...]:
+        """In which of FORMS explanations are given to it: a rule knows no words, so it is asked once."""
+        return (DESCRIPTION,) if self.form is Form.RULE else FORMS
+
+    def foils(self, asked: int | None) -> int | None:
+        """How many foils of each unit it is given at most; None: all. `asked`: what the user wants; None: nothing."""
+        if asked is not None or self.form is Form.RULE or out_of_context(self.name):
+            return asked
+        return DRAWN
 
     def llm_of(self, study: Study) -> str | None:
         """The study's name of the language model that it asks or runs; None when it needs none."""
-        if self.form is Form.TOKEN_TABLE:
+        if self.form in (Form.TOKEN_TABLE, Form.RULE):
             return None
         if self.form is Form.SIMULATOR:
             return study.simulate.llm if simulators.needs_of(self.registered).language_model else None
@@ -79,9 +96,9 @@ class Method:
 
 
 def methods() -> list[Method]:
-    """Every method that is registered: simulators, the token table, judges."""
+    """Every method that is registered: the ideal reader, simulators, the token table, judges."""
     named = simulators.SIMULATORS.names()
-    found = [Method(name, Form.SIMULATOR, name) for name in named]
+    found = [Method(IDEAL, Form.RULE, IDEAL), *(Method(name, Form.SIMULATOR, name) for name in named)]
     found.append(Method(LOOKUP, Form.TOKEN_TABLE, LOOKUP))
     taken = {method.name for method in found}
     for name in judges.JUDGES.names():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +12,15 @@ import pandas as pd
 from pydantic import TypeAdapter, ValidationError
 
 from autointerp.artifacts import read_json, write_json
+from autointerp.benchmark_rows import BenchmarkRow, PlantedScore, RecoveryRow, SanityRow
 from autointerp.errors import BadInput
 from autointerp.metrics.intervals import Resampling
 from autointerp.planted.statistics import Calibration, Scores, calibration_of
-from autointerp.rows import BenchmarkRow, PlantedScore
 from autointerp.tables import read_table, write_table
 
-TABLE, SCORES, ABOUT, PAGE, PICTURE = (
-    "benchmark.parquet", "scores.parquet", "about.json", "benchmark.md", "benchmark",
+TABLE, SCORES, SANITY, RECOVERY, ABOUT, PAGE, PICTURE = (
+    "benchmark.parquet", "scores.parquet", "sanity.parquet", "recovery.parquet", "about.json", "benchmark.md",
+    "benchmark",
 )  # fmt: skip
 """Files of the folder; the picture's name is without suffix, and it lies in `figures/`."""
 
@@ -67,18 +69,28 @@ class Results:
     rows: tuple[BenchmarkRow, ...]
     scores: tuple[Scores, ...]
     """One per method."""
+    sanity: tuple[SanityRow, ...] = ()
+    """Checks of the scores themselves."""
+    recovery: tuple[RecoveryRow, ...] = ()
+    """The explainer's end."""
 
-    def row(self, method: str, kind: str, wrong: str, half: str) -> BenchmarkRow | None:
+    @cached_property
+    def _index(self) -> dict[tuple[str, str, str, str, str], BenchmarkRow]:
+        return {(row.method, row.kind, row.form, row.wrong, row.half): row for row in self.rows}
+
+    def row(self, method: str, kind: str, form: str, wrong: str, half: str) -> BenchmarkRow | None:
         """A line of the table; None when there is no such unit."""
-        for row in self.rows:
-            if (row.method, row.kind, row.wrong, row.half) == (method, kind, wrong, half):
-                return row
-        return None
+        return self._index.get((method, kind, form, wrong, half))
 
-    def calibrations(self) -> dict[str, Calibration]:
-        """By method, of those that read explanations."""
+    def calibrations(self) -> dict[tuple[str, str], Calibration]:
+        """By method and form, of those that read explanations."""
         plan, seed = self.about.plan, self.about.seed
-        return {found.method: calibration_of(found, plan, seed) for found in self.scores if found.explained}
+        return {
+            (found.method, form): calibration_of(found, form, plan, seed)
+            for found in self.scores
+            if found.explained
+            for form in found.forms
+        }
 
 
 def is_benchmark(folder: Path) -> bool:
@@ -92,8 +104,17 @@ def grouped(scores: Sequence[PlantedScore]) -> list[Scores]:
     return [Scores([score for score in scores if score.method == name]) for name in names]
 
 
-def write_results(folder: Path, about: About, scores: Sequence[PlantedScore], rows: Sequence[BenchmarkRow]) -> None:
+def write_results(
+    folder: Path,
+    about: About,
+    scores: Sequence[PlantedScore],
+    rows: Sequence[BenchmarkRow],
+    sanity: Sequence[SanityRow] = (),
+    recovery: Sequence[RecoveryRow] = (),
+) -> None:
     """Write the tables, each whole or not at all."""
+    write_table("benchmark_recovery", folder / RECOVERY, recovery)
+    write_table("benchmark_sanity", folder / SANITY, sanity)
     write_table("benchmark_scores", folder / SCORES, scores)
     write_json(folder / ABOUT, TypeAdapter(About).dump_python(about, mode="json"))
     write_table("benchmark", folder / TABLE, rows)
@@ -107,12 +128,12 @@ def read_results(folder: Path) -> Results:
         raise BadInput(f"{folder / ABOUT} is not of this version", "run autointerp benchmark again") from error
     scores = [PlantedScore(**record) for record in _records(read_table(folder / SCORES))]
     rows = [BenchmarkRow(**record) for record in _records(read_table(folder / TABLE))]
-    return Results(about, tuple(rows), tuple(grouped(scores)))
+    sanity = [SanityRow(**record) for record in _records(read_table(folder / SANITY))]
+    recovery = [RecoveryRow(**record) for record in _records(read_table(folder / RECOVERY))]
+    return Results(about, tuple(rows), tuple(grouped(scores)), tuple(sanity), tuple(recovery))
 
 
 def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
     """Rows as plain values; what is null is None."""
-    return [
-        {str(name): None if pd.isna(value) else value for name, value in record.items()}
-        for record in frame.to_dict("records")
-    ]
+    plain = frame.astype(object).where(frame.notna(), None)
+    return [{str(name): value for name, value in record.items()} for record in plain.to_dict("records")]

@@ -38,6 +38,16 @@ def simulated(simulator: Simulator, pairings: Sequence[PlantedPairing], progress
     return [scores[place] for place in range(len(pairings))]
 
 
+def ruled(pairings: Sequence[PlantedPairing], progress: Bar) -> list[float | Unscored]:
+    """The same of an ideal reader: what the explanation's own rule predicts. No method can do better."""
+    scores: list[float | Unscored] = []
+    for pairing in pairings:
+        predicted = np.stack([pairing.rule.activations(context) for context in pairing.contexts])
+        scores.append(score_one(SIMULATED, pairing.unit.held.truth.ravel(), predicted.ravel()))
+        progress.advance()
+    return scores
+
+
 def looked_up(pairings: Sequence[PlantedPairing], progress: Bar) -> list[float | Unscored]:
     """The same of the unit's token table from the evidence, whatever the explanation."""
     scores: list[float | Unscored] = []

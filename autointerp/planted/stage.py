@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from autointerp import __version__
+from autointerp.benchmark_rows import RecoveryRow
 from autointerp.contexts.reading import context_ids, load_contexts
 from autointerp.errors import BadInput, BudgetReached
 from autointerp.llm.open import Mode, identity_of
@@ -15,11 +16,12 @@ from autointerp.llm.providers import LOCAL
 from autointerp.models.locate import locate
 from autointerp.planted.figure import draw
 from autointerp.planted.finished import Measured, Store
-from autointerp.planted.measuring import WatchedResources, announced, measure
+from autointerp.planted.measuring import WatchedResources, announced, measure, recover
 from autointerp.planted.methods import QUICK, Method, chosen, limited, methods
 from autointerp.planted.page import write_page
-from autointerp.planted.pairings import pairings_of
+from autointerp.planted.pairings import PlantedPairing, pairings_of
 from autointerp.planted.results import About, Results, grouped, read_results, write_results
+from autointerp.planted.sanity import sanity_rows
 from autointerp.planted.statistics import rows_of
 from autointerp.planted.units import Planted, PlantedUnit, plant
 from autointerp.progress import say
@@ -48,6 +50,8 @@ class BenchmarkScope:
     """QUICK alone."""
     units: int | None = None
     """At most; None: all."""
+    foils: int | None = None
+    """Of each unit, at most; None: all where a method reads each explanation once, else a few drawn ones."""
 
     def wanted(self) -> list[Method]:
         """The methods; BadInput for a name that is none."""
@@ -73,6 +77,7 @@ class _Setup:
     usable: Sequence[Method]
     refused: Mapping[str, str]
     """Wanted methods that can't run: name -> why."""
+    foils: int | None
     store: Store
 
 
@@ -88,6 +93,7 @@ def benchmark(study: Study, out: Path, asked: BenchmarkScope) -> Results:
     for line in _announced(study, ready, work):
         say(line)
     found, stopped = _run(study, ready, work)
+    recovery = _recovery(study, ready, work, found)
     missing = dict(ready.refused)
     for method in methods():
         if method.name in found or method.name in missing:
@@ -98,7 +104,7 @@ def benchmark(study: Study, out: Path, asked: BenchmarkScope) -> Results:
         else:
             missing[method.name] = _STOPPED if method in ready.usable else _NOT_ASKED_FOR
     if found:
-        _write(out, _about(study, ready, found, missing), found, ready.planted.units)
+        _write(out, _about(study, ready, found, missing), found, ready.planted.units, recovery)
     if stopped is not None:
         raise stopped
     return read_results(out)
@@ -118,12 +124,13 @@ def _prepare(study: Study, work: Path, asked: BenchmarkScope, *, probe: bool) ->
     usable, refused = can_run(study, wanted, strict=bool(asked.methods))
     planted, contexts = ground(study, work)
     units = limited(planted.units, asked.units)
-    return _Setup(planted, contexts, units, usable, refused, Store(study, planted.units, work))
+    return _Setup(planted, contexts, units, usable, refused, asked.foils, Store(study, planted.units, work))
 
 
 def _announced(study: Study, ready: _Setup, work: Path) -> Iterator[str]:
-    pending = [method for method in ready.usable if ready.store.find(method, len(ready.units)) is None]
-    return announced(study, pending, ready.units, work)
+    units, foils = ready.units, ready.foils
+    pending = [m for m in ready.usable if ready.store.find(m, (len(units), m.foils(foils))) is None]
+    return announced(study, pending, units, foils, work)
 
 
 def ground(study: Study, work: Path) -> tuple[Planted, Mapping[str, int]]:
@@ -185,10 +192,21 @@ def _run(study: Study, ready: _Setup, work: Path) -> tuple[dict[str, Measured], 
     found: dict[str, Measured] = {}
     for method in ready.usable:
         try:
-            found[method.name] = measure(study, method, ready.units, work, ready.store)
+            found[method.name] = measure(study, method, ready.units, method.foils(ready.foils), work, ready.store)
         except BudgetReached as error:
             return found, error
     return found, None
+
+
+def _recovery(study: Study, ready: _Setup, work: Path, found: Mapping[str, Measured]) -> list[RecoveryRow]:
+    """The explainer's end with every ranker that was measured now or before."""
+    rows: list[RecoveryRow] = []
+    for method in methods():
+        if method in ready.usable and method.name in found:
+            rows += recover(study, method, ready.units, work, ready.store)
+        else:
+            rows += ready.store.find_recovery(method) or ()
+    return rows
 
 
 def _about(study: Study, ready: _Setup, found: Mapping[str, Measured], missing: Mapping[str, str]) -> About:
@@ -214,18 +232,28 @@ def _model(study: Study, method: Method) -> str:
     return identity_of(llm) if llm.provider == LOCAL else f"{llm.model} ({identity_of(llm)})"
 
 
-def _write(out: Path, about: About, found: Mapping[str, Measured], units: Sequence[PlantedUnit]) -> None:
+def _pairings(method: Method, found: Measured, units: Sequence[PlantedUnit]) -> list[PlantedPairing]:
+    return pairings_of(limited(units, found.units), method.explained, found.foils, method.told)
+
+
+def _write(
+    out: Path,
+    about: About,
+    found: Mapping[str, Measured],
+    units: Sequence[PlantedUnit],
+    recovery: Sequence[RecoveryRow],
+) -> None:
     scores = [
         score
         for method in methods()
         if method.name in found
-        for score in found[method.name].rows(pairings_of(limited(units, found[method.name].units), method.explained))
+        for score in found[method.name].rows(_pairings(method, found[method.name], units))
     ]
     rows = [
         row
         for of_method in grouped(scores)
         for row in rows_of(of_method, found[of_method.method].cost, about.plan, about.seed)
     ]
-    write_results(out, about, scores, rows)
+    write_results(out, about, scores, rows, sanity_rows(units, about.plan, about.seed), recovery)
     write_page(out)
     draw(out)

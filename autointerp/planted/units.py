@@ -18,18 +18,22 @@ from autointerp.contexts.slices import Held
 from autointerp.errors import BadInput, CheckFailed
 from autointerp.judge.interface import HeldOut
 from autointerp.planted.activations import HeldOuts, Rows, coverage, draw_held_out, rows_over
+from autointerp.planted.foils import Foil, FoilTraits, admissible, in_drawn_order
 from autointerp.planted.meanings import (
+    DESCRIPTION,
     NEAR_MISS,
     NOISE,
     OTHER,
     TOO_BROAD,
     TOO_NARROW,
     TRUE,
+    WORD_LIST,
     WRONG,
     MeaningFamily,
     families,
 )
 from autointerp.planted.rules import Noise, Rule
+from autointerp.planted.word_lists import word_list, word_lists
 from autointerp.records import Context, Split
 
 __all__ = [
@@ -47,14 +51,15 @@ __all__ = [
 
 FEWEST = 5
 """Contexts of each split on which a unit must be active: as many as its top held-out ones."""
-OVERLAP = 0.1
-"""Another unit's meaning may cover less than this share of a unit's active tokens."""
 TOO_FEW = {
     Split.EVIDENCE: "active in too few evidence contexts",
     Split.HELD_OUT: "active in too few held-out contexts",
 }
 NO_OTHER = "no unit of another kind is different enough"
-_NOISE_DENSITIES = {"0.002": True, "0.005": False, "0.02": True, "0.05": False}
+_NOISE_DENSITIES = {
+    "0.001": True, "0.002": True, "0.003": True, "0.004": True, "0.005": False, "0.01": True, "0.02": True,
+    "0.03": True, "0.04": True, "0.05": False,
+}  # fmt: skip
 """Density of each noise family, and whether it is in the test half."""
 
 
@@ -73,15 +78,32 @@ class PlantedUnit:
     density: float
     """Share of the tokens of both splits on which it is active."""
     explanations: Mapping[str, str]
-    """TRUE and the four of WRONG; a noise unit has OTHER alone, because nothing is true of it."""
+    """TRUE and the four of WRONG, as descriptions; OTHER is that of the first foil. A noise unit has OTHER alone,
+    because nothing is true of it."""
+    lists: Mapping[str, str]
+    """The same but OTHER as lists of words: those that the evidence allows; empty without the true one."""
     rules: Mapping[str, Rule]
     """What a perfect reader of each explanation would predict."""
+    foils: tuple[Foil, ...]
+    """All that are fit for it, in a seeded order."""
     held_out: tuple[HeldOut, ...]
     """Held-out contexts, drawn as a run draws them: top ones, then those drawn blindly; each once. For judges."""
     held: Held
     """The slice top-and-random of them. For simulators."""
     evidence: tuple[tuple[Context, Float[np.ndarray, " token"]], ...]
     """All evidence contexts with the unit's activations. For its token table, and for nothing else."""
+
+    def told(self, sort: str, form: str, foil: int = 0) -> str:
+        """The explanation of one sort in one of FORMS; '' when there is none. `foil`: which one, for OTHER."""
+        if sort == OTHER:
+            return self.foils[foil].told(form)
+        return (self.explanations if form == DESCRIPTION else self.lists).get(sort, "")
+
+    @property
+    def forms(self) -> tuple[str, ...]:
+        """Those of FORMS in which the unit is explained."""
+        listed = self.lists if self.explanations.keys() != {OTHER} else any(foil.word_list for foil in self.foils)
+        return (DESCRIPTION, WORD_LIST) if listed else (DESCRIPTION,)
 
 
 @dataclass(frozen=True)
@@ -156,8 +178,8 @@ def plant(evidence: Sequence[Context], held_out: Sequence[Context], seed: int) -
             raise CheckFailed(f"planted units were given contexts as {split} that are of another split")
     tokens = len(evidence[0].pieces)
     grown = [g for forms in _drafts(seed) for g in _grow(forms, evidence, held_out)]
-    others = _others(grown, len(evidence), tokens, seed)
-    failures = {g.draft.unit: g.failure or ("" if g.draft.unit in others else NO_OTHER) for g in grown}
+    foils = _foils(grown, evidence, seed)
+    failures = {g.draft.unit: g.failure or ("" if foils[g.draft.unit] else NO_OTHER) for g in grown}
     kept = [g for g in grown if not failures[g.draft.unit]]
     if not kept:
         raise BadInput(
@@ -167,12 +189,17 @@ def plant(evidence: Sequence[Context], held_out: Sequence[Context], seed: int) -
     drawn = draw_held_out(
         [f"{g.draft.kind}/{g.draft.family}" for g in kept], [g.held_out for g in kept], held_out, seed
     )
+    all_tokens, shuffled = tokens * (len(evidence) + len(held_out)), _shuffled(evidence, seed)
     units = [
-        _planted(g, others[g.draft.unit], d, evidence, tokens * (len(evidence) + len(held_out)))
-        for g, d in zip(kept, drawn, strict=True)
+        _planted(g, foils[g.draft.unit], d, evidence, shuffled, all_tokens) for g, d in zip(kept, drawn, strict=True)
     ]
     left_out = [LeftOut(g.draft.unit, g.draft.kind, failures[g.draft.unit]) for g in grown if failures[g.draft.unit]]
     return Planted(tuple(units), tuple(left_out))
+
+
+def _shuffled(contexts: Sequence[Context], seed: int) -> list[Context]:
+    """In a seeded order: the first of a corpus are of few documents."""
+    return [contexts[int(place)] for place in rng_of(seed, "planted-lists").permutation(len(contexts))]
 
 
 def _grow(forms: Forms, evidence: Sequence[Context], held_out: Sequence[Context]) -> Iterator[_Grown]:
@@ -188,7 +215,12 @@ def _grow(forms: Forms, evidence: Sequence[Context], held_out: Sequence[Context]
 
 
 def _planted(
-    grown: _Grown, other: _Draft, drawn: HeldOuts, evidence: Sequence[Context], all_tokens: int
+    grown: _Grown,
+    foils: tuple[Foil, ...],
+    drawn: HeldOuts,
+    evidence: Sequence[Context],
+    shuffled: Sequence[Context],
+    all_tokens: int,
 ) -> PlantedUnit:
     draft = grown.draft
     silent = np.zeros(len(evidence[0].pieces), dtype=np.float32)  # shared: most contexts of most units are silent
@@ -198,8 +230,10 @@ def _planted(
         test=draft.test,
         graded=draft.graded,
         density=grown.active_tokens / all_tokens,
-        explanations={**draft.explanations, OTHER: other.explanations[TRUE]},
-        rules={**draft.rules, OTHER: other.rule},
+        explanations={**draft.explanations, OTHER: foils[0].text},
+        lists=word_lists(draft.rules, shuffled),
+        rules={**draft.rules, OTHER: foils[0].rule},
+        foils=foils,
         held_out=drawn[0],
         held=drawn[1],
         evidence=tuple((c, grown.evidence.get(position, silent)) for position, c in enumerate(evidence)),
@@ -221,23 +255,25 @@ def _of_family(family: MeaningFamily, graded: bool) -> _Draft:
     return _Draft(family.name, family.kind, family.test, graded, rules[TRUE], texts, rules)
 
 
-def _others(grown: Sequence[_Grown], contexts: int, tokens: int, seed: int) -> dict[str, _Draft]:
-    """For each unit another of the same half and form and of another kind, whose meaning hardly touches its own.
-
-    Drawn with a seed of the unit's own name, and on evidence alone: among the units that are active in enough evidence
-    contexts, whatever they do on held-out ones. A unit without such another has none.
-    """
+def _foils(grown: Sequence[_Grown], evidence: Sequence[Context], seed: int) -> dict[str, tuple[Foil, ...]]:
+    """The foils of each unit, chosen on evidence alone: among the units that are active in enough evidence contexts,
+    whatever they do on held-out ones. A unit without any has an empty tuple."""
     able = [g for g in grown if len(g.evidence) >= FEWEST]
-    covered = coverage([g.evidence for g in able], contexts, tokens)
-    found: dict[str, _Draft] = {}
-    for position, draft in enumerate(g.draft for g in able):
-        candidates = [
-            g.draft
-            for other, g in enumerate(able)
-            if g.draft.kind not in (draft.kind, NOISE)
-            and (g.draft.test, g.draft.graded) == (draft.test, draft.graded)
-            and covered[position, other] < OVERLAP
-        ]
-        if candidates:
-            found[draft.unit] = candidates[int(rng_of(seed, "planted-other", draft.unit).integers(len(candidates)))]
+    found: dict[str, tuple[Foil, ...]] = {g.draft.unit: () for g in grown}
+    if not able:
+        return found
+    covered = coverage([g.evidence for g in able], len(evidence), len(evidence[0].pieces))
+    traits = [FoilTraits(g.draft.unit, g.draft.kind, g.draft.test, g.draft.graded) for g in able]
+    shuffled = _shuffled(evidence, seed)
+    told = [_as_foil(g.draft, shuffled) for g in able]
+    for unit, row in zip(traits, admissible(traits, covered), strict=True):
+        places = in_drawn_order(unit.unit, np.flatnonzero(row).tolist(), seed)
+        found[unit.unit] = tuple(foil for place in places if (foil := told[place]) is not None)
     return found
+
+
+def _as_foil(draft: _Draft, contexts: Sequence[Context]) -> Foil | None:
+    """None of noise, which has no explanation."""
+    if draft.kind == NOISE:
+        return None
+    return Foil(draft.unit, draft.kind, draft.explanations[TRUE], word_list(draft.rule, contexts), draft.rule)

@@ -10,8 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from autointerp.contexts.naming import LIST
 from autointerp.contexts.slices import Held
 from autointerp.judge.interface import HeldOut
+from autointerp.planted.foils import Foil
 from autointerp.planted.meanings import NEAR_MISS, NOISE, OTHER, TOO_BROAD, TOO_NARROW, TRUE
 from autointerp.planted.rules import Noise, Rule
 from autointerp.planted.units import PlantedUnit
@@ -73,7 +75,12 @@ def _meanings(number: int) -> dict[str, tuple[str, list[str]]]:
 @cache
 def meanings() -> Mapping[str, frozenset[str]]:
     """The words of every explanation."""
-    return {text: frozenset(words) for n in range(TOPICS) for text, words in _meanings(n).values()}
+    told = [(text, words) for n in range(TOPICS) for text, words in _meanings(n).values()]
+    return {form: frozenset(words) for text, words in told for form in (text, _listed(words))}
+
+
+def _listed(words: Sequence[str]) -> str:
+    return LIST + ", ".join(words)
 
 
 def _held_out(rule: Rule, contexts: Sequence[Context], rng: np.random.Generator) -> tuple[tuple[HeldOut, ...], Held]:
@@ -88,6 +95,12 @@ def _held_out(rule: Rule, contexts: Sequence[Context], rng: np.random.Generator)
     return tuple(HeldOut(contexts[n], values[n], n in blind) for n in both), held
 
 
+def _foils(other: tuple[str, list[str]]) -> tuple[Foil, ...]:
+    """The one foil of a unit."""
+    text, words = other
+    return (Foil("planted/single-word/other/binary", "single-word", text, _listed(words), OneOf(frozenset(words))),)
+
+
 @cache
 def made_units(before: bool = False, noise: int = 6) -> tuple[PlantedUnit, ...]:
     """12 units that mean words, half of them frozen, and some that mean nothing, on 120 contexts.
@@ -97,9 +110,9 @@ def made_units(before: bool = False, noise: int = 6) -> tuple[PlantedUnit, ...]:
     rng = np.random.default_rng(0)
     evidence = [_context(n, Split.EVIDENCE, rng) for n in range(60)]
     held_out = [_context(60 + n, Split.HELD_OUT, rng) for n in range(60)]
+    kind = "before" if before else "single-word"
     drafts: list[tuple[str, str, dict[str, tuple[str, list[str]]], Rule]] = [
-        (f"planted/single-word/m{n}/binary", "single-word", _meanings(n), OneOf(frozenset(topic(n)), before))
-        for n in range(TOPICS)
+        (f"planted/{kind}/m{n}/binary", kind, _meanings(n), OneOf(frozenset(topic(n)), before)) for n in range(TOPICS)
     ]
     for n in range(noise):
         drafts.append((f"planted/noise/n{n}/binary", NOISE, {OTHER: _meanings(n)[TRUE]}, Noise(0.05, False, n)))
@@ -112,7 +125,9 @@ def made_units(before: bool = False, noise: int = 6) -> tuple[PlantedUnit, ...]:
             graded=False,
             density=float(np.mean([rule.activations(c) > 0 for c in held_out])),
             explanations={sort: text for sort, (text, _) in texts.items()},
+            lists={sort: _listed(words) for sort, (_, words) in texts.items() if sort != OTHER},
             rules={sort: OneOf(frozenset(words)) for sort, (_, words) in texts.items()},
+            foils=_foils(texts[OTHER]),
             held_out=drawn[place][0],
             held=drawn[place][1],
             evidence=tuple((c, rule.activations(c)) for c in evidence),

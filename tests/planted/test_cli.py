@@ -15,7 +15,7 @@ from autointerp.artifacts import hash_value
 from autointerp.llm.capabilities import Capabilities, remember
 from autointerp.planted import measuring
 from autointerp.planted import stage as benchmarking
-from autointerp.planted.meanings import NOISE, TRUE, WRONG
+from autointerp.planted.meanings import FORMS, NOISE, TRUE, WRONG
 from autointerp.planted.stage import TEXT, benchmark_study
 from autointerp.planted.units import Planted, plant
 from autointerp.records import Context
@@ -108,8 +108,8 @@ def test_finished_methods_are_kept_and_everything_is_drawn_again_without_a_model
     words = (study, "--units", UNITS, "--out", out)
     assert _call(monkeypatch, *words, "--method", "lift", "--method", "lookup") == 0
     shown = capsys.readouterr().out.splitlines()
-    assert shown[0].split()[:3] == ["method", "n", "near-miss"]
-    assert [line.split()[0] for line in shown[1:3]] == ["lift", "lookup"]
+    assert shown[0].split()[:6] == ["method", "told", "as", "n", "foils", "near-miss"]
+    assert [line.split()[:2] for line in shown[1:3]] == [["lift", form] for form in FORMS]
     table, scores = read_table(out / "benchmark.parquet"), read_table(out / "scores.parquet")
     assert set(table["method"]) == {"lift", "lookup"}
     lift = scores[scores["method"] == "lift"]

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from functools import cache
 
 import numpy as np
 import pytest
 
+from autointerp.artifacts import hash_value
 from autointerp.planted.meanings import KINDS, NEAR_MISS, NOISE, TOO_BROAD, TOO_NARROW, TRUE, MeaningFamily, families
-from autointerp.planted.rules import STRONG, Levels
+from autointerp.planted.rules import STRONG, Levels, Matches, Words
+from autointerp.planted.sight import Sight, sight
 from autointerp.records import Context
 from tests.planted.texts import context, gallery, pieces_of
+
+FROZEN = "4cc06ae831166b527a6b4694f9d338ea092ddad194fc3cc6d776f6014c179312"
+"""Of all texts and rules of the frozen half."""
 
 each_family = pytest.mark.parametrize("family", families(), ids=lambda f: f"{f.kind}/{f.name}")
 
@@ -61,10 +67,46 @@ def test_every_explanation_is_words_of_its_own(family: MeaningFamily) -> None:
         assert all(text == text.strip() and "\n" not in text and not text.endswith(".") for text in texts)
 
 
-def test_every_kind_has_as_many_families_in_both_halves() -> None:
+def test_every_kind_has_at_least_eight_meanings_in_the_frozen_half() -> None:
     halves = {kind: Counter(f.test for f in families() if f.kind == kind) for kind in KINDS if kind != NOISE}
-    assert all(counts[True] == counts[False] > 0 for counts in halves.values()), halves
-    assert 2 * len(families()) >= 60
+    assert all(counts[True] >= 8 for counts in halves.values()), halves
+    assert all(counts[False] >= 2 for counts in halves.values()), halves
+    assert sum(counts[True] for counts in halves.values()) >= 90
+
+
+def test_the_frozen_half_is_what_it_was() -> None:
+    """No prompt and no reader is tuned on it, and nothing in it changes after a look at what a method makes of it."""
+    frozen = [
+        [f.kind, f.name, sort, m.text, m.graded_text, _as_text(m.rule), _as_text(m.graded_rule)]
+        for f in families()
+        if f.test
+        for sort, m in f.meanings.items()
+    ]
+    assert hash_value(frozen) == FROZEN, "if a text has to be mended, say so in the changelog and pin the new hash"
+
+
+def _as_text(rule: Levels) -> list[list[object]]:
+    return [
+        [sorted(spans.words), level]
+        if isinstance(spans, Words)
+        else [spans.pattern.pattern, sorted(spans.languages), level]
+        for spans, level in rule.levels
+        if isinstance(spans, Words | Matches)
+    ]
+
+
+BLIND_KINDS = tuple(kind for kind in KINDS if sight("literal", kind) is Sight.BLIND)
+_MARKED = re.compile(r"'[^']*'|such as|as in|capital|digit|number|letters or more; |most strongly the (?:long|short)")
+
+
+@pytest.mark.parametrize("family", [f for f in families() if f.kind in BLIND_KINDS and f.test], ids=lambda f: f.name)
+def test_the_explanations_of_blind_kinds_give_no_words_away(family: MeaningFamily) -> None:
+    """None says what its tokens look like: only where they stand. What it says of the token beside is no hint."""
+    for graded in (False, True):
+        for sort in (TRUE, NEAR_MISS):
+            text = family.meanings[sort].explanation(graded)
+            about_the_token = re.sub(r"(?:right (?:before|after)|second word (?:before|after)) .*?(?=,|;|$)", "", text)
+            assert not _MARKED.search(about_the_token), text
 
 
 def test_two_senses_never_cross_the_halves() -> None:
@@ -97,6 +139,14 @@ def test_two_senses_never_cross_the_halves() -> None:
         ("after/comma", "one, two,three, four", "two four"),
         ("before/of", "the end of it, most of the_days offer", "end most"),
         ("before/bracket", "print(name) or call (me)", "print"),
+        ("after/nine", "the important, thing or important ways, nine", "ways"),
+        ("before/has-ph", "an old photo and the graph", "old the"),
+        ("position/in-brackets", "all (of it) and [that] or (", "of it"),
+        ("position/sentence-last-but-one", "It ends right here. And so, it does.", "right it"),
+        ("number/roman", "Louis XIV, Pius IX, I and Charles V", "XIV IX"),
+        ("form/all-capitals", "NASA and UK, a LICENSE, An IDe", "NASA LICENSE"),
+        ("script/circumflex", "la fête, été", "fête"),
+        ("code/comparison", "a == b, c = d, e <= f", "== <="),
         ("two-sense/body-or-between", "a hand between two sticks", "hand between"),
     ],
 )

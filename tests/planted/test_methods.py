@@ -15,8 +15,9 @@ from autointerp.errors import BadInput
 from autointerp.llm.ledger.ledger import Ledger
 from autointerp.planted import measuring
 from autointerp.planted.finished import Measured, Store
+from autointerp.planted.meanings import DESCRIPTION, OTHER, WORD_LIST
 from autointerp.planted.measuring import measure
-from autointerp.planted.methods import QUICK, Form, Method, chosen, limited, methods
+from autointerp.planted.methods import DRAWN, QUICK, Form, Method, chosen, limited, methods
 from autointerp.planted.pairings import EXPLANATIONS, NONE, PlantedPairing, pairings_of
 from autointerp.planted.units import PlantedUnit
 from autointerp.records import Unscored
@@ -44,6 +45,7 @@ def test_a_method_knows_which_model_it_needs() -> None:
     needs = {method.name: method.llm_of(study) for method in methods()}
     assert (needs["lift"], needs["detection"]) == ("explainer", "simulator")
     assert [name for name, llm in needs.items() if llm is None] == [
+        "ideal",
         "embedding",
         "literal",
         "literal-words",
@@ -84,15 +86,21 @@ def test_a_limit_takes_kinds_and_halves_in_turn_and_new_meanings_first(count: in
     assert limited(units, 2)[0].kind == "noise"
 
 
-def test_pairings_are_every_explanation_or_none() -> None:
+def test_pairings_are_every_explanation_in_both_forms_or_none() -> None:
     units = made_units()
     counts = Counter(pairing.unit.unit for pairing in pairings_of(units, explained=True))
-    assert {counts[unit.unit] for unit in units if unit.kind != "noise"} == {len(EXPLANATIONS)}
-    assert {counts[unit.unit] for unit in units if unit.kind == "noise"} == {1}
+    assert {counts[unit.unit] for unit in units if unit.kind != "noise"} == {2 * len(EXPLANATIONS)}
+    assert {counts[unit.unit] for unit in units if unit.kind == "noise"} == {2}
+    many = [replace(units[0], foils=(*units[0].foils, replace(units[0].foils[0], unit="b", word_list="")))]
+    told = [(p.explanation, p.form, p.foil_unit) for p in pairings_of(many, explained=True)]
+    assert (OTHER, DESCRIPTION, "b") in told
+    assert (OTHER, WORD_LIST, "b") not in told, "it has no list"
+    assert len(told) == 2 * len(EXPLANATIONS) + 1
+    assert len(pairings_of(many, True, 1, (DESCRIPTION,))) == len(EXPLANATIONS)
     alone = pairings_of(units, explained=False)
     assert [pairing.unit for pairing in alone] == list(units)
     assert {(pairing.explanation, pairing.text) for pairing in alone} == {(NONE, "")}
-    pairing = PlantedPairing(units[0], NONE)
+    pairing = PlantedPairing(units[0], NONE, "")
     assert [c.context for c in pairing.contexts] == units[0].held.contexts.tolist()
 
 
@@ -100,7 +108,7 @@ LOOKUP = Method("lookup", Form.TOKEN_TABLE, "lookup")
 
 
 def _measured(units: Sequence[PlantedUnit], work: Path, study: Study = STUDY) -> Measured:
-    return measure(study, LOOKUP, units, work, Store(study, units, work))
+    return measure(study, LOOKUP, units, None, work, Store(study, units, work))
 
 
 def _kept(units: Sequence[PlantedUnit], work: Path, study: Study = STUDY) -> Measured | None:
@@ -135,10 +143,11 @@ def test_methods_may_be_kept_on_different_numbers_of_units(tmp_path: Path) -> No
     units = made_units()
     some = limited(units, 3)
     store = Store(STUDY, units, tmp_path)
-    measured = measure(STUDY, LOOKUP, some, tmp_path, store)
+    measured = measure(STUDY, LOOKUP, some, None, tmp_path, store)
     assert (measured.units, len(measured.scores)) == (3, 3)
-    assert store.find(LOOKUP) == store.find(LOOKUP, 3) == measured
-    assert store.find(LOOKUP, len(units)) is None
+    assert store.find(LOOKUP) == store.find(LOOKUP, (3, None)) == measured
+    assert store.find(LOOKUP, (len(units), None)) is None
+    assert store.find(LOOKUP, (3, 2)) is None
     assert [row.unit for row in measured.rows(pairings_of(some, explained=False))] == [unit.unit for unit in some]
 
 
@@ -168,3 +177,10 @@ def test_time_is_not_told_when_the_ledger_spared_some(tmp_path: Path, monkeypatc
     assert fresh.seconds_per_unit is not None
     assert fresh.tokens_per_unit == 0
     assert (spared.seconds_per_unit, spared.tokens_per_unit) == (None, None)
+
+
+def test_all_foils_where_they_cost_nothing_and_a_few_where_they_are_asked() -> None:
+    found = {method.name: method.foils(None) for method in methods()}
+    assert {found[name] for name in ("ideal", "lift", "lift-next", "embedding", "literal", "literal-words")} == {None}
+    assert {found[name] for name in ("digits", "detection", "embedding-judge", "lift-in-context")} == {DRAWN}
+    assert {method.foils(5) for method in methods()} == {5}

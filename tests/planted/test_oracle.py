@@ -4,24 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import product
 from typing import Any
 
 import pytest
 
+from autointerp.benchmark_rows import BenchmarkRow
 from autointerp.judge.interface import JudgeSettings, Tools
 from autointerp.judge.registry import JUDGES, open_judge, traits_of
 from autointerp.llm.capabilities import Capabilities
 from autointerp.metrics.intervals import Resampling
+from autointerp.planted.bounds import CHANCE, Standing
+from autointerp.planted.findings import verdict
 from autointerp.planted.finished import Measured
-from autointerp.planted.meanings import NEAR_MISS, OTHER
+from autointerp.planted.meanings import DESCRIPTION, FORMS, NEAR_MISS, OTHER, WORD_LIST
 from autointerp.planted.methods import Form, Method, methods
 from autointerp.planted.pairings import PlantedPairing, pairings_of
 from autointerp.planted.results import grouped
-from autointerp.planted.scoring import judged, looked_up, simulated
-from autointerp.planted.statistics import AGAINST_NOISE, ALL, CHANCE, WORD_LIKE, Cost, rows_of
+from autointerp.planted.scoring import judged, looked_up, ruled, simulated
+from autointerp.planted.sight import Sight, sight
+from autointerp.planted.statistics import AGAINST_NOISE, SEEN, Cost, rows_of
 from autointerp.progress import Bar
 from autointerp.records import Unscored
-from autointerp.rows import BenchmarkRow
 from autointerp.simulate.registry import Parts, builder, that_work
 from autointerp.study import Llm
 from tests.llm.doubles import EchoAsker
@@ -53,7 +57,7 @@ PLAN = Resampling(1000, 0.999)
 def _pairings(method: Method) -> list[PlantedPairing]:
     """All in one half: intervals over six units would be too narrow."""
     units = made_units(before=method.name == "lift-next")
-    return pairings_of([replace(unit, test=True) for unit in units], method.explained)
+    return pairings_of([replace(unit, test=True) for unit in units], method.explained, None, method.told)
 
 
 def _scores(method: Method, reader: Reader) -> list[float | Unscored]:
@@ -61,7 +65,9 @@ def _scores(method: Method, reader: Reader) -> list[float | Unscored]:
     pairings = _pairings(method)
     if method.form is Form.TOKEN_TABLE:
         return looked_up(pairings, Bar())
-    behind = INTERFACES[method.name]
+    if method.form is Form.RULE:
+        return ruled(pairings, Bar())
+    behind = INTERFACES.get(method.name)  # nothing behind what matches words
     asker = EchoAsker(behind(Answers(reader))) if callable(behind) else None
     model = Model(reader) if behind == IN_PROCESS else None
     sentences = Sentences(reader) if behind == BY_MEANING else None
@@ -74,10 +80,10 @@ def _scores(method: Method, reader: Reader) -> list[float | Unscored]:
     return judged(open_judge(method.registered, settings), asker, pairings, 0, Bar())
 
 
-def _rows(method: Method, reader: Reader) -> dict[tuple[str, str], BenchmarkRow]:
-    measured = Measured(method.name, len(made_units()), tuple(_scores(method, reader)), Cost(1.0, 1.0))
+def _rows(method: Method, reader: Reader) -> dict[tuple[str, ...], BenchmarkRow]:
+    measured = Measured(method.name, len(made_units()), None, tuple(_scores(method, reader)), Cost(1.0, 1.0))
     (scores,) = grouped(list(measured.rows(_pairings(method))))
-    return {(row.kind, row.wrong): row for row in rows_of(scores, measured.cost, PLAN, 0)}
+    return {(row.kind, row.form, row.wrong): row for row in rows_of(scores, measured.cost, PLAN, 0)}
 
 
 def _built_in() -> list[Method]:
@@ -99,25 +105,41 @@ def test_every_built_in_method_has_something_behind_it() -> None:
 @pytest.mark.parametrize("method", _named(explained=True))
 def test_who_knows_is_told(method: Method) -> None:
     rows = _rows(method, Knowing())
-    for wrong in (OTHER, NEAR_MISS):
-        row = rows[ALL, wrong]
+    for form, wrong in product(FORMS, (OTHER, NEAR_MISS)):
+        kind = "before" if method.name == "lift-next" else "single-word"
+        seen = SEEN if sight(method.name, kind, form) is Sight.SEEN else kind  # of a list it sees a part
+        row = rows[seen, form, wrong]
         assert (row.coverage, row.n) == (1, 12)
         assert row.auroc is not None
-        assert row.auroc >= 0.99, wrong
+        assert row.auroc >= 0.99, (form, wrong)
+        assert verdict(row) is Standing.ABOVE
 
 
 @pytest.mark.parametrize("method", _named(explained=True))
 def test_who_guesses_is_at_chance(method: Method) -> None:
     rows = _rows(method, Guessing())
-    for wrong in (OTHER, NEAR_MISS):
-        assert _at_chance(rows[ALL, wrong]), wrong
+    for form, wrong in product(FORMS, (OTHER, NEAR_MISS)):
+        kind = "before" if method.name == "lift-next" else "single-word"
+        seen = SEEN if sight(method.name, kind, form) is Sight.SEEN else kind  # of a list it sees a part
+        assert _holds_chance(rows[seen, form, wrong]), (form, wrong)
+
+
+def test_the_ideal_reader_and_string_matching_tell_what_their_lists_name() -> None:
+    """No model stands behind them: the rule itself, and the words of the explanation."""
+    (ideal, *literal) = [m for m in methods() if m.name in ("ideal", "literal", "literal-words")]
+    for method, form in ((ideal, DESCRIPTION), *((m, WORD_LIST) for m in literal)):
+        rows = _rows(method, Knowing())
+        for wrong in (OTHER, NEAR_MISS):
+            row = rows[SEEN, form, wrong]
+            assert row.auroc == 1
+            assert row.low == pytest.approx(0.0005 ** (1 / 12))
 
 
 @pytest.mark.parametrize("method", _named(explained=False))
 def test_what_reads_no_explanation_tells_meaning_from_noise(method: Method) -> None:
     rows = _rows(method, Knowing())
-    assert set(rows) == {(kind, AGAINST_NOISE) for kind in (ALL, WORD_LIKE, "single-word")}
-    row = rows[ALL, AGAINST_NOISE]
+    assert set(rows) == {(kind, "", AGAINST_NOISE) for kind in (SEEN, "single-word")}
+    row = rows[SEEN, "", AGAINST_NOISE]
     assert row.auroc is not None
     assert row.auroc >= (0.99 if method.name == "lookup" else 0.9)  # two themes may look alike by chance
     assert row.null_mean is not None
@@ -126,10 +148,10 @@ def test_what_reads_no_explanation_tells_meaning_from_noise(method: Method) -> N
 
 def test_an_intruder_is_guessed_at_chance() -> None:
     (method,) = (m for m in methods() if m.name == "intruder")
-    assert _at_chance(_rows(method, Guessing())[ALL, AGAINST_NOISE])
+    assert _holds_chance(_rows(method, Guessing())[SEEN, "", AGAINST_NOISE])
 
 
-def _at_chance(row: BenchmarkRow) -> bool:
+def _holds_chance(row: BenchmarkRow) -> bool:
     assert row.low is not None
     assert row.high is not None
     return row.low <= CHANCE <= row.high

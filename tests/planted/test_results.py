@@ -2,36 +2,39 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
+from autointerp.benchmark_rows import BenchmarkRow, PlantedScore, RecoveryRow, SanityRow
 from autointerp.errors import BadInput
 from autointerp.planted.figure import draw, picture
-from autointerp.planted.findings import Standing, amount, findings, headline_lines, verdict
-from autointerp.planted.meanings import KINDS, NEAR_MISS, NOISE, OTHER, WRONG
+from autointerp.planted.findings import amount, controls, findings, headline_lines
+from autointerp.planted.meanings import DESCRIPTION, FORMS, NEAR_MISS, NOISE, OTHER, WRONG
 from autointerp.planted.page import page, write_page
 from autointerp.planted.pairings import EXPLANATIONS, NONE
 from autointerp.planted.results import (
     TABLE,
     About,
+    Results,
     grouped,
     is_benchmark,
     read_results,
     write_results,
 )
-from autointerp.planted.statistics import ALL, BOTH, DEVELOPMENT, TEST, Cost, rows_of
+from autointerp.planted.sanity import HALVED
+from autointerp.planted.statistics import BLIND, BOTH, DEVELOPMENT, SEEN, TEST, Cost, rows_of
 from autointerp.plot.style import house_style
-from autointerp.rows import BenchmarkRow, PlantedScore
 from autointerp.tables import read_table
 from tests.injections import INJECTIONS
 
 SEES, GUESSES, ALONE, HOSTILE = "lift", "digits", "lookup", "$x_1$|<b>`"
 """Sees the word alone; is at chance; reads no explanation; has the name that somebody else gave it."""
 COLUMNS = (
-    "method kind wrong auroc low high null_mean null_low null_high coverage tokens_per_unit seconds_per_unit n half"
+    "method kind form wrong auroc low high null_mean null_low null_high coverage tokens_per_unit seconds_per_unit n "
+    "foils half"
 ).split()
 
 
@@ -39,12 +42,14 @@ def _scores() -> list[PlantedScore]:
     found: list[PlantedScore] = []
     for method in (SEES, GUESSES, HOSTILE, ALONE):
         for kind in ("word-class", "position", NOISE):
-            for n in range(16):
+            for n in range(80):
                 test = n % 4 < 2
                 unit = f"planted/{kind}/m{n // 2}/{'graded' if n % 2 else 'binary'}"
                 for place, sort in enumerate((NONE,) if method == ALONE else EXPLANATIONS):
                     if kind != NOISE or sort in (NONE, OTHER):
-                        found.append(_score(method, unit, kind, test, sort, _value(method, kind, n, place)))
+                        for form in ("",) if method == ALONE else FORMS:
+                            value = _value(method, kind, n, place)
+                            found.append(_score(method, unit, kind, test, sort, form, value))
     return found
 
 
@@ -54,28 +59,34 @@ def _value(method: str, kind: str, n: int, place: int) -> float | None:
     if method == ALONE:
         return 0.1 if kind == NOISE else 0.5 + n / 100
     sees = method == SEES and kind == "word-class"
-    return 1.0 - place / 10 - n / 100 if sees else ((n // 2) * 7 % 8 - 3.5) / 10 * (-1) ** place
+    return 1.0 - place / 10 - n / 100 if sees else 0.5
 
 
-def _score(method: str, unit: str, kind: str, test: bool, sort: str, value: float | None) -> PlantedScore:
+def _score(method: str, unit: str, kind: str, test: bool, sort: str, form: str, value: float | None) -> PlantedScore:
     half, status = TEST if test else DEVELOPMENT, "ok" if value is not None else "unscored"
-    reason = "" if value is not None else "no | JSON"
+    reason, foil = "" if value is not None else "no | JSON", "planted/form/x/binary" if sort == OTHER else ""
     return PlantedScore(
-        method, unit, kind, half, unit.endswith("graded"), 0.01, sort, INJECTIONS[0], value, status, reason
+        method, unit, kind, half, unit.endswith("graded"), 0.01, sort, form, foil, INJECTIONS[0], value, status, reason
     )
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     scores = _scores()
-    about = About(
+    write_results(tmp_path, _about(), scores, _rows(scores))
+    return tmp_path
+
+
+def _about() -> About:
+    return About(
         "0", 0, 1000, 0.95, "builtin", {"evidence": 10, "held-out": 10}, "tok@1",
         {SEES: "small model", GUESSES: "small model", HOSTILE: "", ALONE: ""}, {"active in too few contexts": 3},
         {"sparse-json": "not asked for", "detection": "not asked for", "one-by-one": "no log-probabilities"},
     )  # fmt: skip
-    rows = [row for of in grouped(scores) for row in rows_of(of, Cost(48.4, None), about.plan, 0)]
-    write_results(tmp_path, about, scores, rows)
-    return tmp_path
+
+
+def _rows(scores: list[PlantedScore]) -> list[BenchmarkRow]:
+    return [row for of in grouped(scores) for row in rows_of(of, Cost(48.4, None), _about().plan, 0)]
 
 
 def test_the_tables_come_back_as_they_were(folder: Path) -> None:
@@ -87,10 +98,11 @@ def test_the_tables_come_back_as_they_were(folder: Path) -> None:
     results = read_results(folder)
     assert [scores.method for scores in results.scores] == [SEES, GUESSES, HOSTILE, ALONE]
     assert len(results.rows) == len(table)
-    row = results.row(SEES, "word-class", NEAR_MISS, BOTH)
+    row = results.row(SEES, "word-class", DESCRIPTION, NEAR_MISS, BOTH)
     assert row is not None
-    assert (row.auroc, row.low, row.n, row.seconds_per_unit) == (1.0, None, 16, None)
-    assert results.row(SEES, "word-class", "noise", TEST) is None
+    assert (row.auroc, row.high, row.n, row.foils, row.seconds_per_unit) == (1.0, 1.0, 40, 1, None)
+    assert row.low == pytest.approx(0.025 ** (1 / 40))
+    assert results.row(SEES, "word-class", DESCRIPTION, "noise", TEST) is None
 
 
 def test_a_damaged_folder_is_one_line(folder: Path, tmp_path: Path) -> None:
@@ -100,29 +112,34 @@ def test_a_damaged_folder_is_one_line(folder: Path, tmp_path: Path) -> None:
     assert not is_benchmark(tmp_path / "nowhere")
 
 
-def test_verdicts() -> None:
-    def said(value: float | None, low: float | None, high: float | None, n: int = 20) -> Standing:
-        return verdict(BenchmarkRow("m", "k", "w", value, low, high, None, None, None, 1.0, None, None, n, TEST))
-
-    assert said(0.8, 0.6, 0.9) is Standing.ABOVE
-    assert said(0.6, 0.5, 0.9) is Standing.CHANCE
-    assert said(0.3, 0.1, 0.49) is Standing.BELOW
-    assert said(1.0, None, None) is Standing.ABOVE
-    assert said(1.0, None, None, n=4) is Standing.TOO_FEW
-
-
 def test_what_is_at_chance_is_a_finding_with_its_model(folder: Path) -> None:
     said = list(findings(read_results(folder)))
-    assert any(line.startswith(f"{GUESSES} is at chance with small model: it can't tell") for line in said)
+    assert any(line.startswith(f"{SEES}, told in lists, tells the true explanation from wrong ones") for line in said)
+    assert any(line.startswith(f"{GUESSES}, told in descriptions, is at chance with small model") for line in said)
     assert any(line.startswith(f"{ALONE} (reads no explanation) tells units that mean something") for line in said)
-    assert any(line.startswith(f"{HOSTILE}: no unit of the frozen half") for line in said)
+    assert any(line.startswith(f"{HOSTILE}, told in descriptions: no unit of the frozen half") for line in said)
     assert all(", n " in line for line in said if not line.startswith(HOSTILE))
+    assert not any("control fails" in line for line in said)
+
+
+def test_a_control_that_fails_is_said() -> None:
+    results = Results(_about(), tuple(_rows(_scores())), tuple(grouped(_scores())))
+    rows = [
+        replace(row, low=0.7, auroc=0.8, high=0.9) if (row.method, row.kind) == (SEES, BLIND) else row
+        for row in results.rows
+    ]
+    (scores, *_) = results.scores
+    said = list(controls(replace(results, rows=tuple(rows)), scores))
+    assert [line.split(":")[0] for line in said] == [
+        f"The control fails for {SEES} ({DESCRIPTION}, {wrong})" for wrong in (OTHER, NEAR_MISS)
+    ]
 
 
 def test_the_page_says_what_cant_be_seen_and_what_failed(folder: Path) -> None:
     text = page(read_results(folder))
-    assert "can't see: " in text
-    assert f"- {SEES} can't see `position`" in text
+    assert "blind: " in text
+    assert "partly: " in text
+    assert f"- {SEES}: `position`; it predicts each token from the explanation alone" in text
     assert "0.50 in its place" in text
     assert "no \\| JSON" in text
     assert "Left out, because this corpus is too poor for them: 3 (active in too few contexts)" in text
@@ -133,20 +150,44 @@ def test_the_page_says_what_cant_be_seen_and_what_failed(folder: Path) -> None:
     assert text == page(read_results(folder))
 
 
+def test_no_table_pools_what_a_method_sees_with_what_it_does_not(folder: Path) -> None:
+    """`lift` tells words and not positions: its headline is of words alone, and its control of positions."""
+    text = page(read_results(folder))
+    seen, control = (
+        text.split(f"\n## {name}")[1].split("\n## ")[0] for name in ("What a method can see", "What a method can't")
+    )
+    assert "| lift | 20 | 1 | **1.00 [0.83, 1.00]** |" in seen
+    assert "at chance" in control
+    assert "all kinds" not in text
+
+
 def test_the_picture_shows_every_method_against_everything_wrong(folder: Path) -> None:
     results = read_results(folder)
     with house_style():
         figure = picture(results)
         figure.canvas.draw()
-    assert len(figure.axes) == len(WRONG) + 1  # and noise, for what reads no explanation
-    for axis, wrong in zip(figure.axes, (*WRONG, NOISE), strict=True):
+    panels = [*((SEEN, wrong) for wrong in WRONG), (BLIND, OTHER), (SEEN, NOISE)]
+    for axis, (pool, wrong) in zip(figure.axes, panels, strict=True):
         assert np.asarray(axis.lines[0].get_xdata()).tolist() == [0.5, 0.5]
         points = sorted(float(np.asarray(line.get_xdata())[0]) for line in axis.lines if line.get_marker() == "o")
-        rows = [r for r in results.rows if (r.kind, r.wrong) == (ALL, wrong) and r.half != BOTH and r.auroc is not None]
+        rows = [r for r in results.rows if (r.kind, r.wrong, r.half) == (pool, wrong, TEST) and r.auroc is not None]
         assert points == pytest.approx(sorted(r.auroc for r in rows if r.auroc is not None))
     labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
-    sizes = {row.method: row.n for row in results.rows if (row.kind, row.half) == (ALL, TEST)}
+    sizes = {row.method: row.n for row in results.rows if (row.kind, row.half) == (SEEN, TEST)}
     assert labels[:2] == [f"{name}\nn = {sizes[name]}" for name in (SEES, GUESSES)]
+
+
+def test_the_page_says_whether_scores_tell_and_whether_meanings_are_found() -> None:
+    checks = (SanityRow("pearson", "uniform", HALVED, 0.9, 0.8, 1.0, 30, 4),)
+    ends = tuple(
+        RecoveryRow("lift", f"planted/{kind}/m{n}/binary", kind, TEST, INJECTIONS[0], 0.5, 0.25, 0.75, found)
+        for kind, found in (("form", 0.6), ("after", 0.1))
+        for n in range(8)
+    )
+    text = page(Results(_about(), tuple(_rows(_scores())), tuple(grouped(_scores())), checks, ends))
+    assert "| `pearson` | uniform | half of the labels missing | 30 | 4 | 0.90 [0.80, 1.00] |" in text
+    assert "| lift | the token decides | 8 | 0.50 | 0.25 | 0.75 | 0.60 | 1.00 [0.63, 1.00] |" in text
+    assert "| lift | the context decides | 8 | 0.50 | 0.25 | 0.75 | 0.10 | 0.00 [0.00, 0.37] |" in text
 
 
 def test_files_are_the_same_again(folder: Path) -> None:
@@ -158,16 +199,11 @@ def test_files_are_the_same_again(folder: Path) -> None:
 
 def test_the_terminal_shows_n_and_what_did_not_run(folder: Path) -> None:
     lines = list(headline_lines(read_results(folder)))
-    assert lines[0].split()[:2] == ["method", "n"]
-    assert [line.split()[0] for line in lines[1:5]] == [SEES, GUESSES, HOSTILE.split()[0], ALONE]
+    assert lines[0].split()[:5] == ["method", "told", "as", "n", "foils"]
+    assert [line.split()[:2] for line in lines[1:5]] == [[m, form] for m in (SEES, GUESSES) for form in FORMS]
     assert "not run: detection, sparse-json: not asked for" in lines
     assert any(line.startswith(f"{ALONE} reads no explanation") for line in lines)
 
 
 def test_amounts() -> None:
     assert [amount(v) for v in (None, 0.0, 0.0417, 48.4, 12_345.0)] == ["?", "0", "0.0417", "48.4", "12,345"]
-
-
-def test_kinds_say_what_they_are() -> None:
-    unseen: Any = {method for kind in KINDS.values() for method in kind.unseen}
-    assert {"lift", "lookup"} <= unseen

@@ -3,44 +3,58 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from scipy.stats import somersd
 
+from autointerp.benchmark_rows import BenchmarkRow, PlantedScore
 from autointerp.metrics.intervals import Resampling, superiority
 from autointerp.metrics.metrics import CONSTANT_PREDICTION
-from autointerp.planted.meanings import KINDS, NEAR_MISS, NOISE, OTHER, TOO_BROAD, TOO_NARROW, TRUE, WRONG
+from autointerp.planted.meanings import (
+    DESCRIPTION,
+    FORMS,
+    KINDS,
+    NEAR_MISS,
+    NOISE,
+    OTHER,
+    TOO_BROAD,
+    TOO_NARROW,
+    TRUE,
+    WORD_LIST,
+    WRONG,
+)
 from autointerp.planted.pairings import EXPLANATIONS, NONE
+from autointerp.planted.sight import Sight, sight
 from autointerp.planted.statistics import (
     AGAINST_NOISE,
-    ALL,
+    BLIND,
     BOTH,
     DEVELOPMENT,
     RANKS,
+    SEEN,
     TEST,
-    WORD_LIKE,
     Cost,
     Scores,
     above_chance_of,
     calibration_of,
-    in_kind,
     rows_of,
     somers_d,
     with_unscored_at_chance,
 )
-from autointerp.rows import BenchmarkRow, PlantedScore
 
 PLAN, COST = Resampling(1000, 0.95), Cost(12.0, None)
 
 
-def score(unit: str, sort: str, value: float | None, reason: str = "", test: bool = True) -> PlantedScore:
+def score(
+    unit: str, sort: str, value: float | None, reason: str = "", test: bool = True, foil: str = "", method: str = "lift"
+) -> PlantedScore:
     """Of `KIND/MEANING/FORM`."""
     kind = unit.split("/")[0]
     status = "ok" if value is not None else "unscored"
-    return PlantedScore(
-        "m", f"planted/{unit}", kind, TEST if test else DEVELOPMENT, False, 0.01, sort, "", value, status, reason
-    )
+    form, half = "" if sort == NONE else DESCRIPTION, TEST if test else DEVELOPMENT
+    return PlantedScore(method, f"planted/{unit}", kind, half, False, 0.01, sort, form, foil, "", value, status, reason)
 
 
 def scored(unit: str, values: Sequence[float | None], test: bool = True) -> list[PlantedScore]:
@@ -49,45 +63,66 @@ def scored(unit: str, values: Sequence[float | None], test: bool = True) -> list
     return [score(unit, sort, value, "" if value is not None else "no JSON", test) for sort, value in found]
 
 
-def made(units: int = 40, seed: int = 0) -> list[PlantedScore]:
+def made(units: int = 88, seed: int = 0) -> list[PlantedScore]:
     rng = np.random.default_rng(seed)
     kinds = [kind for kind in KINDS if kind != NOISE]
     found: list[PlantedScore] = []
     for n in range(units):
+        unit, test = f"{kinds[n % 11]}/x{n}/binary", n // 11 % 2 == 0
         values = [round(float(v), 1) if v > 0.07 else None for v in rng.random(5)]
-        found += scored(f"{kinds[n % 4]}/x{n}/binary", values, test=n // 4 % 2 == 0)
+        found += scored(unit, values, test)
+        more = [round(float(v), 1) if v > 0.07 else None for v in rng.random(n % 5)]
+        found += [score(unit, OTHER, v, "" if v is not None else "no JSON", test, f"f{i}") for i, v in enumerate(more)]
     return found + [score(f"noise/n{n}/binary", OTHER, float(rng.random()), test=n % 2 == 0) for n in range(6)]
 
 
-def row_of(scores: Sequence[PlantedScore], wrong: str, kind: str = ALL, half: str = TEST) -> BenchmarkRow:
+def row_of(scores: Sequence[PlantedScore], wrong: str, kind: str = SEEN, half: str = TEST) -> BenchmarkRow:
     rows = rows_of(Scores(scores), COST, PLAN, 0)
     (found,) = (r for r in rows if (r.wrong, r.kind, r.half) == (wrong, kind, half))
     return found
 
 
-@pytest.mark.parametrize("kind", [ALL, WORD_LIKE, "form"])
+@pytest.mark.parametrize("kind", [SEEN, BLIND, "form"])
 @pytest.mark.parametrize("half", [TEST, DEVELOPMENT, BOTH])
 @pytest.mark.parametrize("wrong", WRONG)
 def test_auroc_null_and_coverage_are_those_of_a_loop(wrong: str, half: str, kind: str) -> None:
     scores = made()
     row = row_of(scores, wrong, kind, half)
-    values = {(s.unit, s.explanation): s.value for s in scores}
-    wins, others, asked = [], [], 0
+    aurocs, nulls, asked, counted = [], [], [], 0
     for s in scores:
-        if s.explanation != TRUE or not in_kind(s.kind, kind) or half not in (s.half, BOTH):
+        blind = s.kind in ("position", "after", "before")
+        if s.explanation != TRUE or half not in (s.half, BOTH) or kind not in (s.kind, BLIND if blind else SEEN):
             continue
-        asked += 1
-        true, false, other = s.value, values[s.unit, wrong], values[s.unit, OTHER]
-        others += [] if other is None else [other]
-        if true is not None and false is not None:
-            wins.append(1 if true > false else 0.5 if true == false else 0)
-    assert row.auroc == pytest.approx(np.mean(wins))
-    assert row.null_mean == pytest.approx(np.mean(others))
-    assert (row.n, row.coverage) == (len(wins), len(wins) / asked)
+        wrongs = [o.value for o in scores if (o.unit, o.explanation) == (s.unit, wrong)]
+        others = [o.value for o in scores if (o.unit, o.explanation) == (s.unit, OTHER) and o.value is not None]
+        true = s.value
+        asked.append(len(wrongs))
+        wins = [1 if true > v else 0.5 if true == v else 0 for v in wrongs if v is not None and true is not None]
+        counted += len(wins)
+        aurocs += [np.mean(wins)] if wins else []
+        nulls += [np.mean(others)] if others else []
+    assert row.auroc == pytest.approx(np.mean(aurocs))
+    assert row.null_mean == pytest.approx(np.mean(nulls))
+    assert (row.n, row.coverage, row.foils) == (len(aurocs), counted / sum(asked), sum(asked) / len(asked))
+    assert (row.foils == 1) == (wrong != OTHER)
     assert row.low is not None
     assert row.high is not None
-    assert row.low <= np.mean(wins) <= row.high
+    assert row.low <= np.mean(aurocs) <= row.high
     assert (row.tokens_per_unit, row.seconds_per_unit) == (12.0, None)
+
+
+def test_a_method_is_never_pooled_over_what_it_sees_and_what_it_does_not() -> None:
+    for method in ("lift", "lift-next", "detection", "lookup"):
+        for form in FORMS:
+            kinds = {kind: sight(method, kind, form) for kind in KINDS if kind != NOISE}
+            scores = Scores([replace(s, method=method, form=form) for s in made()])
+            for pool in (SEEN, BLIND):
+                found = {told[TRUE][0].kind for told in scores.units(BOTH, pool, form)}
+                assert found == {kind for kind, seen in kinds.items() if seen == pool}
+    assert {sight("detection", kind) for kind in KINDS} == {Sight.SEEN}
+    assert sight("lift", "after") is sight("literal", "position") is Sight.BLIND
+    assert sight("lift", "after", WORD_LIST) is Sight.PARTLY, "its words are said"
+    assert [kind for kind in KINDS if kind != NOISE and sight("lift-next", kind) is Sight.SEEN] == ["before"]
 
 
 def test_a_tie_counts_half() -> None:
@@ -99,7 +134,7 @@ def test_a_meaning_in_two_forms_counts_once() -> None:
     scores = [*scored("form/a/binary", right), *scored("form/a/graded", wrong), *scored("form/b/binary", right)]
     row = row_of(scores, NEAR_MISS)
     assert row.auroc == pytest.approx((0.5 + 1) / 2)
-    assert row.n == 3
+    assert row.n == 2, "meanings, not their forms"
 
 
 def test_noise_has_a_null_and_nothing_else() -> None:
@@ -112,7 +147,7 @@ def test_noise_has_a_null_and_nothing_else() -> None:
 def test_noise_is_no_part_of_the_pooled_kinds() -> None:
     scores = made()
     without = [s for s in scores if s.kind != NOISE]
-    for kind in (ALL, WORD_LIKE):
+    for kind in (SEEN, BLIND):
         assert row_of(scores, OTHER, kind) == row_of(without, OTHER, kind)
 
 
@@ -128,7 +163,9 @@ def test_a_constant_prediction_is_compared_as_knowing_nothing_and_another_failur
     assert (row.auroc, row.n, row.null_mean) == (0.5, 2, 0.0)
     assert row.coverage == pytest.approx(2 / 3)
     assert Scores(scores).reasons == {CONSTANT_PREDICTION.reason: 2, "no JSON": 2}
-    assert with_unscored_at_chance(Scores(scores), TEST, ALL, NEAR_MISS) == pytest.approx((1 + 0 + 0.5) / 3)
+    assert with_unscored_at_chance(Scores(scores), TEST, SEEN, DESCRIPTION, NEAR_MISS) == pytest.approx(
+        (1 + 0 + 0.5) / 3
+    )
     assert row_of(scores, NEAR_MISS).auroc == pytest.approx((1 + 0) / 2)
 
 
@@ -139,7 +176,7 @@ def test_a_method_that_reads_no_explanation_is_held_against_noise() -> None:
     scores += [score(f"noise/n{n}/binary", NONE, float(v)) for n, v in enumerate(noise)]
     rows = rows_of(Scores(scores), COST, PLAN, 0)
     assert {(r.kind, r.wrong, r.half) for r in rows} == {
-        (kind, AGAINST_NOISE, half) for kind in (ALL, WORD_LIKE, "form") for half in (TEST, BOTH)
+        (kind, AGAINST_NOISE, half) for kind in (SEEN, "form") for half in (TEST, BOTH)
     }
     row = row_of(scores, AGAINST_NOISE)
     assert row.auroc == pytest.approx(superiority(meaning, noise))
@@ -154,11 +191,12 @@ def test_a_method_that_reads_no_explanation_is_held_against_noise() -> None:
 def test_order_is_somers_d() -> None:
     rng = np.random.default_rng(3)
     for _ in range(50):
-        scores = dict(zip(EXPLANATIONS, rng.integers(0, 4, size=5).astype(float).tolist(), strict=True))
-        expected = somersd([RANKS[sort] for sort in scores], list(scores.values())).statistic
-        assert somers_d(scores) == pytest.approx(expected)
-    assert somers_d({TRUE: 3.0, TOO_BROAD: 2.0, TOO_NARROW: 1.0, NEAR_MISS: 0.0, OTHER: 0.5}) == 1
-    assert somers_d(dict.fromkeys(EXPLANATIONS, 0.5)) == 0
+        values = rng.integers(0, 4, size=5).astype(float).tolist()
+        expected = somersd([RANKS[sort] for sort in EXPLANATIONS], values).statistic
+        assert somers_d({sort: [v] for sort, v in zip(EXPLANATIONS, values, strict=True)}) == pytest.approx(expected)
+    assert somers_d({TRUE: [3.0], TOO_BROAD: [2.0], TOO_NARROW: [1.0], NEAR_MISS: [0.0], OTHER: [0.5]}) == 1
+    assert somers_d({sort: [0.5] for sort in EXPLANATIONS}) == 0
+    assert somers_d({TRUE: [1.0], OTHER: [0.0, 2.0]}) == 0, "of two foils one is above"
 
 
 def test_calibration_is_of_the_frozen_half_and_of_units_without_a_gap() -> None:
@@ -168,7 +206,7 @@ def test_calibration_is_of_the_frozen_half_and_of_units_without_a_gap() -> None:
         *scored("form/c/binary", [0.8, None, 0.5, 0.4, 0.0]),
         *scored("form/d/binary", [0.0] * 5, test=False),
     ]
-    found = calibration_of(Scores(scores), PLAN, 0)
+    found = calibration_of(Scores(scores), DESCRIPTION, PLAN, 0)
     assert found.n == 2
     assert found.order.value == pytest.approx((1 - 1) / 2)
     assert found.means[TRUE].value == pytest.approx((0.9 + 0.1 + 0.8) / 3)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -10,12 +10,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from autointerp.contexts.naming import LIST, named_words
 from autointerp.corpus.stage import build_corpus
 from autointerp.errors import BadInput, CheckFailed
 from autointerp.models import load_tokenizer
 from autointerp.planted.activations import BLIND
+from autointerp.planted.foils import OVERLAP
 from autointerp.planted.meanings import KINDS, NOISE, OTHER, TRUE, WRONG, families
-from autointerp.planted.units import FEWEST, OVERLAP, TOO_FEW, Planted, PlantedUnit, plant
+from autointerp.planted.units import FEWEST, TOO_FEW, Planted, PlantedUnit, plant
+from autointerp.planted.word_lists import WORDS
 from autointerp.records import Context, Split
 from autointerp.study import Evidence
 from autointerp.study_file import parse_study
@@ -124,18 +127,76 @@ def test_blind_draws_do_not_look_at_activations_and_are_shared_by_twins() -> Non
         assert ids == blind.get(twin, ids)
 
 
-def test_the_other_explanation_is_another_units_true_one_and_hardly_touches() -> None:
+def test_foils_are_all_that_hardly_touch_of_another_kind_and_the_same_sort() -> None:
     evidence, _ = _contexts()
-    by_text = {f.meanings[TRUE].explanation(graded): (f, graded) for f in families() for graded in (False, True)}
+    active = {
+        u.unit: np.concatenate([u.rules[TRUE].activations(c) for c in evidence]) > 0
+        for u in _planted().units
+        if u.kind != NOISE
+    }
+    word_like = {kind: about.word_like for kind, about in KINDS.items()}
+    counts = []
     for unit in _planted().units:
-        family, graded = by_text[unit.explanations[OTHER]]
-        assert (family.test, graded) == (unit.test, unit.graded)
-        assert family.kind != unit.kind
-        assert unit.rules[OTHER] is family.meanings[TRUE].predicts(graded)
-        own = np.concatenate([row for _, row in unit.evidence]) > 0
-        its = np.concatenate([unit.rules[OTHER].activations(c) for c in evidence]) > 0
-        assert (own & its).sum() < OVERLAP * own.sum()
-    assert len({u.explanations[OTHER] for u in _planted().units}) > 20, "not one for all"
+        if unit.kind == NOISE:
+            continue
+        own, expected = active[unit.unit], set()
+        for other in _planted().units:
+            alike = (other.test, other.graded) == (unit.test, unit.graded) and other.kind not in (unit.kind, NOISE)
+            if alike and word_like[other.kind] == word_like[unit.kind]:
+                both = (own & active[other.unit]).sum()
+                if both < OVERLAP * own.sum() and both < OVERLAP * active[other.unit].sum():
+                    expected.add(other.unit)
+        found = {foil.unit for foil in unit.foils if foil.unit in active}
+        assert found == expected, "and some that are left out for the held-out half"
+        counts.append(len(found))
+    assert np.mean(counts) > 10
+
+
+def test_a_foil_is_another_units_true_explanation_and_the_first_is_other() -> None:
+    units = {unit.unit: unit for unit in _planted().units}
+    for unit in units.values():
+        assert unit.explanations[OTHER] == unit.foils[0].text
+        assert unit.rules[OTHER] is unit.foils[0].rule
+        for foil in unit.foils:
+            if foil.unit in units:
+                of = units[foil.unit]
+                assert (foil.kind, foil.text, foil.rule) == (of.kind, of.explanations[TRUE], of.rules[TRUE])
+                assert foil.word_list == of.lists.get(TRUE, foil.word_list)
+    firsts = {unit.foils[0].unit.partition("/b")[0] for unit in units.values()}
+    assert len(firsts) > 20, "not one for all"
+
+
+def test_foils_are_in_both_directions_so_that_what_knows_nothing_is_at_half() -> None:
+    """A score that is a part of the unit plus a part of the explanation: over all pairs 0.5, whatever the parts are."""
+    units = {unit.unit: unit for unit in _planted().units if unit.kind != NOISE}
+    rng = np.random.default_rng(0)
+    level = {name: float(rng.normal()) for name in units}
+    won, pairs = 0.0, 0
+    for name, unit in units.items():
+        for foil in unit.foils:
+            if foil.unit in units:
+                assert name in {back.unit for back in units[foil.unit].foils}
+                won += level[name] > level[foil.unit]
+                pairs += 1
+    assert won == pairs / 2
+
+
+def test_lists_are_the_most_frequent_words_under_the_rule() -> None:
+    evidence, _ = _contexts()
+    unit = next(u for u in _planted().units if u.unit == "planted/word-class/colours/graded")
+    words = unit.lists[TRUE].removeprefix(LIST).split(", ")
+    slow = defaultdict[str, float](float)
+    for shown in evidence:
+        for piece, value in zip(shown.pieces, _truth(unit, shown), strict=True):
+            slow[piece.strip()] += float(value)
+    assert 1 < len(words) <= WORDS
+    values = [slow[word] for word in words]
+    assert values == sorted(values, reverse=True)
+    assert max((v for w, v in slow.items() if w not in words), default=0) <= values[-1]
+    listed = [u for u in _planted().units if u.lists]
+    assert len(listed) > 0.9 * len(_planted().units) - 20
+    assert all({TRUE} <= set(u.lists) <= {TRUE, *WRONG} - {OTHER} for u in listed)
+    assert all(named_words(text) for u in listed for text in u.lists.values())
 
 
 def test_nothing_is_chosen_on_held_out_contexts() -> None:
@@ -156,7 +217,7 @@ def test_both_forms_of_a_meaning_are_in_the_half_of_its_family() -> None:
             noise.setdefault(name, set()).add(unit.test)
         else:
             assert unit.test == half[unit.kind, name]
-    assert sorted(map(sorted, noise.values())) == [[False], [False], [True], [True]]
+    assert sorted(map(sorted, noise.values())) == [[False]] * 2 + [[True]] * 8
 
 
 def test_what_a_text_is_too_poor_for_is_left_out_and_counted() -> None:
