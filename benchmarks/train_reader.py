@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if asked.out:
         weights = fit(list(texts.values()), plan)
         about = {"texts": [f"layer {layer}, seed {seed}" for layer, seed in texts], "plan": vars(plan)}
-        asked.out.write_text(json.dumps(written(weights, about), indent=1) + "\n", encoding="utf8")
+        asked.out.writelayer_and_seed(json.dumps(written(weights, about), indent=1) + "\n", encoding="utf8")
     return 0
 
 
@@ -74,7 +74,8 @@ def written(weights: ReaderWeights, about: dict[str, Any]) -> dict[str, Any]:
     return {"trained_on": about, "signals": list(SIGNALS), "hash": hash_value(content), "weights": content}
 
 
-def _text(value: str) -> tuple[int, int]:
+def layer_and_seed(value: str) -> tuple[int, int]:
+    """LAYER:SEED; an error for a layer that is reported."""
     layer, _, seed = value.partition(":")
     if int(layer) in RESERVED:
         raise argparse.ArgumentTypeError(f"layer {layer} is reported: a reader is never trained on it")
@@ -83,7 +84,7 @@ def _text(value: str) -> tuple[int, int]:
 
 def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--text", type=_text, action="append", required=True, metavar="LAYER:SEED")
+    parser.add_argument("--text", type=layer_and_seed, action="append", required=True, metavar="LAYER:SEED")
     parser.add_argument("--work", type=Path, required=True, help="folder of the runs; what is there is used again")
     parser.add_argument("--out", type=Path, help="where the weights go")
     return parser.parse_args(arguments)

@@ -152,7 +152,7 @@ class _Pieces:
         return np.array([float(piece[:1] == " ") for piece in self._numbers], dtype=np.float32)
 
 
-class Reader:
+class TrainedReader:
     """Predicts what the network reads in an explanation, less its mean over the bank, clipped at 0."""
 
     name = NAME
@@ -192,7 +192,8 @@ class Unrelated:
             bank[place]: result.predicted for place, result in sorted(told.items()) if isinstance(result, Simulation)
         }
         """By explanation of the bank: nats, [context token]."""
-        self.noise = np.mean(list(self.lifts.values()), axis=0, dtype=np.float32) if self.lifts else np.empty((0, 0))
+        lifts = np.stack(list(self.lifts.values())) if self.lifts else np.empty((1, 0, 0), dtype=np.float32)
+        self.noise: Float[np.ndarray, "context token"] = np.asarray(lifts.mean(axis=0), dtype=np.float32)
         """Mean lift over the bank: nats, [context token]."""
 
     def rows(self, contexts: Sequence[Context]) -> list[int]:

@@ -77,9 +77,9 @@ def _lift_next(parts: Parts) -> Simulator:
 
 
 def _reader(parts: Parts) -> Simulator:
-    from autointerp.simulate.reader import Reader
+    from autointerp.simulate.reader import TrainedReader
 
-    return Reader(_lift(parts, "reader/v1"), parts.bank)
+    return TrainedReader(_lift(parts, "reader/v1"), parts.bank)
 
 
 def _lift_in_context(parts: Parts) -> Simulator:

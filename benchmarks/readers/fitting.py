@@ -58,7 +58,7 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class _Material:
+class Material:
     """All trials, laid end to end."""
 
     distinct: Float[Tensor, "row signal"]
@@ -79,9 +79,9 @@ class _Material:
 
 
 def fit(texts: Sequence[Development], plan: Plan, say: Callable[[str], object] = print) -> ReaderWeights:
-    """Weights that make the weighted mean of the trials' Pearson correlations high. The same input, the same weights."""
+    """Weights that make the weighted mean of the trials' Pearson correlations high; the same for the same input."""
     torch.manual_seed(plan.seed)
-    material = _laid_out(texts, plan)
+    material = laid_out(texts, plan)
     first, second = torch.nn.Linear(len(SIGNALS), plan.hidden), torch.nn.Linear(plan.hidden, 1)
     network = torch.nn.Sequential(first, torch.nn.Tanh(), second, torch.nn.Softplus())
     with torch.no_grad():
@@ -100,13 +100,13 @@ def fit(texts: Sequence[Development], plan: Plan, say: Callable[[str], object] =
     )
 
 
-def predicted(network: torch.nn.Module, material: _Material) -> Float[Tensor, " token"]:
-    """As `Reader` predicts, on all tokens of all trials."""
+def predicted(network: torch.nn.Module, material: Material) -> Float[Tensor, " token"]:
+    """As `TrainedReader` predicts, on all tokens of all trials."""
     values = network(material.distinct).squeeze(1)
     return torch.relu(values[material.read] - values[material.unrelated].mean(dim=0)[material.places])
 
 
-def correlations(values: Float[Tensor, " token"], material: _Material) -> Float[Tensor, " trial"]:
+def correlations(values: Float[Tensor, " token"], material: Material) -> Float[Tensor, " trial"]:
     """The Pearson correlation of each trial; about 0 where nothing is predicted."""
     zeros = torch.zeros_like(material.counts)
     means = zeros.index_add(0, material.trial, values) / material.counts
@@ -120,7 +120,8 @@ def _array(weights: Tensor) -> np.ndarray:
     return np.array(weights.detach().numpy(), dtype=np.float32)
 
 
-def _laid_out(texts: Sequence[Development], plan: Plan) -> _Material:
+def laid_out(texts: Sequence[Development], plan: Plan) -> Material:
+    """All that the fit reads, each distinct row once: most tokens are alike."""
     signals, read, place, truth, weight = Signals(), [], [], [], []
     unrelated, start = [], 0
     for text in texts:
@@ -138,11 +139,11 @@ def _laid_out(texts: Sequence[Development], plan: Plan) -> _Material:
         start += len(shown) * width
     counts = [len(values) for values in truth]
     beside = np.concatenate(unrelated, axis=1)
-    rows = np.concatenate([*read, beside.reshape(-1, len(SIGNALS))])
-    distinct, numbers = np.unique(rows, axis=0, return_inverse=True)
+    every = np.concatenate([*read, beside.reshape(-1, len(SIGNALS))])
+    distinct, numbers = np.unique(every, axis=0, return_inverse=True)
     numbers = numbers.ravel()
     own = sum(counts)
-    return _Material(
+    return Material(
         torch.from_numpy(distinct),
         torch.from_numpy(numbers[:own]),
         torch.from_numpy(np.concatenate(place)),

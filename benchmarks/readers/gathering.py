@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from readers.fitting import LIST, PHRASE, PLANTED, Development, Trial
 
 from autointerp.contexts.naming import Named, is_list
 from autointerp.contexts.reading import context_ids, load_contexts
@@ -23,9 +22,10 @@ from autointerp.records import Candidate, Context, Exemplar, Kind, Simulation, S
 from autointerp.run import run
 from autointerp.run.resources import Resources
 from autointerp.simulate.interface import Task
-from autointerp.simulate.reader import Reader, Unrelated
+from autointerp.simulate.reader import TrainedReader, Unrelated
 from autointerp.study import Study
 from autointerp.tables import HELD_OUT
+from readers.fitting import LIST, PHRASE, PLANTED, Development, Trial
 
 _UNREAD = np.empty((0, 0), dtype=np.float32)
 
@@ -40,7 +40,7 @@ def developed(study: Study, folder: Path) -> Development:
     try:
         trials = [*_real(study, folder, resources), *_planted(study, folder)]
         with resources.simulator("simulate") as reader:
-            assert isinstance(reader, Reader)
+            assert isinstance(reader, TrainedReader)
             told = dict(reader.lift.simulate([Task(t.explanation, t.contexts) for t in trials], Bar()))
             read = [replace(t, lift=r.predicted) for p, t in enumerate(trials) if isinstance(r := told[p], Simulation)]
             return Development(read, Unrelated(reader.lift, reader.bank, (c for t in read for c in t.contexts)))
