@@ -151,8 +151,8 @@ class Simulate(Section):
     that the explanation names (`literal`), or belongs to one (`literal-words`), else 0. With other units' explanations
     too."""
     bank: int = Field(default=64, ge=2)
-    """Unrelated word lists that `lift` and `lift-next` subtract. Through an endpoint each costs a request per distinct
-    word of all contexts: 8 are enough to begin with."""
+    """Unrelated word lists that `lift`, `lift-next` and `reader` subtract. Through an endpoint each costs a request per
+    distinct word of all contexts: 8 are enough to begin with."""
     llm: str = "simulator"
     """Which [llm.NAME] simulates."""
 

@@ -20,7 +20,7 @@ _DERANGEMENTS = 16
 """Fewer are said to be few."""
 _NULL = 0.03
 _FEW = 48
-_OUT_OF_CONTEXT = ("lift", LOOKUP)
+_OUT_OF_CONTEXT = ("lift", "reader", LOOKUP)
 
 
 def caveats(outcome: Outcome) -> list[str]:

@@ -167,16 +167,24 @@ class TrainedReader:
     def simulate(self, tasks: Sequence[Task], progress: Bar) -> Iterator[tuple[int, Simulation | Unscored]]:
         """As `lift` yields: a task that it can't predict is Unscored here too."""
         weights = self._weights or frozen()
-        unrelated = Unrelated(self.lift, self.bank, [c for task in tasks for c in task.contexts])
-        nothing = unrelated.mean(weights, self._signals)
+        contexts = [c for task in tasks for c in task.contexts]
+        beside = {
+            width: Unrelated(self.lift, self.bank, [c for c in contexts if len(c.pieces) == width])
+            for width in sorted({len(c.pieces) for c in contexts})
+        }
+        nothing = {width: unrelated.mean(weights, self._signals) for width, unrelated in beside.items()}
         for place, told in self.lift.simulate(tasks, progress):
-            task = tasks[place]
-            if isinstance(told, Unscored) or isinstance(nothing, Unscored):
-                yield place, told if isinstance(told, Unscored) else NO_BANK
+            if isinstance(told, Unscored):
+                yield place, told
+                continue
+            task, width = tasks[place], told.predicted.shape[1]
+            unrelated, less = beside[width], nothing[width]
+            if isinstance(less, Unscored):
+                yield place, less
                 continue
             rows = unrelated.rows(task.contexts)
             signals = self._signals.of(task.explanation, task.contexts, told.predicted, unrelated.noise[rows])
-            yield place, Simulation(np.maximum(weights.read(signals) - nothing[rows], 0), self.scale)
+            yield place, Simulation(np.maximum(weights.read(signals) - less[rows], 0), self.scale)
 
 
 class Unrelated:

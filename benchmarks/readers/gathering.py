@@ -30,15 +30,16 @@ from readers.fitting import LIST, PHRASE, PLANTED, Development, Trial
 _UNREAD = np.empty((0, 0), dtype=np.float32)
 
 
-def developed(study: Study, folder: Path) -> Development:
+def developed(study: Study, folder: Path, planted_too: bool = True) -> Development:
     """The trials of a study's units and of planted ones on its text; the run folder is kept, and used again.
 
-    On held-out contexts alone: explainers saw evidence. The study's simulator must be `reader`.
+    On held-out contexts alone: explainers saw evidence. The study's simulator must be `reader`. Raises BadInput where
+    the text is too poor to plant on.
     """
     run(study, folder, until="collect")
     resources = Resources(study, folder, Mode())
     try:
-        trials = [*_real(study, folder, resources), *_planted(study, folder)]
+        trials = [*_real(study, folder, resources), *(_planted(study, folder) if planted_too else ())]
         with resources.simulator("simulate") as reader:
             assert isinstance(reader, TrainedReader)
             told = dict(reader.lift.simulate([Task(t.explanation, t.contexts) for t in trials], Bar()))

@@ -14,10 +14,11 @@ import pytest
 import torch
 
 from autointerp.progress import Bar
-from autointerp.records import Context, Scale, Simulation
+from autointerp.records import Context, Scale, Simulation, Split
 from autointerp.simulate.interface import Task
 from autointerp.simulate.reader import SIGNALS, Unrelated, frozen
 from tests.simulate.contexts import WORDS, random_context
+from tests.small import small_study
 
 if TYPE_CHECKING:
     from readers.fitting import Development, Plan
@@ -122,3 +123,20 @@ def test_what_is_written_is_what_is_read(tmp_path: Path) -> None:
     file.write_text(json.dumps(train_reader.written(weights, {"texts": []})), "utf8")
     np.testing.assert_array_equal(frozen(file).first, weights.first)
     np.testing.assert_array_equal(frozen(file).second, weights.second)
+
+
+@pytest.mark.pipeline
+def test_trials_are_gathered_from_a_run_on_held_out_text(tmp_path: Path) -> None:
+    from readers.fitting import LIST, PHRASE, fit, tried
+    from readers.gathering import developed
+
+    text = developed(small_study(tmp_path, "simulate.method='reader'"), tmp_path / "run", planted_too=False)
+    assert {trial.sort for trial in text.trials} <= {LIST, PHRASE}
+    assert {trial.arm.removesuffix("-sparse") for trial in text.trials} == {"feature", "neuron", "direction"}
+    assert len({trial.unit for trial in text.trials if trial.sort == LIST}) >= 12
+    for trial in text.trials:
+        assert all(context.split == Split.HELD_OUT for context in trial.contexts)
+        assert trial.truth.shape == trial.lift.shape == (len(trial.contexts), 16)
+    assert len(text.unrelated.lifts) == 8
+    for trial, values in tried(text, fit([text], _plan())):
+        assert values.shape == trial.truth.shape
