@@ -29,7 +29,7 @@ _TOKEN = {
 """Methods that see a token (or its word) and nothing around it, and what each does."""
 _NEXT = {"lift-next": "looks at the token that follows"}
 """Methods that see the token after the one that they predict, and nothing else."""
-_NEXT_SIGHT = {"before": Sight.SEEN, "after": Sight.BLIND, "word-class": Sight.BLIND, "single-word": Sight.BLIND}
+_NEXT_SIGHT = {"before": Sight.SEEN, "after": Sight.BLIND, "single-word": Sight.BLIND}
 """What the latter see of a kind; of all others a part: where a word or a span is several tokens, the one that follows
 may be the rest of it."""
 

@@ -41,7 +41,7 @@ def gallery() -> list[str]:
         if isinstance(spans, Words)
         for word in spans.words
     }
-    return [*written.splitlines(), block, " ".join(sorted(listed))]
+    return [*written.splitlines(), block, " ".join(sorted(listed, key=lambda word: zlib.crc32(word.encode())))]
 
 
 def contexts(split: Split, count: int, seed: int) -> list[Context]:
