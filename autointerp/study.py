@@ -141,7 +141,7 @@ class Explain(Section):
 class Simulate(Section):
     """How activations are predicted from an explanation."""
 
-    method: str = "lift"
+    method: str = "reader"
     """A simulator ([methods](methods.md))."""
     lookup: bool = True
     """Also report the token table from evidence, which uses no explanation and no language model."""

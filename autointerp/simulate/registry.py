@@ -210,7 +210,7 @@ def check_simulator(study: Study) -> None:
     if method == LOOKUP:
         raise BadInput(
             f"simulator '{LOOKUP}' reads no explanation, so it can't score one",
-            "set simulate.method = 'lift'; the token table is reported beside it (simulate.lookup = true)",
+            "set simulate.method = 'reader'; the token table is reported beside it (simulate.lookup = true)",
         )
     llm, needs = study.llm[role], needs_of(method)
     if not needs.language_model:
