@@ -57,6 +57,8 @@ class Scale(StrEnum):
     """1 on tokens that the explanation names, else 0."""
     COSINE = "cosine"
     """A difference of cosines between vectors of a sentence model."""
+    READ = "read"
+    """What a trained reader gives: no unit, and the same for every unit of the study."""
 
 
 class Pairing(StrEnum):

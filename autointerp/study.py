@@ -141,7 +141,7 @@ class Explain(Section):
 class Simulate(Section):
     """How activations are predicted from an explanation."""
 
-    method: str = "lift"
+    method: str = "reader"
     """A simulator ([methods](methods.md))."""
     lookup: bool = True
     """Also report the token table from evidence, which uses no explanation and no language model."""
@@ -153,8 +153,8 @@ class Simulate(Section):
     """Also simulate the best of a unit's texts of the other kind: its best description where a list of words was
     chosen, and the other way round. Where an endpoint simulates, that is one more pairing for a unit that has both."""
     bank: int = Field(default=64, ge=2)
-    """Unrelated word lists that `lift` and `lift-next` subtract. Through an endpoint each costs a request per distinct
-    word of all contexts: 8 are enough to begin with."""
+    """Unrelated word lists that `lift`, `lift-next` and `reader` subtract. Through an endpoint each costs a request per
+    distinct word of all contexts: 8 are enough to begin with."""
     llm: str = "simulator"
     """Which [llm.NAME] simulates."""
 

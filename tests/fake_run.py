@@ -68,7 +68,7 @@ def study_of(plan: Plan) -> Study:
         "sae": several,
         "evidence": {"held_out_top": 3, "held_out_random": 3, "random_only": 8},
         "compare": {"resamples": 1000},
-        "simulate": {"literal": False, "both_kinds": False},
+        "simulate": {"method": "lift", "literal": False, "both_kinds": False},
         "score": {"slices": ["top-and-random", "random-only"]},
         **plan.settings,
     }

@@ -73,7 +73,7 @@ def hand_study() -> Study:
         "sae": [{"name": "sae", "train": {"width": 64}}],
         "evidence": {"held_out_top": 1, "held_out_random": 1, "random_only": 2},
         "score": {"metrics": ["pearson", "auroc"], "slices": ["top-and-random", "random-only"]},
-        "simulate": {"literal": False, "both_kinds": False},
+        "simulate": {"method": "lift", "literal": False, "both_kinds": False},
         "compare": {"resamples": 4000, "confidence": 0.85, "derangements": 2},
     })  # fmt: skip
 

@@ -63,7 +63,7 @@ def small_settings(folder: Path) -> dict[str, Any]:
                      "held_out_random": 3, "random_only": 6},
         "llm": {"explainer": llm, "simulator": llm},
         "explain": {"candidates": 6},
-        "simulate": {"bank": 8, "literal": False, "both_kinds": False},
+        "simulate": {"method": "lift", "bank": 8, "literal": False, "both_kinds": False},
         "score": {"slices": ["top-and-random", "random-only"]},
         "compare": {"resamples": 1000},
     }  # fmt: skip

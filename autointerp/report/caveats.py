@@ -24,7 +24,7 @@ _NULL = 0.03
 _FAILED = 0.05
 """Share of the units for which an explainer may fail unsaid."""
 _FEW = 48
-_OUT_OF_CONTEXT = ("lift", LOOKUP)
+_OUT_OF_CONTEXT = ("lift", "reader", LOOKUP)
 
 
 def caveats(outcome: Outcome) -> list[str]:

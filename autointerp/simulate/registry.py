@@ -60,11 +60,11 @@ class _BuiltIn:
         return self.build(parts)
 
 
-def _lift(parts: Parts) -> Simulator:
+def _lift(parts: Parts, prompt_name: str = "lift/v1") -> Simulator:
     from autointerp.simulate.lift import Lift
     from autointerp.simulate.lift_served import LiftServed
 
-    prompt = _prompt("lift/v1", "completion", parts)
+    prompt = _prompt(prompt_name, "completion", parts)
     if parts.model is not None:
         return Lift(parts.model, prompt, parts.bank, parts.batch, parts.same, parts.ledger)
     return LiftServed(_asker(parts), prompt, parts.bank, parts.llm.model, parts.seed)
@@ -74,6 +74,12 @@ def _lift_next(parts: Parts) -> Simulator:
     from autointerp.simulate.lift import LiftNext
 
     return LiftNext(_lift(parts))
+
+
+def _reader(parts: Parts) -> Simulator:
+    from autointerp.simulate.reader import TrainedReader
+
+    return TrainedReader(_lift(parts, "reader/v1"), parts.bank)
 
 
 def _lift_in_context(parts: Parts) -> Simulator:
@@ -155,6 +161,7 @@ def _prompt(name: str, form: str, parts: Parts) -> Prompt:
 
 
 _BUILT_IN: Mapping[str, _BuiltIn] = {
+    "reader": _BuiltIn(_reader, Needs(prompt_logprobs=1)),
     "lift": _BuiltIn(_lift, Needs(prompt_logprobs=1)),
     "lift-next": _BuiltIn(_lift_next, Needs(prompt_logprobs=1)),
     "lift-in-context": _BuiltIn(_lift_in_context, Needs(prompt_logprobs=1)),
@@ -203,7 +210,7 @@ def check_simulator(study: Study) -> None:
     if method == LOOKUP:
         raise BadInput(
             f"simulator '{LOOKUP}' reads no explanation, so it can't score one",
-            "set simulate.method = 'lift'; the token table is reported beside it (simulate.lookup = true)",
+            "set simulate.method = 'reader'; the token table is reported beside it (simulate.lookup = true)",
         )
     llm, needs = study.llm[role], needs_of(method)
     if not needs.language_model:

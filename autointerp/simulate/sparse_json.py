@@ -11,7 +11,7 @@ from functools import partial
 
 import numpy as np
 
-from autointerp.llm.answers.json import SLACK, VALUE, answer_object, read_json_object, written_value
+from autointerp.llm.answers.json import HIGHEST, SLACK, answer_object, between, read_json_object, written_value
 from autointerp.llm.request import Question, Request, Response, Unreadable
 from autointerp.records import Context
 from autointerp.simulate.asked import Asked, Row
@@ -19,6 +19,8 @@ from autointerp.simulate.asked import Asked, Row
 NAME = "sparse-json"
 _INDEX = re.compile(r"0|[1-9][0-9]{0,8}")
 NO_INDEX = Unreadable("an index of no token")
+_ACTIVE = between(1, HIGHEST)
+"""A silent token is left out, so none is written as 0: the prompt says so, and the schema holds the model to it."""
 
 
 class SparseJson(Asked):
@@ -36,7 +38,7 @@ class SparseJson(Asked):
             temperature=0.0,
             seed=self._seed,
             json_object=True,
-            schema=answer_object({str(index): VALUE for index in range(count)}, all_of_them=False),
+            schema=answer_object({str(index): _ACTIVE for index in range(count)}, all_of_them=False),
         )
         return Question(request, partial(read_sparse, count=count))
 

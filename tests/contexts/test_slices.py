@@ -133,7 +133,7 @@ def test_every_slice_is_compared_in_every_stratum(tmp_path: Path) -> None:
                      "held_out_per_quantile": 2},
         "score": {"slices": ["top-and-random", "random-only", "quantile-1"],
                   "metrics": ["pearson", "weighted_pearson"]},
-        "simulate": {"lookup": False},
+        "simulate": {"method": "lift", "lookup": False, "literal": False, "both_kinds": False},
     }  # fmt: skip
     finished(tmp_path, Plan({"feature": 0.9, "neuron": 0.5}, units=5, settings=wanted))
     table = read_table(tmp_path / "comparison.parquet")

@@ -424,7 +424,7 @@ def test_a_whole_run_with_every_judge(tmp_path: Path, monkeypatch: pytest.Monkey
     """On a model that knows nothing: held to a schema its answers are scored all the same; and a replay repeats it."""
     monkeypatch.setattr(resources, "load_sentence_model", lambda name, device: Lengths())
     settings = (f"judge.methods={ALL}", "evidence.random_only=60", "units.controls=['neuron-sparse']",
-                "llm.explainer.reasks=0", "llm.explainer.batch=32")  # fmt: skip
+                "llm.explainer.reasks=0", "llm.explainer.batch=32", "explain.methods=['exemplars']")  # fmt: skip
     study = small_study(tmp_path, *settings)
     run = autointerp.run(study, tmp_path / "run", until="compare")
     own = run.table("scores").query("slice == 'judged' and metric == 'auroc' and pairing == 'own'")

@@ -34,6 +34,7 @@ from tests.planted.readers import Answers, Guessing, Knowing, Model, Reader, Sen
 
 IN_PROCESS, BY_MEANING = "in process", "by meaning"
 INTERFACES: dict[str, Callable[[Answers], Any] | str] = {
+    "reader": IN_PROCESS,
     "lift": IN_PROCESS,
     "lift-next": IN_PROCESS,
     "lift-in-context": IN_PROCESS,

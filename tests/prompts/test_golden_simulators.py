@@ -15,6 +15,7 @@ from autointerp.simulate.asked import Asking
 from autointerp.simulate.digits import DigitsServed
 from autointerp.simulate.digits_output import DigitsOutput
 from autointerp.simulate.interface import Task
+from autointerp.simulate.lift import prefix
 from autointerp.simulate.one_by_one import OneByOneServed
 from autointerp.simulate.sparse_json import SparseJson
 from tests.llm.doubles import EchoAsker
@@ -34,3 +35,10 @@ def test_the_prompt_reads_as_it_was_read(kind: type[Asking]) -> None:
     *_, request = simulator.requests([Task(_EXPLANATION, contexts)])
     text = "".join(f"<<<{role or 'completion'}>>>\n{content}<<<end>>>\n" for role, content in request.messages)
     assert text == (GOLDEN / f"{kind.name}-v1.txt").read_text("utf8")
+
+
+def test_the_text_whose_next_word_reader_reads() -> None:
+    """A list comes without the words before it, a description whole."""
+    prompt = load_prompt("reader/v1")
+    texts = [prefix(prompt, text) for text in (_EXPLANATION, "words such as sea, </s>\n, 蓝")]
+    assert "".join(f"<<<completion>>>\n{t}<<<end>>>\n" for t in texts) == (GOLDEN / "reader-v1.txt").read_text("utf8")

@@ -42,7 +42,7 @@ def served_settings(folder: Path, url: str, *, simulator: str = "sparse-json", *
         **settings,
         "llm": {"explainer": model, "simulator": model},
         "explain": {"methods": ["exemplars", "highlight"], "candidates": 6},
-        "simulate": {"method": simulator},
+        "simulate": {**settings["simulate"], "method": simulator},
         "judge": {"methods": ["detection"], "examples": 6},
         "compare": {"resamples": 1000, "derangements": 1},
     }

@@ -33,7 +33,7 @@ def test_explain_and_judge_go_through_batches(
         local = small_settings(tmp_path)["llm"]["simulator"]
         study = parse_study({
             **settings, "llm": {"explainer": settings["llm"]["explainer"], "simulator": local},
-            "simulate": {"method": "lift", "bank": 8},
+            "simulate": {"method": "lift", "bank": 8, "literal": False, "both_kinds": False},
             "units": {"features": 5, "neurons": 4, "directions": 0, "controls": [], "min_contexts": 4},
         })  # fmt: skip
         run = autointerp.run(study, tmp_path / "run", until="compare", batch=True)

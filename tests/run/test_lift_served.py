@@ -29,7 +29,7 @@ def _study(folder: Path, url: str, method: str) -> Study:
                      "held_out_random": 2, "random_only": 2},
         "llm": {**settings["llm"], "simulator": served},
         "explain": {"methods": ["exemplars"], "candidates": 2},
-        "simulate": {"method": method, "bank": 2},
+        "simulate": {"method": method, "bank": 2, "literal": False, "both_kinds": False},
         "compare": {"resamples": 1000, "derangements": 1},
     })  # fmt: skip
 

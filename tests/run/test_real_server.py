@@ -30,7 +30,7 @@ def _study(folder: Path, url: str) -> Study:
         "evidence": {"top": 2, "quantiles": 0, "random": 2, "held_out_top": 1, "held_out_random": 1, "random_only": 4},
         "llm": {"explainer": llm, "simulator": llm},
         "explain": {"method": "highlight", "candidates": 2},
-        "simulate": {"method": "digits-output"},
+        "simulate": {"method": "digits-output", "literal": False, "both_kinds": False},
         "judge": {"methods": ["detection"], "examples": 4},
         "compare": {"resamples": 1000, "derangements": 1},
     })  # fmt: skip

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -135,3 +136,14 @@ def test_an_answer_has_room_for_all_values_and_asks_as_it_should(kind: type[Aske
     assert request.json_object == (kind is SparseJson)
     assert request.top_logprobs == (20 if kind is DigitsOutput else 0)
     assert listed(request) == pieces
+
+
+def test_a_sparse_answer_can_hold_no_zero() -> None:
+    """The prompt says to leave silent tokens out; a schema that takes a 0 lets the model say otherwise."""
+    simulator = SparseJson(EchoAsker(lambda request: as_json([])), load_prompt("sparse-json/v1"), "m", 0)
+    (request,) = simulator.requests([Task("animals", (context(0, " a", " cat"),))])
+    assert request.schema is not None
+    schema = json.loads(request.schema)
+    bounds = {index: (value["minimum"], value["maximum"]) for index, value in schema["properties"].items()}
+    assert bounds == {"0": (1, 9), "1": (1, 9)}
+    assert not schema.get("required")

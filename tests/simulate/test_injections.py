@@ -6,6 +6,7 @@ import json
 import re
 import unicodedata
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from autointerp.contexts.naming import LIST
 from autointerp.explain.contrastive import Contrastive
 from autointerp.explain.highlight import Highlight
 from autointerp.explain.interface import ExplainSettings, Shown, ShownContext
@@ -20,14 +22,17 @@ from autointerp.explain.phrase import Phrase
 from autointerp.explain.token_activation import TokenActivation
 from autointerp.llm.local.model import LocalModel
 from autointerp.llm.request import Request
+from autointerp.progress import Bar
 from autointerp.prompting import load_prompt
 from autointerp.quoting import quoted, unmarked
-from autointerp.records import Context
+from autointerp.records import Context, Unscored
 from autointerp.simulate.anthropic_batch import AnthropicBatch
 from autointerp.simulate.digits import HIDDEN, Digits, DigitsServed
 from autointerp.simulate.digits_output import DigitsOutput
 from autointerp.simulate.interface import Task
+from autointerp.simulate.lift import Lift, prefix
 from autointerp.simulate.one_by_one import OneByOneServed
+from autointerp.simulate.reader import TrainedReader
 from autointerp.simulate.sparse_json import SparseJson
 from autointerp.study import Llm
 from tests.injections import INJECTIONS, injected_by_character, injected_context
@@ -147,6 +152,23 @@ def test_the_process_reads_no_special_token_out_of_text(text: str) -> None:
         assert set(ids).isdisjoint(loaded.tokenizer.all_special_ids)
         assert len(positions) == len(make(text).pieces)
         assert len(_lines(str(loaded.tokenizer.decode(ids)).split("\nText:\n", 3)[3])) == len(positions)
+
+
+@pytest.mark.parametrize("text", INJECTIONS)
+def test_what_a_reader_reads_next_follows_one_line(text: str) -> None:
+    """Hostile text in the explanation, and in tokens that it names."""
+    prompt, loaded = load_prompt("reader/v1"), tiny_loaded()
+    shown = tuple(replace(make(text), context=n) for n, make in enumerate(CONTEXTS))
+    for explanation in (text, LIST + text):
+        read = prefix(prompt, explanation)
+        assert len(_lines(read)) == 1
+        assert read.startswith("The words are: ")
+        assert read.endswith(". Say one of the words again:")
+        lift = Lift(LocalModel(loaded, 2), prompt, [LIST + "sea"], 2, False)
+        results = dict(TrainedReader(lift, [LIST + "sea"]).simulate([Task(explanation, (c,)) for c in shown], Bar()))
+        for place, told in results.items():
+            assert isinstance(told, Unscored) or np.isfinite(told.predicted).all()
+            assert isinstance(told, Unscored) or told.predicted.shape == (1, len(shown[place].pieces))
 
 
 def _shown(text: str) -> Shown:

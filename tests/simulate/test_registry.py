@@ -39,7 +39,7 @@ def _parts(**more: Any) -> Parts:
 
 ANY_CHAT = {"sparse-json", "anthropic-batch", "embedding"}
 CHAT_LOGPROBS = {"digits-output", "one-by-one"}
-PROMPT_LOGPROBS = {"lift", "lift-next", "lift-in-context", "digits"}
+PROMPT_LOGPROBS = {"reader", "lift", "lift-next", "lift-in-context", "digits"}
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,9 @@ def _study(method: str, **llm: Any) -> Study:
 
 
 @pytest.mark.parametrize("found", [BARE, CHAT, SERVER, None])
-@pytest.mark.parametrize("method", ["lift", "digits", "digits-output", "sparse-json", "one-by-one", "anthropic-batch"])
+@pytest.mark.parametrize(
+    "method", ["reader", "lift", "digits", "digits-output", "sparse-json", "one-by-one", "anthropic-batch"]
+)
 def test_a_study_is_refused_exactly_for_what_is_known_to_lack(
     monkeypatch: pytest.MonkeyPatch, found: Capabilities | None, method: str
 ) -> None:

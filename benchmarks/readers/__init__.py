@@ -1,0 +1,1 @@
+"""How the simulator `reader` is trained: development units, and the fit."""
