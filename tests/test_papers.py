@@ -104,7 +104,7 @@ def test_every_relative_link_leads_somewhere(name: str) -> None:
 
 def test_the_readme_is_short_and_its_first_screen_has_the_question_the_picture_and_the_commands() -> None:
     lines = (ROOT / "README.md").read_text("utf8").splitlines()
-    assert len(lines) < 180
+    assert len(lines) < 200
     first = "\n".join(lines[:25])
     for shown in ("How interpretable are", "figures/distribution.png", "make demo", "make test"):
         assert shown in first
