@@ -23,6 +23,7 @@ _TOKEN = {
     "lookup": "has one prediction per token id",
     "lift": "predicts each token from the explanation alone",
     "embedding": "compares each word with the explanation",
+    "reader": "reads what `lift` says of a token, and whether the explanation names it or the token before",
     "literal": "compares each token's text with the explanation's words",
     "literal-words": "compares each word with the explanation's words",
 }
@@ -44,7 +45,7 @@ def sight(method: str, kind: str, form: str = DESCRIPTION) -> Sight:
         return Sight.SEEN
     word_like = KINDS[kind].word_like
     if method in _TOKEN:
-        partly = form == WORD_LIST or method == "lookup"
+        partly = form == WORD_LIST or method == "lookup" or (method, kind) == ("reader", "after")
         return Sight.SEEN if word_like else Sight.PARTLY if partly else Sight.BLIND
     return Sight.PARTLY if form == WORD_LIST and not word_like else _NEXT_SIGHT.get(kind, Sight.PARTLY)
 

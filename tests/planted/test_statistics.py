@@ -122,6 +122,7 @@ def test_a_method_is_never_pooled_over_what_it_sees_and_what_it_does_not() -> No
     assert {sight("detection", kind) for kind in KINDS} == {Sight.SEEN}
     assert sight("lift", "after") is sight("literal", "position") is Sight.BLIND
     assert sight("lift", "after", WORD_LIST) is Sight.PARTLY, "its words are said"
+    assert sight("reader", "after") is Sight.PARTLY, "it sees whether the token before is named"
     assert [kind for kind in KINDS if kind != NOISE and sight("lift-next", kind) is Sight.SEEN] == ["before"]
 
 
