@@ -21,9 +21,8 @@ class Units(Section):
     directions: int = Field(default=64, ge=0)
     """Random directions per hook, and noise units per SAE, where these controls are on."""
     controls: tuple[str, ...] = ("direction", "neuron-sparse", "direction-sparse", "noise")
-    """Arms beside features and neurons: `direction` (random directions), `noise` (the values of features, drawn anew
-    for every token: what choosing the best of several explanations scores by itself), and `KIND-sparse`: the units of
-    a kind again, each with the density of a feature."""
+    """Arms beside features and neurons: `direction` (random directions), `noise` (values of features, drawn anew for
+    every token), and `KIND-sparse`: the units of a kind again, each with the density of a feature."""
     kinds: dict[str, Annotated[int, Field(ge=1)]] = Field(default_factory=dict)
     """Units of each kind that a package registers, by its name: per hook, or per SAE."""
     min_contexts: int = Field(default=10, ge=2)
@@ -146,9 +145,8 @@ class Simulate(Section):
     lookup: bool = True
     """Also report the token table from evidence, which uses no explanation and no language model."""
     literal: bool = True
-    """Also report what the explanations score when they are read without any model: 1 where a token's text is a word
-    that the explanation names (`literal`), or belongs to one (`literal-words`), else 0. With other units' explanations
-    too."""
+    """Also report what the explanations score, own and others', when read without any model: 1 where a token's text is
+    a word that the explanation names (`literal`), or belongs to one (`literal-words`), else 0."""
     both_kinds: bool = True
     """Also simulate the best of a unit's texts of the other kind: its best description where a list of words was
     chosen, and the other way round. Where an endpoint simulates, that is one more pairing for a unit that has both."""
