@@ -155,7 +155,16 @@ def _write_small(raw: dict[str, Any], path: Path) -> None:
         [] if raw["sae"][0].get("checkpoint") else ["sae.0.train.width=32", "sae.0.train.k=4", "sae.0.train.batch=128"]
     )
     asks = raw.get("llm", {}).get("explainer", {}).get("provider", "local") != "local"
-    more += [] if asks else ["llm.explainer.model='my-model'", "llm.explainer.max_tokens=8", "explain.candidates=6"]
+    more += (
+        []
+        if asks
+        else [
+            "llm.explainer.model='my-model'",
+            "llm.explainer.max_tokens=8",
+            "explain.candidates=6",
+            "explain.methods=['exemplars']",
+        ]
+    )  # the tiny model ends no phrase
     path.write_text(dump_study(parse_study(raw, [*SMALL, *more])))
 
 

@@ -51,7 +51,8 @@ def _in(node: ast.AST, before: str) -> Iterator[str]:
     for child in ast.iter_child_nodes(node):
         if isinstance(child, ast.ClassDef):
             fields = [part.annotation for part in child.body if isinstance(part, ast.AnnAssign)]
-            if child.decorator_list and any(word in ast.unparse(field) for field in fields for word in WORDS):
+            made = any("dataclass" in ast.unparse(decorator) for decorator in child.decorator_list)
+            if made and any(word in ast.unparse(field) for field in fields for word in WORDS):
                 yield f"{before}{child.name}.__init__"
             if not any(ast.unparse(base).startswith("Protocol") for base in child.bases):
                 yield from _in(child, f"{before}{child.name}.")

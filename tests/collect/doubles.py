@@ -18,6 +18,9 @@ from autointerp.tables import CANDIDATES, EVIDENCE, HELD_OUT, read_table, write_
 WIDTH, LATENTS, LENGTH, VOCABULARY = 6, 9, 8, 40
 HOOK = "layers.5.mlp.neurons"
 
+CONTROLS = ["direction", "neuron-sparse", "direction-sparse"]
+"""The arms beside features and neurons that these tests know the values of."""
+
 
 class KnownSubject:
     """Activations that depend on the token and the one before it."""

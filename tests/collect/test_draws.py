@@ -14,7 +14,7 @@ from autointerp.collect.stage import collect
 from autointerp.contexts.sharing import read_exemplars
 from autointerp.study_file import parse_study
 from autointerp.tables import CANDIDATES, EVIDENCE, HELD_OUT, read_table
-from tests.collect.doubles import LENGTH, KnownSubject, Relu, write_contexts
+from tests.collect.doubles import CONTROLS, LENGTH, KnownSubject, Relu, write_contexts
 
 LATENTS, STRATA = 300, 5
 
@@ -119,7 +119,7 @@ def test_orientations_and_sparse_twins_draw_alike_and_other_units_and_splits_do_
     study = parse_study({
         "corpus": {"context": LENGTH},
         "subject": {"batch": 500},
-        "units": {"features": 4, "neurons": 4, "directions": 3, "min_contexts": 3},
+        "units": {"features": 4, "neurons": 4, "directions": 3, "min_contexts": 3, "controls": CONTROLS},
         "evidence": {"top": 4, "quantiles": 2, "per_quantile": 1, "random": 6, "random_only": 8},
     })  # fmt: skip
     collect(study, KnownSubject(), {"sae": (Relu(), 9)}, tmp_path)

@@ -20,7 +20,17 @@ from autointerp.records import Context, Exemplar, Kind, Split
 from autointerp.study import Study
 from autointerp.study_file import parse_study
 from autointerp.tables import read_table
-from tests.collect.doubles import LATENTS, LENGTH, KnownSubject, Relu, read_all, sampled, truths, write_contexts
+from tests.collect.doubles import (
+    CONTROLS,
+    LATENTS,
+    LENGTH,
+    KnownSubject,
+    Relu,
+    read_all,
+    sampled,
+    truths,
+    write_contexts,
+)
 
 NAMES = ["a", "b", "c", "d", "a", "e", "f", "g", "h", "i", "j", "k"]
 """Units 0 and 4 are the two orientations of one."""
@@ -134,7 +144,7 @@ def study(hard_negatives: int, **evidence: int) -> Study:
     return parse_study({
         "corpus": {"context": LENGTH},
         "subject": {"batch": 7},
-        "units": {"features": 4, "neurons": 3, "directions": 3, "min_contexts": 3},
+        "units": {"features": 4, "neurons": 3, "directions": 3, "min_contexts": 3, "controls": CONTROLS},
         "evidence": {"top": 4, "quantiles": 2, "per_quantile": 1, "random": 6, "random_only": 8,
                      "hard_negatives": hard_negatives, **evidence},
     })  # fmt: skip

@@ -20,6 +20,7 @@ from autointerp.study import Study
 from autointerp.study_file import parse_study
 from autointerp.tables import CANDIDATES, EVIDENCE, HELD_OUT, read_table
 from tests.collect.doubles import (
+    CONTROLS,
     HOOK,
     LATENTS,
     LENGTH,
@@ -41,7 +42,7 @@ def _study(**units: object) -> Study:
         {
             "corpus": {"context": LENGTH},
             "subject": {"batch": 7},
-            "units": {"features": 4, "neurons": 3, "directions": 3, "min_contexts": 3, **units},
+            "units": {"features": 4, "neurons": 3, "directions": 3, "min_contexts": 3, "controls": CONTROLS, **units},
             "evidence": {"top": 4, "quantiles": 2, "per_quantile": 1, "random": 6, "random_only": 8},
         }
     )

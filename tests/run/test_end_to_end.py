@@ -116,7 +116,7 @@ def test_a_run_in_this_process_replays_without_its_model(
 
 
 BARS = ("corpus", "activations for training", "train SAE 'sae'", "survey units", "gather evidence", "gather held-out",
-        "ask the explainer", "rank candidates", "simulate", "score")  # fmt: skip
+        "ask the explainer", "rank candidates", "simulate: lift", "score")  # fmt: skip
 
 
 def test_interrupted_in_every_stage_and_continued_gives_the_same_bytes(

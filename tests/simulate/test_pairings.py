@@ -24,6 +24,7 @@ STUDY = parse_study({
     "evidence": {"held_out_top": 2, "held_out_random": 1, "random_only": 3},
     "score": {"metrics": ["pearson", "spearman", "auroc"], "slices": [TOP_AND_RANDOM, RANDOM_ONLY]},
     "compare": {"derangements": 3},
+    "simulate": {"literal": False, "both_kinds": False},
 })  # fmt: skip
 CONTEXTS, TOKENS = 9, 5
 CANDIDATES_OF = {
