@@ -1,6 +1,6 @@
 """Trains the simulator `reader`: gathers development units, fits its weights, and writes them with their provenance.
 
-    python benchmarks/train_reader.py --text 8:104 --text 10:102 --text 14:101 --work /tmp/readers --out reader.json
+    python benchmarks/train_reader.py --text 8:104 --text 10:102 --text 14:101 --work build/readers --out reader.json
 
 A text is LAYER:SEED of the demo's subject and corpus. The layer of the demo and those that are reported must not be
 among them, and are refused. Without --out nothing is written: what is printed is the score of each text's units by

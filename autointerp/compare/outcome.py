@@ -121,20 +121,22 @@ class Outcome:
         many. Headline's metric and contexts; where a prediction is the same everywhere it counts as chance."""
         cell, scores = self.headline, self.scores
         rows = scores[(scores["metric"] == cell.metric) & (scores["slice"] == cell.slice) & (scores["arm"] == arm)]
-        values = rows["value"].where(rows["reason"] != CONSTANT_PREDICTION.reason, rows["chance"])
-        described = (rows["scorer"] == cell.scorer) & (rows["pairing"] == Pairing.DESCRIPTION)
-        listed = (rows["scorer"] == LITERAL) & (rows["pairing"] == Pairing.LIST)
-        units = [rows["unit"], rows["replicate"]]
-        both = pd.concat(
-            [values[chosen].groupby([key[chosen] for key in units]).first() for chosen in (described, listed)],
-            axis=1, keys=["description", "list"],
-        ).dropna()  # fmt: skip
+        described = rows[(rows["scorer"] == cell.scorer) & (rows["pairing"] == Pairing.DESCRIPTION)]
+        listed = rows[(rows["scorer"] == LITERAL) & (rows["pairing"] == Pairing.LIST)]
+        both = pd.concat(map(answered, (described, listed)), axis=1, keys=["description", "list"]).dropna()
         return int((both["description"] > both["list"]).sum()), len(both)
 
     def contrasts(self, cell: Cell) -> Iterator[ComparisonRow]:
         """The rows of a cell that compare an arm with another, or with other explanations, in the table's order."""
         apart = (NO_BASELINE, READ_LITERALLY)
         return (row for row in self.rows if row.cell == cell and row.baseline not in apart)
+
+
+def answered(rows: pd.DataFrame) -> pd.Series:
+    """Scores by unit; a prediction that is the same everywhere is an answer, that nothing fits, and gets chance."""
+    constant = rows["reason"] == CONSTANT_PREDICTION.reason
+    values = rows["value"].where(~constant, rows["chance"])
+    return values.set_axis(pd.MultiIndex.from_frame(rows[["unit", "replicate"]])).dropna()
 
 
 def read_outcome(run_dir: Path) -> Outcome:

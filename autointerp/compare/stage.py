@@ -12,9 +12,9 @@ import pandas as pd
 from jaxtyping import Float
 
 from autointerp.artifacts import rng_of
+from autointerp.compare.outcome import answered
 from autointerp.compare.strata import strata_in, stratum_of, within
 from autointerp.metrics.intervals import NONE, Contrast, Resampling, contrast, holm, interval, paired_contrast
-from autointerp.metrics.metrics import CONSTANT_PREDICTION
 from autointerp.progress import bar
 from autointerp.records import Pairing, Status
 from autointerp.rows import ALL, NO_BASELINE, OWN_SHUFFLED, READ_LITERALLY, Cell, ComparisonRow
@@ -151,7 +151,7 @@ class _Comparison:
     def _against_literal(self, arm: ComparisonRow, pairing: Pairing, other: Pairing) -> ComparisonRow:
         """A pairing of the simulator against another that is read literally, the same or not."""
         literal = self._literal[(self._literal["arm"] == arm.arm) & (self._literal["pairing"] == other.value)]
-        return self._paired(arm, READ_LITERALLY, *map(_answered, (self._of(arm.arm, pairing), literal)))
+        return self._paired(arm, READ_LITERALLY, *map(answered, (self._of(arm.arm, pairing), literal)))
 
     def _paired(self, arm: ComparisonRow, baseline: str, own: pd.Series, other: pd.Series) -> ComparisonRow:
         both = pd.concat([own, other], axis=1, join="inner", keys=["own", "other"])
@@ -171,13 +171,6 @@ def _read_literally(scores: pd.DataFrame, cell: Cell) -> pd.DataFrame:
     if cell.scorer in (LITERAL, LITERAL_WORDS, LOOKUP):
         return read.iloc[:0]
     return within(read[(read["metric"] == cell.metric) & (read["slice"] == cell.slice)], cell.stratum)
-
-
-def _answered(rows: pd.DataFrame) -> pd.Series:
-    """Scores by unit; a prediction that is the same everywhere is an answer, that nothing fits, and gets chance."""
-    constant = rows["reason"] == CONSTANT_PREDICTION.reason
-    values = rows["value"].where(~constant, rows["chance"])
-    return values.set_axis(pd.MultiIndex.from_frame(rows[_UNIT])).dropna()
 
 
 def _scored(rows: pd.DataFrame) -> Float[np.ndarray, " unit"]:

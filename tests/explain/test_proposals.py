@@ -10,13 +10,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.collections import PathCollection
 
 import autointerp
 from autointerp.compare.outcome import Outcome, read_outcome
 from autointerp.compare.strata import KINDS, strata_in, within
+from autointerp.compare.words import number, with_interval
 from autointerp.contexts.naming import LIST, kind_of
 from autointerp.errors import CheckFailed
 from autointerp.llm.capabilities import Capabilities, remember
+from autointerp.plot.distribution import distribution
 from autointerp.report.caveats import caveats
 from autointerp.report.stage import headline
 from autointerp.run.estimating import estimate
@@ -240,3 +243,56 @@ def test_the_run_stops_where_an_explainer_fails_for_every_unit_and_nothing_is_lo
         lists = moved.model_copy(update={"explain": moved.explain.model_copy(update={"methods": ("exemplars",)})})
         autointerp.run(lists, tmp_path / "run", until="explain")
         assert set(read_table(tmp_path / "run" / "proposals.parquet")["kind"]) == {"list"}
+
+
+def _cells(run: Run, heading: str, first: str) -> list[str]:
+    """The cells of one row of the report's table under a heading."""
+    section = (run.folder / "report.md").read_text("utf8").split(f"\n## {heading}\n")[1].split("\n## ")[0]
+    (line,) = (line for line in section.splitlines() if line.startswith(f"| {first} |"))
+    return [cell.strip() for cell in line.strip("|").split("|")]
+
+
+def _mean(run: Run, arm: str, scorer: str, pairing: str, baseline: str = "") -> str:
+    rows = run.table("comparison").query(
+        f"arm == '{arm}' and scorer == '{scorer}' and pairing == '{pairing}' and baseline == '{baseline}' "
+        "and stratum == 'all' and metric == 'pearson' and slice == 'top-and-random'"
+    )
+    names = ("difference", "difference_low", "difference_high") if baseline else ("mean", "low", "high")
+    (row,) = rows.to_dict("records")
+    return with_interval(*(None if row[name] != row[name] else row[name] for name in names))
+
+
+@pytest.mark.parametrize(("arm", "name"), [("feature", "SAE features"), ("neuron", "neurons")])
+def test_the_reports_tables_put_every_number_in_its_own_column(run: Run, arm: str, name: str) -> None:
+    told = run.table("explanations").query(f"arm == '{arm}'")["kind"].value_counts().to_dict()
+    cells = _cells(run, "Lists and descriptions", name)
+    assert cells[1] == f"{told.get('list', 0)} / {told.get('description', 0)}"
+    assert cells[2] == _mean(run, arm, "sparse-json", "description")
+    assert cells[3] == _mean(run, arm, "literal", "list")
+    assert cells[4] == _mean(run, arm, "sparse-json", "description", "literal")
+    words = _cells(run, "What the words alone score", name)
+    wanted = [("literal", "own", ""), ("literal-words", "own", ""), ("literal", "shuffled", "")]
+    assert words[1:5] == [_mean(run, arm, *which) for which in (*wanted, ("sparse-json", "own", "literal"))]
+    proposals = run.table("proposals").query("explainer == 'exemplars'")
+    counted = _cells(run, "What was proposed", "exemplars")
+    assert counted[2:6] == [
+        str(len(proposals)), str(proposals["spare"].sum()), str((proposals["status"] != "ok").sum()),
+        str(proposals["chosen"].sum()),
+    ]  # fmt: skip
+    assert counted[6] == number(proposals["evidence_score"].mean())
+    assert counted[7] == number(proposals[proposals["chosen"]]["evidence_score"].mean())
+
+
+def test_a_unit_with_a_description_is_a_ring_at_its_own_score(run: Run) -> None:
+    outcome = read_outcome(run.folder)
+    (panel,) = distribution(outcome).axes[:1]
+    own = run.table("scores").query("scorer == 'sparse-json' and pairing == 'own' and status == 'ok'")
+    rings: list[float] = []
+    dots: list[float] = []
+    for drawn in panel.collections:
+        if isinstance(drawn, PathCollection):
+            places = np.asarray(drawn.get_offsets())[:, 0].tolist()
+            (dots if len(drawn.get_facecolors()) else rings).extend(places)  # type: ignore[attr-defined]
+    for kind, found in (("description", rings), ("list", dots)):
+        assert sorted(found) == pytest.approx(sorted(own[own["kind"] == kind]["value"]))
+    assert rings
