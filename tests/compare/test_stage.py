@@ -1,9 +1,10 @@
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from autointerp.compare.outcome import Outcome, read_outcome
+from autointerp.compare.outcome import Outcome, answered, read_outcome
 from autointerp.compare.stage import compare
 from autointerp.errors import BadInput
 from autointerp.metrics.intervals import NONE, ONE
@@ -124,3 +125,11 @@ def test_a_missing_table_is_named(tmp_path: Path) -> None:
         compare(study, tmp_path)
     with pytest.raises(BadInput, match=r"no table .*scores\.parquet"):
         read_outcome(tmp_path)
+
+
+def test_an_answer_that_is_the_same_everywhere_is_chance_and_a_failure_is_none() -> None:
+    rows = pd.DataFrame({
+        "unit": ["a", "b", "c"], "replicate": 0, "value": [0.4, None, None], "chance": [0.1, 0.2, 0.3],
+        "reason": ["", "constant prediction", "the request timed out"],
+    })  # fmt: skip
+    assert answered(rows).to_dict() == {("a", 0): 0.4, ("b", 0): 0.2}

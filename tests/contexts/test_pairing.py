@@ -1,11 +1,13 @@
 from collections import Counter
+from dataclasses import replace
 from itertools import permutations
 
 import numpy as np
 import pytest
 
-from autointerp.contexts.pairing import derangements
+from autointerp.contexts.pairing import OTHER_KIND, OWN, Pair, Sampled, derangements
 from autointerp.errors import BadInput
+from autointerp.records import Unscored
 
 
 def test_every_row_is_a_permutation_without_a_fixed_point() -> None:
@@ -41,3 +43,14 @@ def test_none_asked_for_gives_none() -> None:
 def test_a_lonely_unit_has_no_derangement(n: int) -> None:
     with pytest.raises(BadInput, match="no other unit in the arm"):
         derangements(n, 16, np.random.default_rng(0))
+
+
+def test_whose_words_are_listed() -> None:
+    """Beside another unit's explanation the unit's own words are left out too: so both are scored on like tokens."""
+    one, other = Sampled("a", "feature", "about a", {}), Sampled("b", "feature", "about b", {})
+    nothing = Sampled("c", "feature", Unscored("failed"), {})
+    assert Pair(one, one, OWN).texts == ("about a",)
+    assert Pair(one, other, 0).texts == ("about a", "about b")
+    assert Pair(nothing, other, 3).texts == ("about b",)
+    assert Pair(one, nothing, 3).texts == ("about a",)
+    assert Pair(one, replace(one, explanation="words such as a"), OTHER_KIND).texts == ("words such as a",)

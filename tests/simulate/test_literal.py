@@ -118,7 +118,6 @@ def test_another_units_explanation_leaves_out_what_it_names_and_what_the_own_one
 @pytest.mark.pipeline
 def test_what_the_model_adds_is_paired_and_a_constant_prediction_counts_as_chance(run: Run) -> None:
     scores, comparison = run.table("scores"), run.table("comparison")
-    assert "constant prediction" in set(scores["reason"]), "one literal reading at least finds no word"
     own = scores[(scores["pairing"] == "own") & (scores["slice"] == "top-and-random")]
     values = own["value"].where(own["reason"] != "constant prediction", 0.0)
     table = own.assign(value=values).pivot_table(index=["arm", "unit"], columns="scorer", values="value")
