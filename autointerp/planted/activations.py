@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 
 import numpy as np
@@ -25,9 +25,14 @@ CONTEXTS_AT_ONCE = 256
 
 def rows_over(rule: Rule, contexts: Sequence[Context], among: Iterable[int] | None = None) -> Rows:
     """The contexts on which a rule is active; with `among` only these places are looked at."""
-    places = range(len(contexts)) if among is None else among
-    rows = ((place, rule.activations(contexts[place])) for place in places)
-    return {place: row for place, row in rows if row.any()}
+    return dict(active_rows(rule, contexts, range(len(contexts)) if among is None else among))
+
+
+def active_rows(rule: Rule, contexts: Sequence[Context], among: Iterable[int]) -> Iterator[tuple[int, np.ndarray]]:
+    """The places on which a rule is active, in their order, each with its activations per token."""
+    for place in among:
+        if rule.may(contexts[place].text) and (row := rule.activations(contexts[place])).any():
+            yield place, row
 
 
 def stacked(rows: Sequence[Rows], part: range, tokens: int) -> Float[np.ndarray, "context token unit"]:

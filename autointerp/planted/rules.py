@@ -45,6 +45,10 @@ class Rule(Protocol):
         """The activation of each token, from 0 (silent) to 1."""
         ...
 
+    def may(self, text: str) -> bool:
+        """False where it is silent on all of a text: most rules are on most texts, and seeing so costs little."""
+        ...
+
 
 @runtime_checkable
 class Spans(Protocol):
@@ -52,6 +56,10 @@ class Spans(Protocol):
 
     def of(self, text: str) -> Iterator[tuple[int, int]]:
         """(start, end) of each."""
+        ...
+
+    def may(self, text: str) -> bool:
+        """False where there is none."""
         ...
 
 
@@ -67,6 +75,10 @@ class Words:
         there = _places(text)
         for word in self.words & there.keys():
             yield from there[word]
+
+    def may(self, text: str) -> bool:
+        """Whether one of the words is there."""
+        return not self.words.isdisjoint(_places(text))
 
 
 @dataclass(frozen=True)
@@ -84,6 +96,10 @@ class Matches:
         group = AT if AT in self.pattern.groupindex else 0
         for match in self.pattern.finditer(text):
             yield match.span(group)
+
+    def may(self, text: str) -> bool:
+        """Whether the pattern is there; False in another language."""
+        return (not self.languages or language_of(text) in self.languages) and self.pattern.search(text) is not None
 
 
 @dataclass(frozen=True)
@@ -103,6 +119,10 @@ class Levels:
             np.maximum(characters[start:end], level, out=characters[start:end])
         return over_tokens(characters, context.pieces)
 
+    def may(self, text: str) -> bool:
+        """Whether any level has a span there."""
+        return any(spans.may(text) for spans, _ in self.levels)
+
 
 @dataclass(frozen=True)
 class Noise:
@@ -120,6 +140,10 @@ class Noise:
         active, weak = rng.random((2, len(context.pieces)))
         level = np.where(weak < 0.5, WEAK, STRONG) if self.graded else STRONG
         return np.where(active < self.density, level, 0.0).astype(np.float32)
+
+    def may(self, text: str) -> bool:
+        """True: chance decides."""
+        return True
 
 
 def over_tokens(characters: Float[np.ndarray, " character"], pieces: tuple[str, ...]) -> Float[np.ndarray, " token"]:

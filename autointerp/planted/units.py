@@ -7,8 +7,9 @@ the frozen test half.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from jaxtyping import Float
@@ -178,7 +179,9 @@ def plant(evidence: Sequence[Context], held_out: Sequence[Context], seed: int) -
             raise CheckFailed(f"planted units were given contexts as {split} that are of another split")
     tokens = len(evidence[0].pieces)
     grown = [g for forms in _drafts(seed) for g in _grow(forms, evidence, held_out)]
-    foils = _foils(grown, evidence, seed)
+    shuffled = _shuffled(evidence, seed)
+    told = cache(lambda rule: word_list(rule, shuffled))
+    foils = _foils(grown, evidence, told, seed)
     failures = {g.draft.unit: g.failure or ("" if foils[g.draft.unit] else NO_OTHER) for g in grown}
     kept = [g for g in grown if not failures[g.draft.unit]]
     if not kept:
@@ -189,10 +192,8 @@ def plant(evidence: Sequence[Context], held_out: Sequence[Context], seed: int) -
     drawn = draw_held_out(
         [f"{g.draft.kind}/{g.draft.family}" for g in kept], [g.held_out for g in kept], held_out, seed
     )
-    all_tokens, shuffled = tokens * (len(evidence) + len(held_out)), _shuffled(evidence, seed)
-    units = [
-        _planted(g, foils[g.draft.unit], d, evidence, shuffled, all_tokens) for g, d in zip(kept, drawn, strict=True)
-    ]
+    all_tokens = tokens * (len(evidence) + len(held_out))
+    units = [_planted(g, foils[g.draft.unit], d, evidence, told, all_tokens) for g, d in zip(kept, drawn, strict=True)]
     left_out = [LeftOut(g.draft.unit, g.draft.kind, failures[g.draft.unit]) for g in grown if failures[g.draft.unit]]
     return Planted(tuple(units), tuple(left_out))
 
@@ -219,7 +220,7 @@ def _planted(
     foils: tuple[Foil, ...],
     drawn: HeldOuts,
     evidence: Sequence[Context],
-    shuffled: Sequence[Context],
+    told: Callable[[Rule], str],
     all_tokens: int,
 ) -> PlantedUnit:
     draft = grown.draft
@@ -231,7 +232,7 @@ def _planted(
         graded=draft.graded,
         density=grown.active_tokens / all_tokens,
         explanations={**draft.explanations, OTHER: foils[0].text},
-        lists=word_lists(draft.rules, shuffled),
+        lists=word_lists(draft.rules, told),
         rules={**draft.rules, OTHER: foils[0].rule},
         foils=foils,
         held_out=drawn[0],
@@ -255,7 +256,9 @@ def _of_family(family: MeaningFamily, graded: bool) -> _Draft:
     return _Draft(family.name, family.kind, family.test, graded, rules[TRUE], texts, rules)
 
 
-def _foils(grown: Sequence[_Grown], evidence: Sequence[Context], seed: int) -> dict[str, tuple[Foil, ...]]:
+def _foils(
+    grown: Sequence[_Grown], evidence: Sequence[Context], told: Callable[[Rule], str], seed: int
+) -> dict[str, tuple[Foil, ...]]:
     """The foils of each unit, chosen on evidence alone: among the units that are active in enough evidence contexts,
     whatever they do on held-out ones. A unit without any has an empty tuple."""
     able = [g for g in grown if len(g.evidence) >= FEWEST]
@@ -264,16 +267,15 @@ def _foils(grown: Sequence[_Grown], evidence: Sequence[Context], seed: int) -> d
         return found
     covered = coverage([g.evidence for g in able], len(evidence), len(evidence[0].pieces))
     traits = [FoilTraits(g.draft.unit, g.draft.kind, g.draft.test, g.draft.graded) for g in able]
-    shuffled = _shuffled(evidence, seed)
-    told = [_as_foil(g.draft, shuffled) for g in able]
+    as_foils = [_as_foil(g.draft, told) for g in able]
     for unit, row in zip(traits, admissible(traits, covered), strict=True):
         places = in_drawn_order(unit.unit, np.flatnonzero(row).tolist(), seed)
-        found[unit.unit] = tuple(foil for place in places if (foil := told[place]) is not None)
+        found[unit.unit] = tuple(foil for place in places if (foil := as_foils[place]) is not None)
     return found
 
 
-def _as_foil(draft: _Draft, contexts: Sequence[Context]) -> Foil | None:
+def _as_foil(draft: _Draft, told: Callable[[Rule], str]) -> Foil | None:
     """None of noise, which has no explanation."""
     if draft.kind == NOISE:
         return None
-    return Foil(draft.unit, draft.kind, draft.explanations[TRUE], word_list(draft.rule, contexts), draft.rule)
+    return Foil(draft.unit, draft.kind, draft.explanations[TRUE], told(draft.rule), draft.rule)

@@ -8,11 +8,13 @@ does.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from itertools import islice
 
 import numpy as np
 
 from autointerp.contexts.naming import LIST, word_of
+from autointerp.planted.activations import active_rows
 from autointerp.planted.meanings import TRUE
 from autointerp.planted.rules import Rule
 from autointerp.records import Context
@@ -25,22 +27,16 @@ ENOUGH = 200
 
 def word_list(rule: Rule, contexts: Sequence[Context]) -> str:
     """`words such as a, b, c`: the texts under the rule, by summed activation; '' where no printable one is active."""
-    sums, found = defaultdict[str, float](float), 0
-    for context in contexts:
-        values = rule.activations(context)
-        if not values.any():
-            continue
-        for place in np.flatnonzero(values).tolist():
-            if (word := word_of(context.pieces[place])) and "," not in word:  # a comma divides the list
-                sums[word] += float(values[place])
-        found += 1
-        if found == ENOUGH:
-            break
+    sums = defaultdict[str, float](float)
+    for place, values in islice(active_rows(rule, contexts, range(len(contexts))), ENOUGH):
+        for token in np.flatnonzero(values).tolist():
+            if (word := word_of(contexts[place].pieces[token])) and "," not in word:  # a comma divides the list
+                sums[word] += float(values[token])
     words = sorted(sums, key=lambda word: (-sums[word], word))[:WORDS]
     return LIST + ", ".join(words) if words else ""
 
 
-def word_lists(rules: Mapping[str, Rule], contexts: Sequence[Context]) -> dict[str, str]:
-    """The list of each sort of explanation that can be told so; none at all where the true one can't."""
-    lists = {sort: text for sort, rule in rules.items() if (text := word_list(rule, contexts))}
+def word_lists(rules: Mapping[str, Rule], told: Callable[[Rule], str]) -> dict[str, str]:
+    """The list of each sort of explanation that can be told so (`told`); none at all where the true one can't."""
+    lists = {sort: text for sort, rule in rules.items() if (text := told(rule))}
     return lists if TRUE in lists else {}

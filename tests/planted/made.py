@@ -59,6 +59,9 @@ class OneOf:
         found = np.array([piece.strip() in self.words for piece in context.pieces], dtype=np.float32)
         return np.append(found[1:], np.float32(0)) if self.before else found
 
+    def may(self, text: str) -> bool:
+        return any(word in text.split() for word in self.words)
+
 
 def _meanings(number: int) -> dict[str, tuple[str, list[str]]]:
     """Explanation and words, by sort."""
