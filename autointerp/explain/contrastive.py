@@ -11,9 +11,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from autointerp.contexts.naming import word_of
-from autointerp.explain.highlight import marked_examples, parse_explanation
+from autointerp.explain.highlight import marked_examples
 from autointerp.explain.interface import ExplainSettings, Proposal, Shown, ShownContext, draws
-from autointerp.explain.texts import top_words
+from autointerp.explain.texts import explanation_in, top_words
 from autointerp.quoting import quoted
 from autointerp.records import Kind, Unscored
 
@@ -44,7 +44,7 @@ class Contrastive:
             active=marked_examples(active, shown.max_activation),
             silent=[quoted("".join(c.pieces)) for c in silent],
         )
-        return draws(self.name, self._prompt, messages, self._llm, n, rng, parse_explanation)
+        return draws(self.name, self._prompt, messages, self._llm, n, rng, explanation_in)
 
 
 def look_alikes(shown: Shown, active: Sequence[ShownContext]) -> list[ShownContext]:

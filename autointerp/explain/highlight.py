@@ -5,7 +5,6 @@ After the default explainer of Delphi (Paulo et al. 2024); the prompt and the co
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from itertools import groupby
 from math import floor
@@ -15,7 +14,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from autointerp.explain.interface import ExplainSettings, Proposal, Shown, ShownContext, draws
-from autointerp.explain.texts import checked
+from autointerp.explain.texts import explanation_in
 from autointerp.quoting import quoted
 from autointerp.records import Unscored
 
@@ -23,7 +22,6 @@ OPEN, CLOSE = "«", "»"
 """Around active tokens."""
 _STAND_INS = str.maketrans({OPEN: "‹", CLOSE: "›"})
 _ACTIVE_SHARE = 0.3
-_LABEL = re.compile(r"\[?explanation\]?\s*:", re.I)
 
 
 class Highlight:
@@ -43,7 +41,7 @@ class Highlight:
         if not contexts:
             return [Unscored("no active context to show")]
         messages = self._prompt.render(examples=marked_examples(contexts, shown.max_activation))
-        return draws(self.name, self._prompt, messages, self._llm, n, rng, parse_explanation)
+        return draws(self.name, self._prompt, messages, self._llm, n, rng, explanation_in)
 
 
 def marked_examples(contexts: Sequence[ShownContext], maximum: float) -> list[dict[str, Any]]:
@@ -82,10 +80,3 @@ def with_marks(pieces: Sequence[str], chosen: Bool[np.ndarray, " token"]) -> str
             text = f"{text[: len(text) - len(word)]}{OPEN}{word}{CLOSE}"
         parts.append(text)
     return quoted("".join(parts))
-
-
-def parse_explanation(text: str) -> str | Unscored:
-    """What follows the last `[EXPLANATION]:`, to the end of its paragraph; without one, the first paragraph."""
-    labels = list(_LABEL.finditer(text))
-    rest = text[labels[-1].end() :] if labels else text
-    return checked(rest.strip().split("\n\n")[0])

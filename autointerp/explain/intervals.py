@@ -29,9 +29,8 @@ from typing import Any
 import numpy as np
 
 from autointerp.contexts.naming import word_of
-from autointerp.explain.highlight import parse_explanation
 from autointerp.explain.interface import ExplainSettings, Proposal, Shown, ShownContext, draws
-from autointerp.explain.texts import peak_words
+from autointerp.explain.texts import explanation_in, peak_words
 from autointerp.explain.token_activation import display
 from autointerp.quoting import cell, quoted
 from autointerp.records import Kind, Unscored
@@ -66,7 +65,7 @@ class Intervals:
             promoted=[quoted(token) for token in shown.effects.promoted],
             suppressed=[quoted(token) for token in shown.effects.suppressed],
         )
-        return draws(self.name, self._prompt, messages, self._llm, n, rng, parse_explanation)
+        return draws(self.name, self._prompt, messages, self._llm, n, rng, explanation_in)
 
 
 def examples(shown: Shown, rng: np.random.Generator) -> list[dict[str, Any]]:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from autointerp.explain.highlight import parse_explanation
 from autointerp.explain.interface import ExplainSettings, Proposal, Shown, draws
-from autointerp.explain.texts import peak_words
+from autointerp.explain.texts import explanation_in, peak_words
 from autointerp.llm.request import Unreadable
 from autointerp.quoting import quoted
 from autointerp.records import Kind, Unscored
@@ -43,8 +42,8 @@ class MaxActLogits:
 
 def parse_label(text: str) -> str | Unscored | Unreadable:
     """The explanation in the answer; Unreadable, and asked for again, when it has more than six words."""
-    label = parse_explanation(text)
-    if isinstance(label, Unscored):
+    label = explanation_in(text)
+    if not isinstance(label, str):
         return label
     label = label.rstrip(" .")
     return label if len(label.split()) <= MOST_WORDS else Unreadable("the label has too many words")

@@ -8,8 +8,8 @@ from functools import partial
 import numpy as np
 
 from autointerp.explain.interface import ExplainSettings, PromptedCandidate, Proposal, Shown
-from autointerp.explain.texts import checked, one_line, top_words
-from autointerp.llm.request import Request
+from autointerp.explain.texts import explanation_in, one_line, top_words
+from autointerp.llm.request import Request, Unreadable
 from autointerp.quoting import unmarked
 from autointerp.records import Kind, Unscored
 
@@ -56,12 +56,13 @@ class Phrase:
         return proposals
 
 
-def parse_new_phrase(text: str, words: Sequence[str]) -> str | Unscored:
-    """The first line of an answer; Unscored when it is empty, too long, or only repeats the words it was shown."""
-    lines = text.strip().splitlines()
-    phrase = checked(lines[0].rstrip(" .") if lines else "")
-    if isinstance(phrase, Unscored):
-        return phrase
+def parse_new_phrase(text: str, words: Sequence[str]) -> str | Unscored | Unreadable:
+    """The first line of an answer that says something; Unscored when it has too many words, or only repeats those that
+    it was shown."""
+    found = explanation_in(text, lines=True)
+    if not isinstance(found, str):
+        return found
+    phrase = one_line(found.rstrip(" ."))
     said = [one_line(word).strip(",;:.").casefold() for word in phrase.split()]
     if len(said) > MOST_WORDS:
         return Unscored("the phrase is too long")

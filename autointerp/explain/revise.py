@@ -13,8 +13,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Float
 
-from autointerp.explain.highlight import Highlight, marked, parse_explanation
+from autointerp.explain.highlight import Highlight, marked
 from autointerp.explain.interface import ExplainSettings, Proposal, Shown, ShownContext, draws
+from autointerp.explain.texts import explanation_in
 from autointerp.quoting import quoted
 from autointerp.records import Unscored
 
@@ -86,4 +87,4 @@ class Revise:
             missed=[marked(context) for context in wrong.missed],
             false_alarms=[marked(context) for context in wrong.false_alarms],
         )
-        return draws(self.name, self._prompt, messages, self._llm, 1, rng, parse_explanation)[0]
+        return draws(self.name, self._prompt, messages, self._llm, 1, rng, explanation_in)[0]

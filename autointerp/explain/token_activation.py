@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from autointerp.explain.interface import ExplainSettings, Proposal, Shown, ShownContext, draws
-from autointerp.explain.texts import checked
+from autointerp.explain.texts import explanation_in
+from autointerp.llm.request import Unreadable
 from autointerp.quoting import cell
 from autointerp.records import Kind, Unscored
 
@@ -59,7 +60,7 @@ def display(activation: float, maximum: float, highest: int = _STEPS) -> int:
     return min(highest, floor(_STEPS * max(activation, 0.0) / maximum)) if maximum > 0 else 0
 
 
-def parse_phrase(text: str) -> str | Unscored:
-    """The first line of the answer, without a full stop at its end."""
-    lines = text.strip().splitlines()
-    return checked(lines[0].rstrip(" .") if lines else "")
+def parse_phrase(text: str) -> str | Unscored | Unreadable:
+    """The first line of the answer that says something, without a full stop at its end."""
+    said = explanation_in(text, lines=True)
+    return said.rstrip(" .") if isinstance(said, str) else said

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 
 import numpy as np
 from jaxtyping import Float
@@ -180,7 +179,13 @@ def plant(evidence: Sequence[Context], held_out: Sequence[Context], seed: int) -
     tokens = len(evidence[0].pieces)
     grown = [g for forms in _drafts(seed) for g in _grow(forms, evidence, held_out)]
     shuffled = _shuffled(evidence, seed)
-    told = cache(lambda rule: word_list(rule, shuffled))
+    lists: dict[Rule, str] = {}
+
+    def told(rule: Rule) -> str:
+        if rule not in lists:
+            lists[rule] = word_list(rule, shuffled)
+        return lists[rule]
+
     foils = _foils(grown, evidence, told, seed)
     failures = {g.draft.unit: g.failure or ("" if foils[g.draft.unit] else NO_OTHER) for g in grown}
     kept = [g for g in grown if not failures[g.draft.unit]]

@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 from autointerp.errors import BadInput, CheckFailed
 from autointerp.explain.contrastive import SILENT, Contrastive, look_alikes
 from autointerp.explain.exemplars import Exemplars
-from autointerp.explain.highlight import Highlight, marked, parse_explanation, strength
+from autointerp.explain.highlight import Highlight, marked, strength
 from autointerp.explain.interface import ExplainSettings, PromptedCandidate, Proposal, Shown, shown_of
 from autointerp.explain.phrase import MOST_WORDS, Phrase, parse_new_phrase
 from autointerp.explain.proposing import answered, requests_in
 from autointerp.explain.registry import EXPLAINERS, method_names, open_explainer, open_explainers
-from autointerp.explain.texts import top_words
+from autointerp.explain.texts import explanation_in, top_words
 from autointerp.explain.token_activation import CONTEXTS, TokenActivation, display, pairs
 from autointerp.explain.token_activation import parse_phrase as parse_short
 from autointerp.llm.request import Failure, Request, Response, Unreadable, key
@@ -116,19 +116,20 @@ def test_phrase_asks_about_different_parts_of_the_top_contexts_after_a_shared_be
         ("**colours**", "colours"),
         ("\n\n  colours  \n", "colours"),
         ("red and bright things", "red and bright things"),
-        ("", Unscored("empty answer")),
-        (" ...", Unscored("empty answer")),
+        ("Sure! Here it is:\n names of colours", "names of colours"),
+        ("", Unreadable("no explanation in the answer")),
+        (" ...", Unreadable("no explanation in the answer")),
         ("red, green and Blue", Unscored("the answer only repeats the words it was shown")),
         ("New York", Unscored("the answer only repeats the words it was shown")),
         ("I'm sorry, I can't help", Unscored("the model declined")),
         ("I’m sorry, but", Unscored("the model declined")),
         (" ".join(["long"] * (MOST_WORDS + 1)), Unscored("the phrase is too long")),
         (" ".join(["long"] * MOST_WORDS), " ".join(["long"] * MOST_WORDS)),
-        ("x" * 600, Unscored("the answer is too long for an explanation")),
+        ("x" * 600, Unreadable("the answer is too long for an explanation")),
         ("col\x1b[0mours\u202e", "col[0mours"),
     ],
 )
-def test_phrases_are_one_short_line_of_the_model_s_own(answer: str, phrase: str | Unscored) -> None:
+def test_phrases_are_one_short_line_of_the_model_s_own(answer: str, phrase: str | Unscored | Unreadable) -> None:
     assert parse_new_phrase(answer, ["red", "green", "blue", "New York"]) == phrase
 
 
@@ -155,7 +156,7 @@ def test_token_activation_asks_n_times_and_reads_one_line() -> None:
     assert [p.request.sample for p in asked] == [0, 1, 2]
     assert len({replace(p.request, sample=0) for p in asked}) == 1
     assert parse_short(" colours, mostly warm ones.\nUnit 4\n") == "colours, mostly warm ones"
-    assert parse_short("\n") == Unscored("empty answer")
+    assert parse_short("\n") == Unreadable("no explanation in the answer")
     assert parse_short("I'm sorry, I can't") == Unscored("the model declined")
     silent = shown(context("top", (" a", 0.0)), context("random", (" a", 1.0)))
     assert TokenActivation(SETTINGS).propose(silent, 3, rng()) == [Unscored("no active context to show")]
@@ -234,13 +235,42 @@ def test_no_text_can_forge_a_mark_or_end_its_line(tokens: list[tuple[str, float]
         ("[EXPLANATION]: first\n[EXPLANATION]: second", "second"),
         ("Explanation: colours", "colours"),
         ("Names of colours.\n\nMore about it", "Names of colours."),
-        ("[EXPLANATION]:  ", Unscored("empty answer")),
-        ("", Unscored("empty answer")),
+        ("EXPLANATION**: French adverbs", "French adverbs"),
+        ("[EXPLANATION] French adverbs", "French adverbs"),
+        ("**Description:** French adverbs", "French adverbs"),
+        ('[EXPLANATION]: "warm" colours', '"warm" colours'),
+        ('words like "red"', 'words like "red"'),
+        ('"red" and "green"', '"red" and "green"'),
+        ("“warm colours”", "warm colours"),
+        ("<think>\nThey are red.\n\nSo:</think>\n\nnames of colours", "names of colours"),
+        ("They are red.\n</think>\nnames of colours", "names of colours"),
+        ("<think>They are red", Unreadable("a thought without an answer")),
+        ("<think>[EXPLANATION]: red</think>", Unreadable("a thought without an answer")),
+        ("Sure! Here is the description:\n\nnames of colours", "names of colours"),
+        ("Sure! Here is the description:", Unreadable("no explanation in the answer")),
+        ("The marked tokens have the following in common:", Unreadable("no explanation in the answer")),
+        ("The marked tokens have in common the letter s", "the letter s"),
+        ("the description of a court case", "the description of a court case"),
+        ("Okay, alright and fine", "Okay, alright and fine"),
+        (
+            "[EXPLANATION]: a short description, at most twenty words",
+            Unreadable("the answer is the prompt's placeholder"),
+        ),
+        ("[EXPLANATION]: <explanation>", Unreadable("the answer is the prompt's placeholder")),
+        ("[EXPLANATION]: None", Unreadable("the answer says that there is nothing to say")),
+        ("N/A", Unreadable("the answer says that there is nothing to say")),
+        ("Unable to determine.", Unreadable("the answer says that there is nothing to say")),
+        ("None of the words is a verb", "None of the words is a verb"),
+        ("[EXPLANATION]:  ", Unreadable("no explanation in the answer")),
+        ("", Unreadable("no explanation in the answer")),
+        ("x" * 600, Unreadable("the answer is too long for an explanation")),
         ("[EXPLANATION]: I cannot tell", Unscored("the model declined")),
     ],
 )
-def test_explanations_are_read_from_their_label(answer: str, explanation: str | Unscored) -> None:
-    assert parse_explanation(answer) == explanation
+def test_explanations_are_read_without_what_stands_around_them(
+    answer: str, explanation: str | Unscored | Unreadable
+) -> None:
+    assert explanation_in(answer) == explanation
 
 
 def test_all_units_are_asked_together_and_every_answer_reaches_its_unit() -> None:
