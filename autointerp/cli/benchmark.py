@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -36,6 +37,20 @@ def benchmark(
             "--foils", min=1, help="other units' explanations per unit; default: all where they cost nothing, else 2"
         ),
     ] = None,
+    form: Annotated[
+        list[str] | None,
+        typer.Option("--form", metavar="FORM", help="description or list: explanations told in this form alone"),
+    ] = None,
+    against: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--against",
+            metavar="SORT",
+            help="other, near-miss, too-broad or too-narrow: the true one against these wrong ones alone; may be given "
+            "several times",
+        ),
+    ] = None,
+    frozen: Annotated[bool, typer.Option("--frozen", help="meanings of the frozen half alone")] = False,
     out: Annotated[Path, typer.Option("--out", help="folder of the results")] = Path("results/benchmark"),
     overrides: Overrides = None,
     estimate: Annotated[
@@ -51,16 +66,17 @@ def benchmark(
     """
     from autointerp.errors import BadInput
     from autointerp.planted.findings import headline_lines
+    from autointerp.planted.meanings import FORMS
+    from autointerp.planted.pairings import Portion
     from autointerp.planted.results import PAGE, PICTURE, TABLE
     from autointerp.planted.stage import BenchmarkScope, benchmark_study, estimated
     from autointerp.planted.stage import benchmark as measure
+    from autointerp.planted.units import WRONG
 
     if quick and method:
         raise BadInput("--quick and --method together", "give one of them")
-    configured, asked = (
-        benchmark_study(study, overrides or ()),
-        BenchmarkScope(tuple(method or ()), quick, units, foils),
-    )
+    portion = Portion(units, foils, _some("--form", form, FORMS), _some("--against", against, WRONG), frozen)
+    configured, asked = benchmark_study(study, overrides or ()), BenchmarkScope(tuple(method or ()), quick, portion)
     if estimate:
         for line in estimated(configured, out, asked) or ["no endpoint would be asked"]:
             typer.echo(line)
@@ -71,3 +87,13 @@ def benchmark(
     typer.echo(f"page     {out / PAGE}")
     typer.echo(f"table    {out / TABLE}")
     typer.echo(f"figure   {out / 'figures' / PICTURE}.svg")
+
+
+def _some(option: str, names: Sequence[str] | None, known: Sequence[str]) -> tuple[str, ...]:
+    """Those that are named, each once, in the order of all; all where none is. BadInput for one that is unknown."""
+    from autointerp.errors import BadInput, nearest
+
+    for name in names or ():
+        if name not in known:
+            raise BadInput(f"{option} {name}", nearest(name, known))
+    return tuple(name for name in known if name in (names or known))

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -13,8 +14,8 @@ from autointerp import __version__
 from autointerp.artifacts import hash_file, hash_value, read_json, write_json
 from autointerp.benchmark_rows import PlantedScore, RecoveryRow
 from autointerp.llm.open import identity_of
-from autointerp.planted.methods import Method, limited
-from autointerp.planted.pairings import PlantedPairing
+from autointerp.planted.methods import Method
+from autointerp.planted.pairings import PlantedPairing, Portion
 from autointerp.planted.statistics import DEVELOPMENT, TEST, Cost
 from autointerp.planted.units import PlantedUnit
 from autointerp.prompting import built_in_folder, user_folder
@@ -31,12 +32,10 @@ class Measured:
     """A method's scores, and what they cost."""
 
     method: str
-    units: int
-    """How many of the planted units it was given, by `limited`."""
-    foils: int | None
-    """How many foils of each it was given at most; None: all."""
+    portion: Portion
+    """Of what was planted: what it was given."""
     scores: tuple[float | Unscored, ...]
-    """Per pairing of those units, in their order."""
+    """Per pairing of the portion, in their order."""
     cost: Cost
 
     def rows(self, pairings: Sequence[PlantedPairing]) -> Iterator[PlantedScore]:
@@ -72,48 +71,54 @@ class Store:
             [hash_file(place) for place in (built_in_folder(), user_folder(study.prompts_folder)) if place is not None],
         ]
 
-    def find(self, method: Method, size: tuple[int, int | None] | None = None) -> Measured | None:
-        """What was kept of a method on so many units with so many foils, or (None) on however many; None when it has to
-        be run."""
-        path = self._path(method)
-        kept = read_json(path) if path.is_file() else {}
-        count, foils = kept.get("units"), kept.get("foils")
-        if not isinstance(count, int) or size not in (None, (count, foils)):
-            return None
-        if kept.get("key") != self._key(method, count):
+    def find(self, method: Method, portion: Portion | None = None) -> Measured | None:
+        """What was kept of a method on this portion, or (None) on whichever; None when it has to be run."""
+        kept, own = self._kept(self._path(method))
+        if own is None or portion not in (None, own) or kept["key"] != self._key(method, own):
             return None
         scores = tuple(Unscored(score) if isinstance(score, str) else float(score) for score in kept["scores"])
-        return Measured(method.name, count, foils, scores, Cost(**kept["cost"]))
+        return Measured(method.name, own, scores, Cost(**kept["cost"]))
 
     def keep(self, method: Method, found: Measured) -> None:
         """Keep a method's scores, whole or not at all; a failure is kept as its reason."""
         scores = [score.reason if isinstance(score, Unscored) else score for score in found.scores]
         facts = {
-            "key": self._key(method, found.units),
-            "units": found.units,
-            "foils": found.foils,
+            "key": self._key(method, found.portion),
+            "portion": asdict(found.portion),
             "cost": asdict(found.cost),
         }
         write_json(self._path(method), {**facts, "scores": scores})
 
-    def find_recovery(self, method: Method, units: int | None = None) -> list[RecoveryRow] | None:
+    def find_recovery(self, method: Method, portion: Portion | None = None) -> list[RecoveryRow] | None:
         """What was kept of the explainer's end, with this simulator as ranker; None when there is nothing."""
-        path = self._path(method, "recovery")
-        kept = read_json(path) if path.is_file() else {}
-        count = kept.get("units")
-        if not isinstance(count, int) or units not in (None, count) or kept.get("key") != self._key(method, count):
+        kept, own = self._kept(self._path(method, "recovery"))
+        if own is None or portion not in (None, own) or kept["key"] != self._key(method, own):
             return None
         return [RecoveryRow(**row) for row in kept["rows"]]
 
-    def keep_recovery(self, method: Method, units: int, rows: Sequence[RecoveryRow]) -> None:
+    def keep_recovery(self, method: Method, portion: Portion, rows: Sequence[RecoveryRow]) -> None:
         """Keep it, whole or not at all."""
-        facts = {"key": self._key(method, units), "units": units, "rows": [asdict(row) for row in rows]}
+        facts = {
+            "key": self._key(method, portion),
+            "portion": asdict(portion),
+            "rows": [asdict(row) for row in rows],
+        }
         write_json(self._path(method, "recovery"), facts)
 
     def _path(self, method: Method, folder: str = "") -> Path:
         return self._folder / folder / f"{method.name}.json"
 
-    def _key(self, method: Method, units: int) -> str:
+    @staticmethod
+    def _kept(path: Path) -> tuple[dict[str, Any], Portion | None]:
+        """What a file holds, and the portion that it is of; None where it is not there, or of an older version."""
+        kept = read_json(path) if path.is_file() else {}
+        found: dict[str, Any] | None = kept.get("portion")
+        if found is None:
+            return kept, None
+        found = {name: tuple(value) if isinstance(value, list) else value for name, value in found.items()}
+        return kept, Portion(**found)
+
+    def _key(self, method: Method, portion: Portion) -> str:
         own, name = method.study_for(self._study), method.llm_of(self._study)
         llm = None if name is None else own.llm[name].model_dump(mode="json", include=set(_DEPENDS))
         settings = {
@@ -124,7 +129,7 @@ class Store:
             "judge": own.judge.model_dump(mode="json"),
             "sentences": own.sentences.model,
         }
-        return hash_value([settings, self._shared, [self._digests[u.unit] for u in limited(self._units, units)]])
+        return hash_value([settings, self._shared, [self._digests[u.unit] for u in portion.of(self._units)]])
 
 
 def _unit_key(unit: PlantedUnit) -> str:

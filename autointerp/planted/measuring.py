@@ -21,7 +21,7 @@ from autointerp.llm.providers import LOCAL
 from autointerp.models import load_model, load_tokenizer
 from autointerp.planted.finished import Measured, Store
 from autointerp.planted.methods import Form, Method
-from autointerp.planted.pairings import PlantedPairing, pairings_of
+from autointerp.planted.pairings import PlantedPairing, Portion, pairings_of
 from autointerp.planted.recovery import recovered
 from autointerp.planted.scoring import judged, looked_up, ruled, simulated
 from autointerp.planted.sight import out_of_context
@@ -80,21 +80,21 @@ class _Meter:
 
 
 def measure(
-    study: Study, method: Method, units: Sequence[PlantedUnit], foils: int | None, work: Path, store: Store
+    study: Study, method: Method, units: Sequence[PlantedUnit], portion: Portion, work: Path, store: Store
 ) -> Measured:
     """Score every pairing with one method, or take what was kept of it. Raises BadInput when the method can't run.
 
-    `foils`: of each unit, at most; None: all. Not kept when a request came to nothing: the next call asks those again.
+    `units`: those of the portion. Not kept when a request came to nothing: the next call asks those again.
     """
-    kept = store.find(method, (len(units), foils))
+    kept = store.find(method, portion)
     if kept is not None:
         return kept
-    pairings = pairings_of(units, method.explained, foils, method.told)
+    pairings = pairings_of(units, method.explained, portion)
     resources = WatchedResources(method.study_for(study), work, Mode())
     try:
         with _metered(resources, method) as meter:
             scores = scores_of(resources, method, pairings)
-        found = Measured(method.name, len(units), foils, tuple(scores), _cost(resources, method, meter, pairings))
+        found = Measured(method.name, portion, tuple(scores), _cost(resources, method, meter, pairings))
         if not resources.unanswered:
             store.keep(method, found)
         return found
@@ -119,12 +119,12 @@ def scores_of(
 
 
 def recover(
-    study: Study, method: Method, units: Sequence[PlantedUnit], work: Path, store: Store
+    study: Study, method: Method, units: Sequence[PlantedUnit], portion: Portion, work: Path, store: Store
 ) -> Sequence[RecoveryRow]:
     """The explainer's end with a simulator as ranker, or what was kept of it; nothing for any other method."""
     if method.name not in RANKERS:
         return ()
-    kept = store.find_recovery(method, len(units))
+    kept = store.find_recovery(method, portion)
     if kept is not None:
         return kept
     resources = WatchedResources(method.study_for(study), work, Mode())
@@ -133,7 +133,7 @@ def recover(
             found = recovered(simulator, units, study.seed)
     finally:
         resources.close()
-    store.keep_recovery(method, len(units), found)
+    store.keep_recovery(method, portion, found)
     return found
 
 
@@ -193,7 +193,7 @@ class _Counting(WatchedResources):
 
 
 def announced(
-    study: Study, pending: Sequence[Method], units: Sequence[PlantedUnit], foils: int | None, work: Path
+    study: Study, pending: Sequence[Method], units: Sequence[PlantedUnit], asked: Portion, work: Path
 ) -> Iterator[str]:
     """A line per method that asks an endpoint: requests, tokens, dollars. Nothing is sent; re-asks come on top."""
     for method in pending:
@@ -202,7 +202,7 @@ def announced(
             continue
         resources = _Counting(method.study_for(study), work)
         try:
-            scores_of(resources, method, pairings_of(units, method.explained, method.foils(foils), method.told))
+            scores_of(resources, method, pairings_of(units, method.explained, method.portion(asked)))
         finally:
             resources.close()
         yield _line(method, study.llm[name], resources.tally)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from autointerp.errors import BadInput, nearest
@@ -12,9 +11,9 @@ from autointerp.judge import registry as judges
 from autointerp.judge.registry import check_judges
 from autointerp.llm.open import check_llm
 from autointerp.llm.providers import LOCAL
-from autointerp.planted.meanings import DESCRIPTION, FORMS, NOISE
+from autointerp.planted.meanings import DESCRIPTION
+from autointerp.planted.pairings import Portion
 from autointerp.planted.sight import out_of_context
-from autointerp.planted.units import PlantedUnit
 from autointerp.simulate import registry as simulators
 from autointerp.simulate.literal import LITERAL
 from autointerp.simulate.lookup import LOOKUP
@@ -54,16 +53,12 @@ class Method:
             return judges.traits_of(self.registered).needs_explanation
         return self.form in (Form.SIMULATOR, Form.RULE)
 
-    @property
-    def told(self) -> tuple[str, ...]:
-        """In which of FORMS explanations are given to it: a rule knows no words, so it is asked once."""
-        return (DESCRIPTION,) if self.form is Form.RULE else FORMS
-
-    def foils(self, asked: int | None) -> int | None:
-        """How many foils of each unit it is given at most; None: all. `asked`: what the user wants; None: nothing."""
-        if asked is not None or self.form is Form.RULE or out_of_context(self.name):
-            return asked
-        return DRAWN
+    def portion(self, asked: Portion) -> Portion:
+        """What it is given of what the user asks for. A rule knows no words, so it is told once; where every foil costs
+        requests and the user says nothing of them, DRAWN are drawn."""
+        if self.form is Form.RULE:
+            return replace(asked, forms=(DESCRIPTION,))
+        return asked if asked.foils is not None or out_of_context(self.name) else replace(asked, foils=DRAWN)
 
     def llm_of(self, study: Study) -> str | None:
         """The study's name of the language model that it asks or runs; None when it needs none."""
@@ -113,25 +108,3 @@ def chosen(names: Sequence[str]) -> list[Method]:
         if name not in known:
             raise BadInput(f"no method '{name}'", nearest(name, known))
     return [method for name, method in known.items() if name in names]
-
-
-def limited(units: Sequence[PlantedUnit], count: int | None) -> list[PlantedUnit]:
-    """At most `count` units, in their order: of every kind and half in turn, new meanings before further forms.
-
-    Noise comes first in its turn: what reads no explanation is held against it.
-    """
-    if count is None or count >= len(units):
-        return list(units)
-    meanings, groups = Counter[str](), Counter[tuple[str, bool]]()
-    forms: list[int] = []
-    for unit in units:
-        meaning = unit.unit.rpartition("/")[0]
-        forms.append(meanings[meaning])
-        meanings[meaning] += 1
-    turns: dict[int, int] = {}
-    for place in sorted(range(len(units)), key=lambda p: (forms[p], p)):
-        group = units[place].kind, units[place].test
-        turns[place] = groups[group]
-        groups[group] += 1
-    kept = sorted(turns, key=lambda place: (turns[place], units[place].kind != NOISE, place))[:count]
-    return [units[place] for place in sorted(kept)]

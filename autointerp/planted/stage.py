@@ -17,9 +17,9 @@ from autointerp.models.locate import locate
 from autointerp.planted.figure import draw
 from autointerp.planted.finished import Measured, Store
 from autointerp.planted.measuring import WatchedResources, announced, measure, recover
-from autointerp.planted.methods import QUICK, Method, chosen, limited, methods
+from autointerp.planted.methods import QUICK, Method, chosen, methods
 from autointerp.planted.page import write_page
-from autointerp.planted.pairings import PlantedPairing, pairings_of
+from autointerp.planted.pairings import EVERY, PlantedPairing, Portion, pairings_of
 from autointerp.planted.results import About, Results, grouped, read_results, write_results
 from autointerp.planted.sanity import sanity_rows
 from autointerp.planted.statistics import rows_of
@@ -48,10 +48,8 @@ class BenchmarkScope:
     """By name; none: all that the study's models are enough for."""
     quick: bool = False
     """QUICK alone."""
-    units: int | None = None
-    """At most; None: all."""
-    foils: int | None = None
-    """Of each unit, at most; None: all where a method reads each explanation once, else a few drawn ones."""
+    portion: Portion = EVERY
+    """Of what is planted. Where it says nothing of foils, a method that reads each explanation anew gets a few."""
 
     def wanted(self) -> list[Method]:
         """The methods; BadInput for a name that is none."""
@@ -77,7 +75,7 @@ class _Setup:
     usable: Sequence[Method]
     refused: Mapping[str, str]
     """Wanted methods that can't run: name -> why."""
-    foils: int | None
+    portion: Portion
     store: Store
 
 
@@ -123,14 +121,13 @@ def _prepare(study: Study, work: Path, asked: BenchmarkScope, *, probe: bool) ->
             _probe(study, name, work)
     usable, refused = can_run(study, wanted, strict=bool(asked.methods))
     planted, contexts = ground(study, work)
-    units = limited(planted.units, asked.units)
-    return _Setup(planted, contexts, units, usable, refused, asked.foils, Store(study, planted.units, work))
+    units = asked.portion.of(planted.units)
+    return _Setup(planted, contexts, units, usable, refused, asked.portion, Store(study, planted.units, work))
 
 
 def _announced(study: Study, ready: _Setup, work: Path) -> Iterator[str]:
-    units, foils = ready.units, ready.foils
-    pending = [m for m in ready.usable if ready.store.find(m, (len(units), m.foils(foils))) is None]
-    return announced(study, pending, units, foils, work)
+    pending = [m for m in ready.usable if ready.store.find(m, m.portion(ready.portion)) is None]
+    return announced(study, pending, ready.units, ready.portion, work)
 
 
 def ground(study: Study, work: Path) -> tuple[Planted, Mapping[str, int]]:
@@ -192,7 +189,7 @@ def _run(study: Study, ready: _Setup, work: Path) -> tuple[dict[str, Measured], 
     found: dict[str, Measured] = {}
     for method in ready.usable:
         try:
-            found[method.name] = measure(study, method, ready.units, method.foils(ready.foils), work, ready.store)
+            found[method.name] = measure(study, method, ready.units, method.portion(ready.portion), work, ready.store)
         except BudgetReached as error:
             return found, error
     return found, None
@@ -203,7 +200,7 @@ def _recovery(study: Study, ready: _Setup, work: Path, found: Mapping[str, Measu
     rows: list[RecoveryRow] = []
     for method in methods():
         if method in ready.usable and method.name in found:
-            rows += recover(study, method, ready.units, work, ready.store)
+            rows += recover(study, method, ready.units, ready.portion, work, ready.store)
         else:
             rows += ready.store.find_recovery(method) or ()
     return rows
@@ -233,7 +230,7 @@ def _model(study: Study, method: Method) -> str:
 
 
 def _pairings(method: Method, found: Measured, units: Sequence[PlantedUnit]) -> list[PlantedPairing]:
-    return pairings_of(limited(units, found.units), method.explained, found.foils, method.told)
+    return pairings_of(found.portion.of(units), method.explained, found.portion)
 
 
 def _write(

@@ -6,8 +6,7 @@ import random
 from collections.abc import Sequence
 from pathlib import Path
 
-from autointerp.planted.methods import limited
-from autointerp.planted.pairings import PlantedPairing
+from autointerp.planted.pairings import PlantedPairing, limited
 from autointerp.planted.stage import benchmark_study, ground
 from autointerp.planted.units import OTHER, TRUE, PlantedUnit
 from autointerp.study import Study

@@ -15,10 +15,10 @@ from autointerp.errors import BadInput
 from autointerp.llm.ledger.ledger import Ledger
 from autointerp.planted import measuring
 from autointerp.planted.finished import Measured, Store
-from autointerp.planted.meanings import DESCRIPTION, OTHER, WORD_LIST
+from autointerp.planted.meanings import DESCRIPTION, OTHER, TRUE, WORD_LIST
 from autointerp.planted.measuring import measure
-from autointerp.planted.methods import DRAWN, QUICK, Form, Method, chosen, limited, methods
-from autointerp.planted.pairings import EXPLANATIONS, NONE, PlantedPairing, pairings_of
+from autointerp.planted.methods import DRAWN, QUICK, Form, Method, chosen, methods
+from autointerp.planted.pairings import EVERY, EXPLANATIONS, NONE, PlantedPairing, Portion, limited, pairings_of
 from autointerp.planted.units import PlantedUnit
 from autointerp.records import Unscored
 from autointerp.study import Study
@@ -96,7 +96,12 @@ def test_pairings_are_every_explanation_in_both_forms_or_none() -> None:
     assert (OTHER, DESCRIPTION, "b") in told
     assert (OTHER, WORD_LIST, "b") not in told, "it has no list"
     assert len(told) == 2 * len(EXPLANATIONS) + 1
-    assert len(pairings_of(many, True, 1, (DESCRIPTION,))) == len(EXPLANATIONS)
+    assert len(pairings_of(many, True, Portion(foils=1, forms=(DESCRIPTION,)))) == len(EXPLANATIONS)
+    few = pairings_of(units, True, Portion(forms=(WORD_LIST,), against=(OTHER,)))
+    assert {(p.explanation, p.form) for p in few} == {(TRUE, WORD_LIST), (OTHER, WORD_LIST)}
+    halves = [replace(unit, test=n % 2 == 0) for n, unit in enumerate(units)]
+    assert Portion(frozen=True).of(halves) == halves[::2]
+    assert all(unit.test for unit in Portion(units=3, frozen=True).of(halves))
     alone = pairings_of(units, explained=False)
     assert [pairing.unit for pairing in alone] == list(units)
     assert {(pairing.explanation, pairing.text) for pairing in alone} == {(NONE, "")}
@@ -108,7 +113,7 @@ LOOKUP = Method("lookup", Form.TOKEN_TABLE, "lookup")
 
 
 def _measured(units: Sequence[PlantedUnit], work: Path, study: Study = STUDY) -> Measured:
-    return measure(study, LOOKUP, units, None, work, Store(study, units, work))
+    return measure(study, LOOKUP, units, EVERY, work, Store(study, units, work))
 
 
 def _kept(units: Sequence[PlantedUnit], work: Path, study: Study = STUDY) -> Measured | None:
@@ -143,11 +148,11 @@ def test_methods_may_be_kept_on_different_numbers_of_units(tmp_path: Path) -> No
     units = made_units()
     some = limited(units, 3)
     store = Store(STUDY, units, tmp_path)
-    measured = measure(STUDY, LOOKUP, some, None, tmp_path, store)
-    assert (measured.units, len(measured.scores)) == (3, 3)
-    assert store.find(LOOKUP) == store.find(LOOKUP, (3, None)) == measured
-    assert store.find(LOOKUP, (len(units), None)) is None
-    assert store.find(LOOKUP, (3, 2)) is None
+    measured = measure(STUDY, LOOKUP, some, Portion(3), tmp_path, store)
+    assert (measured.portion.units, len(measured.scores)) == (3, 3)
+    assert store.find(LOOKUP) == store.find(LOOKUP, Portion(3)) == measured
+    assert store.find(LOOKUP, EVERY) is None
+    assert store.find(LOOKUP, Portion(3, 2)) is None
     assert [row.unit for row in measured.rows(pairings_of(some, explained=False))] == [unit.unit for unit in some]
 
 
@@ -180,7 +185,7 @@ def test_time_is_not_told_when_the_ledger_spared_some(tmp_path: Path, monkeypatc
 
 
 def test_all_foils_where_they_cost_nothing_and_a_few_where_they_are_asked() -> None:
-    found = {method.name: method.foils(None) for method in methods()}
+    found = {method.name: method.portion(EVERY).foils for method in methods()}
     assert {found[name] for name in ("ideal", "lift", "lift-next", "embedding", "literal", "literal-words")} == {None}
     assert {found[name] for name in ("digits", "detection", "embedding-judge", "lift-in-context")} == {DRAWN}
-    assert {method.foils(5) for method in methods()} == {5}
+    assert {method.portion(Portion(foils=5)).foils for method in methods()} == {5}

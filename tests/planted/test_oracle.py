@@ -19,7 +19,7 @@ from autointerp.planted.findings import verdict
 from autointerp.planted.finished import Measured
 from autointerp.planted.meanings import DESCRIPTION, FORMS, NEAR_MISS, OTHER, WORD_LIST
 from autointerp.planted.methods import Form, Method, methods
-from autointerp.planted.pairings import PlantedPairing, pairings_of
+from autointerp.planted.pairings import EVERY, PlantedPairing, pairings_of
 from autointerp.planted.results import grouped
 from autointerp.planted.scoring import judged, looked_up, ruled, simulated
 from autointerp.planted.sight import Sight, sight
@@ -58,7 +58,7 @@ PLAN = Resampling(1000, 0.999)
 def _pairings(method: Method) -> list[PlantedPairing]:
     """All in one half: intervals over six units would be too narrow."""
     units = made_units(before=method.name == "lift-next")
-    return pairings_of([replace(unit, test=True) for unit in units], method.explained, None, method.told)
+    return pairings_of([replace(unit, test=True) for unit in units], method.explained, method.portion(EVERY))
 
 
 def _scores(method: Method, reader: Reader) -> list[float | Unscored]:
@@ -82,7 +82,7 @@ def _scores(method: Method, reader: Reader) -> list[float | Unscored]:
 
 
 def _rows(method: Method, reader: Reader) -> dict[tuple[str, ...], BenchmarkRow]:
-    measured = Measured(method.name, len(made_units()), None, tuple(_scores(method, reader)), Cost(1.0, 1.0))
+    measured = Measured(method.name, method.portion(EVERY), tuple(_scores(method, reader)), Cost(1.0, 1.0))
     (scores,) = grouped(list(measured.rows(_pairings(method))))
     return {(row.kind, row.form, row.wrong): row for row in rows_of(scores, measured.cost, PLAN, 0)}
 

@@ -14,6 +14,7 @@ from autointerp.planted.finished import Store
 from autointerp.planted.meanings import TRUE
 from autointerp.planted.measuring import RANKERS, WatchedResources, recover
 from autointerp.planted.methods import chosen
+from autointerp.planted.pairings import EVERY
 from autointerp.planted.recovery import overlap, recovered
 from autointerp.simulate.literal import Literal
 from autointerp.study_file import parse_study
@@ -63,13 +64,13 @@ def test_it_is_kept_with_its_ranker_and_asked_of_rankers_alone(tmp_path: Path, m
     assert set(RANKERS) == {"literal", "lift", "embedding"}
     assert store.find_recovery(literal) is None
     monkeypatch.setattr(WatchedResources, "simulator", lambda self, stage: nullcontext(Literal()))
-    found = recover(STUDY, literal, units, tmp_path, store)
+    found = recover(STUDY, literal, units, EVERY, tmp_path, store)
     assert list(found) == recovered(Literal(), units, STUDY.seed)
-    assert recover(STUDY, other, units, tmp_path, store) == ()
+    assert recover(STUDY, other, units, EVERY, tmp_path, store) == ()
 
     def fails(*_: object) -> None:
         raise AssertionError("what is kept was computed again")
 
     monkeypatch.setattr("autointerp.planted.measuring.recovered", fails)
-    assert recover(STUDY, literal, units, tmp_path, store) == found
+    assert recover(STUDY, literal, units, EVERY, tmp_path, store) == found
     assert np.isfinite([row.held_out or 0.0 for row in found]).all()

@@ -14,7 +14,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from autointerp.llm.local.guided import Guide, Guided, masked
 from autointerp.llm.local.logprobs import Scored, Spelling, written
-from autointerp.llm.local.prefix import Batch, rows_that_fit
+from autointerp.llm.local.prefix import Batch, closed_up, rows_that_fit
 from autointerp.llm.request import Answer, Failure, Request, Response
 
 
@@ -88,6 +88,7 @@ def _finish(rows: Sequence[_Decoding], batch: Batch, tokenizer: PreTrainedTokeni
         if not kept:
             return
         if len(kept) < len(alive):
+            kept = closed_up(kept)
             alive = [alive[position] for position in kept]
             batch.keep(kept)
         # No more than most rows have at once: what pads the others is computed, too.

@@ -120,12 +120,27 @@ class SharedPrefixLayer(DynamicLayer):  # type: ignore[no-untyped-call]  # trans
         return super().get_seq_length() + (self._prefix.get_seq_length() if self._prefix else 0)
 
     def batch_select_indices(self, indices: Tensor) -> None:
-        """Go on with these rows alone."""
+        """Go on with these rows alone. A row that keeps its place is not copied (see `closed_up`)."""
         if self._buffers is None:
             super().batch_select_indices(indices)
-        else:
-            keys, values = self._buffers
-            self._buffers = keys[indices], values[indices]
+            return
+        rows = indices.tolist()
+        moved = [(place, row) for place, row in enumerate(rows) if place != row]
+        if any(row < len(rows) for _, row in moved):  # would be overwritten before it is read
+            self._buffers = self._buffers[0][indices], self._buffers[1][indices]
+            return
+        for buffer in self._buffers:
+            for place, row in moved:
+                buffer[place, :, : self._filled] = buffer[row, :, : self._filled]
+        self._buffers = self._buffers[0][: len(rows)], self._buffers[1][: len(rows)]
+
+
+def closed_up(rows: Sequence[int]) -> list[int]:
+    """Rows of a batch that go on, ascending, in the order that moves the fewest: the last ones fill the gaps."""
+    count = len(rows)
+    last = (row for row in reversed(rows) if row >= count)
+    there = set(rows)
+    return [place if place in there else next(last) for place in range(count)]
 
 
 def empty_cache(model: PreTrainedModel) -> Cache:
