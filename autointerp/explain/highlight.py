@@ -20,7 +20,8 @@ from autointerp.records import Unscored
 
 OPEN, CLOSE = "«", "»"
 """Around active tokens."""
-_STAND_INS = str.maketrans({OPEN: "‹", CLOSE: "›"})
+STAND_INS = str.maketrans({OPEN: "‹", CLOSE: "›"})
+"""What a mark becomes that stands in the text itself."""
 _ACTIVE_SHARE = 0.3
 
 
@@ -74,7 +75,7 @@ def with_marks(pieces: Sequence[str], chosen: Bool[np.ndarray, " token"]) -> str
     """
     parts = []
     for inside, run in groupby(zip(pieces, chosen.tolist(), strict=True), key=lambda token: token[1]):
-        text = "".join(piece for piece, _ in run).translate(_STAND_INS)
+        text = "".join(piece for piece, _ in run).translate(STAND_INS)
         if inside and text:  # the blank before the first word stays outside, unless there is nothing else
             word = text.lstrip(" ") or text
             text = f"{text[: len(text) - len(word)]}{OPEN}{word}{CLOSE}"

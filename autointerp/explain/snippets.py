@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from autointerp.contexts.naming import LONGEST_WORD
-from autointerp.explain.highlight import strongly_active, with_marks
+from autointerp.explain.highlight import STAND_INS, strongly_active, with_marks
 from autointerp.explain.interface import ExplainSettings, PromptedCandidate, Proposal, Shown, ShownContext
 from autointerp.explain.texts import explanation_in, one_line, top_words
 from autointerp.llm.answers.json import answer_object, read_json_object
@@ -79,7 +79,7 @@ def snippets(contexts: Sequence[ShownContext]) -> dict[str, Any]:
     """What the prompt says: the piece of each context around its peak, with marks, and the strongest words."""
     return {
         "excerpts": [_around_peak(context) for context in contexts],
-        "words": [unmarked(word) for word in top_words(contexts, WORDS_SHOWN)],
+        "words": [unmarked(word).translate(STAND_INS) for word in top_words(contexts, WORDS_SHOWN)],
     }
 
 
@@ -110,4 +110,5 @@ def described(answer: str) -> str | Unscored | Unreadable:
         if word and len(word) <= LONGEST_WORD and not _QUOTES & set(word)
     ]
     named = ", ".join(f'"{word}"' for word in kept[:WORDS_KEPT])
-    return f"{description.rstrip(' .,;')}, such as {named}" if named else description
+    description = description.rstrip(" .,;")
+    return f"{description}, such as {named}" if named else description

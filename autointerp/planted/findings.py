@@ -90,15 +90,17 @@ def _explained(results: Results, scores: Scores, form: str) -> Iterator[str]:
     other, near = (results.row(scores.method, SEEN, form, wrong, TEST) for wrong in (OTHER, NEAR_MISS))
     if other is None or near is None:
         return
-    if other.auroc is None or near.auroc is None:
-        yield f"{method}: no unit of the frozen half was scored with both explanations."
+    if other.auroc is None:
+        yield f"{method}: no unit of the frozen half was scored with its own and another's explanation."
         return
-    numbers = (
-        f"true above another unit's {interval_of(other)}, {other.foils:.0f} foils a unit, above a near miss "
-        f"{interval_of(near)}, n {near.n}"
-    )
     model = f" with {asked}" if (asked := results.about.models.get(scores.method, "")) else ""
     far, close = verdict(other), verdict(near)
+    numbers = f"true above another unit's {interval_of(other)}, {other.foils:.0f} foils a unit"
+    if near.auroc is None:
+        said = "tells another unit's explanation from the true one" if far is Standing.ABOVE else f"is {far}{model}"
+        yield f"{method}, {said}; it was given no near miss ({numbers}, n {other.n})."
+        return
+    numbers += f", above a near miss {interval_of(near)}, n {near.n}"
     if far is Standing.ABOVE and close is Standing.ABOVE:
         yield f"{method}, tells the true explanation from wrong ones: {numbers}."
     elif far is Standing.ABOVE:

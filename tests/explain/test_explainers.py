@@ -330,7 +330,7 @@ def test_what_is_proposed_and_asked_holds_evidence_alone(name: str) -> None:
     seen: Shown = shown_of(unit, [*rows[:2], silent], contexts, EFFECTS)
     assert seen.max_activation == 2.0
     proposals = open_explainer(name, SETTINGS).propose(seen, 4, rng())
-    asker = EchoAsker(lambda r: Response("[EXPLANATION]: a kind of word", 1, 1))
+    asker = EchoAsker(lambda r: Response('{"description": "a kind of word"}', 1, 1))
     settled = answered([proposals], asker, Counter())
     everything = " ".join([*texts(settled[0]), *(content for r in asker.seen for _, content in r.messages)])
     assert "secret0" in everything
