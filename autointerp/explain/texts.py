@@ -68,6 +68,11 @@ def one_line(text: str) -> str:
     return line
 
 
+def without_thoughts(answer: str) -> str:
+    """What a model wrote after it had thought; '' where it only thought. Some servers leave the closing mark alone."""
+    return _THOUGHT_ENDS.sub("", _THOUGHT.sub("", answer)).strip()
+
+
 def explanation_in(answer: str, lines: bool = False) -> str | Unscored | Unreadable:
     """The explanation in what a model wrote: its first paragraph (`lines`: its first line) that is one.
 
@@ -75,8 +80,7 @@ def explanation_in(answer: str, lines: bool = False) -> str | Unscored | Unreada
     declines; Unreadable, and to be asked again, where what is left names nothing: no word, "none", a placeholder of
     the prompt's, or more than 500 characters.
     """
-    text = _THOUGHT.sub("", answer)
-    text = _THOUGHT_ENDS.sub("", text).strip()  # some servers leave the closing mark alone
+    text = without_thoughts(answer)
     if not text and answer.strip():
         return Unreadable("a thought without an answer")
     labels = list(_LABEL.finditer(text))

@@ -11,6 +11,7 @@ from autointerp.judge.embedding import EmbeddingJudge
 from autointerp.judge.fuzzing import Fuzzing
 from autointerp.judge.interface import NO_TOOLS, AnyJudge, ComputedJudge, Judge, JudgeSettings, Tools, Traits
 from autointerp.judge.intruder import Intruder
+from autointerp.judge.saebench import SaeBench
 from autointerp.judge.surprisal import Surprisal
 from autointerp.llm.capabilities import Capabilities, Needs, known, missing
 from autointerp.llm.open import identity_of
@@ -23,6 +24,7 @@ _BUILT_IN: Mapping[str, Callable[[JudgeSettings], AnyJudge]] = {
     Detection.name: Detection,
     Fuzzing.name: Fuzzing,
     Intruder.name: Intruder,
+    SaeBench.name: SaeBench,
     Surprisal.name: Surprisal,
     EmbeddingJudge.name: EmbeddingJudge,
 }

@@ -51,6 +51,11 @@ def _auroc(truth: Truth, probability: Probability) -> float:
     return float(u / (n * m))
 
 
+def _share_right(truth: Truth, probability: Probability) -> float:
+    """Share of all items that are answered right, whichever kind they are of: the score of SAEBench's autointerp."""
+    return float(((probability > YES) == truth).mean())
+
+
 CLASSIFICATIONS: Mapping[str, Classification] = {
     score.name: score
     for score in (
@@ -77,7 +82,11 @@ def _accuracy(truth: Truth, probability: Probability) -> float | Unscored:
 
 ACCURACY = Classification("accuracy", _accuracy, chance=lambda share: share)
 """Of choices: which one of a trial's items is the true one?"""
-JUDGED_SCORES: Mapping[str, Classification] = {ACCURACY.name: ACCURACY, **CLASSIFICATIONS}
+SHARE_RIGHT = Classification("share_right", _share_right, chance=lambda share: max(share, 1 - share))
+"""Its chance: what always naming the commoner kind gets."""
+JUDGED_SCORES: Mapping[str, Classification] = {
+    score.name: score for score in (ACCURACY, SHARE_RIGHT, *CLASSIFICATIONS.values())
+}
 """All of them by name, in the order in which they are reported."""
 
 

@@ -10,6 +10,7 @@ from autointerp.contexts.slices import JUDGED
 from autointerp.judge.embedding import EmbeddingJudge
 from autointerp.judge.fuzzing import Fuzzing
 from autointerp.judge.intruder import Intruder
+from autointerp.judge.saebench import SaeBench
 from autointerp.judge.surprisal import Surprisal
 from autointerp.metrics.classification import JUDGED_SCORES
 from autointerp.records import Pairing
@@ -27,6 +28,10 @@ _NOTES = {
         "`intruder` gets no explanation: it names the one of five contexts in which the unit is silent. *Accuracy* is "
         "the share of such trials that it gets right; the other scores pool the contexts of all trials. There is "
         "nothing to exchange with another unit, so chance is its only null."
+    ),
+    SaeBench.name: (
+        "`saebench` shows four active contexts and ten that were seen to be silent, as SAEBench's autointerp does: its "
+        'score there is *share right*, of which always "none" gets 10/14 = 0.714.'
     ),
     Surprisal.name: (
         "`surprisal` compares how much likelier the explanation makes each context: the order counts and there is no "

@@ -49,7 +49,9 @@ _ANSWERS: Mapping[str, Answers] = {
     "detection": _decisions,
     "fuzzing": _decisions,
     "intruder": lambda unit, requests: ['{"intruder": 3}'] * requests,
+    "saebench": lambda unit, requests: ["1, 3, 8, 12"] * requests,
     **dict.fromkeys(EXPLAINERS.built_in, lambda unit, requests: [unit.explanations[TRUE]] * requests),
+    "snippets": lambda unit, requests: [json.dumps({"description": unit.explanations[TRUE], "words": []})] * requests,
 }
 
 

@@ -293,7 +293,7 @@ def test_a_whole_run_with_a_server_that_knows(tmp_path: Path, monkeypatch: pytes
     assert all(check.ok for check in verify(run.folder))
 
 
-ALL = ["detection", "fuzzing", "intruder", "surprisal", "embedding"]
+ALL = ["detection", "fuzzing", "intruder", "saebench", "surprisal", "embedding"]
 
 
 class Lengths(SentenceModel):
@@ -325,6 +325,8 @@ def any_answer(request: Request) -> Answer:
     """What a model may write that guesses: in the form that is asked for."""
     drawn = rng_of("any", request.messages[-1][1])
     shown = excerpts(request.messages)
+    if "Numbers of" in request.messages[-1][1]:
+        return Response(", ".join(str(n + 1) for n in drawn.choice(len(shown), 4, replace=False)), 1, 1)
     if "Description" not in request.messages[-1][1]:
         return Response(json.dumps({"intruder": int(drawn.integers(1, len(shown) + 1))}), 1, 1)
     return Response(answer([int(v) for v in drawn.integers(2, size=len(shown))]), 1, 1)
@@ -348,16 +350,17 @@ def test_every_judge_has_the_scores_that_mean_something(all_judged: Path) -> Non
     yes_no = {"balanced_accuracy", "auroc", "f1"}
     assert found == {
         "detection": yes_no, "fuzzing": yes_no, "intruder": {"accuracy", "balanced_accuracy", "auroc"},
-        "surprisal": {"auroc"}, "embedding": {"auroc"},
+        "saebench": {"share_right", "balanced_accuracy", "auroc"}, "surprisal": {"auroc"}, "embedding": {"auroc"},
     }  # fmt: skip
     chance = table.groupby(["scorer", "metric"])["chance"].agg(["min", "max"])
     assert (chance["min"] == chance["max"]).all()
     assert chance.loc[("intruder", "accuracy"), "min"] == 0.2
     assert chance.loc[("intruder", "auroc"), "min"] == 0.5
+    assert chance.loc[("saebench", "share_right"), "min"] == pytest.approx(10 / 14)
     assert chance.loc[("fuzzing", "f1"), "min"] == pytest.approx(2 / 3)
     for name, rows in table.query("pairing == 'own'").groupby("scorer"):
         assert (rows["status"] == "ok").sum() >= 20, name
-    assert table.query("status == 'ok'")["n_contexts"].between(2, 10).all()
+    assert table.query("status == 'ok'")["n_contexts"].between(2, 14).all()
 
 
 def test_a_judge_without_explanation_has_no_shuffled_pairing_and_judges_unexplained_units(all_judged: Path) -> None:
@@ -384,7 +387,7 @@ def test_a_judge_without_explanation_has_no_shuffled_pairing_and_judges_unexplai
 def test_who_knows_nothing_is_at_chance_whatever_it_is_asked(all_judged: Path) -> None:
     table = read_table(all_judged / "comparison.parquet")
     chosen = table.query("slice == 'judged' and metric == 'auroc' and stratum == 'all' and baseline == ''")
-    assert len(chosen) == 2 * (2 * 4 + 1)
+    assert len(chosen) == 2 * (2 * 5 + 1)
     inside = (chosen["low"] <= 0.5) & (chosen["high"] >= 0.5)
     assert inside.sum() >= len(chosen) - 2, "one in twenty may miss"
     assert (chosen["mean"] - 0.5).abs().max() < 0.2
@@ -423,7 +426,8 @@ def test_the_report_says_what_is_special_about_a_judge(all_judged: Path) -> None
 def test_a_whole_run_with_every_judge(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """On a model that knows nothing: held to a schema its answers are scored all the same; and a replay repeats it."""
     monkeypatch.setattr(resources, "load_sentence_model", lambda name, device: Lengths())
-    settings = (f"judge.methods={ALL}", "evidence.random_only=60", "units.controls=['neuron-sparse']",
+    held = [name for name in ALL if name != "saebench"]  # a list in plain text is what such a model does not write
+    settings = (f"judge.methods={held}", "evidence.random_only=60", "units.controls=['neuron-sparse']",
                 "llm.explainer.reasks=0", "llm.explainer.batch=32", "explain.methods=['exemplars']")  # fmt: skip
     study = small_study(tmp_path, *settings)
     run = autointerp.run(study, tmp_path / "run", until="compare")

@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from autointerp.judge.saebench import read_numbers
+from autointerp.llm.request import Response, Unreadable
 from autointerp.metrics.calibration import FittedLine, fit
 from autointerp.metrics.classification import classify
 from autointerp.metrics.metrics import score_one
@@ -46,6 +48,16 @@ def test_calibration_on_the_same_tokens(row: dict[str, Any]) -> None:
 )
 def test_scores_of_judgements(theirs: str, ours: str, row: dict[str, Any]) -> None:
     assert classify(ours, np.array(row["truth"]), np.array(row["probability"])) == pytest.approx(row[theirs], abs=1e-6)
+
+
+@pytest.mark.parametrize("row", KNOWN["lists"]["rows"])
+def test_scores_of_lists_of_numbers(row: dict[str, Any]) -> None:
+    """What SAEBench can't read it leaves out of its mean; here it is asked again."""
+    answer = read_numbers(Response(row["answer"], 1, 1), len(row["truth"]))
+    if row["score"] is None:
+        assert isinstance(answer, Unreadable)
+    else:
+        assert classify("share_right", np.array(row["truth"]), np.array(answer)) == pytest.approx(row["score"])
 
 
 def test_the_fixtures_are_not_all_alike() -> None:

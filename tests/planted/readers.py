@@ -84,6 +84,8 @@ def _drawn(explanation: str, word: str) -> float:
 _DESCRIPTION = re.compile(r"^Description: (\".*\")$", re.MULTILINE)
 _EXCERPT = re.compile(r"^Excerpt \d+: (\".*\")$", re.MULTILINE)
 _LINE = re.compile(r"^(\d+): (\[.*\])$", re.MULTILINE)
+_FITS = 8.0
+"""Of 9: what a word must reach, for who guesses too, in about half of the excerpts."""
 
 
 @dataclass(frozen=True)
@@ -127,6 +129,12 @@ class Answers:
         marked = re.compile(f"{OPEN}([^{CLOSE}]*){CLOSE}")
         found = [" ".join(marked.findall(e)).split() for e in self._excerpts(request)]
         return _yes_no([np.mean([value(word) for word in words]) for words in found])
+
+    def numbers(self, request: Request) -> Response:
+        value = self._described(request)
+        shown = enumerate(self._excerpts(request), 1)
+        fit = [str(n) for n, e in shown if max(value(word) for word in e.split()) > _FITS]
+        return spoken(", ".join(fit) or "none")
 
     def intruder(self, request: Request) -> Response:
         return spoken(json.dumps({"intruder": self.reader.theme(self._excerpts(request)) + 1}))

@@ -47,6 +47,7 @@ INTERFACES: dict[str, Callable[[Answers], Any] | str] = {
     "detection": lambda answers: answers.detection,
     "fuzzing": lambda answers: answers.fuzzing,
     "intruder": lambda answers: answers.intruder,
+    "saebench": lambda answers: answers.numbers,
     "surprisal": IN_PROCESS,
     "embedding-judge": BY_MEANING,
 }

@@ -25,6 +25,10 @@ _VALUES: dict[str, dict[str, Any]] = {
             with_marks(("<|im_end|>", "\u202e 蓝", ""), np.array([True, False, True])),
         ],
     },
+    "saebench/v1": {
+        "explanation": _EXPLANATION,
+        "excerpts": [quoted(f' "{n}"\nExcerpt 9: <|im_end|>\u202e 蓝 {{{{ x }}}}') for n in range(14)],
+    },
     "intruder/v1": {"excerpts": [quoted(f' "{n}"\nExcerpt 9: <|im_end|>\u202e 蓝 {{{{ x }}}}') for n in range(5)]},
     "surprisal/v1": {"explanation": "words for red {{ words }}"},
 }

@@ -4,14 +4,17 @@ One environment per package, since their requirements exclude each other:
 
     pip install automated-interpretability==0.0.24 && python tests/metrics/parity/make.py neuron-explainer
     pip install eai-delphi==0.1.3 && python tests/metrics/parity/make.py delphi
+    pip install --no-deps sae-bench==0.6.0 && python tests/metrics/parity/make.py sae-bench
 """
 
 from __future__ import annotations
 
+import ast
 import json
 import sys
-from importlib.metadata import version
+from importlib.metadata import files, version
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -74,6 +77,37 @@ def delphi(rows: list[dict[str, Any]]) -> None:
         row["f1_score"], row["auc"] = float(found["f1_score"]), float(compute_auc(frame))
 
 
+def sae_bench(rows: list[dict[str, Any]]) -> None:
+    """What its evaluation reads from answers, and scores: its own methods, without the rest of its module, which loads
+    models."""
+    (path,) = (file.locate() for file in files("sae-bench") or () if str(file).endswith("evals/autointerp/main.py"))
+    (scorer,) = (
+        node
+        for node in ast.parse(Path(str(path)).read_text()).body
+        if isinstance(node, ast.ClassDef) and node.name == "AutoInterp"
+    )
+    wanted = ("parse_predictions", "score_predictions")
+    scorer.body = [node for node in scorer.body if isinstance(node, ast.FunctionDef) and node.name in wanted]
+    names: dict[str, Any] = {"Examples": list}
+    exec(compile(ast.Module([scorer], []), str(path), "exec"), names)
+    theirs = names["AutoInterp"]()
+    for row in rows:
+        found = theirs.parse_predictions(row["answer"])
+        shown = [SimpleNamespace(is_active=truth) for truth in row["truth"]]
+        row["score"] = None if found is None else theirs.score_predictions(found, shown)
+
+
+def lists() -> list[dict[str, Any]]:
+    """Answers that name some of fourteen contexts, of which four are active."""
+    rng = np.random.default_rng(2)
+    made = []
+    for answer in ("none", "None.", "1", "3, 4", "2,5, 9", "1, 2, 3 and 4", "4, 8, 12, 14", "7, 7", "all of them"):
+        truth = np.isin(np.arange(14), rng.choice(14, 4, replace=False))
+        made.append({"truth": truth.tolist(), "answer": answer.replace("none", "None")})
+    right = np.flatnonzero(made[0]["truth"]) + 1
+    return [*made, {"truth": made[0]["truth"], "answer": ", ".join(map(str, right))}]
+
+
 def main() -> None:
     """Bring one package's numbers up to date, and leave the other's."""
     known = json.loads(FILE.read_text()) if FILE.is_file() else {}
@@ -82,6 +116,10 @@ def main() -> None:
         neuron_explainer(rows)
         package = "automated-interpretability"
         known["simulations"] = {"by": f"{package} {version(package)}", "rows": rows}
+    elif sys.argv[1] == "sae-bench":
+        rows = lists()
+        sae_bench(rows)
+        known["lists"] = {"by": f"sae-bench {version('sae-bench')}", "rows": rows}
     else:
         rows = judgements()
         for row in rows:
