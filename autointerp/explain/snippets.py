@@ -9,15 +9,16 @@ docs/methods.md.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from autointerp.contexts.naming import LONGEST_WORD
+from autointerp.contexts.naming import LONGEST_WORD, is_list, word_of
 from autointerp.explain.highlight import STAND_INS, strongly_active, with_marks
 from autointerp.explain.interface import ExplainSettings, PromptedCandidate, Proposal, Shown, ShownContext
-from autointerp.explain.texts import explanation_in, one_line, top_words
+from autointerp.explain.texts import LONGEST, TOO_LONG, explanation_in, top_words
 from autointerp.llm.answers.json import answer_object, read_json_object
 from autointerp.llm.request import Request, Unreadable
 from autointerp.quoting import unmarked
@@ -35,6 +36,9 @@ _DESCRIPTION, _WORDS = "description", "words"
 _SCHEMA = answer_object(
     {_DESCRIPTION: {"type": "string"}, _WORDS: {"type": "array", "items": {"type": "string"}, "maxItems": WORDS_KEPT}}
 )
+_LEAST_TOKENS = 128
+"""Of an answer, whatever the study says: it is JSON, and longer than a phrase."""
+_SUCH_AS = re.compile(r",?\s*\bsuch as\b.*", re.I | re.S)
 _QUOTES = frozenset('"“”«»`')
 
 
@@ -64,7 +68,7 @@ class Snippets:
             request = Request(
                 messages,
                 self._llm.model,
-                self._llm.max_tokens,
+                max(self._llm.max_tokens, _LEAST_TOKENS),
                 self._llm.temperature,
                 seed,
                 sample=sample,
@@ -93,7 +97,8 @@ def described(answer: str) -> str | Unscored | Unreadable:
     """`a description, such as "a word", "another"`, out of the JSON object of an answer.
 
     Unreadable, and asked again, without such an object, or where its description says nothing (`explanation_in`).
-    Words that no reader could find in a text, since they are long or hold a quote, are left out.
+    Words that no reader could find in a text, since they are long or hold a quote, are left out; the description's own
+    "such as" gives way to them.
     """
     found = read_json_object(answer)
     if isinstance(found, Unreadable):
@@ -104,11 +109,11 @@ def described(answer: str) -> str | Unscored | Unreadable:
     description = explanation_in(told)
     if not isinstance(description, str):
         return description
-    kept = [
-        word
-        for word in dict.fromkeys(one_line(word) for word in words if isinstance(word, str))
-        if word and len(word) <= LONGEST_WORD and not _QUOTES & set(word)
-    ]
+    short = (word for word in words if isinstance(word, str) and len(word.strip()) <= LONGEST_WORD)
+    kept = [word for word in dict.fromkeys(map(word_of, short)) if word and not _QUOTES & set(word)]
     named = ", ".join(f'"{word}"' for word in kept[:WORDS_KEPT])
-    description = description.rstrip(" .,;")
-    return f"{description}, such as {named}" if named else description
+    if named:
+        description = f"{_SUCH_AS.sub('', description).rstrip(' .,;:')}, such as {named}"
+    elif is_list(description):
+        return Unreadable("a list of words in place of a description")
+    return description.rstrip(" .") if len(description) <= LONGEST else TOO_LONG

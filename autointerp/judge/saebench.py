@@ -2,8 +2,8 @@
 (Karvonen et al. 2025); prompt and code are our own.
 
 Four active contexts, the two strongest and two drawn with their peaks as weights, and ten random ones, in random order;
-the answer is a list of numbers, divided by commas, or "none". The score is the share of contexts that are answered
-right, so that "none" for all of them scores 10/14 = 0.714: it stands beside the score as its chance. There a random
+the answer is a list of numbers, divided by commas, or "None". The score is the share of contexts that are answered
+right, so that "None" for all of them scores 10/14 = 0.714: it stands beside the score as its chance. There a random
 context may be active after all; here it was seen to be silent, so that every unit has the same share. An answer there
 that is no list is left out of the mean; here it is asked again, and counted.
 """
@@ -28,8 +28,10 @@ TOP, WEIGHTED, RANDOM = 2, 2, 10
 SHOWN = TOP + WEIGHTED + RANDOM
 _ANSWER_TOKENS = 80
 """For all fourteen numbers, and a few words around them."""
-_NUMBERS = re.compile(r"\d+(?:(?:[\s,;]|and)+\d+)*")
-_NONE = re.compile(r"none", re.I)
+_NUMBERS = re.compile(r"\d+(?:(?:[\s,;&*-]|\b(?:and|or|excerpts?|examples?)\b)+\d+)*", re.I)
+_NONE = re.compile(r"\W*none\b", re.I)
+_DIGITS = 3
+"""Of a number at most."""
 NO_LIST = Unreadable("the answer is no list of numbers")
 NO_SUCH_ITEM = Unreadable("a number that was not shown")
 
@@ -71,17 +73,18 @@ class SaeBench:
 
 
 def read_numbers(response: Response, count: int) -> tuple[float, ...] | Unreadable:
-    """1.0 for each of `count` items whose number (from 1) is in the list, else 0.0; all 0.0 for "none".
+    """1.0 for each of `count` items whose number (from 1) is in the list, else 0.0; after "none" 0.0 for all.
 
     Unreadable where there is no list, where there are two, and for a number beyond `count`.
     """
     text = without_thoughts(response.text)
+    if _NONE.match(text):
+        return (0.0,) * count
     lists = _NUMBERS.findall(text)
-    if not lists:
-        return (0.0,) * count if _NONE.search(text) else NO_LIST
-    if len(lists) > 1:
+    if len(lists) != 1:
         return NO_LIST
-    named = {int(number) for number in re.findall(r"\d+", lists[0])}
-    if not named <= set(range(1, count + 1)):
+    numbers = re.findall(r"\d+", lists[0])
+    named = {int(number) for number in numbers if len(number) <= _DIGITS}
+    if not named <= set(range(1, count + 1)) or any(len(number) > _DIGITS for number in numbers):
         return NO_SUCH_ITEM
     return tuple(float(number in named) for number in range(1, count + 1))

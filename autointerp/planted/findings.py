@@ -41,9 +41,10 @@ def headline_lines(results: Results) -> Iterator[str]:
 def _cells(results: Results, scores: Scores, form: str) -> Sequence[str]:
     """Nothing where the method sees nothing that is told so, or reads no explanation."""
     rows = [results.row(scores.method, SEEN, form, wrong, TEST) for wrong in WRONG]
-    last = rows[-1]
-    if last is None:
+    known = [row for row in rows if row is not None]
+    if not known:
         return ()
+    last = next((row for row in reversed(known) if row.n), known[-1])
     return (
         scores.method,
         form,
@@ -90,15 +91,18 @@ def _explained(results: Results, scores: Scores, form: str) -> Iterator[str]:
     other, near = (results.row(scores.method, SEEN, form, wrong, TEST) for wrong in (OTHER, NEAR_MISS))
     if other is None or near is None:
         return
-    if other.auroc is None:
-        yield f"{method}: no unit of the frozen half was scored with its own and another's explanation."
+    if other.auroc is None and near.auroc is None:
+        yield f"{method}: no unit of the frozen half was scored with its own explanation and a wrong one."
         return
     model = f" with {asked}" if (asked := results.about.models.get(scores.method, "")) else ""
     far, close = verdict(other), verdict(near)
     numbers = f"true above another unit's {interval_of(other)}, {other.foils:.0f} foils a unit"
-    if near.auroc is None:
-        said = "tells another unit's explanation from the true one" if far is Standing.ABOVE else f"is {far}{model}"
-        yield f"{method}, {said}; it was given no near miss ({numbers}, n {other.n})."
+    if near.auroc is None or other.auroc is None:
+        wrong, row = ("another unit's explanation", other) if near.auroc is None else ("a near miss", near)
+        numbers = numbers if near.auroc is None else f"true above a near miss {interval_of(near)}"
+        far = verdict(row)
+        said = f"tells {wrong} from the true one" if far is Standing.ABOVE else f"is {far}{model}"
+        yield f"{method}, {said}: {numbers}, n {row.n}; no other sort was scored."
         return
     numbers += f", above a near miss {interval_of(near)}, n {near.n}"
     if far is Standing.ABOVE and close is Standing.ABOVE:

@@ -124,6 +124,7 @@ def recover(
     """The explainer's end with a simulator as ranker, or what was kept of it; nothing for any other method."""
     if method.name not in RANKERS:
         return ()
+    portion = Portion(portion.units, frozen=portion.frozen)  # the rest of it is of other explanations
     kept = store.find_recovery(method, portion)
     if kept is not None:
         return kept
@@ -167,6 +168,7 @@ def _cost(resources: WatchedResources, method: Method, meter: _Meter, pairings: 
     """Tokens of requests, where it asks; else those that a model in this process read. What reads an explanation once
     for all units is counted per explanation."""
     each = len({pairing.text for pairing in pairings}) if out_of_context(method.name) else len(pairings)
+    each = max(each, 1)
     requests, cached, tokens = (
         now - then for now, then in zip(resources.asked(_stage(method)), meter.before, strict=True)
     )

@@ -56,6 +56,8 @@ class Method:
     def portion(self, asked: Portion) -> Portion:
         """What it is given of what the user asks for. A rule knows no words, so it is told once; where every foil costs
         requests and the user says nothing of them, DRAWN are drawn."""
+        if not self.explained:
+            return Portion(asked.units, frozen=asked.frozen)
         if self.form is Form.RULE:
             return replace(asked, forms=(DESCRIPTION,))
         return asked if asked.foils is not None or out_of_context(self.name) else replace(asked, foils=DRAWN)

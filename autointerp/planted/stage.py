@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from autointerp import __version__
@@ -16,6 +16,7 @@ from autointerp.llm.providers import LOCAL
 from autointerp.models.locate import locate
 from autointerp.planted.figure import draw
 from autointerp.planted.finished import Measured, Store
+from autointerp.planted.meanings import NOISE
 from autointerp.planted.measuring import WatchedResources, announced, measure, recover
 from autointerp.planted.methods import QUICK, Method, chosen, methods
 from autointerp.planted.page import write_page
@@ -121,8 +122,13 @@ def _prepare(study: Study, work: Path, asked: BenchmarkScope, *, probe: bool) ->
             _probe(study, name, work)
     usable, refused = can_run(study, wanted, strict=bool(asked.methods))
     planted, contexts = ground(study, work)
-    units = asked.portion.of(planted.units)
-    return _Setup(planted, contexts, units, usable, refused, asked.portion, Store(study, planted.units, work))
+    portion = asked.portion
+    if portion.units is not None and portion.units >= len(replace(portion, units=None).of(planted.units)):
+        portion = replace(portion, units=None)
+    units = portion.of(planted.units)
+    if not any(unit.kind != NOISE for unit in units):
+        raise BadInput("no planted unit that means something is asked for", "raise --units, or leave out --frozen")
+    return _Setup(planted, contexts, units, usable, refused, portion, Store(study, planted.units, work))
 
 
 def _announced(study: Study, ready: _Setup, work: Path) -> Iterator[str]:

@@ -260,6 +260,31 @@ def test_no_text_can_forge_a_mark_or_end_its_line(tokens: list[tuple[str, float]
         ("[EXPLANATION]: None", Unreadable("the answer says that there is nothing to say")),
         ("N/A", Unreadable("the answer says that there is nothing to say")),
         ("Unable to determine.", Unreadable("the answer says that there is nothing to say")),
+        ("What do the marked tokens have in common?", Unreadable("the answer repeats the question")),
+        ("[EXPLANATION]: What is the unit active on?", Unreadable("the answer repeats the question")),
+        ("There is no common theme.", Unreadable("the answer says that there is nothing to say")),
+        ("None of these.", Unreadable("the answer says that there is nothing to say")),
+        ("N/A - no pattern", Unreadable("the answer says that there is nothing to say")),
+        ("Sure! Here is the description: names of colours", "names of colours"),
+        ("## Description\n\nNames of colours", "Names of colours"),
+        ("Names of colours:\n- red\n- blue", "Names of colours: - red - blue"),
+        ("The word before a colon, as in Note:", "The word before a colon, as in Note:"),
+        ('the word "explanation": what introduces a reason', 'the word "explanation": what introduces a reason'),
+        ("words before an explanation: because, since", "words before an explanation: because, since"),
+        ("[EXPLANATION]: colours\n\n(The [EXPLANATION] above fits)", "colours"),
+        ("[EXPLANATION: names of colours]", "names of colours"),
+        ("[EXPLANATION]：颜色词", "颜色词"),
+        ("a short phrase in parentheses", "a short phrase in parentheses"),
+        ("a brief description of products in shops", "a brief description of products in shops"),
+        ("[citation needed]", "[citation needed]"),
+        ("null", "null"),
+        ("No common element but the suffix -ium", "No common element but the suffix -ium"),
+        ("Adjectives. All the marked words share a sense", "Adjectives. All the marked words share a sense"),
+        ("unlisted words share a prefix", "unlisted words share a prefix"),
+        ("Certainly, the adverb of assent", "Certainly, the adverb of assent"),
+        ('the "<think>" tag that opens reasoning', 'the "<think>" tag that opens reasoning'),
+        ("[THINK]They are red.[/THINK]names of colours", "names of colours"),
+        ("__init__ methods in Python", "__init__ methods in Python"),
         ("None of the words is a verb", "None of the words is a verb"),
         ("[EXPLANATION]:  ", Unreadable("no explanation in the answer")),
         ("", Unreadable("no explanation in the answer")),
@@ -271,6 +296,17 @@ def test_explanations_are_read_without_what_stands_around_them(
     answer: str, explanation: str | Unscored | Unreadable
 ) -> None:
     assert explanation_in(answer) == explanation
+
+
+def test_a_line_is_read_without_looking_for_labels_further_down() -> None:
+    assert explanation_in("names of colours\n\nExplanation: all of them are", lines=True) == "names of colours"
+    assert explanation_in("colour words:\n- red", lines=True) == "colour words:"
+
+
+@pytest.mark.parametrize("part", ["a ", "<", "</think", "[EXPLANATION", "the marked ", "no common ", "none "])
+def test_a_long_hostile_answer_is_read_in_one_go(part: str) -> None:
+    """Quadratic patterns would take minutes here."""
+    assert isinstance(explanation_in(part * (200_000 // len(part)) + "x"), Unreadable)
 
 
 def test_all_units_are_asked_together_and_every_answer_reaches_its_unit() -> None:

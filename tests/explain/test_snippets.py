@@ -68,6 +68,13 @@ def test_a_piece_of_text_around_the_peak_is_shown(peak: int, begin: int) -> None
         ({"description": ["colours"]}, Unreadable("no description in the answer's JSON")),
         ({"description": "I cannot tell", "words": []}, Unscored("the model declined")),
         ("names of colours", Unreadable("no JSON in the answer")),
+        ({"description": "underscores", "words": ["_", "__init__", "*"]}, 'underscores, such as "_", "__init__", "*"'),
+        ({"description": "words such as red", "words": ["red"]}, 'words, such as "red"'),
+        ({"description": "words such as red", "words": []}, Unreadable("a list of words in place of a description")),
+        (
+            {"description": "d" * 499, "words": ["red"]},
+            Unreadable("the answer is too long for an explanation"),
+        ),
     ],
 )
 def test_an_explanation_is_a_description_and_the_words_that_it_names(answer: Any, explanation: object) -> None:

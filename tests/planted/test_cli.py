@@ -181,11 +181,31 @@ def test_what_the_models_are_not_enough_for_is_said(
     assert all("needs log-probabilities" in reason for reason in refused.values())
 
 
+def test_a_portion_is_measured_and_said(
+    study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    part = ("--frozen", "--form", "list", "--against", "near-miss", "--method", "literal", "--out", tmp_path / "out")
+    assert _call(monkeypatch, study, *part) == 0
+    shown = capsys.readouterr().out.splitlines()[1].split()
+    scores = read_table(tmp_path / "out" / "scores.parquet")
+    assert set(scores["half"]) == {"test"}
+    assert set(scores["form"]) == {"list"}
+    assert set(scores["explanation"]) == {"true", "near-miss"}
+    assert int(shown[2]) > 0, "n is of what was scored"
+    page = (tmp_path / "out" / "benchmark.md").read_text("utf8")
+    assert "literal, told in lists" in page
+    assert "no other sort was scored." in page
+    assert _call(monkeypatch, study, "--frozen", "--units", "1", "--method", "literal", "--out", tmp_path / "out") == 2
+    assert "no planted unit that means something is asked for" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("words", "line"),
     [
         (["--method", "lfit"], "no method 'lfit': did you mean 'lift'?"),
         (["--quick", "--method", "lift"], "--quick and --method together: give one of them"),
+        (["--form", "lists"], "--form lists: did you mean 'list'?"),
+        (["--against", "near"], "--against near: did you mean 'near-miss'?"),
         (["none.toml"], "no study file none.toml"),
     ],
 )

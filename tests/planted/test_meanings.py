@@ -33,6 +33,16 @@ def _over(rule: Levels) -> np.ndarray:
 
 
 @each_family
+def test_a_rule_is_silent_on_a_text_that_it_says_nothing_of(family: MeaningFamily) -> None:
+    """What is looked at first, and fast, against the activations themselves."""
+    for meaning in family.meanings.values():
+        for shown in _contexts():
+            assert meaning.rule.may(shown.text) or not meaning.rule.activations(shown).any()
+    everywhere = all(family.meanings[TRUE].rule.may(shown.text) for shown in _contexts())
+    assert not everywhere or family.kind == "position", "a place is in every text"
+
+
+@each_family
 def test_the_false_explanations_are_false_in_their_way(family: MeaningFamily) -> None:
     active = {name: _over(meaning.rule) > 0 for name, meaning in family.meanings.items()}
     true, near, broad, narrow = (active[name] for name in (TRUE, NEAR_MISS, TOO_BROAD, TOO_NARROW))

@@ -221,5 +221,6 @@ def test_string_matching_is_at_half_on_what_it_can_not_see_in_the_committed_benc
     assert row.low <= 0.5 <= row.high
 
 
-def test_the_committed_page_is_what_its_tables_say() -> None:
-    assert (COMMITTED / "benchmark.md").read_text("utf8") == page(read_results(COMMITTED))
+@pytest.mark.parametrize("folder", [COMMITTED, COMMITTED.with_name("benchmark-larger")], ids=["offline", "larger"])
+def test_the_committed_page_is_what_its_tables_say(folder: Path) -> None:
+    assert (folder / "benchmark.md").read_text("utf8") == page(read_results(folder))

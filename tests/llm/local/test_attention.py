@@ -6,9 +6,12 @@ import os
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from transformers.cache_utils import DynamicLayer
 
 from autointerp.llm.local.model import LocalModel
-from autointerp.llm.local.prefix import shared_heads
+from autointerp.llm.local.prefix import SharedPrefixLayer, closed_up, shared_heads
 from autointerp.llm.request import Response
 from tests.llm.doubles import completion
 from tests.tiny import tiny_loaded
@@ -56,3 +59,22 @@ def test_it_is_asked_for_on_a_cpu_alone_and_not_beyond_the_block(monkeypatch: py
     with shared_heads(torch.device("cpu")):
         assert os.environ[NAME] == "0"
     assert os.environ[NAME] == "0"
+
+
+@given(rows=st.integers(1, 12).flatmap(lambda n: st.sets(st.integers(0, n - 1), min_size=1).map(lambda s: (n, s))))
+@settings(max_examples=60, deadline=None)
+def test_rows_that_go_on_are_the_same_whoever_moves(rows: tuple[int, set[int]]) -> None:
+    """The last ones fill the gaps, in place; as the slow way, which copies all of them anew."""
+    count, kept = rows[0], sorted(rows[1])
+    order = closed_up(kept)
+    assert sorted(order) == kept
+    assert all(row == place for place, row in enumerate(order) if place in rows[1]), "who can keep its place does"
+    for chosen in (order, kept):
+        states = torch.arange(count * 2 * 3 * 4, dtype=torch.float32).reshape(count, 2, 3, 4)
+        layer = SharedPrefixLayer(DynamicLayer(), room=2)
+        layer.update(states, -states)
+        layer.batch_select_indices(torch.tensor(chosen))
+        more = torch.full((len(chosen), 2, 1, 4), 7.0)
+        keys, values = layer.update(more, -more)
+        assert torch.equal(keys, torch.cat([states[chosen], more], dim=2))
+        assert torch.equal(values, -keys)

@@ -101,9 +101,9 @@ def lists() -> list[dict[str, Any]]:
     """Answers that name some of fourteen contexts, of which four are active."""
     rng = np.random.default_rng(2)
     made = []
-    for answer in ("none", "None.", "1", "3, 4", "2,5, 9", "1, 2, 3 and 4", "4, 8, 12, 14", "7, 7", "all of them"):
+    for answer in ("None", "None.", "1", "3, 4", "2,5, 9", "1, 2, 3 and 4", "4, 8, 12, 14", "7, 7", "all of them"):
         truth = np.isin(np.arange(14), rng.choice(14, 4, replace=False))
-        made.append({"truth": truth.tolist(), "answer": answer.replace("none", "None")})
+        made.append({"truth": truth.tolist(), "answer": answer})
     right = np.flatnonzero(made[0]["truth"]) + 1
     return [*made, {"truth": made[0]["truth"], "answer": ", ".join(map(str, right))}]
 
