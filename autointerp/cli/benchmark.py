@@ -15,6 +15,19 @@ StudyFile = Annotated[
     Path | None,
     typer.Argument(metavar="[STUDY]", help="a study file, for its [llm.NAME]; none: offline", show_default=False),
 ]
+Form = Annotated[
+    list[str] | None,
+    typer.Option("--form", metavar="FORM", help="description or list: explanations told in this form alone"),
+]
+Against = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--against",
+        metavar="SORT",
+        help="other, near-miss, too-broad or too-narrow: the true one against these wrong ones alone; may be given "
+        "several times",
+    ),
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -37,19 +50,8 @@ def benchmark(
             "--foils", min=1, help="other units' explanations per unit; default: all where they cost nothing, else 2"
         ),
     ] = None,
-    form: Annotated[
-        list[str] | None,
-        typer.Option("--form", metavar="FORM", help="description or list: explanations told in this form alone"),
-    ] = None,
-    against: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--against",
-            metavar="SORT",
-            help="other, near-miss, too-broad or too-narrow: the true one against these wrong ones alone; may be given "
-            "several times",
-        ),
-    ] = None,
+    form: Form = None,
+    against: Against = None,
     frozen: Annotated[bool, typer.Option("--frozen", help="meanings of the frozen half alone")] = False,
     out: Annotated[Path, typer.Option("--out", help="folder of the results")] = Path("results/benchmark"),
     overrides: Overrides = None,
