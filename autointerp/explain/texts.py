@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from autointerp.contexts.naming import word_of as word_of  # other packages import it from here
 from autointerp.explain.interface import ShownContext
+from autointerp.llm.answers.thoughts import without_thoughts
 from autointerp.llm.request import Unreadable
 from autointerp.records import Unscored
 
@@ -34,9 +35,6 @@ _OPENING, _CLOSING = "\"'`“‘«", "\"'`”’»"
 _DECLINED = re.compile(
     r"(i'?m sorry|i am sorry|sorry[,.]|i can(no|')t|i am (unable|not able)|i'?m (unable|not able)|as an ai\b)", re.I
 )
-_TAG = r"(think|thinking|thought|thoughts|reasoning)"
-_THOUGHT = re.compile(rf"\A\s*[<\[]{_TAG}[>\]].*?([<\[]/\1[>\]]|\Z)", re.I | re.S)
-_THOUGHT_ENDS = re.compile(rf"[<\[]/{_TAG}[>\]][ \t]*(?:\n|\Z)", re.I)
 _LABEL = re.compile(r"^[^\w\n]*(?:explanation|description)(?:[\]*_]*\s*[:：]|[*_]*\][*_]*)", re.I | re.M)
 _HEADING = re.compile(r"[#*_\s]*(?:explanation|description|answer)[*_\s]*:?[*_\s]*", re.I)
 _LEAD_IN = re.compile(
@@ -86,13 +84,6 @@ def _around(line: str) -> str:
             return mark
     paired = len(line) > 2 and line[0] in _OPENING and line[-1] == _CLOSING[_OPENING.index(line[0])]
     return line[0] if paired and line[-1] not in line[1:-1] else ""
-
-
-def without_thoughts(answer: str) -> str:
-    """What a model wrote after it had thought; '' where it only thought. Some servers leave the closing mark alone."""
-    text = _THOUGHT.sub("", answer, count=1)
-    ends = [match.end() for match in _THOUGHT_ENDS.finditer(text)]
-    return text[ends[-1] :].strip() if ends else text.strip()
 
 
 def explanation_in(answer: str, lines: bool = False) -> str | Unscored | Unreadable:

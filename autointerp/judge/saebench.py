@@ -15,9 +15,9 @@ from functools import partial
 
 import numpy as np
 
-from autointerp.explain.texts import without_thoughts
 from autointerp.judge.interface import Case, HeldOut, Item, Items, JudgeSettings, Traits
 from autointerp.judge.items import TOO_FEW_ACTIVE, TOO_FEW_INACTIVE
+from autointerp.llm.answers.thoughts import without_thoughts
 from autointerp.llm.request import Question, Request, Response, Unreadable
 from autointerp.prompting import load_prompt
 from autointerp.quoting import quoted
