@@ -16,7 +16,7 @@ from autointerp.llm.providers import provider_traits
 from autointerp.llm.request import Request, Response, Unreadable
 from autointerp.prompting import Prompt, load_prompt
 from autointerp.records import Candidate, Context, Effects, Exemplar, Kind, Unit, Unscored
-from autointerp.study import Llm
+from autointerp.study_models import Llm
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from autointerp.llm.client import Asker
 from autointerp.llm.request import Question
 from autointerp.records import Context, Unscored
 from autointerp.simulate.interface import Numbers, Vectors
-from autointerp.study import Llm
+from autointerp.study_models import Llm
 
 
 @dataclass(frozen=True)

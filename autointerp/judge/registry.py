@@ -18,7 +18,8 @@ from autointerp.llm.open import identity_of
 from autointerp.llm.providers import LOCAL
 from autointerp.prompting import user_folder
 from autointerp.registry import Registry, declared
-from autointerp.study import Llm, Study
+from autointerp.study import Study
+from autointerp.study_models import Llm
 
 _BUILT_IN: Mapping[str, Callable[[JudgeSettings], AnyJudge]] = {
     Detection.name: Detection,

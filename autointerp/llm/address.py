@@ -16,7 +16,7 @@ from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit, urlunsplit
 
 from autointerp.errors import BadInput
 from autointerp.llm.providers import provider_traits
-from autointerp.study import Llm
+from autointerp.study_models import Llm
 
 PLACEHOLDER = "none"
 """Sent as the key to an endpoint that needs none."""

@@ -12,7 +12,7 @@ from autointerp.errors import BadInput
 from autointerp.llm.address import identity
 from autointerp.llm.providers import LOCAL, provider_traits
 from autointerp.progress import say
-from autointerp.study import Llm
+from autointerp.study_models import Llm
 
 UNKNOWN = "unknown"
 QUESTION = (("user", "Name the capital of France in one sentence."),)

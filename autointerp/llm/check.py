@@ -22,7 +22,7 @@ from autointerp.llm.online.retrying import wait
 from autointerp.llm.open import check_llm, open_provider
 from autointerp.llm.providers import LOCAL
 from autointerp.llm.request import Answer, Request
-from autointerp.study import Llm
+from autointerp.study_models import Llm
 
 _T = TypeVar("_T")
 

@@ -21,7 +21,7 @@ from autointerp.llm.client import Asker, Provider
 from autointerp.llm.ledger.ledger import Ledger
 from autointerp.llm.providers import LOCAL, PROVIDERS, check_batch, is_built_in, loaded_from, provider_traits
 from autointerp.registry import require_members
-from autointerp.study import Llm
+from autointerp.study_models import Llm
 
 _WINDOW_PER_SLOT = 4
 """More requests under way than slots: one that waits for its next try must not keep a slot empty."""

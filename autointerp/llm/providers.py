@@ -9,7 +9,7 @@ from typing import Any
 
 from autointerp.errors import BadInput
 from autointerp.registry import Registry, declared
-from autointerp.study import Llm
+from autointerp.study_models import Llm
 
 LOCAL = "local"
 """The provider that is no endpoint: a model in this process."""

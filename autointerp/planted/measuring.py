@@ -31,7 +31,8 @@ from autointerp.progress import bar
 from autointerp.records import Unscored
 from autointerp.run.resources import Resources
 from autointerp.simulate.literal import LITERAL
-from autointerp.study import Llm, Study
+from autointerp.study import Study
+from autointerp.study_models import Llm
 
 RANKERS = (LITERAL, "lift", "embedding")
 """Simulators that rank an explainer's candidates here: cheap ones, and the two that read with a model."""

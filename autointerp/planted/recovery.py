@@ -29,7 +29,8 @@ from autointerp.planted.units import PlantedUnit
 from autointerp.progress import Bar
 from autointerp.records import Candidate, Context, Exemplar, Kind, Unscored
 from autointerp.simulate.interface import Simulator, Task
-from autointerp.study import Explain, Llm
+from autointerp.study import Explain
+from autointerp.study_models import Llm
 
 CANDIDATES = Explain().candidates
 """Proposed for each unit: a run's default."""

@@ -16,7 +16,8 @@ from autointerp.progress import say
 from autointerp.run.resources import Resources
 from autointerp.score.stage import check_metrics
 from autointerp.simulate.registry import check_simulator, needs_of
-from autointerp.study import Llm, Study
+from autointerp.study import Study
+from autointerp.study_models import Llm
 from autointerp.units.registry import check_units
 from sae.errors import SaeError
 from sae.training.loggers import check_loggers

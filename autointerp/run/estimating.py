@@ -39,7 +39,8 @@ from autointerp.run.checks import check_methods
 from autointerp.run.resources import Resources, simulator_asks
 from autointerp.run.stages import asking_work, carry_out
 from autointerp.simulate.interface import Simulator, Task
-from autointerp.study import Llm, Study
+from autointerp.study import Study
+from autointerp.study_models import Llm
 
 _STAND_IN = "words and parts of words that name one kind of thing in a text, number"
 _RANKING = "explain (rank)"

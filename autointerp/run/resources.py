@@ -32,7 +32,8 @@ from autointerp.records import Split
 from autointerp.simulate.interface import Simulator
 from autointerp.simulate.registry import Parts, builder, needs_of
 from autointerp.simulate.vocabulary import same_vocabulary
-from autointerp.study import Llm, Study
+from autointerp.study import Study
+from autointerp.study_models import Llm
 from autointerp.subject.forward import Subject, open_subject
 from autointerp.subject.made import check_made, open_made, recipe_identity
 from autointerp.tables import write_table

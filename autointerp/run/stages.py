@@ -15,8 +15,9 @@ from autointerp.llm.address import public_url
 from autointerp.llm.providers import LOCAL
 from autointerp.run.plan import Stage, execute
 from autointerp.run.resources import Resources, note_threads
-from autointerp.study import Llm, Study
+from autointerp.study import Study
 from autointerp.study_file import dump_study
+from autointerp.study_models import Llm
 from autointerp.tables import BY_KIND, CANDIDATES, EFFECTS, EVIDENCE, HELD_OUT, PROPOSALS, REVISIONS, TABLES, TRAIN
 from autointerp.train.saes import sae_folder
 from autointerp.train.subject import SUBJECT, TOKENIZER

@@ -17,7 +17,8 @@ from autointerp.prompting import Prompt, load_prompt
 from autointerp.registry import Registry, declared
 from autointerp.simulate.interface import Numbers, Simulator, Vectors
 from autointerp.simulate.lookup import LOOKUP
-from autointerp.study import Llm, Study
+from autointerp.study import Study
+from autointerp.study_models import Llm
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,8 @@ from autointerp.llm.local.encode import common_prefix, encode, encode_text
 from autointerp.llm.open import Mode
 from autointerp.llm.request import Answer, Failure, Request
 from autointerp.planted.measuring import WatchedResources
-from autointerp.study import Llm, Study
+from autointerp.study import Study
+from autointerp.study_models import Llm
 
 _COUNTED = Failure("counted, not asked", "refusal")
 """The last word on a request: it is not asked again."""

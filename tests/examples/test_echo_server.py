@@ -31,7 +31,7 @@ from autointerp.prompting import load_prompt
 from autointerp.records import Simulation
 from autointerp.simulate.digits import Digits, DigitsServed
 from autointerp.simulate.interface import Task
-from autointerp.study import Llm
+from autointerp.study_models import Llm
 from tests.llm.served import inclined_to_digits
 from tests.loopback import served
 from tests.simulate.contexts import context

@@ -6,7 +6,7 @@ import numpy as np
 
 from autointerp.explain.interface import ExplainSettings, Shown, ShownContext
 from autointerp.records import Effects
-from autointerp.study import Llm
+from autointerp.study_models import Llm
 
 SETTINGS = ExplainSettings(Llm(model="m", temperature=0.5, max_tokens=40))
 EFFECTS = Effects((" paint", "ish"), (" seven", "\n"))

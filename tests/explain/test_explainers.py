@@ -26,8 +26,8 @@ from autointerp.explain.token_activation import parse_phrase as parse_short
 from autointerp.llm.request import Failure, Request, Response, Unreadable, key
 from autointerp.prompting import built_in_folder
 from autointerp.records import Candidate, Context, Exemplar, Split, Unit, Unscored
-from autointerp.study import Llm
 from autointerp.study_file import parse_study
+from autointerp.study_models import Llm
 from tests.entries import Entry
 from tests.explain.doubles import EFFECTS, SETTINGS, colours, context, shown
 from tests.llm.doubles import Counter, EchoAsker

@@ -18,7 +18,8 @@ from autointerp.explain.highlight import OPEN, strongly_active, with_marks
 from autointerp.judge.interface import HeldOut, JudgeSettings
 from autointerp.llm.request import Request, Response
 from autointerp.records import Context, Split
-from autointerp.study import Llm, Study
+from autointerp.study import Study
+from autointerp.study_models import Llm
 from autointerp.tables import read_table, write_table
 from tests.fake_run import FakeRun, Plan
 

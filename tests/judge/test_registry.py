@@ -23,8 +23,8 @@ from autointerp.llm.address import identity
 from autointerp.llm.capabilities import Capabilities, Needs, remember
 from autointerp.metrics.classification import JUDGED_SCORES
 from autointerp.records import Unscored
-from autointerp.study import Llm
 from autointerp.study_file import parse_study
+from autointerp.study_models import Llm
 from tests.judge.doubles import SETTINGS
 
 

@@ -28,8 +28,9 @@ from autointerp.run import resources
 from autointerp.run.estimating import estimate, estimate_lines
 from autointerp.run.verify import verify
 from autointerp.score.stage import score
-from autointerp.study import Llm, Study
+from autointerp.study import Study
 from autointerp.study_file import parse_study
+from autointerp.study_models import Llm
 from autointerp.tables import read_table, write_table
 from tests.fake_run import finished
 from tests.judge.doubles import Oracle, answer, asked, chat_server, excerpts, guess, sparse_run

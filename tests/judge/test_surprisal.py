@@ -24,7 +24,7 @@ from autointerp.llm.request import Failure, Request
 from autointerp.models import LoadedModel
 from autointerp.quoting import unmarked
 from autointerp.records import Unscored
-from autointerp.study import Budget, Llm
+from autointerp.study_models import Budget, Llm
 from tests.injections import INJECTIONS
 from tests.judge.doubles import SETTINGS, held_out, mixed
 from tests.llm.doubles import EchoAsker

@@ -18,8 +18,8 @@ from pydantic import ValidationError
 from autointerp.errors import BadInput
 from autointerp.llm.address import PLACEHOLDER, address, api_key, hide_in_logs, identity, public_url, without
 from autointerp.llm.open import open_provider
-from autointerp.study import Llm
 from autointerp.study_file import parse_study
+from autointerp.study_models import Llm
 from tests.llm.doubles import Reply, error, request, serve
 
 NO_ADDRESS = [

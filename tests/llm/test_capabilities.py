@@ -21,8 +21,8 @@ from autointerp.llm.providers import PROVIDERS
 from autointerp.llm.request import Answer, Request, Response
 from autointerp.run.checks import find_capabilities
 from autointerp.run.resources import Resources
-from autointerp.study import Llm
 from autointerp.study_file import parse_study
+from autointerp.study_models import Llm
 from tests.llm.doubles import Reply, Server, chat, error, message, serve
 from tests.llm.llama import llama
 

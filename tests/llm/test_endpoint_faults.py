@@ -13,7 +13,7 @@ from autointerp.errors import BadInput
 from autointerp.llm.client import Transient
 from autointerp.llm.open import open_provider
 from autointerp.llm.request import Answer, Failure, Request, Response
-from autointerp.study import Llm
+from autointerp.study_models import Llm
 from tests.llm.doubles import Reply, Server, chat, completion, error, message, request, serve
 
 SECRET = "sk-very-secret-0123456789"

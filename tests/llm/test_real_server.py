@@ -14,7 +14,7 @@ from autointerp.llm.open import open_asker
 from autointerp.llm.questions import ask_all
 from autointerp.llm.request import Failure, Response
 from autointerp.models import load_model
-from autointerp.study import Llm
+from autointerp.study_models import Llm
 from tests.llm.doubles import Counter, completion, request
 from tests.llm.llama import llama
 

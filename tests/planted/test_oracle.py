@@ -27,7 +27,7 @@ from autointerp.planted.statistics import AGAINST_NOISE, SEEN, Cost, rows_of
 from autointerp.progress import Bar
 from autointerp.records import Unscored
 from autointerp.simulate.registry import Parts, builder, that_work
-from autointerp.study import Llm
+from autointerp.study_models import Llm
 from tests.llm.doubles import EchoAsker
 from tests.planted.made import made_units
 from tests.planted.readers import Answers, Guessing, Knowing, Model, Reader, Sentences

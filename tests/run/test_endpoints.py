@@ -22,8 +22,9 @@ from autointerp.llm.capabilities import Capabilities, remember
 from autointerp.llm.ledger.maintenance import export_lines
 from autointerp.run.folder import Run
 from autointerp.run.verify import verify
-from autointerp.study import Llm, Study
+from autointerp.study import Study
 from autointerp.study_file import dump_study, parse_study
+from autointerp.study_models import Llm
 from tests.llm.misbehaving import CONTENT, HARMLESS, TRANSPORT, Endpoint, running
 from tests.run.served import brain, served_settings
 from tests.small import TABLES

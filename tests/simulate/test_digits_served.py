@@ -18,7 +18,7 @@ from autointerp.prompting import built_in_folder, load_prompt
 from autointerp.records import Scale, Simulation
 from autointerp.simulate.digits import Digits, DigitsServed
 from autointerp.simulate.interface import Task
-from autointerp.study import Budget, Llm
+from autointerp.study_models import Budget, Llm
 from tests.kinds import tokenizer_of
 from tests.llm.doubles import EchoAsker
 from tests.llm.served import Form, inclined_to_digits, serving

@@ -34,7 +34,7 @@ from autointerp.simulate.lift import Lift, prefix
 from autointerp.simulate.one_by_one import OneByOneServed
 from autointerp.simulate.reader import TrainedReader
 from autointerp.simulate.sparse_json import SparseJson
-from autointerp.study import Llm
+from autointerp.study_models import Llm
 from tests.injections import INJECTIONS, injected_by_character, injected_context
 from tests.llm.doubles import EchoAsker
 from tests.simulate.contexts import as_json, in_lines, last_token, listed

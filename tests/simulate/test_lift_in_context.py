@@ -31,7 +31,7 @@ from autointerp.simulate.lift_in_context import (
     heading,
     read_likelihood,
 )
-from autointerp.study import Budget, Llm
+from autointerp.study_models import Budget, Llm
 from tests.injections import INJECTIONS, injected_by_character, injected_context
 from tests.llm.doubles import Counter, EchoAsker
 from tests.llm.served import Form, serving

@@ -27,7 +27,7 @@ from autointerp.simulate.interface import Task
 from autointerp.simulate.lift import Lift
 from autointerp.simulate.lift_served import LiftServed, log_probability, spelled
 from autointerp.simulate.vocabulary import canonical_tokens
-from autointerp.study import Budget, Llm
+from autointerp.study_models import Budget, Llm
 from tests.injections import INJECTIONS, injected_by_character, injected_context
 from tests.llm.doubles import Counter, EchoAsker
 from tests.llm.served import Form, serving

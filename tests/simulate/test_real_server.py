@@ -20,7 +20,7 @@ from autointerp.records import Simulation, Unscored
 from autointerp.simulate.digits_output import DigitsOutput
 from autointerp.simulate.interface import Task
 from autointerp.simulate.sparse_json import SparseJson
-from autointerp.study import Budget, Llm
+from autointerp.study_models import Budget, Llm
 from tests.injections import INJECTIONS, injected_context
 from tests.llm.doubles import Counter, EchoAsker, request
 from tests.llm.llama import llama

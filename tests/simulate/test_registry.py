@@ -15,8 +15,9 @@ from autointerp.simulate.digits import DigitsServed
 from autointerp.simulate.one_by_one import OneByOne, OneByOneServed
 from autointerp.simulate.registry import Parts, builder, check_simulator, lacking, needs_of, that_work
 from autointerp.simulate.sparse_json import SparseJson
-from autointerp.study import Llm, Study
+from autointerp.study import Study
 from autointerp.study_file import parse_study
+from autointerp.study_models import Llm
 from tests.entries import Entry
 from tests.llm.doubles import EchoAsker
 from tests.simulate.contexts import as_json

@@ -19,7 +19,7 @@ from autointerp.llm.batch.store import Submission
 from autointerp.llm.batch.wire import GIVE, TELL, Wire, count_given, identifier, json_lines
 from autointerp.llm.client import Transient
 from autointerp.llm.request import Request
-from autointerp.study import Llm
+from autointerp.study_models import Llm
 
 _BATCHES = "/v1/messages/batches"
 _MESSAGES = "/v1/messages"

@@ -18,7 +18,7 @@ from autointerp.llm.http.transport import HttpClient, send
 from autointerp.llm.openai.answers import token_count
 from autointerp.llm.request import Answer, Request
 from autointerp.progress import say
-from autointerp.study import Llm
+from autointerp.study_models import Llm
 
 
 class AnthropicProvider:

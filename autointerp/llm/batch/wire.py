@@ -14,7 +14,7 @@ from autointerp.llm.batch.interface import Outcome, Unanswered
 from autointerp.llm.client import Transient
 from autointerp.llm.http.refusals import EndpointRefusal, read_refusal, verdict_on
 from autointerp.llm.http.transport import FAULTS, broken
-from autointerp.study import Llm
+from autointerp.study_models import Llm
 
 T = TypeVar("T")
 _PATIENCE = 600.0

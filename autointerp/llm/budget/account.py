@@ -18,7 +18,7 @@ from autointerp.llm.client import Asker
 from autointerp.llm.ledger.database import open_base, transaction, unusable
 from autointerp.llm.request import Answer, Failure, Request
 from autointerp.rows import UsageRow
-from autointerp.study import Budget, Llm
+from autointerp.study_models import Budget, Llm
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS attempts (

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from math import ceil
 
 from autointerp.llm.request import Answer, Request
-from autointerp.study import Llm
+from autointerp.study_models import Llm
 
 NANO = 1_000_000_000
 """Nano-dollars in a dollar: money is summed as whole nano-dollars."""

@@ -16,7 +16,7 @@ from autointerp.llm.ledger.database import Grouped
 from autointerp.llm.providers import provider_traits
 from autointerp.llm.request import Answer, Request
 from autointerp.progress import say
-from autointerp.study import Budget, Llm
+from autointerp.study_models import Budget, Llm
 
 T = TypeVar("T")
 

@@ -22,7 +22,7 @@ from autointerp.llm.openai.answers import read_answer
 from autointerp.llm.openai.dialect import Dialect
 from autointerp.llm.openai.provider import hiding_headers
 from autointerp.llm.request import Request
-from autointerp.study import Llm
+from autointerp.study_models import Llm
 
 _CHAT, _COMPLETION = "/v1/chat/completions", "/v1/completions"
 _ENDED = frozenset({"completed", "failed", "expired", "cancelled"})

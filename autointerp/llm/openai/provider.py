@@ -19,7 +19,7 @@ from autointerp.llm.openai.dialect import Dialect, lacks_logprobs
 from autointerp.llm.openai.probe import probe
 from autointerp.llm.request import Answer, Failure, Request
 from autointerp.progress import say
-from autointerp.study import Llm
+from autointerp.study_models import Llm
 
 
 def hiding_headers(llm: Llm) -> Mapping[str, Any]:

@@ -11,7 +11,7 @@ from autointerp.llm.budget.account import Usage
 from autointerp.llm.ledger.ledger import open_ledger
 from autointerp.llm.open import open_asker
 from autointerp.llm.request import Request, Response
-from autointerp.study import Budget, Llm
+from autointerp.study_models import Budget, Llm
 from throughput.measuring import Tally, contest, job
 from throughput.workload import MAX_TOKENS, MODEL, TEMPERATURE, chat
 

@@ -15,7 +15,7 @@ from autointerp.llm.ledger.ledger import open_ledger
 from autointerp.llm.open import check_llm, open_asker, open_provider
 from autointerp.llm.questions import ask_all
 from autointerp.llm.request import Answer, Failure, Request, Response
-from autointerp.study import Llm
+from autointerp.study_models import Llm
 from tests.llm.doubles import Counter, Reply, Server, completion, error, message, request, serve
 
 KEY = "sk-ant-very-secret-0123456789"

@@ -20,7 +20,7 @@ from autointerp.llm.budget.prices import BATCH_DISCOUNT
 from autointerp.llm.budget.purse import Purse
 from autointerp.llm.ledger.ledger import Ledger
 from autointerp.llm.openai.batches import OpenAIBatches
-from autointerp.study import Llm
+from autointerp.study_models import Llm
 from tests.llm.batch.standin import ANSWER_TOKENS, PROMPT_TOKENS, Fault, StandIn, text_of
 from tests.llm.batch.workshop import Stable, answers, asking, asks, endpoint, kill, spent, texts
 

@@ -9,7 +9,7 @@ from autointerp.errors import BadInput, BudgetReached
 from autointerp.llm.budget.prices import worst_case
 from autointerp.llm.ledger.ledger import Ledger
 from autointerp.llm.request import Answer, Failure, Response, key
-from autointerp.study import Budget
+from autointerp.study_models import Budget
 from tests.llm.batch.standin import ANSWER_TOKENS, KEY, PROMPT_TOKENS, Fault, StandIn, text_of
 from tests.llm.batch.workshop import answers, asking, asks, endpoint, spent
 

@@ -15,7 +15,7 @@ from autointerp.llm.batch.steps import pauses
 from autointerp.llm.batch.store import BatchStore, HeldRequest, Submission
 from autointerp.llm.openai.batches import OpenAIBatches
 from autointerp.llm.request import Request
-from autointerp.study import Llm
+from autointerp.study_models import Llm
 from tests.forked import Forked
 from tests.llm.doubles import completion, request
 

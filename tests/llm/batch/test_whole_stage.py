@@ -15,7 +15,7 @@ from autointerp.llm.client import Asker
 from autointerp.llm.open import open_provider
 from autointerp.llm.providers import PROVIDERS
 from autointerp.llm.request import Failure, Request, Response
-from autointerp.study import Budget, Llm
+from autointerp.study_models import Budget, Llm
 from tests.llm.batch.standin import ANSWER_TOKENS, KEY, PROMPT_TOKENS, StandIn, openai_answer
 from tests.llm.batch.workshop import answers, asking, asks, endpoint, spent, texts
 

@@ -19,7 +19,7 @@ from autointerp.llm.budget.purse import Purse
 from autointerp.llm.ledger.ledger import Ledger
 from autointerp.llm.open import open_batches
 from autointerp.llm.request import Answer, Request, Response
-from autointerp.study import Budget, Llm
+from autointerp.study_models import Budget, Llm
 from tests.llm.batch.standin import KEY
 
 KEY_ENV = "KEY_OF_THE_TESTS"

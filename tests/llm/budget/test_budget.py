@@ -21,7 +21,7 @@ from autointerp.llm.online.asker import AsyncAsker
 from autointerp.llm.online.retrying import Retrying
 from autointerp.llm.online.slots import Limited
 from autointerp.llm.request import Answer, Failure, Request, Response
-from autointerp.study import Budget, Llm
+from autointerp.study_models import Budget, Llm
 from tests.forked import Forked
 from tests.llm.doubles import YES, EchoAsker, ScriptedClient, request
 
@@ -320,7 +320,7 @@ import os, signal, sys
 from pathlib import Path
 from autointerp.llm.budget.purse import Purse
 from autointerp.llm.budget.account import Usage
-from autointerp.study import Budget, Llm
+from autointerp.study_models import Budget, Llm
 from tests.llm.doubles import YES, request
 purse = Purse(Usage(Path(sys.argv[1]), Budget(limit_tokens=10**6)), "explain", Llm(model="m"))
 purse.settle(purse.reserve(request("a")), YES)

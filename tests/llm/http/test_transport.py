@@ -14,7 +14,7 @@ from autointerp.llm.ledger.database import Grouped
 from autointerp.llm.online.slots import TURN, Limited
 from autointerp.llm.open import open_provider
 from autointerp.llm.request import Answer, Response
-from autointerp.study import Llm
+from autointerp.study_models import Llm
 from tests.llm.doubles import YES, Reply, Server, chat, error, request, serve
 
 

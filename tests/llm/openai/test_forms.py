@@ -17,7 +17,7 @@ from autointerp.llm.client import Transient
 from autointerp.llm.openai.answers import read_answer
 from autointerp.llm.openai.provider import OpenAIProvider
 from autointerp.llm.request import Answer, Failure, Request, Response, TokenLogprob
-from autointerp.study import Llm
+from autointerp.study_models import Llm
 from tests.llm.doubles import Reply, chat, completion, error, request, serve
 
 Body = dict[str, Any]
