@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from jaxtyping import Float
@@ -178,13 +179,7 @@ def plant(evidence: Sequence[Context], held_out: Sequence[Context], seed: int) -
             raise CheckFailed(f"planted units were given contexts as {split} that are of another split")
     tokens = len(evidence[0].pieces)
     grown = [g for forms in _drafts(seed) for g in _grow(forms, evidence, held_out)]
-    shuffled = _shuffled(evidence, seed)
-    lists: dict[Rule, str] = {}
-
-    def told(rule: Rule) -> str:
-        if rule not in lists:
-            lists[rule] = word_list(rule, shuffled)
-        return lists[rule]
+    told = _lists(grown, evidence, seed)
 
     foils = _foils(grown, evidence, told, seed)
     failures = {g.draft.unit: g.failure or ("" if foils[g.draft.unit] else NO_OTHER) for g in grown}
@@ -203,9 +198,18 @@ def plant(evidence: Sequence[Context], held_out: Sequence[Context], seed: int) -
     return Planted(tuple(units), tuple(left_out))
 
 
-def _shuffled(contexts: Sequence[Context], seed: int) -> list[Context]:
-    """In a seeded order: the first of a corpus are of few documents."""
-    return [contexts[int(place)] for place in rng_of(seed, "planted-lists").permutation(len(contexts))]
+def _lists(grown: Sequence[_Grown], evidence: Sequence[Context], seed: int) -> Callable[[Rule], str]:
+    """What a rule is as a list of words, each made once. The contexts come in a seeded order: the first of a corpus
+    are of few documents."""
+    order = rng_of(seed, "planted-lists").permutation(len(evidence)).tolist()
+    active = {g.draft.rule: g.evidence for g in grown}
+
+    @cache
+    def told(rule: Rule) -> str:
+        known = active.get(rule)
+        return word_list(rule, evidence, order if known is None else [place for place in order if place in known])
+
+    return told
 
 
 def _grow(forms: Forms, evidence: Sequence[Context], held_out: Sequence[Context]) -> Iterator[_Grown]:

@@ -8,7 +8,7 @@ does.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import islice
 
 import numpy as np
@@ -25,10 +25,13 @@ ENOUGH = 200
 """Active contexts that a list is made from, at most."""
 
 
-def word_list(rule: Rule, contexts: Sequence[Context]) -> str:
-    """`words such as a, b, c`: the texts under the rule, by summed activation; '' where no printable one is active."""
+def word_list(rule: Rule, contexts: Sequence[Context], order: Iterable[int]) -> str:
+    """`words such as a, b, c`: the texts under the rule, by summed activation; '' where no printable one is active.
+
+    `order` are places of `contexts`, in the order in which they are looked at.
+    """
     sums = defaultdict[str, float](float)
-    for place, values in islice(active_rows(rule, contexts, range(len(contexts))), ENOUGH):
+    for place, values in islice(active_rows(rule, contexts, order), ENOUGH):
         for token in np.flatnonzero(values).tolist():
             if (word := word_of(contexts[place].pieces[token])) and "," not in word:  # a comma divides the list
                 sums[word] += float(values[token])
