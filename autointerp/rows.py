@@ -25,6 +25,8 @@ OWN_SHUFFLED = "shuffled"
 READ_LITERALLY = "literal"
 """Baseline of an arm that is held against its own units, the same explanations being read literally."""
 NO_BASELINE = ""
+PRIMARY, SECONDARY, OUTSIDE = "primary", "secondary", "outside"
+"""Families of tests."""
 
 
 def state_of(result: object) -> tuple[Status, str]:
@@ -310,11 +312,24 @@ class ComparisonRow:
     superiority: float | None = None
     """P(a unit of the arm scores above one of the baseline), ties counted half."""
     p: float | None = None
-    """Of a two-sided permutation test of the difference; unadjusted."""
+    """Of a two-sided permutation test of the difference, or Welch's tail where none is as extreme; unadjusted."""
     p_holm: float | None = None
-    """Adjusted over every p of the table."""
+    """Adjusted over the p of the row's family; None outside any."""
     note: str = ""
     """What is special about the interval or the test."""
+    family: str = ""
+    """`primary`: features against the baseline in the headline's cell; `secondary`: the other questions of one scorer
+    and metric; `outside`: own against shuffled, token table, literal readings, strata under 10 units; '' without p."""
+    p_equivalent: float | None = None
+    """Of two one-sided t tests that the difference is within `compare.margin` of 0 (TOST); unadjusted."""
+    p_equivalent_holm: float | None = None
+    """The same, adjusted as `p_holm`."""
+    smallest: float | None = None
+    """The difference that a test at 5% would have found with 80% power, on the scale of the score."""
+    superiority_low: float | None = None
+    """Lower bound of the superiority's interval."""
+    superiority_high: float | None = None
+    """Its upper bound."""
 
     @property
     def cell(self) -> Cell:

@@ -180,6 +180,8 @@ class Compare(Section):
     simulates, and make the null wider; the report says so."""
     confidence: float = Field(default=0.95, gt=0.5, lt=1)
     """Of every interval."""
+    margin: float = Field(default=0.05, gt=0)
+    """"No difference" is said only when the difference is shown to be within this of 0, on the scale of the score."""
 
 
 class Study(Section):

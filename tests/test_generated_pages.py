@@ -52,4 +52,4 @@ def test_every_key_and_column_is_there(generate: ModuleType) -> None:
         assert key in study
     for name in ("documents", "comparison", "usage", "benchmark_scores"):
         assert f"\n## {name}\n" in tables
-    assert "| `p_holm` | double | Adjusted over every p of the table. |" in tables
+    assert "| `p_holm` | double | Adjusted over the p of the row's family; None outside any. |" in tables

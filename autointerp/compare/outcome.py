@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from autointerp.compare.families import in_families
 from autointerp.contexts.slices import RANDOM_ONLY, TOP_AND_RANDOM
 from autointerp.errors import BadInput
 from autointerp.metrics.metrics import CONSTANT_PREDICTION
@@ -19,7 +20,7 @@ from autointerp.simulate.lookup import LOOKUP
 from autointerp.study import Study
 from autointerp.study_file import load_study
 from autointerp.tables import read_arrow, read_table
-from autointerp.units.arms import baseline_of, feature_hooks, is_feature, ordered
+from autointerp.units.arms import baseline_of, baselines_of, feature_hooks, is_feature, ordered
 
 
 @dataclass(frozen=True)
@@ -68,8 +69,7 @@ class Outcome:
     @property
     def slices(self) -> tuple[str, ...]:
         """The slices that were scored, the headline's first."""
-        first = [s for s in (TOP_AND_RANDOM, RANDOM_ONLY) if s in self.study.score.slices]
-        return (*first, *(s for s in self.study.score.slices if s not in first))
+        return _slices(self.study)
 
     @property
     def drawn_slices(self) -> tuple[str, ...]:
@@ -79,9 +79,7 @@ class Outcome:
     @property
     def headline(self) -> Cell:
         """The cell of the question that was asked in advance: Pearson on top-and-random contexts, all units."""
-        metrics = self.study.score.metrics
-        metric = "pearson" if "pearson" in metrics else metrics[0]
-        return Cell(self.study.simulate.method, metric, self.slices[0], ALL)
+        return headline_of(self.study)
 
     @property
     def has_lookup(self) -> bool:
@@ -132,6 +130,18 @@ class Outcome:
         return (row for row in self.rows if row.cell == cell and row.baseline not in apart)
 
 
+def _slices(study: Study) -> tuple[str, ...]:
+    first = [s for s in (TOP_AND_RANDOM, RANDOM_ONLY) if s in study.score.slices]
+    return (*first, *(s for s in study.score.slices if s not in first))
+
+
+def headline_of(study: Study) -> Cell:
+    """The cell of the question that a study asks: Pearson, if it has it, on the first slice, all units."""
+    metrics = study.score.metrics
+    metric = "pearson" if "pearson" in metrics else metrics[0]
+    return Cell(study.simulate.method, metric, _slices(study)[0], ALL)
+
+
 def answered(rows: pd.DataFrame) -> pd.Series:
     """Scores by unit; a prediction that is the same everywhere is an answer, that nothing fits, and gets chance."""
     constant = rows["reason"] == CONSTANT_PREDICTION.reason
@@ -147,5 +157,8 @@ def read_outcome(run_dir: Path) -> Outcome:
         raise BadInput(f"{run_dir / 'scores.parquet'} has no rows", "sample at least one unit (units.features...)")
     if not study.score.metrics or not study.score.slices:
         raise BadInput("the study scores no metric or no slice", "name some in score.metrics and score.slices")
-    rows = tuple(ComparisonRow(**row) for row in read_arrow(run_dir / "comparison.parquet").to_pylist())
-    return Outcome(run_dir, study, read_table(run_dir / "units.parquet"), scores, rows)
+    rows = [ComparisonRow(**row) for row in read_arrow(run_dir / "comparison.parquet").to_pylist()]
+    if not any(row.family for row in rows):  # a run of before: its p were adjusted over the whole table
+        asked = baselines_of(ordered(scores["arm"]), study.compare.baseline, feature_hooks(study))
+        rows = in_families(rows, headline_of(study), asked)
+    return Outcome(run_dir, study, read_table(run_dir / "units.parquet"), scores, tuple(rows))

@@ -12,9 +12,11 @@ import pandas as pd
 from jaxtyping import Float
 
 from autointerp.artifacts import rng_of
-from autointerp.compare.outcome import answered
+from autointerp.compare.families import in_families
+from autointerp.compare.outcome import answered, headline_of
 from autointerp.compare.strata import strata_in, stratum_of, within
-from autointerp.metrics.intervals import NONE, Contrast, Resampling, contrast, holm, interval, paired_contrast
+from autointerp.metrics.intervals import NONE, Contrast, Resampling, contrast, interval, paired_contrast
+from autointerp.metrics.power import equivalence_p, smallest_difference
 from autointerp.progress import bar
 from autointerp.records import Pairing, Status
 from autointerp.rows import ALL, NO_BASELINE, OWN_SHUFFLED, READ_LITERALLY, Cell, ComparisonRow
@@ -22,7 +24,7 @@ from autointerp.simulate.literal import LITERAL, LITERAL_WORDS
 from autointerp.simulate.lookup import LOOKUP
 from autointerp.study import Study
 from autointerp.tables import read_table, write_table
-from autointerp.units.arms import contrasts, feature_hooks, ordered
+from autointerp.units.arms import baselines_of, contrasts, feature_hooks, ordered
 
 _CELL = ["scorer", "metric", "slice"]
 _UNIT = ["unit", "replicate"]
@@ -32,8 +34,8 @@ def compare(study: Study, run_dir: Path) -> None:
     """Write `comparison.parquet` from the run's `units` and `scores` tables.
 
     Per scorer, metric, slice and stratum: every arm in both pairings; every feature arm against every other arm; every
-    arm against its own shuffled pairing, and against its explanations read literally. Holm's adjustment is over all of
-    them. Raises BadInput when a table is missing.
+    arm against its own shuffled pairing, and against its explanations read literally. Holm's adjustment is within
+    families (`compare/families.py`). Raises BadInput when a table is missing.
     """
     units = read_table(run_dir / "units.parquet", [*_UNIT, "arm", "single_token", "status"])
     scores = read_table(run_dir / "scores.parquet")
@@ -56,8 +58,8 @@ def compare(study: Study, run_dir: Path) -> None:
                 literal = _read_literally(scores, cell)
                 rows += _Comparison(study, cell, chance, chosen, excluded, arms, literal).rows()
                 progress.advance()
-    adjusted = holm([row.p for row in rows])
-    final = [replace(row, p_holm=p) for row, p in zip(rows, adjusted, strict=True)]
+    asked = baselines_of(arms, study.compare.baseline, feature_hooks(study))
+    final = in_families(rows, headline_of(study), asked) if rows else []
     write_table("comparison", run_dir / "comparison.parquet", final)
 
 
@@ -141,7 +143,7 @@ class _Comparison:
         first = _scored(self._of(arm.arm, Pairing.OWN))
         second = _scored(self._of(baseline, Pairing.OWN))
         found = contrast(first, second, self._plan, self._rng("contrast", arm.arm, baseline))
-        return _with(arm, baseline, first.size, second.size, found)
+        return _with(arm, baseline, (first.size, second.size), found, self._study.compare.margin)
 
     def _against_shuffled(self, arm: ComparisonRow) -> ComparisonRow:
         own = self._of(arm.arm, Pairing.OWN).set_index(_UNIT)["value"].dropna()
@@ -162,7 +164,7 @@ class _Comparison:
             self._plan,
             self._rng(baseline, arm.arm, *(() if arm.pairing == Pairing.OWN else (arm.pairing,))),
         )
-        return _with(arm, baseline, first.size, second.size, found)
+        return _with(arm, baseline, (first.size, second.size), found, self._study.compare.margin)
 
 
 def _read_literally(scores: pd.DataFrame, cell: Cell) -> pd.DataFrame:
@@ -177,18 +179,26 @@ def _scored(rows: pd.DataFrame) -> Float[np.ndarray, " unit"]:
     return rows.loc[rows["status"] == Status.OK.value, "value"].to_numpy(dtype=np.float64)
 
 
-def _with(arm: ComparisonRow, baseline: str, n: int, n_baseline: int, found: Contrast) -> ComparisonRow:
+def _with(arm: ComparisonRow, baseline: str, sizes: tuple[int, int], found: Contrast, margin: float) -> ComparisonRow:
+    value, error, freedom = found.difference.value, found.error, found.freedom
+    equivalent = smallest = None
+    if value is not None and error is not None and freedom is not None:
+        equivalent, smallest = equivalence_p(value, error, freedom, margin), smallest_difference(error, freedom)
     return replace(
         arm,
         baseline=baseline,
-        n=n,
-        n_baseline=n_baseline,
+        n=sizes[0],
+        n_baseline=sizes[1],
         difference=found.difference.value,
         difference_low=found.difference.low,
         difference_high=found.difference.high,
         superiority=found.superiority,
         p=found.p,
         note=found.difference.note,
+        p_equivalent=equivalent,
+        smallest=smallest,
+        superiority_low=found.above.low,
+        superiority_high=found.above.high,
     )
 
 

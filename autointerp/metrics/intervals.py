@@ -13,6 +13,8 @@ from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float
+from scipy import stats
+from scipy.special import expit, logit
 from scipy.stats import DegenerateDataWarning, bootstrap
 
 Sample = Float[np.ndarray, " unit"]
@@ -59,6 +61,12 @@ class Contrast:
     """Probability that a random unit of the first sample scores above one of the second, ties counted half."""
     p: float | None = None
     """Two-sided."""
+    error: float | None = None
+    """Standard error of the difference (Welch's for two samples); None without spread."""
+    freedom: float | None = None
+    """Its degrees of freedom (Welch's for two samples)."""
+    above: Interval = Interval(None)
+    """`superiority` with its interval."""
 
 
 def _mean(values: Float[np.ndarray, "*batch unit"], axis: int = -1) -> Any:
@@ -89,27 +97,33 @@ def contrast(first: Sample, second: Other, plan: Resampling, rng: np.random.Gene
     """Mean of `first` minus mean of `second`, two independent samples of units.
 
     BCa interval; the p-value is a permutation test of Welch's t (Janssen 1997): permuting the plain difference tests
-    equal distributions, this one tests equal means also when the spreads differ.
+    equal distributions, this one tests equal means also when the spreads differ. Where no drawn arrangement is as
+    extreme it is the tail of Welch's t, so that it doesn't end where the number of permutations does.
     """
     if not first.size or not second.size:
         return Contrast(Interval(None, note=NONE))
     difference = _bootstrap((first, second), _difference, plan, rng)
     p = _permuted_p(first, second, plan, rng) if min(first.size, second.size) > 1 else None
-    return Contrast(difference, superiority(first, second), p)
+    above = _superiority_interval(first, second, plan)
+    return Contrast(difference, above.value, p, *_welch_error(first, second), above)
 
 
 def paired_contrast(first: Sample, second: Sample, plan: Resampling, rng: np.random.Generator) -> Contrast:
     """Mean of `first` minus `second`, unit by unit: entry i of both belongs to the same unit.
 
     BCa interval over units. The p-value flips the sign of each unit's difference at random; since the sum of squares
-    does not change with the signs, |t| rises with |mean|, so the studentised test is the plain one.
+    does not change with the signs, |t| rises with |mean|, so the studentised test is the plain one. Where no drawn
+    pattern is as extreme it is the tail of Student's t.
     """
     if not first.size:
         return Contrast(Interval(None, note=NONE))
     each = first - second
     difference = _bootstrap((each,), _mean, plan, rng)
     above = float((each > 0).mean() + 0.5 * (each == 0).mean())
-    return Contrast(difference, above, _flipped_p(each, plan, rng) if each.size > 1 else None)
+    if each.size < 2:
+        return Contrast(difference, above)
+    error = float(each.std(ddof=1) / np.sqrt(each.size)) or None
+    return Contrast(difference, above, _flipped_p(each, plan, rng), error, each.size - 1.0)
 
 
 def superiority(first: Sample, second: Other) -> float:
@@ -118,6 +132,19 @@ def superiority(first: Sample, second: Other) -> float:
     below = np.searchsorted(ordered, first, side="left")
     not_above = np.searchsorted(ordered, first, side="right")
     return float((below + not_above).mean() / (2 * second.size))
+
+
+def _superiority_interval(first: Sample, second: Other, plan: Resampling) -> Interval:
+    """Wald's interval on the logit, its variance from the placements (DeLong 1988); none at 0 or 1 or of one unit."""
+    value = superiority(first, second)
+    if min(first.size, second.size) < 2 or not 0 < value < 1:
+        return Interval(value)
+    placed = np.array([superiority(np.array([one]), second) for one in first])
+    beaten = np.array([superiority(first, np.array([one])) for one in second])
+    error = np.sqrt(placed.var(ddof=1) / first.size + beaten.var(ddof=1) / second.size) / (value * (1 - value))
+    t = stats.norm.ppf((1 + plan.confidence) / 2)
+    low, high = (float(expit(logit(value) + side * t * error)) for side in (-1, 1))
+    return Interval(value, low, high)
 
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
@@ -186,6 +213,23 @@ def _welch(
     return np.where(error > 0, difference / spread, np.where(difference > 0, np.inf, 0.0))
 
 
+def _welch_error(first: Sample, second: Other) -> tuple[float | None, float | None]:
+    """Standard error of the difference of means, and Welch's degrees of freedom; None without spread or with one."""
+    if min(first.size, second.size) < 2:
+        return None, None
+    parts = np.array([sample.var(ddof=1) / sample.size for sample in (first, second)])
+    if not parts.sum() > 0:
+        return None, None
+    freedom = parts.sum() ** 2 / (parts**2 / (np.array([first.size, second.size]) - 1)).sum()
+    return float(np.sqrt(parts.sum())), float(freedom)
+
+
+def _tail(t: float, freedom: float, extreme: int, plan: Resampling) -> float:
+    """The share of arrangements as extreme, or the tail of t where that share is below what was drawn can show."""
+    share = (extreme + 1) / (plan.resamples + 1)
+    return share if extreme or not np.isfinite(t) else min(share, 2 * float(stats.t.sf(abs(t), freedom)))
+
+
 def _permuted_p(first: Sample, second: Other, plan: Resampling, rng: np.random.Generator) -> float:
     pooled = np.concatenate([first, second])
     observed = _welch(first[None, :], second[None, :])[0] * _TIE
@@ -193,7 +237,9 @@ def _permuted_p(first: Sample, second: Other, plan: Resampling, rng: np.random.G
     for rows in blocks(plan.resamples, pooled.size):
         permuted = rng.permuted(np.broadcast_to(pooled, (rows, pooled.size)), axis=1)
         extreme += int((_welch(permuted[:, : first.size], permuted[:, first.size :]) >= observed).sum())
-    return (extreme + 1) / (plan.resamples + 1)
+    error, freedom = _welch_error(first, second)
+    t = (first.mean() - second.mean()) / error if error else np.inf
+    return _tail(float(t), freedom or 1.0, extreme, plan)
 
 
 def _flipped_p(each: Sample, plan: Resampling, rng: np.random.Generator) -> float:
@@ -202,7 +248,8 @@ def _flipped_p(each: Sample, plan: Resampling, rng: np.random.Generator) -> floa
     for rows in blocks(plan.resamples, each.size):
         signs = rng.integers(0, 2, size=(rows, each.size), dtype=np.int8) * 2.0 - 1.0
         extreme += int((np.abs(signs @ each) / each.size >= observed).sum())
-    return (extreme + 1) / (plan.resamples + 1)
+    error = each.std(ddof=1) / np.sqrt(each.size)
+    return _tail(float(each.mean() / error) if error > 0 else np.inf, each.size - 1.0, extreme, plan)
 
 
 def blocks(total: int, width: int) -> list[int]:

@@ -11,9 +11,10 @@ from autointerp.compare.strata import KINDS
 from autointerp.compare.words import capital, number, p_text, with_interval
 from autointerp.contexts.slices import RANDOM_ONLY, UNLISTED, slice_words
 from autointerp.records import Pairing
-from autointerp.rows import READ_LITERALLY, Cell, ComparisonRow
+from autointerp.rows import OUTSIDE, READ_LITERALLY, Cell, ComparisonRow
 from autointerp.simulate.literal import LITERAL
 from autointerp.simulate.lookup import LOOKUP
+from autointerp.study import Compare
 from autointerp.units.arms import is_feature, plain
 
 
@@ -22,7 +23,9 @@ class Verdict(Enum):
 
     MORE = "more"
     LESS = "less"
-    NO_DIFFERENCE = "no difference shown"
+    EQUIVALENT = "no difference"
+    """Shown to be within the study's margin."""
+    NOT_SHOWN = "no difference shown"
     BORDERLINE = "borderline"
     """The interval and the test disagree."""
     UNKNOWN = "unknown"
@@ -30,16 +33,27 @@ class Verdict(Enum):
 
 
 def verdict_of(row: ComparisonRow, confidence: float) -> Verdict:
-    """Both the interval and the test must speak: neither alone is called a difference."""
-    low, high, p = row.difference_low, row.difference_high, row.p
+    """Both the interval and the test, adjusted in its family, must speak: neither alone is called a difference.
+
+    A test that is outside the families is taken as it is. No difference is said by an equivalence test alone.
+    """
+    low, high, p = row.difference_low, row.difference_high, adjusted_p(row)
     if low is None or high is None or p is None:
         return Verdict.UNKNOWN
     outside, significant = low > 0 or high < 0, p < 1 - confidence
+    equivalent = row.p_equivalent if row.family == OUTSIDE else row.p_equivalent_holm
+    if not significant and equivalent is not None and equivalent < 1 - confidence:
+        return Verdict.EQUIVALENT
     if outside != significant:
         return Verdict.BORDERLINE
     if not outside:
-        return Verdict.NO_DIFFERENCE
+        return Verdict.NOT_SHOWN
     return Verdict.MORE if low > 0 else Verdict.LESS
+
+
+def adjusted_p(row: ComparisonRow) -> float | None:
+    """The p that a verdict takes: adjusted in the row's family, the plain one outside the families."""
+    return row.p if row.family == OUTSIDE else row.p_holm
 
 
 def answer(outcome: Outcome) -> list[str]:
@@ -65,19 +79,23 @@ def mean_of(row: ComparisonRow | None) -> str:
 def difference_of(row: ComparisonRow) -> str:
     """A difference with its interval and p."""
     shown = with_interval(row.difference, row.difference_low, row.difference_high)
-    return shown if row.p is None else f"{shown}, {p_text(row.p)}"
+    p = adjusted_p(row)
+    return shown if p is None else f"{shown}, {'' if row.family == OUTSIDE else 'adjusted '}{p_text(p)}"
 
 
-def conclusion(row: ComparisonRow, confidence: float) -> str:
+def conclusion(row: ComparisonRow, study: Compare) -> str:
     """What a difference means, for the end of a sentence."""
+    found = "" if row.smallest is None else f"; this run could find {number(row.smallest)} (80% power)"
+    few = f"; {row.note}" if row.note.startswith("only ") else ""
     arm, other = plain(row.arm), plain(row.baseline)
     return {
         Verdict.MORE: f"{arm} are more interpretable than {other}, by this measure",
         Verdict.LESS: f"{arm} are less interpretable than {other}, by this measure",
-        Verdict.NO_DIFFERENCE: "no difference shown",
-        Verdict.BORDERLINE: "no clear difference (the interval and the test disagree)",
+        Verdict.EQUIVALENT: f"no difference of more than {study.margin:g} either way (equivalence test)",
+        Verdict.NOT_SHOWN: f"no difference shown{found}",
+        Verdict.BORDERLINE: f"no clear difference (the interval and the adjusted test disagree){found}",
         Verdict.UNKNOWN: "too few scored units to say",
-    }[verdict_of(row, confidence)]
+    }[verdict_of(row, study.confidence)] + few
 
 
 def _scored(row: ComparisonRow | None) -> str:
@@ -110,7 +128,7 @@ def _against(outcome: Outcome, row: ComparisonRow) -> str:
     if row.difference is None:
         return f"no difference can be given ({row.note})"
     minus = f"{plain(row.arm)} minus {plain(row.baseline)}"
-    return f"{minus} {difference_of(row)}: {conclusion(row, outcome.study.compare.confidence)}"
+    return f"{minus} {difference_of(row)}: {conclusion(row, outcome.study.compare)}"
 
 
 def _listed(outcome: Outcome, cell: Cell, pairing: Pairing = Pairing.OWN) -> str:
@@ -181,7 +199,8 @@ def _added(row: ComparisonRow, confidence: float) -> str:
     return {
         Verdict.MORE: "adds to that",
         Verdict.LESS: "is worse than that",
-        Verdict.NO_DIFFERENCE: "is not shown to add anything",
+        Verdict.EQUIVALENT: "is within the margin of equivalence of that",
+        Verdict.NOT_SHOWN: "is not shown to add anything",
         Verdict.BORDERLINE: "is not clearly apart from that",
         Verdict.UNKNOWN: "can't be held against that",
     }[verdict_of(row, confidence)]

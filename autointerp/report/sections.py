@@ -13,7 +13,7 @@ from autointerp.compare.words import capital, metric_words, number, p_text, with
 from autointerp.contexts.slices import slice_words
 from autointerp.records import Pairing, Status
 from autointerp.report.markdown import UNKNOWN, escape, table
-from autointerp.rows import OWN_SHUFFLED, Cell, ComparisonRow
+from autointerp.rows import OWN_SHUFFLED, PRIMARY, SECONDARY, Cell, ComparisonRow
 from autointerp.simulate.lookup import LOOKUP
 from autointerp.tables import read_table
 from autointerp.units.arms import is_feature, plain
@@ -94,22 +94,33 @@ def differences(outcome: Outcome) -> str:
                 )
     if not rows:
         return ""
-    tested = sum(row.p is not None for row in outcome.rows)
+    asked = sum(row.family == PRIMARY for row in outcome.rows)
+    tested = sum(
+        row.family == SECONDARY and row.scorer == outcome.headline.scorer and row.metric == outcome.headline.metric
+        for row in outcome.rows
+    )
     words = (
         "Differences of means (two independent samples of units; BCa interval; studentised permutation test, "
         "two-sided). "
-        f"Holm p is adjusted over all {tested} comparisons of this run; the comparison with "
-        f"{plain(outcome.study.compare.baseline)} on the first slice is the one question asked in advance. The last "
-        "column is the "
+        f"Holm p is adjusted within a family: the comparison with {plain(outcome.study.compare.baseline)} on the first "
+        f"slice was asked in advance ({asked} of these), the other {tested} questions of this score are the second "
+        "family. `could find` is the difference that a test at 5% finds with 80% power. The last column is the "
         "probability that a random unit of the first arm scores above one of the second (0.5: neither)."
     )
-    head = ["contexts", "difference of", "difference", "p", "Holm p", "units", "superiority"]
+    head = ["contexts", "difference of", "difference", "p", "Holm p", "could find", "units", "superiority"]
     return f"## Differences\n\n{words}\n\n{table(head, rows, left=2)}"
 
 
 def _difference(row: ComparisonRow) -> list[str]:
     shown = with_interval(row.difference, row.difference_low, row.difference_high)
-    return [shown, *_tests(row), f"{row.n} v {row.n_baseline}", number(row.superiority)]
+    above = with_interval(row.superiority, row.superiority_low, row.superiority_high)
+    return [
+        shown,
+        *_tests(row),
+        UNKNOWN if row.smallest is None else number(row.smallest),
+        f"{row.n} v {row.n_baseline}",
+        above,
+    ]
 
 
 def strata(outcome: Outcome) -> str:
@@ -130,7 +141,10 @@ def strata(outcome: Outcome) -> str:
         "and the same "
         "token. Naming the token explains it, and a model with random weights has many such units."
     )
-    head = ["contexts", "units that are", "difference of", "difference", "p", "Holm p", "units", "superiority"]
+    head = [
+        "contexts", "units that are", "difference of", "difference", "p", "Holm p", "could find", "units",
+        "superiority",
+    ]  # fmt: skip
     return f"## Single-token units and the others\n\n{words}\n\n{table(head, rows, left=3)}"
 
 

@@ -58,7 +58,13 @@ def _hashes(run: Path) -> Iterator[Check]:
         yield Check("bulk files", True, f"not kept in this folder: {', '.join(left_out)}")
 
 
-_LATER = {("explanations", "kind"), ("scores", "kind")}
+_LATER = {
+    ("explanations", "kind"), ("scores", "kind"), *(
+        ("comparison", name) for name in (
+            "family", "p_equivalent", "p_equivalent_holm", "smallest", "superiority_low", "superiority_high",
+        )
+    ),
+}  # fmt: skip
 """Columns that a run folder of an earlier version has not."""
 
 

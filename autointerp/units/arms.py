@@ -65,6 +65,12 @@ def baseline_of(arm: str, arms: Collection[str], baseline: str, hooks: Mapping[s
     return next((name for name in named if name in arms), None)
 
 
+def baselines_of(arms: Collection[str], baseline: str, hooks: Mapping[str, str]) -> dict[str, str | None]:
+    """Every feature arm and the arm that it is held against; None where the run has none, or it is the baseline."""
+    found = {arm: baseline_of(arm, arms, baseline, hooks) for arm in arms if is_feature(arm)}
+    return {arm: None if other == arm else other for arm, other in found.items()}
+
+
 def contrasts(arms: Iterable[str], baseline: str, hooks: Mapping[str, str]) -> list[tuple[str, str]]:
     """(arm, baseline) pairs: every feature arm against every other arm of its hook, and two feature arms once.
 

@@ -153,8 +153,13 @@ def test_equal_means_of_unequal_spread_are_not_called_different() -> None:
 
 
 def test_a_p_is_never_zero_and_counts_ties() -> None:
-    far = contrast(np.arange(10.0) + 1000, np.arange(10.0), Resampling(1000, 0.95), rng(1))
-    assert far.p == pytest.approx(1 / 1001)
+    far = [contrast(np.arange(10.0) + 1000, np.arange(10.0), Resampling(n, 0.95), rng(1)).p for n in (1000, 4000)]
+    assert far[0] == far[1] == pytest.approx(stats.ttest_ind(np.arange(10.0) + 1000, np.arange(10.0)).pvalue)
+    each = np.arange(30.0) + 10  # no pattern of signs that is drawn is as extreme
+    signs = [paired_contrast(each, np.zeros(30), Resampling(n, 0.95), rng(1)).p for n in (1000, 4000)]
+    assert signs[0] == signs[1] == pytest.approx(stats.ttest_1samp(each, 0).pvalue)
+    assert signs[0] is not None
+    assert 0 < signs[0] < 1e-9
     same = contrast(np.array([1.0, 2, 3]), np.array([1.0, 2, 3]), Resampling(1000, 0.95), rng())
     assert same.p == 1
     equal = paired_contrast(np.ones(5), np.ones(5), PLAN, rng())

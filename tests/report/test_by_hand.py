@@ -24,13 +24,13 @@ from autointerp.study import Study
 from autointerp.study_file import parse_study
 from tests.hand_run import hand_run
 
-TESTS = 44
 ANSWER = """\
 SAE features score 0.25 [0.00, 0.75] (4 of 5 units), neurons 0.50 (5 of 5 units); SAE features minus neurons \
-−0.25 [−0.50, 0.25], p = ~0.405: no difference shown.
+−0.25 [−0.50, 0.25], adjusted p = ~0.405: no difference shown; this run could find 1.04 (80% power); \
+only 4 units: the interval is too narrow.
 With another unit's explanation instead: SAE features 0.50 [0.25, 0.75], neurons 0.00 [−0.20, 0.20] (chance is 0.00).
-On random contexts alone: SAE features minus neurons −1.75 [−2.00, −1.25], p = ~0.008: SAE features are less \
-interpretable than neurons, by this measure.
+On random contexts alone: SAE features minus neurons −1.75 [−2.00, −1.25], adjusted p = ~0.008: SAE features are less \
+interpretable than neurons, by this measure; only 4 units: the interval is too narrow.
 A table of mean activation per token, which uses no explanation, reaches: SAE features 0.50, neurons 1.00.
 """
 KEEP_IN_MIND = """\
@@ -58,22 +58,23 @@ TABLES = {
 """,
     "## What chance gives": """\
 | arm | another unit's explanation | own minus another's, per unit | p | Holm p | units |
-| SAE features | 0.50 [0.25, 0.75] | −0.50 [−0.83, −0.17] | ~0.500 | 1.000 | 3 |
-| neurons | 0.00 [−0.20, 0.20] | 0.50 [0.30, 0.70] | ~0.125 | 1.000 | 5 |
+| SAE features | 0.50 [0.25, 0.75] | −0.50 [−0.83, −0.17] | ~0.500 | – | 3 |
+| neurons | 0.00 [−0.20, 0.20] | 0.50 [0.30, 0.70] | ~0.125 | – | 5 |
 """,
     "## Differences": """\
-| contexts | difference of | difference | p | Holm p | units | superiority |
-| top and random contexts | SAE features minus neurons | −0.25 [−0.50, 0.25] | ~0.405 | 1.000 | 4 v 5 | 0.25 |
-| random contexts alone | SAE features minus neurons | −1.75 [−2.00, −1.25] | ~0.008 | ~~0.349 | 4 v 5 | 0.00 |
-""",  # the last is one of six tests at p = 1 / 126, the least there are: 44 / 126
+| contexts | difference of | difference | p | Holm p | could find | units | superiority |
+| top and random contexts | SAE features minus neurons | −0.25 [−0.50, 0.25] | ~0.405 | ~0.405 | 1.04 | 4 v 5 \
+| 0.25 [0.05, 0.69] |
+| random contexts alone | SAE features minus neurons | −1.75 [−2.00, −1.25] | ~0.008 | ~0.008 | 1.04 | 4 v 5 | 0.00 |
+""",  # Features score 1, 0, 0, 0: standard error 0.25, 3 degrees, (3.18 + 0.98) * 0.25
     "## Single-token units and the others": """\
-| contexts | units that are | difference of | difference | p | Holm p | units | superiority |
-| top and random contexts | single-token | SAE features minus neurons | 0.00 [−0.50, 0.50] | 1.000 | 1.000 \
-| 2 v 2 | 0.50 |
-| top and random contexts | the others | SAE features minus neurons | −0.50 | ~0.100 | 1.000 | 2 v 3 | 0.00 |
-| random contexts alone | single-token | SAE features minus neurons | −1.50 [−2.00, −1.00] | ~0.333 | 1.000 \
+| contexts | units that are | difference of | difference | p | Holm p | could find | units | superiority |
+| top and random contexts | single-token | SAE features minus neurons | 0.00 [−0.50, 0.50] | 1.000 | – | 7.04 \
+| 2 v 2 | 0.50 [0.05, 0.95] |
+| top and random contexts | the others | SAE features minus neurons | −0.50 | ~0.100 | – | – | 2 v 3 | 0.00 |
+| random contexts alone | single-token | SAE features minus neurons | −1.50 [−2.00, −1.00] | ~0.333 | – | 7.04 \
 | 2 v 2 | 0.00 |
-| random contexts alone | the others | SAE features minus neurons | −2.00 | ~0.100 | 1.000 | 2 v 3 | 0.00 |
+| random contexts alone | the others | SAE features minus neurons | −2.00 | ~0.100 | – | – | 2 v 3 | 0.00 |
 """,
     "## The ceiling for explanations that name tokens": """\
 | arm | top and random contexts | random contexts alone |
@@ -120,14 +121,12 @@ def text(run: Path) -> str:
 
 
 def assert_reads(found: str, expected: str) -> None:
-    """Word by word, but for what stands after `~`: a p-value, or after `~~` one of Holm's, may be off by four standard
-    errors of 4,000 draws."""
-    words, marks, counted = (re.split(r"(~+)(0\.\d{3})", expected)[start::3] for start in range(3))
+    """Word by word, but for what stands after `~`: a p-value may be off by four standard errors of 4,000 draws."""
+    words, counted = (re.split(r"~(0\.\d{3})", expected)[start::2] for start in range(2))
     match = re.fullmatch(r"(0\.\d{3})".join(re.escape(part) for part in words), found)
     assert match is not None, f"{found!r} is not {expected!r}"
-    for drawn, mark, p in zip(match.groups(), marks, map(float, counted), strict=True):
-        times = 1 if mark == "~" else TESTS
-        assert float(drawn) == pytest.approx(p, rel=0, abs=4 * times * (p / times / 4000) ** 0.5)
+    for drawn, p in zip(match.groups(), map(float, counted), strict=True):
+        assert float(drawn) == pytest.approx(p, rel=0, abs=4 * (p / 4000) ** 0.5)
 
 
 def test_the_answer_is_what_was_worked_out_by_hand(run: Path, text: str) -> None:
@@ -160,7 +159,7 @@ def test_the_report_has_no_other_table(text: str) -> None:
 def test_sentences_beside_the_tables_state_the_runs_own_numbers(text: str) -> None:
     assert "with 85% intervals over units" in text
     assert "(mean over 2 seeded derangements)" in text
-    assert "Holm p is adjusted over all 44 comparisons of this run" in text
+    assert "was asked in advance (1 of these), the other 1 questions of this score" in text
     assert "1,250 attempts were sent to endpoints for 1,200 requests." in text  # 1,234 less the 34 of the ledger
     assert "7 of them ended without word of what was used" in text
 
@@ -243,6 +242,6 @@ def test_a_difference_of_the_other_sign_has_the_other_answer(run: Path) -> None:
     lines = answer(replace(outcome, rows=tuple(turned(row) for row in outcome.rows)))
     assert_reads(
         lines[2],
-        "On random contexts alone: SAE features minus neurons 1.75 [1.25, 2.00], p = ~0.008: SAE features are more "
-        "interpretable than neurons, by this measure.",
+        "On random contexts alone: SAE features minus neurons 1.75 [1.25, 2.00], adjusted p = ~0.008: SAE features are "
+        "more interpretable than neurons, by this measure; only 4 units: the interval is too narrow.",
     )

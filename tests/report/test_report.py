@@ -60,7 +60,7 @@ def test_the_terminal_gets_the_same_answer_in_a_few_lines(run: Path) -> None:
     [
         (0.1, 0.2, 0.01, Verdict.MORE, "more interpretable than neurons"),
         (-0.2, -0.1, 0.01, Verdict.LESS, "less interpretable than neurons"),
-        (-0.1, 0.2, 0.4, Verdict.NO_DIFFERENCE, "no difference shown"),
+        (-0.1, 0.2, 0.4, Verdict.NOT_SHOWN, "no difference shown; this run could find "),
         (0.001, 0.2, 0.06, Verdict.BORDERLINE, "no clear difference"),
         (-0.001, 0.2, 0.04, Verdict.BORDERLINE, "no clear difference"),
         (None, None, None, Verdict.UNKNOWN, "too few scored units to say"),
@@ -69,11 +69,21 @@ def test_the_terminal_gets_the_same_answer_in_a_few_lines(run: Path) -> None:
 def test_the_verdict_follows_the_interval_and_the_test(
     outcome: Outcome, low: float | None, high: float | None, p: float | None, verdict: Verdict, words: str
 ) -> None:
-    numbers = {"difference_low": low, "difference_high": high, "p": p}
+    unadjusted = None if p is None else 1 - p  # a verdict that took it would be another
+    numbers = {"difference_low": low, "difference_high": high, "p": unadjusted, "p_holm": p, "p_equivalent_holm": 1.0}
     other = changed(outcome, lambda row: numbers if row == main(outcome) else {})
     assert verdict_of(main(other), 0.95) is verdict
     assert words in answer(other)[0]
     assert answer(other)[0].count("interpretable") == (verdict in (Verdict.MORE, Verdict.LESS))
+
+
+def test_no_difference_is_said_by_an_equivalence_test_alone(outcome: Outcome) -> None:
+    numbers = {"difference_low": -0.02, "difference_high": 0.03, "p_holm": 0.7}
+    for p, verdict in ((0.04, Verdict.EQUIVALENT), (0.06, Verdict.NOT_SHOWN), (None, Verdict.NOT_SHOWN)):
+        changes = {**numbers, "p_equivalent_holm": p}
+        other = changed(outcome, lambda row, changes=changes: changes if row == main(outcome) else {})  # type: ignore[misc]
+        assert verdict_of(main(other), 0.95) is verdict
+        assert ("no difference of more than 0.05 either way" in answer(other)[0]) == (verdict is Verdict.EQUIVALENT)
 
 
 def test_the_report_states_what_is_missing_and_why(run: Path) -> None:
@@ -105,7 +115,9 @@ def null(row: ComparisonRow) -> dict[str, Any]:
 
 
 def only_in_top(row: ComparisonRow) -> dict[str, Any]:
-    return {"difference_low": -0.1, "difference_high": 0.1, "p": 0.9} if row.slice == "random-only" else {}
+    return (
+        {"difference_low": -0.1, "difference_high": 0.1, "p": 0.9, "p_holm": 0.9} if row.slice == "random-only" else {}
+    )
 
 
 def turned_on_random(row: ComparisonRow) -> dict[str, Any]:

@@ -170,7 +170,9 @@ def test_what_is_said_follows_the_paired_difference(
     changes: dict[str, Any] = dict(zip(("difference", "difference_low", "difference_high"), difference, strict=True))
     outcome = read_outcome(run.folder)
     rows = (
-        replace(row, p=p, **changes) if row.baseline == READ_LITERALLY and row.arm == "feature" else row
+        replace(row, p_holm=p, p_equivalent_holm=None, **changes)
+        if row.baseline == READ_LITERALLY and row.arm == "feature"
+        else row
         for row in outcome.rows
     )
     changed = replace(outcome, rows=tuple(rows))
