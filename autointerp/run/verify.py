@@ -58,7 +58,10 @@ def _hashes(run: Path) -> Iterator[Check]:
         yield Check("bulk files", True, f"not kept in this folder: {', '.join(left_out)}")
 
 
-_LATER = {("explanations", "kind"), ("scores", "kind")}
+_LATER = {
+    ("explanations", "kind"), ("scores", "kind"),
+    ("units", "subject"), ("scores", "subject"), ("comparison", "subject"),
+}  # fmt: skip
 """Columns that a run folder of an earlier version has not."""
 
 
