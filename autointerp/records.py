@@ -130,6 +130,8 @@ class Unit:
     """Share of its top evidence contexts whose peak is on the most common peak token."""
     status: Status = Status.OK
     reason: str = ""
+    subject: str = ""
+    """The scrambled subject that it is a unit of, by scheme and seed: `permuted-0`; '' for the subject itself."""
 
 
 @dataclass(frozen=True)

@@ -244,6 +244,8 @@ class ScoreRow:
     reason: str
     kind: str = ""
     """Of the explanation that was chosen for the unit: `list` or `description`; '' without one."""
+    subject: str = ""
+    """The scrambled subject that it is a unit of; '' for the subject itself."""
 
 
 @dataclass(frozen=True)
@@ -330,11 +332,53 @@ class ComparisonRow:
     """Lower bound of the superiority's interval."""
     superiority_high: float | None = None
     """Its upper bound."""
+    subject: str = ""
+    """The scrambled subject of the arm's units; '' for the subject itself."""
 
     @property
     def cell(self) -> Cell:
         """What was held fixed."""
         return Cell(self.scorer, self.metric, self.slice, self.stratum)
+
+
+@dataclass(frozen=True)
+class ScrambledRow:
+    """The subject's own units held against those of scrambled subjects. Only in runs that have some."""
+
+    scorer: str
+    """Simulator or judge."""
+    metric: str
+    slice: str
+    arm: str
+    """The feature arm."""
+    baseline: str
+    """What it is held against in its own subject."""
+    scheme: str
+    """How its weights were scrambled: `permuted` or `init`."""
+    subject: str
+    """One scrambled subject, or '' for all seeds of the scheme together."""
+    measure: str
+    """`features`, `baseline`, or `difference` (features minus baseline)."""
+    own: float | None
+    """Mean of the measure in the subject itself."""
+    scrambled: float | None
+    """The same in the scrambled subjects, a mean over their means."""
+    difference: float | None
+    """`own` minus `scrambled`; of `difference` a difference in differences."""
+    low: float | None
+    """Lower bound of its interval: Welch's t, over units, and over seeds where there are three or more."""
+    high: float | None
+    """Its upper bound."""
+    p: float | None
+    """Of the same t, two-sided; unadjusted."""
+    subjects: int
+    """Scrambled subjects."""
+    n: int
+    """Scored units in the subject itself."""
+    n_scrambled: int
+    """Scored units in the scrambled ones, all together."""
+    note: str = ""
+    """What is special about the interval."""
 
 
 @dataclass(frozen=True)
@@ -384,6 +428,7 @@ ROWS: Mapping[str, type] = {
     "judgements": JudgementRow,
     "scores": ScoreRow,
     "comparison": ComparisonRow,
+    "scrambled": ScrambledRow,
     "usage": UsageRow,
     "benchmark": BenchmarkRow,
     "benchmark_scores": PlantedScore,

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from autointerp.errors import nearest
-from autointerp.study_inputs import Corpus, Sae, SaeTraining, Section, Subject, Training
+from autointerp.study_inputs import Corpus, Sae, SaeTraining, Scrambled, ScrambledSubject, Section, Subject, Training
 from autointerp.study_models import Budget, Llm, Sentences
 
 
@@ -197,6 +197,7 @@ class Study(Section):
     corpus: Corpus = Corpus()
     sae: tuple[Sae, ...] = (Sae(train=SaeTraining()),)
     training: Training = Training()
+    scrambled: Scrambled = Scrambled()
     units: Units = Units()
     evidence: Evidence = Evidence()
     llm: dict[str, Llm] = Field(default_factory=lambda: {"explainer": Llm(), "simulator": Llm()})
@@ -207,6 +208,14 @@ class Study(Section):
     judge: Judge = Judge()
     score: Score = Score()
     compare: Compare = Compare()
+
+    @property
+    def scrambled_subjects(self) -> tuple[ScrambledSubject, ...]:
+        """The scrambled subjects of this study; none where it trains no SAE."""
+        wanted = self.scrambled
+        if not any(sae.train for sae in self.sae):
+            return ()
+        return tuple(ScrambledSubject(scheme=s, seed=n) for s in wanted.schemes for n in wanted.seeds)
 
     @field_validator("llm", mode="before")
     @classmethod

@@ -155,6 +155,42 @@ class Sae(Section):
         return name
 
 
+class ScrambledSubject(Section):
+    """One of them."""
+
+    scheme: Literal["permuted", "init"]
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """`permuted-0`."""
+        return f"{self.scheme}-{self.seed}"
+
+
+class Scrambled(Section):
+    """Scrambled subjects: the same model, with weights that say nothing. On each, SAEs are trained by the recipes of
+    `[[sae]]`, and features and neurons are explained and scored like the subject's own. SAEs from checkpoints have no
+    recipe, and no counterpart there."""
+
+    schemes: tuple[Literal["permuted", "init"], ...] = ("permuted",)
+    """`permuted` (the entries of every weight matrix change places; embeddings and norms are kept), `init` (the model's
+    own initialiser: an easy null)."""
+    seeds: tuple[Annotated[int, Field(ge=0)], ...] = ()
+    """A subject per scheme and seed; three or more, for an interval that covers the choice of the seed. None: there is
+    no scrambled subject."""
+    features: int = Field(default=24, ge=2)
+    """Per scrambled subject and SAE."""
+    neurons: int = Field(default=24, ge=2)
+    """Per scrambled subject and hook."""
+
+    @field_validator("schemes", "seeds")
+    @classmethod
+    def _distinct(cls, given: tuple[Any, ...]) -> tuple[Any, ...]:
+        if len(set(given)) < len(given):
+            raise ValueError(f"{list(given)} names one twice")
+        return given
+
+
 class Training(Section):
     """How the SAEs of a study are trained, all of them."""
 

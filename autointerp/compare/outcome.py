@@ -14,7 +14,7 @@ from autointerp.contexts.slices import RANDOM_ONLY, TOP_AND_RANDOM
 from autointerp.errors import BadInput
 from autointerp.metrics.metrics import CONSTANT_PREDICTION
 from autointerp.records import Pairing
-from autointerp.rows import ALL, NO_BASELINE, READ_LITERALLY, Cell, ComparisonRow
+from autointerp.rows import ALL, NO_BASELINE, READ_LITERALLY, Cell, ComparisonRow, ScrambledRow
 from autointerp.simulate.literal import LITERAL
 from autointerp.simulate.lookup import LOOKUP
 from autointerp.study import Study
@@ -90,6 +90,18 @@ class Outcome:
     def has_literal(self) -> bool:
         """Whether the explanations were also read literally, and not by the headline's simulator."""
         return self.headline.scorer != LITERAL and any(row.scorer == LITERAL for row in self.rows)
+
+    @cached_property
+    def _scrambled(self) -> tuple[ScrambledRow, ...]:
+        path = self.run_dir / "scrambled.parquet"
+        wanted = self.study.scrambled_subjects and path.is_file()  # one that is there may be of an earlier study
+        return tuple(ScrambledRow(**row) for row in read_arrow(path).to_pylist()) if wanted else ()
+
+    def against_scrambled(self, cell: Cell, arm: str) -> list[ScrambledRow]:
+        """What holds a feature arm against scrambled subjects on this cell; nothing without any."""
+        at = (cell.scorer, cell.metric, cell.slice, arm)
+        here = cell.stratum == ALL
+        return [row for row in self._scrambled if here and (row.scorer, row.metric, row.slice, row.arm) == at]
 
     @cached_property
     def _index(self) -> dict[tuple[Cell, str, str, str], ComparisonRow]:

@@ -25,6 +25,7 @@ from autointerp.simulate.lookup import LOOKUP
 from autointerp.study import Study
 from autointerp.tables import read_table, write_table
 from autointerp.units.arms import baselines_of, contrasts, feature_hooks, ordered
+from autointerp.units.scrambled import subject_of
 
 _CELL = ["scorer", "metric", "slice"]
 _UNIT = ["unit", "replicate"]
@@ -137,6 +138,7 @@ class _Comparison:
             mean_unscored_at_chance=at_chance,
             chance=float(rows["chance"].mean()) if sampled else self._chance,
             note=_join(("mean", mean.note), ("median", median.note)),
+            subject=subject_of(arm),
         )
 
     def _against(self, arm: ComparisonRow, baseline: str) -> ComparisonRow:

@@ -11,11 +11,13 @@ from autointerp.compare.strata import KINDS
 from autointerp.compare.words import capital, number, p_text, with_interval
 from autointerp.contexts.slices import RANDOM_ONLY, UNLISTED, slice_words
 from autointerp.records import Pairing
+from autointerp.report import scrambled
 from autointerp.rows import OUTSIDE, READ_LITERALLY, Cell, ComparisonRow
 from autointerp.simulate.literal import LITERAL
 from autointerp.simulate.lookup import LOOKUP
 from autointerp.study import Compare
 from autointerp.units.arms import is_feature, plain
+from autointerp.units.scrambled import subject_of
 
 
 class Verdict(Enum):
@@ -59,6 +61,7 @@ def adjusted_p(row: ComparisonRow) -> float | None:
 def answer(outcome: Outcome) -> list[str]:
     """The answer and what it must be read beside: plain sentences, most important first."""
     lines = list(_comparisons(outcome))
+    lines += scrambled.sentences(outcome)
     lines += _chance(outcome)
     lines += _beyond_words(outcome)
     lines += _kinds(outcome)
@@ -128,7 +131,10 @@ def _against(outcome: Outcome, row: ComparisonRow) -> str:
     if row.difference is None:
         return f"no difference can be given ({row.note})"
     minus = f"{plain(row.arm)} minus {plain(row.baseline)}"
-    return f"{minus} {difference_of(row)}: {conclusion(row, outcome.study.compare)}"
+    said = conclusion(row, outcome.study.compare)
+    if verdict_of(row, outcome.study.compare.confidence) is Verdict.MORE and is_feature(row.arm):
+        said = scrambled.conditional(outcome, row, said)
+    return f"{minus} {difference_of(row)}: {said}"
 
 
 def _listed(outcome: Outcome, cell: Cell, pairing: Pairing = Pairing.OWN) -> str:
@@ -207,7 +213,9 @@ def _added(row: ComparisonRow, confidence: float) -> str:
 
 
 def _directions(outcome: Outcome) -> Iterator[str]:
-    controls = [arm for arm in outcome.arms if not is_feature(arm) and arm not in outcome.baselines]
+    controls = [
+        arm for arm in outcome.arms if not is_feature(arm) and arm not in outcome.baselines and not subject_of(arm)
+    ]
     rows = [outcome.row(outcome.headline, arm) for arm in controls]
     shown = [f"{plain(row.arm)} {mean_of(row)}" for row in rows if row is not None and row.mean is not None]
     if outcome.feature_arms and shown:

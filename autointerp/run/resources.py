@@ -36,10 +36,12 @@ from autointerp.study import Study
 from autointerp.study_models import Llm
 from autointerp.subject.forward import Subject, open_subject
 from autointerp.subject.made import check_made, open_made, recipe_identity
+from autointerp.subject.scrambling import scramble
 from autointerp.tables import write_table
 from autointerp.train.saes import sae_folder
 from autointerp.train.subject import SUBJECT
 from autointerp.units.interface import Encoder
+from autointerp.units.scrambled import saes_of
 from sae.checkpoint import load
 from sae.errors import SaeError
 
@@ -83,6 +85,11 @@ class Resources:
             return open_made(self.study.subject, self.run / SUBJECT)
         return open_subject(self.study.subject)
 
+    @cached_property
+    def scrambled(self) -> dict[str, Subject]:
+        """The scrambled subjects of the study, by name."""
+        return {each.name: scramble(self.subject, each) for each in self.study.scrambled_subjects}
+
     def check_subject(self) -> torch.device:
         """The subject's device; BadInput for a model, device or hook that can't be had, even before it is trained."""
         if self.study.subject.train is not None:
@@ -115,13 +122,16 @@ class Resources:
     def encoders(self) -> dict[str, tuple[Encoder, int]]:
         """The SAEs of the run, by name, each with its number of latents."""
         found: dict[str, tuple[Encoder, int]] = {}
-        for sae in self.study.sae:
+        for name in (*(sae.name for sae in self.study.sae), *self._saes_of_scrambled()):
             try:
-                loaded = load(str(self.run / sae_folder(sae.name))).to(self.subject.device)
+                loaded = load(str(self.run / sae_folder(name))).to(self.subject.device)
             except SaeError as error:
-                raise BadInput(f"SAE '{sae.name}' of this run can't be loaded ({error})", "train it again") from error
-            found[sae.name] = (loaded, loaded.width)
+                raise BadInput(f"SAE '{name}' of this run can't be loaded ({error})", "train it again") from error
+            found[name] = (loaded, loaded.width)
         return found
+
+    def _saes_of_scrambled(self) -> list[str]:
+        return [name for each in self.study.scrambled_subjects for name in saes_of(self.study, each.name)]
 
     @contextmanager
     def simulator(self, stage: str) -> Iterator[Simulator]:

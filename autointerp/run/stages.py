@@ -13,6 +13,7 @@ from autointerp.explain.revise import Revise
 from autointerp.judge.registry import traits_of, uses_model
 from autointerp.llm.address import public_url
 from autointerp.llm.providers import LOCAL
+from autointerp.run import scrambled
 from autointerp.run.plan import Stage, execute
 from autointerp.run.resources import Resources, note_threads
 from autointerp.study import Study
@@ -33,8 +34,7 @@ def stages(study: Study, resources: Resources, run: Path) -> list[Stage]:
     reading = {"subject": dump["subject"], **base}
     subject = (SUBJECT,) if study.subject.train else ()
     saes = tuple(str(sae_folder(sae.name)) for sae in study.sae)
-    explainer = _llm(study.llm[study.explain.llm])
-    resembling = {"sentences": dump["sentences"]} if study.evidence.hard_negatives else {}
+    resembling = ({"sentences": dump["sentences"]} if study.evidence.hard_negatives else {}) | scrambled.wanted(study)
     revisions = (REVISIONS,) if Revise.name in method_names(study) else ()
     simulator = {
         "simulate": dump["simulate"],
@@ -44,6 +44,7 @@ def stages(study: Study, resources: Resources, run: Path) -> list[Stage]:
     }
     return [
         *_text(study, dump, base, resources, run),
+        *scrambled.training(study, {"stream": _stream(study), **reading}, resources, run),
         Stage(
             "train",
             reads=((TRAIN,) if any(s.train for s in study.sae) else ()) + subject,
@@ -54,7 +55,7 @@ def stages(study: Study, resources: Resources, run: Path) -> list[Stage]:
         ),
         Stage(
             "collect",
-            reads=("contexts.parquet", *saes, *subject),
+            reads=("contexts.parquet", *saes, *scrambled.folders(study), *subject),
             settings={"units": _units(dump), "evidence": dump["evidence"], **resembling, **reading},
             writes=(CANDIDATES, EVIDENCE, HELD_OUT, TABLES, EFFECTS),
             bulk=(CANDIDATES, EVIDENCE, HELD_OUT, TABLES, EFFECTS),
@@ -63,7 +64,7 @@ def stages(study: Study, resources: Resources, run: Path) -> list[Stage]:
         Stage(
             "explain",
             reads=("contexts.parquet", CANDIDATES, EVIDENCE, EFFECTS),
-            settings={"explain": dump["explain"], "llm": explainer, "ranked by": simulator, **base},
+            settings={"explain": dump["explain"], "llm": _explainer(study), "ranked by": simulator, **base},
             writes=("units.parquet", "explanations.parquet", PROPOSALS, *revisions),
             bulk=(),
             work=lambda: _explain(resources, run),
@@ -179,6 +180,7 @@ def _scoring(study: Study, dump: dict[str, Any], run: Path) -> list[Stage]:
             bulk=(),
             work=lambda: _score(study, run),
         ),
+        *scrambled.comparing(study, run),
         Stage(
             "compare",
             reads=("units.parquet", "scores.parquet"),
@@ -201,6 +203,10 @@ def _llm(llm: Llm) -> dict[str, Any]:
     if llm.provider == LOCAL:
         return {**shared, "batch": llm.batch}
     return {**shared, "base_url": public_url(llm.base_url) if llm.base_url else None}
+
+
+def _explainer(study: Study) -> dict[str, Any]:
+    return _llm(study.llm[study.explain.llm])
 
 
 def _prompts(resources: Resources) -> str:
@@ -245,8 +251,8 @@ def _collect(resources: Resources, run: Path) -> None:
     from autointerp.collect.stage import collect
 
     embed = resources.sentences.vectors if resources.study.evidence.hard_negatives else None
-    drawn = collect(resources.study, resources.subject, resources.encoders(), run, embed)
-    write_effects(run / EFFECTS, resources.subject, drawn)
+    drawn = collect(resources.study, scrambled.reader_of(resources), resources.encoders(), run, embed)
+    write_effects(run / EFFECTS, resources.subject, drawn, resources.scrambled)
 
 
 def _explain(resources: Resources, run: Path) -> None:

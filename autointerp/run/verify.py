@@ -59,7 +59,8 @@ def _hashes(run: Path) -> Iterator[Check]:
 
 
 _LATER = {
-    ("explanations", "kind"), ("scores", "kind"), *(
+    ("explanations", "kind"), ("scores", "kind"),
+    ("units", "subject"), ("scores", "subject"), ("comparison", "subject"), *(
         ("comparison", name) for name in (
             "family", "p_equivalent", "p_equivalent_holm", "smallest", "superiority_low", "superiority_high",
         )

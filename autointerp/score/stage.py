@@ -33,6 +33,7 @@ from autointerp.simulate.literal import readers_of
 from autointerp.simulate.lookup import LOOKUP
 from autointerp.study import Study
 from autointerp.tables import read_arrow, table_writer
+from autointerp.units.scrambled import subject_of
 
 _NOTHING_HELD = Held(np.empty(0, dtype=np.int64), np.empty((0, 0), dtype=np.float32), np.empty(0))
 
@@ -203,4 +204,5 @@ class _Scorer:
             status=status,
             reason=reason,
             kind=self._explanations.kind(unit.key),
+            subject=subject_of(unit.arm),
         )

@@ -50,6 +50,11 @@ class Subject:
         return self._loaded.tokenizer
 
     @property
+    def loaded(self) -> LoadedModel:
+        """Model, tokenizer, identity and device."""
+        return self._loaded
+
+    @property
     def model(self) -> Any:
         """The model itself, a `transformers` one, on its device."""
         return self._loaded.model

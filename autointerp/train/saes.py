@@ -17,8 +17,10 @@ from autointerp.study_inputs import Sae, SaeTraining, Training
 from autointerp.subject.forward import Subject
 from autointerp.train.peers import summon
 from autointerp.train.streams import SHARDS, live_vectors, read_shards, write_shards
+from autointerp.units.scrambled import sae_of
 from sae.checkpoint import load, read_metadata, save
 from sae.errors import SaeError
+from sae.parallel import Peers
 from sae.streams.vectors import VectorSource
 from sae.training.loggers import Loggers, open_loggers
 from sae.training.train import Checkpoints, train_together
@@ -114,6 +116,17 @@ def train_along(study: Study, subject: Callable[[], Subject], run: Path) -> None
             _train(study, stream, vectors, run, None)
     except SaeError as error:
         raise BadInput(error.what, error.remedy) from error
+
+
+def make_scrambled_saes(study: Study, subject: Subject, name: str, run: Path) -> None:
+    """Train the counterparts of the study's own SAEs on the scrambled subject `name`; they land in `run/sae` too."""
+    if Peers().size > 1:
+        raise BadInput(
+            "scrambled subjects have SAEs that one process trains, and this run has several",
+            "start it without torchrun, or set scrambled.seeds = []",
+        )
+    own = tuple(sae.model_copy(update={"name": sae_of(sae.name, name)}) for sae in study.sae if sae.train)
+    make_saes(study.model_copy(update={"sae": own}), subject, subject.identity, run)
 
 
 @dataclass(frozen=True)

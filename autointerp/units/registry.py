@@ -12,16 +12,22 @@ from autointerp.units.features import Features
 from autointerp.units.interface import SPARSE, Candidates, Encoder, Readout, Thresholded, UnitKind
 from autointerp.units.neurons import Neurons
 from autointerp.units.noise import NoiseUnits
+from autointerp.units.scrambled import ScrambledFeatures, ScrambledNeurons
 
 _BUILT_IN: Mapping[str, Callable[[], UnitKind]] = {
     Features.name: Features,
     Neurons.name: Neurons,
     Directions.name: Directions,
     NoiseUnits.name: NoiseUnits,
+    ScrambledFeatures.name: ScrambledFeatures,
+    ScrambledNeurons.name: ScrambledNeurons,
 }
 KINDS: Registry[Callable[[], UnitKind]] = Registry("unit kind", "autointerp.units", _BUILT_IN)
 """Name -> what makes a UnitKind, called without arguments. The built-in ones are in every study: `units.features`,
 `units.neurons` and `units.directions` say how many; others are where `units.kinds` names them."""
+
+
+_WITHOUT_TWINS = (Features.name, NoiseUnits.name, ScrambledFeatures.name)
 
 
 def open_kind(name: str) -> UnitKind:
@@ -42,6 +48,8 @@ def count_of(study: Study, kind: str) -> int:
     """How many units of a kind the study wants: per SAE, or per hook."""
     built_in = {Features.name: study.units.features, Neurons.name: study.units.neurons}
     built_in |= dict.fromkeys((Directions.name, NoiseUnits.name), study.units.directions)
+    if study.scrambled_subjects:
+        built_in |= {ScrambledFeatures.name: study.scrambled.features, ScrambledNeurons.name: study.scrambled.neurons}
     return built_in.get(kind, study.units.kinds.get(kind, 0))
 
 
@@ -67,7 +75,7 @@ def all_candidates(
                     "give both orientations of every index, or signs of +1 alone",
                 )
             found.append(candidates)
-    hooks = list(study.subject.hooks)
+    hooks = list(widths)
     return sorted(found, key=lambda c: -1 if c.readout.sae else hooks.index(c.readout.hook))
 
 
@@ -77,7 +85,7 @@ def check_units(study: Study) -> None:
     for name in study.units.kinds:
         if name in KINDS.built_in:
             raise BadInput(f"units.kinds names the built-in kind '{name}'", "set its own key of [units]")
-    matched = (f"{name}{SPARSE}" for name in kinds if name not in (Features.name, NoiseUnits.name))
+    matched = (f"{name}{SPARSE}" for name in kinds if name not in _WITHOUT_TWINS)
     controls = [Directions.name, NoiseUnits.name, *matched]
     for control in study.units.controls:
         if control not in controls:

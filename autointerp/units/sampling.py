@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float, Int
 from autointerp.artifacts import rng_of
 from autointerp.errors import BadInput
 from autointerp.records import Status, Unit
+from autointerp.subject.scrambling import split_hook
 from autointerp.units.interface import Readout, base_id
 
 
@@ -87,6 +88,7 @@ def describe(readout: Readout, survey: Survey, position: int) -> Unit:
         density=float(survey.density[position]),
         max_activation=float(survey.peak[position]),
         single_token=float(survey.single_token[position]),
+        subject=split_hook(readout.hook)[1],
     )
 
 

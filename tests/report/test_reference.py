@@ -63,7 +63,7 @@ def test_the_scores_of_the_committed_run_are_made_again(folder: Path) -> None:
     for old, new in zip(before, after, strict=True):
         for name in ("value", "chance"):
             assert new.pop(name) == near(old.pop(name), 1e-13)
-        assert new == old
+        assert new == {**old, "subject": ""}, "the column came later"
 
 
 @pytest.mark.slow
@@ -81,7 +81,7 @@ def test_the_comparison_of_the_committed_run_is_made_again(folder: Path) -> None
     for old, new in zip(before, after, strict=True):
         assert {name: value for name, value in new.items() if name not in DRAWN} == {
             name: near(value, 1e-12) if isinstance(value, float) else value
-            for name, value in old.items()
+            for name, value in {**old, "subject": ""}.items()
             if name not in DRAWN
         }
         for names in ENDS:

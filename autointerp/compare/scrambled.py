@@ -1,0 +1,217 @@
+"""A subject's own units against those of scrambled subjects: differences, and differences in differences.
+
+What is compared are means over units. A side that consists of three draws or more (seeds of the scrambling, replicates
+of the run) is a sample of draws: its variance is that of their means, and covers the choice of the draw. A side of
+fewer is a sample of units. The two are put together by Welch (1947) with the degrees of freedom of Satterthwaite
+(1946). A t over the differences from each seed alone would take the subject's own mean, the same in all of them, for
+known without error.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+from scipy import stats
+
+from autointerp.records import Pairing, Status
+from autointerp.rows import ScrambledRow
+from autointerp.study import Study
+from autointerp.tables import read_table, write_table
+from autointerp.units.arms import baseline_of, feature_hooks, is_feature, ordered
+from autointerp.units.interface import kind_of
+from autointerp.units.neurons import Neurons
+from autointerp.units.scrambled import ScrambledFeatures, ScrambledNeurons, scrambled_arm
+
+DRAWS = 3
+"""From so many on, the variance between draws is estimated."""
+FEATURES, BASELINE, DIFFERENCE = "features", "baseline", "difference"
+
+Values: TypeAlias = Float[np.ndarray, " _"]
+Draw: TypeAlias = tuple[Values, ...]
+"""Scores of the units of one draw: of one arm, or of two, the first less the second."""
+
+
+@dataclass(frozen=True)
+class EstimatedMean:
+    """A mean with the variance of its error."""
+
+    mean: float
+    variance: float
+    freedom: float
+    """Degrees of freedom of the variance; 0 where it can't be estimated."""
+
+
+@dataclass(frozen=True)
+class Welch:
+    """A weighted sum of independent means, with its interval and two-sided test; None where there is none."""
+
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+    p: float | None = None
+    note: str = ""
+
+
+def parts_of(draws: Sequence[Draw]) -> list[tuple[float, EstimatedMean]] | None:
+    """The mean over draws of (first arm less second) as weighted independent parts; None where an arm has no unit."""
+    if not draws or any(not values.size for draw in draws for values in draw):
+        return None
+    if len(draws) >= DRAWS:
+        each = np.array([sum(_sign(place) * values.mean() for place, values in enumerate(draw)) for draw in draws])
+        return [(1.0, _part(each))]
+    return [(_sign(place) / len(draws), _part(values)) for draw in draws for place, values in enumerate(draw)]
+
+
+def _sign(place: int) -> float:
+    return -1.0 if place else 1.0
+
+
+def _part(values: Values) -> EstimatedMean:
+    n = values.size
+    return EstimatedMean(float(values.mean()), float(values.var(ddof=1) / n) if n > 1 else 0.0, n - 1)
+
+
+def welch(own: Sequence[Draw], scrambled: Sequence[Draw], confidence: float) -> Welch:
+    """Mean over the draws of `own` less mean over those of `scrambled`; scores in, difference of scores out.
+
+    Without an interval, and with a note, where a part has one unit alone, or nothing varies.
+    """
+    first, second = parts_of(own), parts_of(scrambled)
+    if first is None or second is None:
+        return Welch(None, note="nothing could be scored")
+    terms = [*first, *((-weight, part) for weight, part in second)]
+    value = sum(weight * part.mean for weight, part in terms)
+    if any(part.freedom < 1 for _, part in terms):
+        return Welch(value, note="one unit alone has no variance")
+    each = [(weight**2 * part.variance, part.freedom) for weight, part in terms]
+    variance = sum(v for v, _ in each)
+    if variance <= 0:
+        return Welch(value, note="nothing varies")
+    freedom = variance**2 / sum(v**2 / f for v, f in each)
+    error = math.sqrt(variance)
+    reach = float(stats.t.ppf((1 + confidence) / 2, freedom)) * error
+    return Welch(value, value - reach, value + reach, float(2 * stats.t.sf(abs(value) / error, freedom)))
+
+
+def hardest(rows: Sequence[ScrambledRow]) -> ScrambledRow | None:
+    """Of the rows of one cell and arm: features against the scheme whose own features score highest, all its seeds."""
+    found = [row for row in rows if row.measure == FEATURES and not row.subject and row.scrambled is not None]
+    return max(found, key=lambda row: row.scrambled or 0.0, default=None)
+
+
+def beats(row: ScrambledRow, confidence: float) -> bool:
+    """Whether the subject's own units score higher: interval and test must both say so."""
+    return row.low is not None and row.p is not None and row.low > 0 and row.p < 1 - confidence
+
+
+def hold_against_scrambled(study: Study, run_dir: Path) -> None:
+    """Write `scrambled.parquet` from `scores.parquet`: own explanations, every scorer, metric and slice, all units.
+
+    A row per feature arm, scheme, measure, and scrambled subject ('': all of the scheme). Raises BadInput when a table
+    is missing.
+    """
+    scores = read_table(run_dir / "scores.parquet")
+    scores = scores[scores["pairing"] == Pairing.OWN.value]
+    rows: list[ScrambledRow] = []
+    for (scorer, metric, slice_name), cell in scores.groupby(["scorer", "metric", "slice"], sort=False):
+        by_arm = {str(arm): _draws(of_arm) for arm, of_arm in cell.groupby("arm", sort=False)}
+        rows += _rows(study, (str(scorer), str(metric), str(slice_name)), by_arm)
+    write_table("scrambled", run_dir / "scrambled.parquet", rows)
+
+
+def _draws(scores: pd.DataFrame) -> list[Values]:
+    """The scored values of an arm, replicate by replicate."""
+    fine = scores["status"] == Status.OK.value
+    return [
+        of_draw.loc[fine[of_draw.index], "value"].to_numpy(dtype=np.float64)
+        for _, of_draw in scores.groupby("replicate")
+    ]
+
+
+def _rows(study: Study, cell: tuple[str, str, str], by_arm: Mapping[str, list[Values]]) -> Iterator[ScrambledRow]:
+    arms, hooks = ordered(by_arm), feature_hooks(study)
+    several_hooks = len(study.subject.hooks) > 1
+    for arm in filter(is_feature, arms):
+        name = arm.partition(":")[2] or study.sae[0].name
+        # The counterpart is of neurons: a baseline of another kind has none on the scrambled side.
+        found = baseline_of(arm, arms, study.compare.baseline, hooks)
+        baseline = found if found is not None and kind_of(found) == Neurons.name else ""
+        own: dict[str, list[Draw]] = {FEATURES: [(v,) for v in by_arm[arm]]}
+        if baseline:
+            own[BASELINE] = [(v,) for v in by_arm[baseline]]
+            own[DIFFERENCE] = list(zip(by_arm[arm], by_arm[baseline], strict=True))
+        for scheme in study.scrambled.schemes:
+            others: dict[str, dict[str, list[Draw]]] = {}
+            for each in study.scrambled_subjects:
+                if each.scheme != scheme:
+                    continue
+                features = by_arm.get(scrambled_arm(ScrambledFeatures.name, each.name, name, len(study.sae) > 1))
+                neurons = by_arm.get(scrambled_arm(ScrambledNeurons.name, each.name, hooks[arm], several_hooks))
+                if features is None or neurons is None:
+                    continue
+                others[each.name] = {
+                    FEATURES: [(v,) for v in features],
+                    BASELINE: [(v,) for v in neurons],
+                    DIFFERENCE: list(zip(features, neurons, strict=True)),
+                }
+            for measure, draws in own.items():
+                of = {subject: found[measure] for subject, found in others.items()}
+                made = _Made(cell, arm, baseline, scheme, measure, study.compare.confidence)
+                if of:
+                    yield made.row("", draws, [draw for each_of in of.values() for draw in each_of], len(of))
+                for subject, its in of.items():
+                    yield made.row(subject, draws, its, 1)
+
+
+@dataclass(frozen=True)
+class _Made:
+    """What the rows of one measure share."""
+
+    cell: tuple[str, str, str]
+    arm: str
+    baseline: str
+    scheme: str
+    measure: str
+    confidence: float
+
+    def row(self, subject: str, own: Sequence[Draw], scrambled: Sequence[Draw], subjects: int) -> ScrambledRow:
+        result = welch(own, scrambled, self.confidence)
+        note = result.note
+        if not note and not subject and subjects < DRAWS:
+            note = f"over units alone: {subjects} scrambled {'subjects' if subjects > 1 else 'subject'}"
+        return ScrambledRow(
+            scorer=self.cell[0],
+            metric=self.cell[1],
+            slice=self.cell[2],
+            arm=self.arm,
+            baseline=self.baseline,
+            scheme=self.scheme,
+            subject=subject,
+            measure=self.measure,
+            own=_mean(own),
+            scrambled=_mean(scrambled),
+            difference=result.value,
+            low=result.low,
+            high=result.high,
+            p=result.p,
+            subjects=subjects,
+            n=_count(own),
+            n_scrambled=_count(scrambled),
+            note=note,
+        )
+
+
+def _mean(draws: Sequence[Draw]) -> float | None:
+    parts = parts_of(draws)
+    return None if parts is None else sum(weight * part.mean for weight, part in parts)
+
+
+def _count(draws: Sequence[Draw]) -> int:
+    return sum(values.size for draw in draws for values in draw)
