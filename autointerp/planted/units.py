@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 
 import numpy as np
 from jaxtyping import Float
@@ -203,11 +202,14 @@ def _lists(grown: Sequence[_Grown], evidence: Sequence[Context], seed: int) -> C
     are of few documents."""
     order = rng_of(seed, "planted-lists").permutation(len(evidence)).tolist()
     active = {g.draft.rule: g.evidence for g in grown}
+    lists: dict[Rule, str] = {}
 
-    @cache
     def told(rule: Rule) -> str:
-        known = active.get(rule)
-        return word_list(rule, evidence, order if known is None else [place for place in order if place in known])
+        if rule not in lists:
+            known = active.get(rule)
+            among = order if known is None else [place for place in order if place in known]
+            lists[rule] = word_list(rule, evidence, among)
+        return lists[rule]
 
     return told
 
