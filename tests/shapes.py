@@ -76,13 +76,12 @@ def jaxtyped_once(function: Any, typechecker: Callable[..., Any] | None) -> Any:
 
     @wraps(checked)
     def known_or_checked(*args: Any, **kwargs: Any) -> Any:
-        form = _form((*args, *kwargs.values()))
-        call = form, len(args), tuple(kwargs)
-        values = None if form is None else passed.get(call)
-        if values is None:
+        form = _form((*args, *kwargs, *kwargs.values()))
+        values = None if form is None else passed.get(form)
+        if form is None or values is None:
             value = checked(*args, **kwargs)
             if form is not None:
-                passed[call] = {_form(value)} - {None}
+                passed[form] = {_form(value)} - {None}
             return value
         value = function(*args, **kwargs)
         made = _form(value)

@@ -62,18 +62,6 @@ def test_a_wrong_shape_is_refused_after_right_ones_and_a_wrong_value_too() -> No
             checked(row, [row])
 
 
-def test_the_same_shapes_under_each_others_names_are_looked_at() -> None:
-    def neither(row: Float[np.ndarray, " n"], table: Float[np.ndarray, "n m"]) -> None:
-        pass
-
-    checked = shapes.jaxtyped_once(neither, beartype)
-    row, table = np.ones(2), np.ones((2, 3))
-    checked(row=row, table=table)
-    for wrong in ({"table": row, "row": table}, {"table": row}):
-        with pytest.raises((TypeCheckError, TypeError)):
-            checked(**wrong)
-
-
 def _named() -> Iterator[tuple[str, str]]:
     """Module and qualified name of every function outside of others whose text names a shape, and of such records."""
     for path in sorted([*ROOT.glob("autointerp/**/*.py"), *ROOT.glob("sae/**/*.py")]):
