@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -47,9 +46,3 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder of the test's own for what is found out about endpoints and for converted models."""
     monkeypatch.setenv("AUTOINTERP_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache"
-
-
-def pytest_collection_finish() -> None:
-    """What was imported stays: the garbage collector need not look through it, a second each time."""
-    gc.collect()
-    gc.freeze()

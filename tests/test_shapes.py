@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -12,15 +12,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from beartype import beartype
-from jaxtyping import Float, TypeCheckError
+from jaxtyping import TypeCheckError
 
 from autointerp.artifacts import hash_value
 from autointerp.collect.token_table import TokenSums, TokenTable
 from autointerp.metrics.calibration import FittedLine
 from autointerp.metrics.classification import classify
 from autointerp.metrics.formulas import pearson
-from tests import shapes
 
 ROOT = Path(__file__).parents[1]
 WORDS = ("Float[", "Int[", "Bool[", "Shaped[")
@@ -40,26 +38,6 @@ WORDS = ("Float[", "Int[", "Bool[", "Shaped[")
 def test_a_wrong_shape_is_refused(call: Callable[[], object]) -> None:
     with pytest.raises(TypeCheckError):
         call()
-
-
-def test_a_wrong_shape_is_refused_after_right_ones_and_a_wrong_value_too() -> None:
-    """What was checked is remembered by its types and shapes: another shape, or another value's shape, is looked at."""
-    wide = False
-
-    def doubled(row: Float[np.ndarray, " n"], times: Sequence[Float[np.ndarray, " n"]]) -> Float[np.ndarray, " n"]:
-        return np.zeros(len(row) + 1) if wide else sum(times, row)
-
-    checked = shapes.jaxtyped_once(doubled, beartype)
-    short, long = np.ones(2), np.ones(3)
-    for row in (short, short, long, long):
-        assert checked(row, [row]).tolist() == [2.0] * len(row)
-    for row, times in ((short, [long]), (short, [short.astype(int)]), (short[None], [short]), (long, [short, short])):
-        with pytest.raises(TypeCheckError):
-            checked(row, times)
-    wide = True
-    for row in (short, long):
-        with pytest.raises(TypeCheckError, match="return value"):
-            checked(row, [row])
 
 
 def _named() -> Iterator[tuple[str, str]]:
