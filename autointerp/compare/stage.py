@@ -194,7 +194,7 @@ def _with(arm: ComparisonRow, baseline: str, sizes: tuple[int, int], found: Cont
         difference=found.difference.value,
         difference_low=found.difference.low,
         difference_high=found.difference.high,
-        superiority=found.superiority,
+        superiority=found.above.value,
         p=found.p,
         note=found.difference.note,
         p_equivalent=equivalent,

@@ -57,7 +57,7 @@ class Contrast:
     """A difference of means with its interval and test."""
 
     difference: Interval
-    superiority: float | None = None
+    above: Interval = Interval(None)
     """Probability that a random unit of the first sample scores above one of the second, ties counted half."""
     p: float | None = None
     """Two-sided."""
@@ -65,8 +65,6 @@ class Contrast:
     """Standard error of the difference (Welch's for two samples); None without spread."""
     freedom: float | None = None
     """Its degrees of freedom (Welch's for two samples)."""
-    above: Interval = Interval(None)
-    """`superiority` with its interval."""
 
 
 def _mean(values: Float[np.ndarray, "*batch unit"], axis: int = -1) -> Any:
@@ -104,8 +102,7 @@ def contrast(first: Sample, second: Other, plan: Resampling, rng: np.random.Gene
         return Contrast(Interval(None, note=NONE))
     difference = _bootstrap((first, second), _difference, plan, rng)
     p = _permuted_p(first, second, plan, rng) if min(first.size, second.size) > 1 else None
-    above = _superiority_interval(first, second, plan)
-    return Contrast(difference, above.value, p, *_welch_error(first, second), above)
+    return Contrast(difference, _superiority_interval(first, second, plan), p, *_welch_error(first, second))
 
 
 def paired_contrast(first: Sample, second: Sample, plan: Resampling, rng: np.random.Generator) -> Contrast:
@@ -119,7 +116,7 @@ def paired_contrast(first: Sample, second: Sample, plan: Resampling, rng: np.ran
         return Contrast(Interval(None, note=NONE))
     each = first - second
     difference = _bootstrap((each,), _mean, plan, rng)
-    above = float((each > 0).mean() + 0.5 * (each == 0).mean())
+    above = Interval(float((each > 0).mean() + 0.5 * (each == 0).mean()))
     if each.size < 2:
         return Contrast(difference, above)
     error = float(each.std(ddof=1) / np.sqrt(each.size)) or None

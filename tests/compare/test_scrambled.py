@@ -14,12 +14,15 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 import autointerp
 from autointerp.compare.outcome import Outcome, read_outcome
-from autointerp.compare.scrambled import DIFFERENCE, FEATURES, Draw, beats, hardest, welch
-from autointerp.report.scrambled import conditional, peak_entropy, sentences
+from autointerp.compare.scrambled import BASELINE, DIFFERENCE, FEATURES, Draw, beats, hardest, welch
+from autointerp.compare.words import with_interval
+from autointerp.report.scrambled import conditional, peak_entropy, section, sentences
 from autointerp.rows import ScrambledRow
 from autointerp.run.verify import verify
 from autointerp.simulate.lookup import LOOKUP
 from autointerp.study_file import parse_study
+from autointerp.tables import read_table
+from autointerp.units.arms import plain
 from tests.small import small_settings, small_study
 from tests.tiny import tiny_folder
 
@@ -170,9 +173,50 @@ def test_the_report_says_it_and_its_claim_depends_on_it(outcome: Outcome) -> Non
     assert worst is not None
     assert not beats(worst, 0.95)
     assert told.startswith("not shown to be more interpretable")
+
+
+@pytest.mark.pipeline
+def test_the_section_has_every_number_in_its_column(outcome: Outcome) -> None:
+    text = section(outcome)
+    lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if "`" in line]
+    rows = outcome.against_scrambled(outcome.headline, "feature")
+    assert len(rows) == 2 * 3 * 4, "two schemes, three measures; each seed, and all together"
+    told = {FEATURES: "SAE features", BASELINE: "neurons", DIFFERENCE: "SAE features minus neurons"}
+
+    def shown(value: float | None) -> str:
+        assert value is not None
+        return f"{value:.2f}".replace("-0.00", "0.00").replace("-", "\u2212")
+
+    for row in rows:
+        expected = [
+            "top and random contexts", f"`{row.subject or row.scheme}`", told[row.measure], shown(row.own),
+            shown(row.scrambled), f"{shown(row.difference)} [{shown(row.low)}, {shown(row.high)}]",
+        ]  # fmt: skip
+        (line,) = [line for line in lines if line[:3] == expected[:3]]
+        assert line[:6] == expected
+        assert line[7] == f"{row.n} v {row.n_scrambled}"
     entropy = peak_entropy(outcome)
-    assert set(entropy) == set(outcome.arms)
-    assert all(0 <= value <= np.log2(6) for value in entropy.values()), "six top contexts have no more"
+    for arm in ("feature", "neuron", "scrambled-feature:permuted-1", "scrambled-neuron:init-2"):
+        table = outcome.row(replace(outcome.headline, scorer=LOOKUP), arm)
+        assert table is not None
+        assert f"| {plain(arm)} | {with_interval(table.mean, table.low, table.high)} | {entropy[arm]:.2f} |" in text
+
+
+@pytest.mark.pipeline
+def test_the_entropy_is_that_of_the_peaks_of_top_evidence(outcome: Outcome) -> None:
+    of_arm: dict[str, list[float]] = {}
+    arms = dict(zip(outcome.units["unit"], outcome.units["arm"], strict=True))
+    contexts = read_table(outcome.run_dir / "contexts.parquet").to_dict("records")
+    evidence = {row["context"]: row["tokens"] for row in contexts if row["split"] == "evidence"}
+    of_unit: dict[str, list[int]] = {}
+    for row in read_table(outcome.run_dir / "evidence.parquet").to_dict("records"):
+        if row["kind"] == "top" and row["context"] in evidence:
+            of_unit.setdefault(row["unit"], []).append(evidence[row["context"]][int(np.argmax(row["activations"]))])
+    for unit, peaks in of_unit.items():
+        counts = np.unique(peaks, return_counts=True)[1]
+        of_arm.setdefault(arms[unit], []).append(float(stats.entropy(counts, base=2)))
+    assert peak_entropy(outcome) == pytest.approx({arm: np.mean(values) for arm, values in of_arm.items()})
+    assert max(peak_entropy(outcome).values()) > 0
 
 
 @pytest.mark.pipeline

@@ -183,7 +183,7 @@ def test_one_observation_or_none_gives_no_interval_and_no_p() -> None:
         assert (found.difference.low, found.difference.high, found.p, found.difference.note) == (None, None, None, ONE)
         assert found.difference.value is not None
     empty = contrast(np.empty(0), np.arange(5.0), PLAN, rng())
-    assert (empty.difference.value, empty.superiority, empty.p, empty.difference.note) == (None, None, None, NONE)
+    assert (empty.difference.value, empty.above.value, empty.p, empty.difference.note) == (None, None, None, NONE)
     assert paired_contrast(np.empty(0), np.empty(0), PLAN, rng()).difference.note == NONE
 
 
