@@ -70,14 +70,14 @@ class Named:
         """True where a token is named. All contexts have as many tokens."""
         texts = named_words(explanation)
         if self._whole:
-            texts = frozenset(part.casefold() for text in texts for part in _WORD.findall(text))
+            texts = frozenset(part.casefold() for text in texts for part in parted(text))
         rows = np.stack([self._row(context.pieces) for context in contexts])
         named = [self._codes[text] for text in texts if text in self._codes]
         return np.isin(rows, named)
 
     def _row(self, pieces: tuple[str, ...]) -> Int[np.ndarray, " token"]:
         if pieces not in self._known:
-            texts = _whole_words(pieces) if self._whole else [word_of(piece) for piece in pieces]
+            texts = [word.casefold() for word in whole_words(pieces)] if self._whole else [word_of(p) for p in pieces]
             self._known[pieces] = np.array([self._code(text) for text in texts], dtype=np.int64)
         return self._known[pieces]
 
@@ -85,10 +85,15 @@ class Named:
         return self._codes.setdefault(text, len(self._codes)) if text else -1
 
 
-def _whole_words(pieces: Sequence[str]) -> list[str]:
-    """The first word that each token has a part in; '' for blanks."""
+def parted(text: str) -> list[str]:
+    """The words of a text, and its runs of other signs, in their order."""
+    return _WORD.findall(text)
+
+
+def whole_words(pieces: Sequence[str]) -> list[str]:
+    """The first word (or run of other signs) that each token has a part in, as it is written; '' for blanks."""
     ends = np.cumsum([len(piece) for piece in pieces])
-    words = [(match.start(), match.end(), match.group().casefold()) for match in _WORD.finditer("".join(pieces))]
+    words = [(match.start(), match.end(), match.group()) for match in _WORD.finditer("".join(pieces))]
     found, place = [], 0
     for piece, end in zip(pieces, ends.tolist(), strict=True):
         while place < len(words) and words[place][1] <= end - len(piece):

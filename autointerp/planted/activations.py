@@ -64,25 +64,28 @@ HeldOuts = tuple[tuple[HeldOut, ...], Held]
 """All drawn contexts of a unit, and the slice top-and-random of them."""
 
 
-def draw_held_out(names: Sequence[str], rows: Sequence[Rows], contexts: Sequence[Context], seed: int) -> list[HeldOuts]:
+def draw_held_out(
+    names: Sequence[str], rows: Sequence[Rows], contexts: Sequence[Context], seed: int, sizes: Evidence = SIZES
+) -> list[HeldOuts]:
     """Draw the contexts of each unit from `contexts`, on which its activations are `rows`.
 
-    Units of one name get the same blind draws. Of equal peaks the earlier context is the higher.
+    `sizes` says how many make the slice. Units of one name get the same blind draws. Of equal peaks the earlier context
+    is the higher.
     """
     ids = np.array([c.context for c in contexts], dtype=np.int64)
-    gatherer = Gatherer(names, Wanted(top=SIZES.held_out_top, random=BLIND), ids, seed)
+    gatherer = Gatherer(names, Wanted(top=sizes.held_out_top, random=BLIND), ids, seed)
     tokens = np.stack([c.tokens for c in contexts]).astype(np.int64)
     for start in range(0, len(contexts), CONTEXTS_AT_ONCE):
         part = range(start, min(start + CONTEXTS_AT_ONCE, len(contexts)))
         values = torch.from_numpy(stacked(rows, part, tokens.shape[1]))
         gatherer.add(values, torch.from_numpy(ids[part]), torch.from_numpy(tokens[part]))
     by_id = {c.context: c for c in contexts}
-    return [_held_outs(gatherer.exemplars(position, name), by_id) for position, name in enumerate(names)]
+    return [_held_outs(gatherer.exemplars(position, name), by_id, sizes) for position, name in enumerate(names)]
 
 
-def _held_outs(exemplars: Sequence[Exemplar], contexts: Mapping[int, Context]) -> HeldOuts:
+def _held_outs(exemplars: Sequence[Exemplar], contexts: Mapping[int, Context], sizes: Evidence) -> HeldOuts:
     blind = {e.context for e in exemplars if e.kind == Kind.RANDOM}
     once = {e.context: e for e in exemplars}
     held_out = tuple(HeldOut(contexts[c], e.activations, random=c in blind) for c, e in once.items())
     rows = pd.DataFrame([asdict(e) for e in exemplars])
-    return held_out, slices_of(rows, SIZES)[TOP_AND_RANDOM]
+    return held_out, slices_of(rows, sizes)[TOP_AND_RANDOM]

@@ -59,10 +59,11 @@ def _about(results: Results) -> str:
         "that it is blind to: these are a negative control. *At chance* is said where the whole interval lies within "
         "0.40 and 0.60; an interval that merely holds 0.50 is *too few to tell*. Where all meanings are alike the "
         "bound is the exact binomial one.\n\n"
-        f"Corpus {escape(about.corpus)} ({contexts} contexts), tokens of {escape(about.tokenizer)}, seed "
-        f"{about.seed}, autointerp {escape(about.version)}. Intervals: {about.confidence:.0%}, over meanings, "
-        f"{about.resamples:,} resamples. Simulators are scored by the pooled Pearson correlation on held-out contexts "
-        "(5 top, 5 random), judges by the AUROC of their answers."
+        f"Corpus {escape(about.corpus)} ({contexts} contexts of {about.tokens} tokens), tokens of "
+        f"{escape(about.tokenizer)}, seed {about.seed}, autointerp {escape(about.version)}. "
+        f"Intervals: {about.confidence:.0%}, over meanings, {about.resamples:,} resamples. Simulators are scored by "
+        "the pooled Pearson correlation on held-out contexts "
+        f"({about.held_out[0]} top, {about.held_out[1]} random), judges by the AUROC of their answers."
     )
 
 

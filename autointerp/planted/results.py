@@ -46,6 +46,10 @@ class About:
     """Planted units that the corpus is too poor for: reason -> how many."""
     not_run: Mapping[str, str]
     """Methods without a result: name -> why."""
+    tokens: int = 64
+    """Of a context."""
+    held_out: tuple[int, int] = (5, 5)
+    """Top contexts and blindly drawn ones that a simulator is scored on, per unit."""
 
     @property
     def left_by_reason(self) -> dict[str, list[str]]:

@@ -144,7 +144,7 @@ def ground(study: Study, work: Path) -> tuple[Planted, Mapping[str, int]]:
     finally:
         resources.close()
     evidence, held_out = (_contexts(work, split) for split in (Split.EVIDENCE, Split.HELD_OUT))
-    planted = plant(evidence, held_out, study.seed)
+    planted = plant(evidence, held_out, study.seed, study.evidence)
     say(f"  planted: {len(planted.units)} units; {len(planted.left_out)} left out, this text is too poor for them")
     return planted, {str(Split.EVIDENCE): len(evidence), str(Split.HELD_OUT): len(held_out)}
 
@@ -224,6 +224,8 @@ def _about(study: Study, ready: _Setup, found: Mapping[str, Measured], missing: 
         models={method.name: _model(study, method) for method in methods() if method.name in found},
         left_out=dict(Counter(left.reason for left in ready.planted.left_out)),
         not_run=missing,
+        tokens=study.corpus.context,
+        held_out=(study.evidence.held_out_top, study.evidence.held_out_random),
     )
 
 

@@ -17,7 +17,7 @@ from autointerp.artifacts import rng_of, seed_of
 from autointerp.contexts.slices import Held
 from autointerp.errors import BadInput, CheckFailed
 from autointerp.judge.interface import HeldOut
-from autointerp.planted.activations import HeldOuts, Rows, coverage, draw_held_out, rows_over
+from autointerp.planted.activations import SIZES, HeldOuts, Rows, coverage, draw_held_out, rows_over
 from autointerp.planted.foils import Foil, FoilTraits, admissible, in_drawn_order
 from autointerp.planted.meanings import (
     DESCRIPTION,
@@ -35,6 +35,7 @@ from autointerp.planted.meanings import (
 from autointerp.planted.rules import Noise, Rule
 from autointerp.planted.word_lists import word_list, word_lists
 from autointerp.records import Context, Split
+from autointerp.study import Evidence
 
 __all__ = [
     "NEAR_MISS",
@@ -167,8 +168,10 @@ class _Grown:
         return sum(int(np.count_nonzero(row)) for rows in (self.evidence, self.held_out) for row in rows.values())
 
 
-def plant(evidence: Sequence[Context], held_out: Sequence[Context], seed: int) -> Planted:
+def plant(evidence: Sequence[Context], held_out: Sequence[Context], seed: int, sizes: Evidence = SIZES) -> Planted:
     """Plant every unit that the text allows. The same contexts and seed give the same units.
+
+    `sizes` says how many held-out contexts of a unit simulators are scored on.
 
     Contexts must all have the same number of tokens. Raises CheckFailed when some are not of their split, BadInput when
     the text is too poor for any unit.
@@ -189,7 +192,7 @@ def plant(evidence: Sequence[Context], held_out: Sequence[Context], seed: int) -
             "raise corpus.tokens, or give other text",
         )
     drawn = draw_held_out(
-        [f"{g.draft.kind}/{g.draft.family}" for g in kept], [g.held_out for g in kept], held_out, seed
+        [f"{g.draft.kind}/{g.draft.family}" for g in kept], [g.held_out for g in kept], held_out, seed, sizes
     )
     all_tokens = tokens * (len(evidence) + len(held_out))
     units = [_planted(g, foils[g.draft.unit], d, evidence, told, all_tokens) for g, d in zip(kept, drawn, strict=True)]

@@ -113,6 +113,12 @@ def _sparse_json(parts: Parts) -> Simulator:
     return SparseJson(_asker(parts), _prompt("sparse-json/v1", "chat", parts), parts.llm.model, parts.seed)
 
 
+def _sparse_words(parts: Parts) -> Simulator:
+    from autointerp.simulate.sparse_words import SparseWords
+
+    return SparseWords(_asker(parts), _prompt("sparse-words/v1", "chat", parts), parts.llm.model, parts.seed)
+
+
 def _one_by_one(parts: Parts) -> Simulator:
     from autointerp.simulate.one_by_one import OneByOne, OneByOneServed
 
@@ -169,6 +175,7 @@ _BUILT_IN: Mapping[str, _BuiltIn] = {
     "digits": _BuiltIn(_digits, Needs(prompt_logprobs=LEAST)),
     "digits-output": _BuiltIn(_digits_output, Needs(top_logprobs=LEAST)),
     "sparse-json": _BuiltIn(_sparse_json, Needs()),
+    "sparse-words": _BuiltIn(_sparse_words, Needs()),
     "one-by-one": _BuiltIn(_one_by_one, Needs(top_logprobs=LEAST, computes=True)),
     "anthropic-batch": _BuiltIn(_anthropic_batch, Needs()),
     "embedding": _BuiltIn(_embedding, Needs(sentences=True)),

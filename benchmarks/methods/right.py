@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from jaxtyping import Float, Int
 
+from autointerp.contexts.naming import whole_words
 from autointerp.explain.registry import EXPLAINERS
 from autointerp.llm.answers.json import HIGHEST
 from autointerp.planted.units import TRUE, PlantedUnit
@@ -27,6 +28,12 @@ def _sparse(unit: PlantedUnit, requests: int) -> list[str]:
     return [json.dumps({str(i): int(v) for i, v in enumerate(row) if v}) for row in _digits(unit)]
 
 
+def _words(unit: PlantedUnit, requests: int) -> list[str]:
+    known = {held.context.context: whole_words(held.context.pieces) for held in unit.held_out}
+    rows = zip((known[int(context)] for context in unit.held.contexts), _digits(unit), strict=True)
+    return [json.dumps({word: int(value) for word, value in zip(*row, strict=True) if word and value}) for row in rows]
+
+
 def _lines(unit: PlantedUnit, requests: int) -> list[str]:
     return ["".join(f"{index}={value}\n" for index, value in enumerate(row)) for row in _digits(unit)]
 
@@ -43,6 +50,7 @@ def _decisions(unit: PlantedUnit, requests: int) -> list[str]:
 
 _ANSWERS: Mapping[str, Answers] = {
     "sparse-json": _sparse,
+    "sparse-words": _words,
     "digits-output": _lines,
     "anthropic-batch": _batch,
     "one-by-one": lambda unit, requests: ["0"] * requests,

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from autointerp.contexts.naming import whole_words
 from autointerp.judge.verdicts import read_yes_no
 from autointerp.llm.answers.json import WRONG_NUMBER
 from autointerp.llm.request import Response
@@ -18,6 +19,7 @@ from autointerp.quoting import quoted
 from autointerp.simulate.anthropic_batch import read_lines
 from autointerp.simulate.digits_output import read_digits
 from autointerp.simulate.sparse_json import read_sparse
+from autointerp.simulate.sparse_words import read_words
 from autointerp.study import Study
 from tests.planted.made import TOKENS, made_units, word_tokenizer
 from tests.small import small_study
@@ -47,6 +49,10 @@ def test_right_answers_can_be_read_and_are_right() -> None:
     sparse = right_answers("sparse-json", unit, contexts)
     rows = [read_sparse(Response(text, 1, 1), TOKENS) for text in sparse]
     np.testing.assert_array_equal(np.array(rows), truth)
+    words = right_answers("sparse-words", unit, contexts)
+    shown = {held.context.context: whole_words(held.context.pieces) for held in unit.held_out}
+    read = [read_words(Response(t, 1, 1), shown[int(c)]) for t, c in zip(words, unit.held.contexts, strict=True)]
+    np.testing.assert_array_equal(np.array(read), truth)
     lines = right_answers("digits-output", unit, contexts)
     assert all(read_digits(Response(text, 1, 1), TOKENS) != WRONG_NUMBER for text in lines)
     (batch,) = right_answers("anthropic-batch", unit, 1)

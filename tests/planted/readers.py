@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from autointerp.artifacts import rng_of
+from autointerp.contexts.naming import parted
 from autointerp.explain.highlight import CLOSE, OPEN
 from autointerp.llm.request import Request, Response
 from autointerp.simulate.vocabulary import canonical_tokens
@@ -83,6 +84,7 @@ def _drawn(explanation: str, word: str) -> float:
 
 _DESCRIPTION = re.compile(r"^Description: (\".*\")$", re.MULTILINE)
 _EXCERPT = re.compile(r"^Excerpt \d+: (\".*\")$", re.MULTILINE)
+_TEXT = re.compile(r"^Text: (\".*\")$", re.MULTILINE)
 _LINE = re.compile(r"^(\d+): (\[.*\])$", re.MULTILINE)
 _FITS = 8.0
 """Of 9: what a word must reach, for who guesses too, in about half of the excerpts."""
@@ -106,6 +108,12 @@ class Answers:
     def sparse(self, request: Request) -> Response:
         value = self._described(request)
         return as_json([value(piece) for piece in listed(request)])
+
+    def words(self, request: Request) -> Response:
+        value = self._described(request)
+        (text,) = _TEXT.findall(request.messages[-1][1])
+        values = {word: round(value(word)) for word in parted(json.loads(text))}
+        return spoken(json.dumps({word: active for word, active in values.items() if active}))
 
     def one(self, request: Request) -> Response:
         value = self._described(request)

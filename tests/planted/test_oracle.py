@@ -41,6 +41,7 @@ INTERFACES: dict[str, Callable[[Answers], Any] | str] = {
     "digits": IN_PROCESS,
     "digits-output": lambda answers: answers.digits,
     "sparse-json": lambda answers: answers.sparse,
+    "sparse-words": lambda answers: answers.words,
     "one-by-one": lambda answers: answers.one,
     "anthropic-batch": lambda answers: answers.lines,
     "embedding": BY_MEANING,

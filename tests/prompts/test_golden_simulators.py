@@ -18,6 +18,7 @@ from autointerp.simulate.interface import Task
 from autointerp.simulate.lift import prefix
 from autointerp.simulate.one_by_one import OneByOneServed
 from autointerp.simulate.sparse_json import SparseJson
+from autointerp.simulate.sparse_words import SparseWords
 from tests.llm.doubles import EchoAsker
 from tests.simulate.contexts import as_json, context
 
@@ -27,7 +28,7 @@ _LONG = context(1, *(f" {word}" for word in "a b c d e f g h i j k l m n o p".sp
 _PIECES = ("The", " sea", '\n2: "x"\t9', " </s>", "\u2028\u202e", " 蓝", "", "\\n {{ x }} {% if %}")
 
 
-@pytest.mark.parametrize("kind", [SparseJson, DigitsOutput, DigitsServed, AnthropicBatch, OneByOneServed])
+@pytest.mark.parametrize("kind", [SparseJson, SparseWords, DigitsOutput, DigitsServed, AnthropicBatch, OneByOneServed])
 def test_the_prompt_reads_as_it_was_read(kind: type[Asking]) -> None:
     """Of several requests (one a token), the last."""
     simulator = kind(EchoAsker(lambda request: as_json([])), load_prompt(f"{kind.name}/v1"), "m", 0)

@@ -38,7 +38,7 @@ def _parts(**more: Any) -> Parts:
     return Parts(**{**settings, **more})
 
 
-ANY_CHAT = {"sparse-json", "anthropic-batch", "embedding"}
+ANY_CHAT = {"sparse-json", "sparse-words", "anthropic-batch", "embedding"}
 CHAT_LOGPROBS = {"digits-output", "one-by-one"}
 PROMPT_LOGPROBS = {"reader", "lift", "lift-next", "lift-in-context", "digits"}
 
