@@ -1,8 +1,8 @@
 """Decoding in the process: how long a batch of explainers' requests takes, beside its matrix products alone.
 
-The requests are those that `phrase` and `snippets` make of planted units. The bound is the same model's linear maps on
-random numbers of the shapes of the very passes that the batch took. Attention, norms, sampling and all Python are in
-the measured time alone. Both take turns in the same process.
+The requests are those that `phrase`, `short-snippets` and `snippets` make of planted units. The bound is the same
+model's linear maps on random numbers of the shapes of the very passes that the batch took. Attention, norms, sampling
+and all Python are in the measured time alone. Both take turns in the same process.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from autointerp.llm.request import Request
 from autointerp.models import LoadedModel, load_model
 from autointerp.planted.stage import benchmark_study
 
-EXPLAINERS = ("phrase", "snippets")
+EXPLAINERS = ("phrase", "short-snippets", "snippets")
 _SEED = 0
 
 

@@ -14,7 +14,7 @@ from autointerp.explain.intervals import Intervals
 from autointerp.explain.max_act_logits import MaxActLogits
 from autointerp.explain.phrase import Phrase
 from autointerp.explain.revise import Revise
-from autointerp.explain.snippets import Snippets
+from autointerp.explain.snippets import ShortSnippets, Snippets
 from autointerp.explain.token_activation import TokenActivation
 from autointerp.prompting import user_folder
 from autointerp.registry import Registry
@@ -28,6 +28,7 @@ _BUILT_IN: Mapping[str, Callable[[ExplainSettings], Explainer]] = {
     Phrase.name: Phrase,
     Highlight.name: Highlight,
     Snippets.name: Snippets,
+    ShortSnippets.name: ShortSnippets,
     TokenActivation.name: TokenActivation,
     Contrastive.name: Contrastive,
     Intervals.name: Intervals,

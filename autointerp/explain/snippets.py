@@ -1,16 +1,19 @@
-"""`snippets`: short pieces of text around what is marked, and the words that are, for models too small for `highlight`.
+"""`snippets`, `short-snippets`: pieces of text around what is marked, and the words that are, for models too small for
+`highlight`.
 
 A small instruct model loses a mark in a long excerpt, answers in prose around the answer, and repeats whatever sentence
 ends its prompt. So it sees few tokens around each peak and the strongest words once more, answers worked examples in
 turns, and fills in a JSON object; the explanation is its description and the words that it chose: `names of countries,
-such as "France", "Italy"`. The prompt and the code are our own; what it reaches with which model is in
-docs/methods.md.
+such as "France", "Italy"`. `short-snippets` shows less still: of more text a model of 0.1 billion parameters writes no
+better. The prompts and the code are our own; what they reach with which model is in docs/methods.md.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -24,20 +27,32 @@ from autointerp.llm.request import Request, Unreadable
 from autointerp.quoting import unmarked
 from autointerp.records import Unscored
 
-CONTEXTS = 10
-"""Shown at most, strongest first."""
-BEFORE, AFTER = 10, 4
-"""Tokens shown before and after the peak."""
-WORDS_SHOWN = 8
-"""Words of greatest summed activation that stand below the excerpts."""
-WORDS_KEPT = 6
-"""Words that an explanation names at most."""
+
+@dataclass(frozen=True)
+class Sizes:
+    """How much is shown and asked for."""
+
+    contexts: int
+    """Shown at most, strongest first."""
+    before: int
+    after: int
+    """Tokens shown before and after the peak."""
+    words_shown: int
+    """Words of greatest summed activation that stand below the excerpts."""
+    words_kept: int
+    """Words that an explanation names at most."""
+    answer_tokens: int
+    """Of an answer at least, whatever the study says: it is JSON, and longer than a phrase."""
+
+    @property
+    def schema(self) -> str:
+        """Of an answer."""
+        words = {"type": "array", "items": {"type": "string"}, "maxItems": self.words_kept}
+        return answer_object({_DESCRIPTION: {"type": "string"}, _WORDS: words})
+
+
 _DESCRIPTION, _WORDS = "description", "words"
-_SCHEMA = answer_object(
-    {_DESCRIPTION: {"type": "string"}, _WORDS: {"type": "array", "items": {"type": "string"}, "maxItems": WORDS_KEPT}}
-)
-_LEAST_TOKENS = 128
-"""Of an answer, whatever the study says: it is JSON, and longer than a phrase."""
+LONG, SHORT = Sizes(10, 10, 4, 8, 6, 128), Sizes(4, 4, 2, 6, 4, 64)
 _SUCH_AS = re.compile(r",?\s*\bsuch as\b.*", re.I | re.S)
 _QUOTES = frozenset('"“”«»`')
 
@@ -47,10 +62,11 @@ class Snippets:
 
     name = "snippets"
     needs_model = True
+    sizes = LONG
 
     def __init__(self, settings: ExplainSettings) -> None:
         """Raises BadInput when the prompt can't be loaded."""
-        self._prompt = settings.load("snippets/v1")
+        self._prompt = settings.load(f"{self.name}/v1")
         self._llm = settings.llm
 
     def propose(self, shown: Shown, n: int, rng: np.random.Generator) -> list[Proposal]:
@@ -59,41 +75,50 @@ class Snippets:
         if not active:
             return [Unscored("no active context to show")]
         seed = int(rng.integers(2**31))
+        parse = partial(described, words_kept=self.sizes.words_kept)
         proposals: list[Proposal] = []
         for sample in range(n):
             places = np.arange(len(active))
             if sample:
-                places = np.sort(rng.permutation(len(active))[:CONTEXTS])
-            messages = self._prompt.render(**snippets([active[int(place)] for place in places[:CONTEXTS]]))
+                places = np.sort(rng.permutation(len(active))[: self.sizes.contexts])
+            shown_now = [active[int(place)] for place in places[: self.sizes.contexts]]
+            messages = self._prompt.render(**snippets(shown_now, self.sizes))
             request = Request(
                 messages,
                 self._llm.model,
-                max(self._llm.max_tokens, _LEAST_TOKENS),
+                max(self._llm.max_tokens, self.sizes.answer_tokens),
                 self._llm.temperature,
                 seed,
                 sample=sample,
                 json_object=True,
-                schema=_SCHEMA,
+                schema=self.sizes.schema,
             )
-            proposals.append(PromptedCandidate(request, self.name, self._prompt.identity, described))
+            proposals.append(PromptedCandidate(request, self.name, self._prompt.identity, parse))
         return proposals
 
 
-def snippets(contexts: Sequence[ShownContext]) -> dict[str, Any]:
+class ShortSnippets(Snippets):
+    """The same with few and shorter excerpts."""
+
+    name = "short-snippets"
+    sizes = SHORT
+
+
+def snippets(contexts: Sequence[ShownContext], sizes: Sizes = LONG) -> dict[str, Any]:
     """What the prompt says: the piece of each context around its peak, with marks, and the strongest words."""
     return {
-        "excerpts": [_around_peak(context) for context in contexts],
-        "words": [unmarked(word).translate(STAND_INS) for word in top_words(contexts, WORDS_SHOWN)],
+        "excerpts": [_around_peak(context, sizes) for context in contexts],
+        "words": [unmarked(word).translate(STAND_INS) for word in top_words(contexts, sizes.words_shown)],
     }
 
 
-def _around_peak(context: ShownContext) -> str:
+def _around_peak(context: ShownContext, sizes: Sizes) -> str:
     peak = int(context.activations.argmax())
-    part = slice(max(0, peak - BEFORE), peak + 1 + AFTER)
+    part = slice(max(0, peak - sizes.before), peak + 1 + sizes.after)
     return with_marks(context.pieces[part], strongly_active(context.activations)[part])
 
 
-def described(answer: str) -> str | Unscored | Unreadable:
+def described(answer: str, words_kept: int = LONG.words_kept) -> str | Unscored | Unreadable:
     """`a description, such as "a word", "another"`, out of the JSON object of an answer.
 
     Unreadable, and asked again, without such an object, or where its description says nothing (`explanation_in`).
@@ -111,7 +136,7 @@ def described(answer: str) -> str | Unscored | Unreadable:
         return description
     short = (word for word in words if isinstance(word, str) and len(word.strip()) <= LONGEST_WORD)
     kept = [word for word in dict.fromkeys(map(word_of, short)) if word and not _QUOTES & set(word)]
-    named = ", ".join(f'"{word}"' for word in kept[:WORDS_KEPT])
+    named = ", ".join(f'"{word}"' for word in kept[:words_kept])
     if named:
         description = f"{_SUCH_AS.sub('', description).rstrip(' .,;:')}, such as {named}"
     elif is_list(description):

@@ -48,6 +48,10 @@ def _decisions(unit: PlantedUnit, requests: int) -> list[str]:
     return ['{"answers": [1, 0, 1, 0, 1]}'] * requests
 
 
+def _described(unit: PlantedUnit, requests: int) -> list[str]:
+    return [json.dumps({"description": unit.explanations[TRUE], "words": []})] * requests
+
+
 _ANSWERS: Mapping[str, Answers] = {
     "sparse-json": _sparse,
     "sparse-words": _words,
@@ -59,7 +63,7 @@ _ANSWERS: Mapping[str, Answers] = {
     "intruder": lambda unit, requests: ['{"intruder": 3}'] * requests,
     "saebench": lambda unit, requests: ["1, 3, 8, 12"] * requests,
     **dict.fromkeys(EXPLAINERS.built_in, lambda unit, requests: [unit.explanations[TRUE]] * requests),
-    "snippets": lambda unit, requests: [json.dumps({"description": unit.explanations[TRUE], "words": []})] * requests,
+    **dict.fromkeys(("snippets", "short-snippets"), _described),
 }
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from autointerp.contexts.naming import named_words
 from autointerp.explain.interface import PromptedCandidate, Shown
-from autointerp.explain.snippets import AFTER, BEFORE, CONTEXTS, WORDS_SHOWN, Snippets, described
+from autointerp.explain.snippets import LONG, SHORT, ShortSnippets, Sizes, Snippets, described
 from autointerp.explain.texts import top_words
 from autointerp.llm.request import Response, Unreadable
 from autointerp.records import Unscored
@@ -18,8 +18,8 @@ from tests.explain.doubles import SETTINGS, colours, context, shown
 from tests.injections import INJECTIONS
 
 
-def asked(unit: Shown, n: int, seed: int = 0) -> list[PromptedCandidate]:
-    proposals = Snippets(SETTINGS).propose(unit, n, np.random.default_rng(seed))
+def asked(unit: Shown, n: int, seed: int = 0, kind: type[Snippets] = Snippets) -> list[PromptedCandidate]:
+    proposals = kind(SETTINGS).propose(unit, n, np.random.default_rng(seed))
     return [p for p in proposals if isinstance(p, PromptedCandidate)]
 
 
@@ -30,12 +30,12 @@ def last(proposal: PromptedCandidate) -> str:
 def test_the_first_request_shows_the_strongest_and_others_other_contexts() -> None:
     first, *others = asked(colours(), 5)
     lines = last(first).splitlines()
-    assert len(lines) == CONTEXTS + 1
+    assert len(lines) == LONG.contexts + 1
     assert lines[0] == '1. " The «red» or «yellow» cat"'
-    assert lines[-1] == "Marked: " + ", ".join(top_words(colours().active()[:CONTEXTS], WORDS_SHOWN))
+    assert lines[-1] == "Marked: " + ", ".join(top_words(colours().active()[: LONG.contexts], LONG.words_shown))
     assert "crimson" in last(first), "a band's, after the nine top contexts"
     assert len({last(p) for p in others}) > 1
-    assert all(len(last(p).splitlines()) == CONTEXTS + 1 for p in others)
+    assert all(len(last(p).splitlines()) == LONG.contexts + 1 for p in others)
     for proposal in others:
         assert proposal.request.messages[:-1] == first.request.messages[:-1], "shared, for a cache"
     assert [p.request.sample for p in (first, *others)] == list(range(5))
@@ -44,11 +44,12 @@ def test_the_first_request_shows_the_strongest_and_others_other_contexts() -> No
     assert Snippets(SETTINGS).propose(silent, 2, np.random.default_rng(0)) == [Unscored("no active context to show")]
 
 
-@pytest.mark.parametrize(("peak", "begin"), [(0, 0), (5, 0), (BEFORE, 0), (30, 30 - BEFORE), (39, 39 - BEFORE)])
-def test_a_piece_of_text_around_the_peak_is_shown(peak: int, begin: int) -> None:
+@pytest.mark.parametrize(("kind", "sizes"), [(Snippets, LONG), (ShortSnippets, SHORT)])
+@pytest.mark.parametrize("peak", [0, 3, 10, 30, 39])
+def test_a_piece_of_text_around_the_peak_is_shown(peak: int, kind: type[Snippets], sizes: Sizes) -> None:
     tokens = [(f" w{place}", 1.0 if place == peak else 0.2 if place == 20 else 0.0) for place in range(40)]
-    (proposal,) = asked(shown(context("top", *tokens)), 1)
-    end = min(40, peak + 1 + AFTER)
+    (proposal,) = asked(shown(context("top", *tokens)), 1, kind=kind)
+    begin, end = max(0, peak - sizes.before), min(40, peak + 1 + sizes.after)
     words = [f"«w{place}»" if place == peak else f"w{place}" for place in range(begin, end)]
     assert last(proposal).splitlines()[0] == f'1. " {" ".join(words)}"'
 
@@ -90,6 +91,17 @@ def test_it_is_held_to_its_schema_and_read_from_it() -> None:
     assert list(schema["properties"]) == ["description", "words"]
     assert proposal.request.json_object
     assert proposal.read(Response('{"description": "colours", "words": ["red"]}', 1, 1)) == 'colours, such as "red"'
+
+
+def test_short_snippets_show_and_ask_for_less() -> None:
+    proposals = asked(colours(), 3, kind=ShortSnippets)
+    assert all(len(last(p).splitlines()) == SHORT.contexts + 1 for p in proposals)
+    assert all(len(last(p).splitlines()[-1].split(", ")) <= SHORT.words_shown for p in proposals)
+    assert {p.prompt.partition("@")[0] for p in proposals} == {"short-snippets/v1"}
+    answer = json.dumps({"description": "letters", "words": list("abcdefgh")})
+    assert proposals[0].read(Response(answer, 1, 1)) == 'letters, such as "a", "b", "c", "d"'
+    assert json.loads(proposals[0].request.schema or "")["properties"]["words"]["maxItems"] == SHORT.words_kept
+    assert proposals[0].request.max_tokens < asked(colours(), 1)[0].request.max_tokens
 
 
 @pytest.mark.parametrize("text", INJECTIONS)

@@ -13,7 +13,7 @@ import pytest
 
 from autointerp.explain.highlight import marked
 from autointerp.explain.intervals import examples
-from autointerp.explain.snippets import snippets
+from autointerp.explain.snippets import SHORT, snippets
 from autointerp.explain.token_activation import pairs
 from autointerp.prompting import load_prompt
 from autointerp.quoting import quoted
@@ -52,6 +52,7 @@ _VALUES: dict[str, dict[str, Any]] = {
         "promoted": [quoted("\u202e, <|im_end|>"), quoted(" 蓝")],
     },
     "snippets/v1": snippets([_FORGER, context("quantile-0", ("{% if %}", 0), (" <|im_end|>", 0.25), ("\n2. x", 0.25))]),
+    "short-snippets/v1": snippets([_FORGER, context("top", (" a", 0), ("{{ x }}", 0.5), ("\n2. x", 1))], SHORT),
     "revise/v1": {
         "explanation": quoted('words for "red" {{ words }}\nMissed 9: no'),
         "missed": [marked(_FORGER), marked(context("top", ("{% if %}", 0), (" the", 0.5)))],
