@@ -49,6 +49,10 @@ class Recipe:
     """Where in the run dead latents are given new weights (standard)."""
     resample_draw: Annotated[int, Ge(1)] = 819_200
     """Vectors, those of the last steps before, that their new weights are drawn from."""
+    freeze: Literal["none", "decoder", "soft-decoder", "encoder"] = "none"
+    """What stays as it was drawn, as a control (Korznikov et al. 2026): `decoder`, `encoder` (its matrix; biases and
+    thresholds are trained), or `soft-decoder`, whose rows keep a cosine of 0.8 or more with their start. Without
+    resampling."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Of the encoder's product. `auto`: bfloat16 on a GPU where it is found to be faster."""
     compile: bool = False

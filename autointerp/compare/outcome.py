@@ -20,7 +20,7 @@ from autointerp.simulate.lookup import LOOKUP
 from autointerp.study import Study
 from autointerp.study_file import load_study
 from autointerp.tables import read_arrow, read_table
-from autointerp.units.arms import baseline_of, baselines_of, feature_hooks, is_feature, ordered
+from autointerp.units.arms import baseline_of, feature_hooks, frozen_arms, is_feature, ordered, questions
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,9 @@ class Outcome:
 
     @property
     def feature_arms(self) -> list[str]:
-        """The arms of SAE features: none, one, or one per SAE."""
-        return [arm for arm in self.arms if is_feature(arm)]
+        """The arms of SAE features: none, one, or one per SAE; without SAEs of which a part is frozen."""
+        controls = frozen_arms(self.study)
+        return [arm for arm in self.arms if is_feature(arm) and arm not in controls]
 
     def baseline_of(self, arm: str) -> str | None:
         """The arm that a feature arm is held against, of its own hook; None when the run has none."""
@@ -171,6 +172,5 @@ def read_outcome(run_dir: Path) -> Outcome:
         raise BadInput("the study scores no metric or no slice", "name some in score.metrics and score.slices")
     rows = [ComparisonRow(**row) for row in read_arrow(run_dir / "comparison.parquet").to_pylist()]
     if not any(row.family for row in rows):  # a run of before: its p were adjusted over the whole table
-        asked = baselines_of(ordered(scores["arm"]), study.compare.baseline, feature_hooks(study))
-        rows = in_families(rows, headline_of(study), asked)
+        rows = in_families(rows, headline_of(study), questions(ordered(scores["arm"]), study))
     return Outcome(run_dir, study, read_table(run_dir / "units.parquet"), scores, tuple(rows))

@@ -24,7 +24,7 @@ from autointerp.simulate.literal import LITERAL, LITERAL_WORDS
 from autointerp.simulate.lookup import LOOKUP
 from autointerp.study import Study
 from autointerp.tables import read_table, write_table
-from autointerp.units.arms import baselines_of, contrasts, feature_hooks, ordered
+from autointerp.units.arms import contrasts, feature_hooks, ordered, questions
 from autointerp.units.scrambled import subject_of
 
 _CELL = ["scorer", "metric", "slice"]
@@ -59,8 +59,7 @@ def compare(study: Study, run_dir: Path) -> None:
                 literal = _read_literally(scores, cell)
                 rows += _Comparison(study, cell, chance, chosen, excluded, arms, literal).rows()
                 progress.advance()
-    asked = baselines_of(arms, study.compare.baseline, feature_hooks(study))
-    final = in_families(rows, headline_of(study), asked) if rows else []
+    final = in_families(rows, headline_of(study), questions(arms, study)) if rows else []
     write_table("comparison", run_dir / "comparison.parquet", final)
 
 

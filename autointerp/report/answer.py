@@ -214,7 +214,9 @@ def _added(row: ComparisonRow, confidence: float) -> str:
 
 def _directions(outcome: Outcome) -> Iterator[str]:
     controls = [
-        arm for arm in outcome.arms if not is_feature(arm) and arm not in outcome.baselines and not subject_of(arm)
+        arm
+        for arm in outcome.arms
+        if arm not in outcome.feature_arms and arm not in outcome.baselines and not subject_of(arm)
     ]
     rows = [outcome.row(outcome.headline, arm) for arm in controls]
     shown = [f"{plain(row.arm)} {mean_of(row)}" for row in rows if row is not None and row.mean is not None]

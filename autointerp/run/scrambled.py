@@ -12,7 +12,7 @@ from autointerp.run.resources import Resources
 from autointerp.study import Study
 from autointerp.subject.scrambling import WithScrambled
 from autointerp.tables import TRAIN
-from autointerp.train.saes import make_scrambled_saes, sae_folder
+from autointerp.train.saes import make_scrambled_saes, sae_folder, saes_as_hashed
 from autointerp.train.subject import SUBJECT
 from autointerp.units.scrambled import saes_of
 
@@ -30,7 +30,7 @@ def wanted(study: Study) -> dict[str, Any]:
 def training(study: Study, settings: dict[str, Any], resources: Resources, run: Path) -> list[Stage]:
     """A stage per scrambled subject, which an interrupted run does not repeat. `settings`: of training in general."""
     found = []
-    recipes = [sae.model_dump(mode="json") for sae in study.sae if sae.train]
+    recipes = [sae for sae in saes_as_hashed(study.model_dump(mode="json"))["sae"] if sae["train"]]
     for each in study.scrambled_subjects:
         own = tuple(str(sae_folder(name)) for name in saes_of(study, each.name))
         found.append(

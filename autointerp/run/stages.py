@@ -20,7 +20,7 @@ from autointerp.study import Study
 from autointerp.study_file import dump_study
 from autointerp.study_models import Llm
 from autointerp.tables import BY_KIND, CANDIDATES, EFFECTS, EVIDENCE, HELD_OUT, PROPOSALS, REVISIONS, TABLES, TRAIN
-from autointerp.train.saes import sae_folder
+from autointerp.train.saes import sae_folder, saes_as_hashed
 from autointerp.train.subject import SUBJECT, TOKENIZER
 
 ASKING = ("explain", "simulate", "judge")
@@ -48,7 +48,7 @@ def stages(study: Study, resources: Resources, run: Path) -> list[Stage]:
         Stage(
             "train",
             reads=((TRAIN,) if any(s.train for s in study.sae) else ()) + subject,
-            settings={"sae": dump["sae"], "stream": _stream(study), "checkpoints": _checkpoints(study), **reading},
+            settings={**saes_as_hashed(dump), "stream": _stream(study), "checkpoints": _checkpoints(study), **reading},
             writes=saes,
             bulk=saes,
             work=lambda: _train(resources, run),

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from autointerp.artifacts import hash_value, seed_of
 from autointerp.collect.passes import Reader
@@ -77,6 +78,15 @@ _CHECKPOINTS = Path("work") / "training"
 def sae_folder(name: str) -> Path:
     """Where a run keeps an SAE, relative to its folder."""
     return Path("sae") / name
+
+
+def saes_as_hashed(dump: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
+    """The SAEs of a dumped study, as the key `sae`; where nothing is frozen, as they were in older runs."""
+    found = [{**sae, "train": dict(sae["train"])} if sae["train"] else sae for sae in dump["sae"]]
+    for sae in found:
+        if sae["train"] and sae["train"]["freeze"] == "none":
+            del sae["train"]["freeze"]
+    return {"sae": found}
 
 
 def make_saes(study: Study, subject: Reader, identity: str, run: Path) -> None:
@@ -207,5 +217,6 @@ def _metadata(study: Study, hook: str, recipe: SaeTraining) -> Mapping[str, str 
         "context_size": study.corpus.context,
         "dataset_path": study.corpus.source,
         "trained_as": recipe.architecture,
+        **({} if recipe.freeze == "none" else {"trained_with_frozen": recipe.freeze}),
         **sparsity,
     }

@@ -56,6 +56,18 @@ def feature_hooks(study: Study) -> dict[str, str]:
     return {arm_name(Features.name, sae.name, len(study.sae) > 1): sae.hook for sae in study.sae}
 
 
+def frozen_arms(study: Study) -> set[str]:
+    """Feature arms of SAEs that are controls: a part of them stays as it was drawn (`train.freeze`)."""
+    several = len(study.sae) > 1
+    return {arm_name(Features.name, sae.name, several) for sae in study.sae if sae.train and sae.train.freeze != "none"}
+
+
+def questions(arms: Collection[str], study: Study) -> dict[str, str | None]:
+    """What is asked in advance: every feature arm but the controls among them, and the arm that it is held against."""
+    found = baselines_of(arms, study.compare.baseline, feature_hooks(study))
+    return {arm: other for arm, other in found.items() if arm not in frozen_arms(study)}
+
+
 def baseline_of(arm: str, arms: Collection[str], baseline: str, hooks: Mapping[str, str]) -> str | None:
     """The arm that `arm` is held against: `baseline`, or `baseline:HOOK` of its own hook when there are several hooks.
 

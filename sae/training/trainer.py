@@ -20,6 +20,7 @@ from sae.devices import moved, usable_device
 from sae.errors import SaeError
 from sae.parallel import Peers
 from sae.recipe import Recipe
+from sae.training.freezing import Freezing
 from sae.training.precision import encoder_product
 from sae.training.resampling import Draw, resample
 
@@ -125,15 +126,16 @@ class Trainer:
         own = self._architecture.own(self._length)
         generator, start = torch.Generator().manual_seed(seed), self._architecture.encoder_start
         self._weights = start_weights(recipe.width, centre, own, start, generator, self._device)
+        self._freezing = Freezing(recipe, self._weights)
         self._adam = torch.optim.Adam(
-            self._weights.all().values(), lr=recipe.lr, betas=_BETAS, eps=_EPSILON, fused=True
+            self._freezing.trained(self._weights).values(), lr=recipe.lr, betas=_BETAS, eps=_EPSILON, fused=True
         )
         self._rooms = Rooms(self._weights.encoder)
         self._product = encoder_product(recipe, self._weights, self._rooms)
         self._silent = torch.zeros(recipe.width, dtype=torch.int64, device=self._device)
         self._recipe, self._steps, self._seed, self._done = recipe, steps, seed, 0
         self._curve = torch.zeros(steps, 3, dtype=torch.float64)  # loss, fvu, l0
-        resample_at = recipe.resample if self._architecture.resamples else ()
+        resample_at = recipe.resample if self._architecture.resamples and not self._freezing.any else ()
         self._resample_at = {round(share * steps) for share in resample_at} - {0}
         self._dead_after = self._patience() * recipe.batch
         self._draw: Draw | None = None
@@ -183,9 +185,11 @@ class Trainer:
             self._peers.total(gradient_of(tensor))
         drop_parallel_gradient(self._weights)
         if self._recipe.clip is not None:
-            torch.nn.utils.clip_grad_norm_(self._weights.all().values(), self._recipe.clip)
+            torch.nn.utils.clip_grad_norm_(self._freezing.trained(self._weights).values(), self._recipe.clip)
         self._adam.step()
-        rescale_decoder(self._weights)
+        if not self._freezing.holds_decoder:
+            rescale_decoder(self._weights)
+        self._freezing.hold(self._weights)
 
     def _count(self, step: Step, lr: float) -> TrainState:
         """Take the step into account. All numbers are fetched at once, since a GPU is waited for."""
@@ -250,7 +254,7 @@ class Trainer:
         Of several processes all must call it, after the same step; each gets the state of all.
         """
         found = {f"weights.{name}": tensor for name, tensor in self._weights.all().items()}
-        for name, tensor in self._weights.all().items():
+        for name, tensor in self._freezing.trained(self._weights).items():
             found |= {f"adam.{name}.{key}": value for key, value in self._adam.state[tensor].items()}
         for key, value in self._architecture.state().items():
             found[f"architecture.{key}"] = torch.tensor(value, dtype=torch.float64)
@@ -263,6 +267,7 @@ class Trainer:
         """Go on from what `state` gave, of a trainer of the same recipe, steps and seed."""
         for name, tensor in self._weights.all().items():
             tensor.copy_(state[f"weights.{name}"])
+        for name, tensor in self._freezing.trained(self._weights).items():
             start = f"adam.{name}."
             self._adam.state[tensor] = {
                 key.removeprefix(start): value.to(tensor.device, copy=True)

@@ -1,6 +1,16 @@
 from autointerp.compare.strata import NOT_SINGLE_TOKEN, SINGLE_TOKEN, stratum_of
 from autointerp.compare.words import number, p_text, with_interval
-from autointerp.units.arms import baseline_of, contrasts, is_feature, ordered, plain
+from autointerp.study_file import parse_study
+from autointerp.units.arms import (
+    baseline_of,
+    contrasts,
+    feature_hooks,
+    frozen_arms,
+    is_feature,
+    ordered,
+    plain,
+    questions,
+)
 
 
 def test_features_come_first_and_unknown_arms_last() -> None:
@@ -56,3 +66,19 @@ def test_features_are_held_against_the_controls_of_their_own_hook() -> None:
     assert baseline_of("feature:b", arms, "neuron", hooks) == "neuron:layers.1.resid"
     assert baseline_of("feature:b", ["feature:b", "direction"], "neuron", hooks) is None
     assert baseline_of("feature:b", ["neuron"], "neuron", hooks) == "neuron"
+
+
+def test_features_of_an_sae_with_a_frozen_part_are_a_control_and_no_question() -> None:
+    hook = "layers.5.mlp.neurons"
+    train = {"width": 64, "passes": 1}
+    saes = [{"name": "own", "hook": hook, "train": train}, {"name": "kept", "hook": hook, "checkpoint": "x"}]
+    saes += [{"name": part, "hook": hook, "train": {**train, "freeze": part}} for part in ("decoder", "encoder")]
+    study = parse_study({"sae": saes})
+    assert frozen_arms(study) == {"feature:decoder", "feature:encoder"}
+    arms = ["feature:own", "feature:kept", "feature:decoder", "feature:encoder", "neuron"]
+    assert questions(arms, study) == {"feature:own": "neuron", "feature:kept": "neuron"}
+    pairs = contrasts(arms, "neuron", feature_hooks(study))
+    assert ("feature:own", "feature:decoder") in pairs or ("feature:decoder", "feature:own") in pairs
+    assert ("feature:decoder", "neuron") in pairs
+    alone = parse_study({"sae": [{"hook": hook, "train": {**train, "freeze": "soft-decoder"}}]})
+    assert questions(["feature", "neuron"], alone) == {}
