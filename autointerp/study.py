@@ -68,7 +68,7 @@ class Explain(Section):
 
     method: str = "best-of-n"
     """An explainer, or `best-of-n`: several explainers' candidates, ranked by the simulator on evidence."""
-    methods: tuple[str, ...] = ("exemplars", "phrase")
+    methods: tuple[str, ...] = ("exemplars", "short-snippets")
     """The explainers that best-of-n asks."""
     candidates: int = Field(default=10, ge=1)
     """Candidates of every unit of every arm in all, over both orientations of a neuron."""

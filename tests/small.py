@@ -62,7 +62,7 @@ def small_settings(folder: Path) -> dict[str, Any]:
         "evidence": {"top": 6, "quantiles": 2, "per_quantile": 1, "random": 6, "held_out_top": 3,
                      "held_out_random": 3, "random_only": 6},
         "llm": {"explainer": llm, "simulator": llm},
-        "explain": {"candidates": 6},
+        "explain": {"methods": ["exemplars", "phrase"], "candidates": 6},
         "simulate": {"method": "lift", "bank": 8, "literal": False, "both_kinds": False},
         "score": {"slices": ["top-and-random", "random-only"]},
         "compare": {"resamples": 1000},

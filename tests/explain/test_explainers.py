@@ -377,9 +377,9 @@ def test_what_is_proposed_and_asked_holds_evidence_alone(name: str) -> None:
 
 
 def test_explainers_by_name() -> None:
-    study = parse_study({"explain": {"prompts": {"phrase": "phrase/v1"}}})
-    assert list(open_explainers(study)) == ["exemplars", "phrase"]
-    assert {name: e.needs_model for name, e in open_explainers(study).items()} == {"exemplars": False, "phrase": True}
+    study = parse_study({"explain": {"prompts": {"short-snippets": "short-snippets/v1"}}})
+    needing = {name: explainer.needs_model for name, explainer in open_explainers(study).items()}
+    assert needing == {"exemplars": False, "short-snippets": True}
     assert method_names(parse_study({"explain": {"method": "highlight"}})) == ("highlight",)
     with pytest.raises(BadInput, match=r"no explainer 'exemplar': did you mean 'exemplars'"):
         open_explainer("exemplar", SETTINGS)
