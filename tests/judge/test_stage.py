@@ -32,7 +32,7 @@ from autointerp.study import Study
 from autointerp.study_file import parse_study
 from autointerp.study_models import Llm
 from autointerp.tables import read_table, write_table
-from tests.fake_run import finished
+from tests.fake_run import Plan, finished
 from tests.judge.doubles import Oracle, answer, asked, chat_server, excerpts, guess, sparse_run
 from tests.llm.doubles import EchoAsker
 from tests.small import small_study
@@ -210,7 +210,8 @@ def test_the_report_prints_chance_beside_and_the_headline_stays(known: Path) -> 
 
 
 def test_a_run_without_judges_says_nothing_of_them(tmp_path: Path) -> None:
-    folder = finished(tmp_path / "run")
+    settings = {"score": {"metrics": ["pearson"], "slices": ["top-and-random"]}}
+    folder = finished(tmp_path / "run", Plan({"feature": 0.9, "neuron": 0.5}, units=4, settings=settings))
     assert "udge" not in report(folder).read_text("utf8")
     assert "judged" not in set(read_table(folder / "scores.parquet")["slice"])
 
