@@ -283,7 +283,7 @@ def test_a_whole_run_with_a_server_that_knows(tmp_path: Path, monkeypatch: pytes
     oracle = Oracle(out)
     with chat_server(oracle.judge) as url:
         served = f"llm.knows={{provider='openai', model='m', base_url='{url}'}}"
-        run = autointerp.run(small_study(tmp_path, *JUDGED, served, "judge.llm=knows"), out, until="compare")
+        run = autointerp.run(small_study(tmp_path, *JUDGED, served, "judge.llm=knows"), out, until="score")
     own = scores(run.folder, "balanced_accuracy", "own").set_index("unit")
     certain = own[own.index.isin(oracle.unique) & (own["reason"] != "too few inactive held-out contexts")]
     assert len(certain) >= 3
@@ -432,7 +432,7 @@ def test_a_whole_run_with_every_judge(tmp_path: Path, monkeypatch: pytest.Monkey
     settings = (f"judge.methods={held}", "evidence.random_only=60", "units.controls=['neuron-sparse']",
                 "llm.explainer.reasks=0", "llm.explainer.batch=32", "explain.methods=['exemplars']")  # fmt: skip
     study = small_study(tmp_path, *settings)
-    run = autointerp.run(study, tmp_path / "run", until="compare")
+    run = autointerp.run(study, tmp_path / "run", until="score")
     own = run.table("scores").query("slice == 'judged' and metric == 'auroc' and pairing == 'own'")
     assert set(own.groupby("scorer").size()) == {5 + 4 + 4}
     for name in ("surprisal", "embedding", "detection", "intruder"):
@@ -442,7 +442,7 @@ def test_a_whole_run_with_every_judge(tmp_path: Path, monkeypatch: pytest.Monkey
     judged = run.table("judgements")
     assert judged[judged["judge"] == "surprisal"]["prompt"].str.fullmatch("surprisal/v1@[0-9a-f]{12}").all()
     assert all(check.ok for check in verify(run.folder))
-    again = autointerp.run(study, tmp_path / "run", until="compare", replay=True)
+    again = autointerp.run(study, tmp_path / "run", until="score", replay=True)
     assert again.table("judgements").equals(judged)
 
 
