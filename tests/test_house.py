@@ -7,6 +7,10 @@ from collections import defaultdict
 from functools import cache
 from pathlib import Path
 
+import pytest
+
+from tests.measure import slow
+
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("autointerp", "sae")
 SHARED_FILES = {
@@ -68,3 +72,17 @@ def test_every_test_that_is_said_to_be_slow_is_there() -> None:
     for line in (ROOT / "tests" / "slow.txt").read_text("utf8").split():
         file, _, name = line.partition("::")
         assert f"\ndef {name}(" in (ROOT / file).read_text("utf8"), f"{line}: `make slow` writes the list anew"
+
+
+@pytest.mark.parametrize(("users", "found"), [(2, ["tests/x.py::test_0", "tests/x.py::test_1"]), (9, [])])
+def test_what_a_shared_fixture_takes_is_its_tests_together(tmp_path: Path, users: int, found: list[str]) -> None:
+    """One second for two tests is slow for both; for nine it is for none, the one that waited for it included."""
+    uses, made = '<property name="uses" value="run"/>', '<property name="made run" value="1.0"/>'
+    first = f'<testcase classname="tests.x" name="test_0" time="1.01"><properties>{uses}{made}</properties></testcase>'
+    others = "".join(
+        f'<testcase classname="tests.x" name="test_{n}" time="0.01"><properties>{uses}</properties></testcase>'
+        for n in range(1, users)
+    )
+    elsewhere = first.replace("tests.x", "tests.y").replace(made, "").replace("1.01", "0.1")
+    (tmp_path / "report.xml").write_text(f"<testsuite>{first}{others}{elsewhere}</testsuite>", encoding="utf8")
+    assert slow(tmp_path / "report.xml") == found
