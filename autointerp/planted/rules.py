@@ -58,6 +58,8 @@ class Spans(Protocol):
         """(start, end) of each."""
         ...
 
+    def __hash__(self) -> int: ...
+
 
 @dataclass(frozen=True)
 class Words:

@@ -76,15 +76,16 @@ def save(figure: Figure, folder: Path, name: str) -> list[Path]:
     """Write `name`.svg and `name`.png, whole or not at all; no date and no version in them."""
     vector, picture = folder / f"{name}.svg", folder / f"{name}.png"
     figure.set(dpi=_DPI, facecolor="white")
-    canvas = FigureCanvasAgg(figure)
+    canvas: Any = FigureCanvasAgg(figure)
     canvas.draw()
     image = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
     palette = image.quantize(_PNG_COLOURS, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
     with atomic_path(picture) as temporary:
         palette.save(temporary, format="PNG")
     figure.set_layout_engine("none")  # the places are found: once for both files
+    canvas = FigureCanvasSVG(figure)
     with atomic_path(vector) as temporary:
-        FigureCanvasSVG(figure).print_svg(temporary, metadata={"Date": None, "Creator": None})
+        canvas.print_svg(temporary, metadata={"Date": None, "Creator": None})
     return [vector, picture]
 
 
