@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,6 +29,7 @@ from autointerp.units.scrambled import subject_of
 
 _CELL = ["scorer", "metric", "slice"]
 _UNIT = ["unit", "replicate"]
+_ByUnit = Mapping[Hashable, float]
 
 
 def compare(study: Study, run_dir: Path) -> None:
@@ -108,12 +109,12 @@ class _Comparison:
 
     def _describe(self, arm: str, pairing: Pairing) -> ComparisonRow:
         rows = self._of(arm, pairing)
-        values = _scored(rows)
-        failed = rows[rows["status"] != Status.OK.value]
-        sampled = len(rows)
+        ok = (rows["status"] == Status.OK.value).to_numpy(dtype=bool)
+        chances = rows["chance"].to_numpy(dtype=np.float64)
+        values, sampled, unscored = rows["value"].to_numpy(dtype=np.float64)[ok], len(rows), int((~ok).sum())
         mean = interval(values, "mean", self._plan, self._rng("mean", arm, pairing))
         median = interval(values, "median", self._plan, self._rng("median", arm, pairing))
-        at_chance = float(values.sum() + failed["chance"].sum()) / sampled if sampled else None
+        at_chance = float(values.sum() + chances[~ok].sum()) / sampled if sampled else None
         return ComparisonRow(
             scorer=self._cell.scorer,
             metric=self._cell.metric,
@@ -124,10 +125,10 @@ class _Comparison:
             baseline=NO_BASELINE,
             n=values.size,
             n_baseline=None,
-            unscored=len(failed),
+            unscored=unscored,
             excluded=self._excluded[arm] if self._cell.stratum == ALL else None,
             coverage=values.size / sampled if sampled else None,
-            reasons=_tally(Counter[str](failed["reason"])),
+            reasons=_tally(Counter[str](rows["reason"][~ok])) if unscored else "",
             mean=mean.value,
             low=mean.low,
             high=mean.high,
@@ -135,7 +136,7 @@ class _Comparison:
             median_low=median.low,
             median_high=median.high,
             mean_unscored_at_chance=at_chance,
-            chance=float(rows["chance"].mean()) if sampled else self._chance,
+            chance=float(chances.mean()) if sampled else self._chance,
             note=_join(("mean", mean.note), ("median", median.note)),
             subject=subject_of(arm),
         )
@@ -147,18 +148,18 @@ class _Comparison:
         return _with(arm, baseline, (first.size, second.size), found, self._study.compare.margin)
 
     def _against_shuffled(self, arm: ComparisonRow) -> ComparisonRow:
-        own = self._of(arm.arm, Pairing.OWN).set_index(_UNIT)["value"].dropna()
-        other = self._of(arm.arm, Pairing.SHUFFLED).set_index(_UNIT)["value"].dropna()
-        return self._paired(arm, OWN_SHUFFLED, own, other)
+        own, shuffled = _by_unit(self._of(arm.arm, Pairing.OWN)), _by_unit(self._of(arm.arm, Pairing.SHUFFLED))
+        return self._paired(arm, OWN_SHUFFLED, own, shuffled)
 
     def _against_literal(self, arm: ComparisonRow, pairing: Pairing, other: Pairing) -> ComparisonRow:
         """A pairing of the simulator against another that is read literally, the same or not."""
         literal = self._literal[(self._literal["arm"] == arm.arm) & (self._literal["pairing"] == other.value)]
-        return self._paired(arm, READ_LITERALLY, *map(answered, (self._of(arm.arm, pairing), literal)))
+        read, simulated = answered(literal).to_dict(), answered(self._of(arm.arm, pairing)).to_dict()
+        return self._paired(arm, READ_LITERALLY, simulated, read)
 
-    def _paired(self, arm: ComparisonRow, baseline: str, own: pd.Series, other: pd.Series) -> ComparisonRow:
-        both = pd.concat([own, other], axis=1, join="inner", keys=["own", "other"])
-        first, second = both["own"].to_numpy(dtype=np.float64), both["other"].to_numpy(dtype=np.float64)
+    def _paired(self, arm: ComparisonRow, baseline: str, own: _ByUnit, other: _ByUnit) -> ComparisonRow:
+        both = [unit for unit in own if unit in other]
+        first, second = (np.array([scores[unit] for unit in both], dtype=np.float64) for scores in (own, other))
         found = paired_contrast(
             first,
             second,
@@ -177,7 +178,13 @@ def _read_literally(scores: pd.DataFrame, cell: Cell) -> pd.DataFrame:
 
 
 def _scored(rows: pd.DataFrame) -> Float[np.ndarray, " unit"]:
-    return rows.loc[rows["status"] == Status.OK.value, "value"].to_numpy(dtype=np.float64)
+    return rows["value"].to_numpy(dtype=np.float64)[(rows["status"] == Status.OK.value).to_numpy(dtype=bool)]
+
+
+def _by_unit(rows: pd.DataFrame) -> _ByUnit:
+    """The scores that there are; plain Python: an index of pandas costs more than the few units of an arm."""
+    units = zip(rows["unit"], rows["replicate"], strict=True)
+    return {unit: value for unit, value in zip(units, rows["value"].tolist(), strict=True) if value == value}
 
 
 def _with(arm: ComparisonRow, baseline: str, sizes: tuple[int, int], found: Contrast, margin: float) -> ComparisonRow:
