@@ -13,6 +13,7 @@ from typing import Annotated
 import numpy as np
 from jaxtyping import Float
 
+from autointerp.adjusted_rows import AdjustedRow, CovariateRow
 from autointerp.benchmark_rows import BenchmarkRow, PlantedScore, RecoveryRow, SanityRow
 from autointerp.records import Context, Exemplar, Pairing, Scale, Status, Unit, Unscored
 
@@ -429,6 +430,8 @@ ROWS: Mapping[str, type] = {
     "scores": ScoreRow,
     "comparison": ComparisonRow,
     "scrambled": ScrambledRow,
+    "covariates": CovariateRow,
+    "adjusted": AdjustedRow,
     "usage": UsageRow,
     "benchmark": BenchmarkRow,
     "benchmark_scores": PlantedScore,

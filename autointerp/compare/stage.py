@@ -12,6 +12,7 @@ import pandas as pd
 from jaxtyping import Float
 
 from autointerp.artifacts import rng_of
+from autointerp.compare.adjusted import adjust
 from autointerp.compare.families import in_families
 from autointerp.compare.outcome import answered, headline_of
 from autointerp.compare.strata import strata_in, stratum_of, within
@@ -32,7 +33,7 @@ _UNIT = ["unit", "replicate"]
 
 
 def compare(study: Study, run_dir: Path) -> None:
-    """Write `comparison.parquet` from the run's `units` and `scores` tables.
+    """Write `comparison.parquet`, from the run's `units` and `scores` tables, and what `adjust` writes.
 
     Per scorer, metric, slice and stratum: every arm in both pairings; every feature arm against every other arm; every
     arm against its own shuffled pairing, and against its explanations read literally. Holm's adjustment is within
@@ -62,6 +63,7 @@ def compare(study: Study, run_dir: Path) -> None:
     asked = baselines_of(arms, study.compare.baseline, feature_hooks(study))
     final = in_families(rows, headline_of(study), asked) if rows else []
     write_table("comparison", run_dir / "comparison.parquet", final)
+    adjust(study, run_dir)
 
 
 class _Comparison:

@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Num
 from scipy import stats
 from scipy.special import expit, logit
 from scipy.stats import DegenerateDataWarning, bootstrap
 
 Sample = Float[np.ndarray, " unit"]
 Other = Float[np.ndarray, " other_unit"]
-Samples = tuple[Float[np.ndarray, " _"], ...]
+Samples = tuple[Num[np.ndarray, " _"], ...]
 
 ONE = "one observation has no standard error"
 NONE = "no scored unit"
@@ -88,7 +88,7 @@ def interval(values: Sample, statistic: str, plan: Resampling, rng: np.random.Ge
     """BCa bootstrap interval of the `mean` or `median` over units (Efron 1987)."""
     if not values.size:
         return Interval(None, note=NONE)
-    return _bootstrap((values,), STATISTICS[statistic], plan, rng)
+    return bootstrapped((values,), STATISTICS[statistic], plan, rng)
 
 
 def contrast(first: Sample, second: Other, plan: Resampling, rng: np.random.Generator) -> Contrast:
@@ -100,7 +100,7 @@ def contrast(first: Sample, second: Other, plan: Resampling, rng: np.random.Gene
     """
     if not first.size or not second.size:
         return Contrast(Interval(None, note=NONE))
-    difference = _bootstrap((first, second), _difference, plan, rng)
+    difference = bootstrapped((first, second), _difference, plan, rng)
     p = _permuted_p(first, second, plan, rng) if min(first.size, second.size) > 1 else None
     return Contrast(difference, _superiority_interval(first, second, plan), p, *_welch_error(first, second))
 
@@ -115,7 +115,7 @@ def paired_contrast(first: Sample, second: Sample, plan: Resampling, rng: np.ran
     if not first.size:
         return Contrast(Interval(None, note=NONE))
     each = first - second
-    difference = _bootstrap((each,), _mean, plan, rng)
+    difference = bootstrapped((each,), _mean, plan, rng)
     above = Interval(float((each > 0).mean() + 0.5 * (each == 0).mean()))
     if each.size < 2:
         return Contrast(difference, above)
@@ -155,7 +155,13 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
     return adjusted
 
 
-def _bootstrap(samples: Samples, statistic: Callable[..., Any], plan: Resampling, rng: np.random.Generator) -> Interval:
+def bootstrapped(
+    samples: Samples, statistic: Callable[..., Any], plan: Resampling, rng: np.random.Generator
+) -> Interval:
+    """BCa bootstrap interval of a statistic of independent samples of units, or of the places of units.
+
+    `statistic` takes as many arrays as there are samples, and `axis`, and works along the last axis.
+    """
     value = float(statistic(*samples))
     if min(s.size for s in samples) == 1:
         return Interval(value, note=ONE)

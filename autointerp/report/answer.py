@@ -11,7 +11,7 @@ from autointerp.compare.strata import KINDS
 from autointerp.compare.words import capital, number, p_text, with_interval
 from autointerp.contexts.slices import RANDOM_ONLY, UNLISTED, slice_words
 from autointerp.records import Pairing
-from autointerp.report import scrambled
+from autointerp.report import adjusted, scrambled
 from autointerp.rows import OUTSIDE, READ_LITERALLY, Cell, ComparisonRow
 from autointerp.simulate.literal import LITERAL
 from autointerp.simulate.lookup import LOOKUP
@@ -61,6 +61,7 @@ def adjusted_p(row: ComparisonRow) -> float | None:
 def answer(outcome: Outcome) -> list[str]:
     """The answer and what it must be read beside: plain sentences, most important first."""
     lines = list(_comparisons(outcome))
+    lines += adjusted.sentences(outcome)
     lines += scrambled.sentences(outcome)
     lines += _chance(outcome)
     lines += _beyond_words(outcome)
