@@ -22,7 +22,8 @@ from autointerp.metrics.adjustment import (
     corrected,
     matched,
 )
-from autointerp.metrics.intervals import Interval, Resampling, contrast
+from autointerp.metrics.differences import contrast
+from autointerp.metrics.intervals import Interval, Resampling
 from autointerp.records import Pairing, Status
 from autointerp.rows import Cell
 from autointerp.study import Study

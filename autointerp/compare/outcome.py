@@ -16,7 +16,7 @@ from autointerp.contexts.slices import RANDOM_ONLY, TOP_AND_RANDOM
 from autointerp.errors import BadInput
 from autointerp.metrics.metrics import CONSTANT_PREDICTION
 from autointerp.records import Pairing
-from autointerp.rows import ALL, NO_BASELINE, READ_LITERALLY, Cell, ComparisonRow, ScrambledRow
+from autointerp.rows import ALL, NO_BASELINE, READ_LITERALLY, TOKEN_TABLE, Cell, ComparisonRow, ScrambledRow
 from autointerp.simulate.literal import LITERAL
 from autointerp.simulate.lookup import LOOKUP
 from autointerp.study import Study
@@ -148,7 +148,7 @@ class Outcome:
 
     def contrasts(self, cell: Cell) -> Iterator[ComparisonRow]:
         """The rows of a cell that compare an arm with another, or with other explanations, in the table's order."""
-        apart = (NO_BASELINE, READ_LITERALLY)
+        apart = (NO_BASELINE, READ_LITERALLY, TOKEN_TABLE)
         return (row for row in self.rows if row.cell == cell and row.baseline not in apart)
 
 

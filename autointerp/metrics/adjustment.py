@@ -14,7 +14,7 @@ from jaxtyping import Float, Int
 from scipy import stats
 from scipy.optimize import linear_sum_assignment
 
-from autointerp.metrics.intervals import FEW, Interval, Resampling, bootstrapped, interval
+from autointerp.metrics.intervals import FEW, Interval, Resampling, bootstrapped, mean_interval
 
 Scores: TypeAlias = Float[np.ndarray, " unit"]
 Covariates: TypeAlias = Float[np.ndarray, "unit covariate"]
@@ -114,7 +114,7 @@ def matched(first: MeasuredArm, second: MeasuredArm, plan: Resampling, rng: np.r
     share = rows.size / fewest
     found = Interval(None, note=NO_SUPPORT)
     if rows.size >= FEW and share >= SUPPORT:
-        found = interval(first.scores[rows] - second.scores[columns], "mean", plan, rng)
+        found = mean_interval(first.scores[rows] - second.scores[columns], plan, rng)
     return Matching(found, int(rows.size), share, tuple(apart.tolist()), after)
 
 

@@ -13,7 +13,7 @@ from autointerp.records import Pairing, Status
 from autointerp.report.adjusted import missing
 from autointerp.report.answer import Verdict, mean_of, verdict_of
 from autointerp.report.provenance import builtin_text_of
-from autointerp.rows import READ_LITERALLY, ComparisonRow
+from autointerp.rows import READ_LITERALLY, TOKEN_TABLE, ComparisonRow
 from autointerp.simulate.lookup import LOOKUP
 from autointerp.tables import PROPOSALS, read_table
 from autointerp.units.arms import plain
@@ -141,7 +141,9 @@ def _ceiling(outcome: Outcome) -> Iterator[str]:
         table = outcome.row(replace(outcome.headline, scorer=LOOKUP), arm)
         if own is None or table is None or own.high is None or table.low is None:
             continue
-        if table.low > own.high:
+        apart = outcome.row(outcome.headline, arm, TOKEN_TABLE)
+        below = apart.difference_high if apart is not None else own.high - table.low  # a run of before has no gap
+        if below is not None and below < 0:
             beaten.append(f"{number(table.mean)} against {number(own.mean)} for {plain(arm)}")
     if beaten:
         yield (
