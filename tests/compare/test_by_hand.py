@@ -11,11 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
 from autointerp.tables import read_arrow
-from tests.hand_run import hand_run
+from tests.hand_run import hand_run, student
 
 Rows = dict[tuple[str, ...], dict[str, Any]]
 EQUAL = "all values are equal: no interval"
@@ -43,12 +42,6 @@ def near(value: float | None) -> Any:
 
 End = float | None
 Ends = tuple[float, End, End]
-
-
-def student(mean: float, variance: float, freedom: int) -> Ends:
-    """`variance`: of the mean. 7.5% of Student's t are above 4.17, 2.28, 1.92 and 1.78 for 1, 2, 3 and 4 degrees."""
-    half = float(stats.t.ppf(0.925, freedom)) * variance**0.5
-    return mean, mean - half, mean + half
 
 
 ARMS: dict[tuple[str, ...], tuple[int, int, int | None, Ends, Ends, float]] = {

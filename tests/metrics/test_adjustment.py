@@ -68,7 +68,7 @@ def test_the_interval_over_matched_pairs_covers_it_too() -> None:
         covered += covers(found.difference, 0.0)
         shares.append(found.share)
         after.append(found.after[0])
-    assert 0.86 <= covered / 250 <= 0.98
+    assert 0.89 <= covered / 250 <= 0.985
     assert 0.3 < np.mean(shares) < 0.7
     assert np.mean(np.abs(after)) < 0.1
 

@@ -31,7 +31,10 @@ from autointerp.tables import read_arrow
 
 REFERENCE = Path(__file__).parents[2] / "results" / "reference"
 FIGURES = sorted(path.stem for path in (REFERENCE / "figures").glob("*.svg"))
-ENDS = ("low", "high"), ("median_low", "median_high"), ("difference_low", "difference_high")
+ENDS = (
+    ("low", "high"), ("median_low", "median_high"), ("difference_low", "difference_high"),
+    ("median_difference_low", "median_difference_high"),
+)  # fmt: skip
 DRAWN = {"p", "p_holm", *(name for ends in ENDS for name in ends)}
 """The columns of the comparison that rest on random draws."""
 HALF_A_POINT = 0.5
