@@ -132,7 +132,7 @@ def marks(path: Path) -> list[tuple[str, dict[str, str], str, list[float]]]:
 
 
 def test_there_are_as_many_figures_as_before(drawn: Path) -> None:
-    assert FIGURES == ["distribution", "forest", "strips-feature", "strips-neuron"]
+    assert FIGURES == ["distribution", "equal-determinism", "forest", "strips-feature", "strips-neuron"]
     assert sorted(path.name for path in drawn.iterdir()) == sorted(p.name for p in (REFERENCE / "figures").iterdir())
 
 
