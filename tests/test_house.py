@@ -15,6 +15,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGES = ("autointerp", "sae")
 SHARED_FILES = {
     "__init__.py": "a package",
+    "adjusted.py": "what holds token determinism equal",
     "asker.py": "an Asker",
     "batches.py": "a provider's batch interface",
     "embedding.py": "a method by sentence vectors, a simulator and a judge of the same name",

@@ -11,7 +11,8 @@ import pytest
 from scipy.stats import somersd
 
 from autointerp.benchmark_rows import BenchmarkRow, PlantedScore
-from autointerp.metrics.intervals import Resampling, superiority
+from autointerp.metrics.differences import superiority
+from autointerp.metrics.intervals import Resampling
 from autointerp.metrics.metrics import CONSTANT_PREDICTION
 from autointerp.planted.meanings import (
     DESCRIPTION,
