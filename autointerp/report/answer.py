@@ -11,7 +11,7 @@ from autointerp.compare.strata import KINDS
 from autointerp.compare.words import capital, number, p_text, with_interval
 from autointerp.contexts.slices import RANDOM_ONLY, UNLISTED, slice_words
 from autointerp.records import Pairing
-from autointerp.report import scrambled
+from autointerp.report import replicates, scrambled
 from autointerp.rows import OUTSIDE, READ_LITERALLY, Cell, ComparisonRow
 from autointerp.simulate.literal import LITERAL
 from autointerp.simulate.lookup import LOOKUP
@@ -125,6 +125,7 @@ def _comparisons(outcome: Outcome) -> Iterator[str]:
             continue
         other = outcome.row(cell, baseline)
         yield f"{line}, {plain(baseline)} {mean_of(other)}{_scored(other)}; {_against(outcome, difference)}."
+    yield from replicates.sentences(outcome)
 
 
 def _against(outcome: Outcome, row: ComparisonRow) -> str:
