@@ -135,6 +135,8 @@ def _against(outcome: Outcome, row: ComparisonRow) -> str:
     said = conclusion(row, outcome.study.compare)
     if verdict_of(row, outcome.study.compare.confidence) is Verdict.MORE and is_feature(row.arm):
         said = scrambled.conditional(outcome, row, said)
+    if verdict_of(row, outcome.study.compare.confidence) in (Verdict.MORE, Verdict.LESS):
+        said = replicates.conditional(outcome, row, said)
     return f"{minus} {difference_of(row)}: {said}"
 
 
