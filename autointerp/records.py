@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -99,7 +100,7 @@ class Context:
     """The text of each token; joined they are the context's text. A token that only starts a
     character is '', the token that ends it carries it."""
 
-    @property
+    @cached_property
     def text(self) -> str:
         """The context as it stood in the document."""
         return "".join(self.pieces)

@@ -12,6 +12,7 @@ from typing import Annotated
 import numpy as np
 from jaxtyping import Float
 
+from autointerp.adjusted_rows import AdjustedRow, CovariateRow
 from autointerp.benchmark_rows import BenchmarkRow, PlantedScore, RecoveryRow, SanityRow
 from autointerp.records import Context, Exemplar, Pairing, Scale, Status, Unit, Unscored
 from autointerp.variance_rows import VarianceRow
@@ -24,6 +25,8 @@ OWN_SHUFFLED = "shuffled"
 """Baseline of an arm that is held against its own units with another unit's explanation."""
 READ_LITERALLY = "literal"
 """Baseline of an arm that is held against its own units, the same explanations being read literally."""
+TOKEN_TABLE = "lookup"
+"""Baseline of an arm that is held against its own units' token tables."""
 NO_BASELINE = ""
 PRIMARY, SECONDARY, OUTSIDE = "primary", "secondary", "outside"
 """Families of tests."""
@@ -275,9 +278,10 @@ class ComparisonRow:
     arm: str
     baseline: str
     """The arm that it is held against; `shuffled`: its own units with other units' explanations; `literal`: its own
-    units, their explanations read literally (of the pairing `description`: their best lists read so); '' for none."""
+    units, their explanations read literally (of the pairing `description`: their best lists read so); `lookup`: their
+    token tables; '' for none."""
     n: int
-    """Scored units of the arm; for the baselines `shuffled` and `literal`, units scored in both ways."""
+    """Scored units of the arm; for the baselines `shuffled`, `literal` and `lookup`, units scored in both ways."""
     n_baseline: int | None
     """Scored units of the baseline; None without one."""
     unscored: int
@@ -291,7 +295,7 @@ class ComparisonRow:
     mean: float | None
     """Mean score of the arm's scored units."""
     low: float | None
-    """Lower bound of the mean's BCa bootstrap interval over units."""
+    """Lower bound of the mean's interval over units: studentised bootstrap, Student's t below 10 units."""
     high: float | None
     """Its upper bound."""
     median: float | None
@@ -307,7 +311,7 @@ class ComparisonRow:
     difference: float | None = None
     """Mean of the arm minus mean of the baseline."""
     difference_low: float | None = None
-    """Lower bound of the difference's interval."""
+    """Lower bound of its interval: Welch's t; of the same units as that of a mean."""
     difference_high: float | None = None
     """Its upper bound."""
     superiority: float | None = None
@@ -319,8 +323,8 @@ class ComparisonRow:
     note: str = ""
     """What is special about the interval or the test."""
     family: str = ""
-    """`primary`: features against the baseline in the headline's cell; `secondary`: the other questions of one scorer
-    and metric; `outside`: own against shuffled, token table, literal readings, strata under 10 units; '' without p."""
+    """`primary`: features against the baseline in the headline's cell; `secondary`: other questions of a scorer and
+    metric; `outside`: against shuffled or token table, table and literal rows, strata under 10 units; '' without p."""
     p_equivalent: float | None = None
     """Of two one-sided t tests that the difference is within `compare.margin` of 0 (TOST); unadjusted."""
     p_equivalent_holm: float | None = None
@@ -333,6 +337,12 @@ class ComparisonRow:
     """Its upper bound."""
     subject: str = ""
     """The scrambled subject of the arm's units; '' for the subject itself."""
+    median_difference: float | None = None
+    """Median of the arm minus median of the baseline; None for the same units."""
+    median_difference_low: float | None = None
+    """Lower bound of its interval: BCa bootstrap, or percentiles where that is undefined."""
+    median_difference_high: float | None = None
+    """Its upper bound."""
 
     @property
     def cell(self) -> Cell:
@@ -428,6 +438,8 @@ ROWS: Mapping[str, type] = {
     "scores": ScoreRow,
     "comparison": ComparisonRow,
     "scrambled": ScrambledRow,
+    "covariates": CovariateRow,
+    "adjusted": AdjustedRow,
     "variance": VarianceRow,
     "usage": UsageRow,
     "benchmark": BenchmarkRow,

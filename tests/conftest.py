@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import time
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,30 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.nodeid.partition("[")[0] in listed:
             item.add_marker(pytest.mark.slow)
+
+
+_MADE: dict[str, float] = {}
+"""Seconds of each fixture that tests of a file share, by name: of those that no test has told of yet."""
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_fixture_setup(
+    fixturedef: pytest.FixtureDef[object], request: pytest.FixtureRequest
+) -> Generator[None, object, object]:
+    """Measure what a shared fixture takes, for `make slow`: it is not only its first test's."""
+    began = time.perf_counter()
+    value = yield
+    if request.scope == "module":
+        _MADE[fixturedef.argname] = time.perf_counter() - began
+    return value
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_call(item: pytest.Function) -> None:
+    """Tell in the report (`--junitxml`) which fixtures a test uses, and what those took that were made for it."""
+    item.user_properties.append(("uses", " ".join(item.fixturenames)))
+    item.user_properties += [(f"made {name}", f"{seconds:.3f}") for name, seconds in _MADE.items()]
+    _MADE.clear()
 
 
 @pytest.fixture

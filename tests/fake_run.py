@@ -46,6 +46,10 @@ class Plan:
     units: int = 12
     tokens: int = 24
     contexts: int = 80
+    evidence_top: int = 4
+    """Top evidence contexts of a unit."""
+    evidence_random: int = 0
+    """Random evidence contexts of a unit."""
     excluded: Mapping[str, int] = field(default_factory=lambda: {"neuron": 2})
     unexplained: Sequence[str] = ()
     """Units without an explanation."""
@@ -150,10 +154,11 @@ class FakeRun:
         held_out = np.arange(half, self.plan.contexts)
         best = held_out[np.argsort(-truth[held_out].max(axis=1), kind="stable")]
         drawn = self._rng.choice(held_out, size=self.study.evidence.random_only, replace=False)
-        shown = np.argsort(-truth[:half].max(axis=1), kind="stable")[:4]
+        shown = np.argsort(-truth[:half].max(axis=1), kind="stable")[: self.plan.evidence_top]
         sizes = self.study.evidence
         kinds: list[tuple[str, float, np.ndarray]] = [
-            (Kind.TOP, 1.0, shown), (Kind.TOP, 1.0, best[: sizes.held_out_top]),
+            (Kind.TOP, 1.0, shown), (Kind.RANDOM, 1.0, np.arange(self.plan.evidence_random)),
+            (Kind.TOP, 1.0, best[: sizes.held_out_top]),
             (Kind.RANDOM, len(held_out) / len(drawn), drawn),
         ]  # fmt: skip
         if sizes.held_out_per_quantile:

@@ -17,7 +17,8 @@ from typing import IO
 # one between waits for it, and writes how it ended.
 _ZYGOTE = """
 import json, os, socket, sys, traceback
-import numba, pandas, pyarrow.parquet, torch, transformers
+import numba, pandas, pyarrow.parquet, torch, transformers, transformers.models.llama.modeling_llama
+import autointerp.run.checks, autointerp.run.stages
 import autointerp.llm.budget.purse, autointerp.llm.ledger.ledger, autointerp.study_file, sae.streams.live
 import sae.streams.shards, sae.training.train
 line = socket.socket(fileno=int(sys.argv[1]))
@@ -82,7 +83,7 @@ class Forked:
             os.close(fd)
         self.stdin: IO[str] = os.fdopen(to, "w")
         self.stdout: IO[str] = os.fdopen(out)
-        self._stderr: IO[str] = os.fdopen(err)
+        self.stderr: IO[str] = os.fdopen(err)
         self._status: IO[str] = os.fdopen(status)
         self.pid = int(self.stdout.readline())
 
@@ -93,9 +94,9 @@ class Forked:
     def ends(self) -> tuple[int, str, str]:
         """Wait for its end: exit code (or minus the signal), and what is left of output and errors."""
         self.stdin.close()
-        said, complained = self.stdout.read(), self._stderr.read()
+        said, complained = self.stdout.read(), self.stderr.read()
         code = int(self._status.read())
-        for stream in (self.stdout, self._stderr, self._status):
+        for stream in (self.stdout, self.stderr, self._status):
             stream.close()
         return code, said, complained
 
@@ -110,11 +111,13 @@ main()
 """
 
 
+def started(folder: Path, *words: str, path: str = "", environment: Mapping[str, str] | None = None) -> Forked:
+    """`autointerp WORDS...` in a folder, in a process of its own. `path`: what PYTHONPATH would hold."""
+    return Forked(_COMMAND, str(folder), path, *words, environment=environment)
+
+
 def command_line(
     folder: Path, *words: str, path: str = "", environment: Mapping[str, str] | None = None
 ) -> tuple[int, str, str]:
-    """What `autointerp WORDS...` does in a folder, in a process of its own: exit code, output and errors.
-
-    `path`: what PYTHONPATH would hold.
-    """
-    return Forked(_COMMAND, str(folder), path, *words, environment=environment).ends()
+    """What it does: exit code, output and errors."""
+    return started(folder, *words, path=path, environment=environment).ends()

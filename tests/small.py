@@ -23,6 +23,8 @@ TABLES = (
     "shuffled",
     "scores",
     "comparison",
+    "covariates",
+    "adjusted",
 )
 """Every table that must come out alike; `usage` says what was spent, so it may differ."""
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import re
 import signal
 import subprocess
@@ -17,12 +18,12 @@ from autointerp.__main__ import main
 from autointerp.cli import app
 from autointerp.cli.runs import demo_study
 from autointerp.study_file import dump_study
-from tests.forked import command_line
+from tests.forked import command_line, started
 from tests.small import TABLES, small_study
 
 VERBS = """
     demo run train collect explain simulate judge score compare
-    estimate llm plot report verify ledger sae benchmark
+    estimate llm plot report power verify ledger sae benchmark
 """.split()
 """In the order of use."""
 
@@ -129,21 +130,20 @@ def test_verify_fails_with_exit_1_and_names_what_is_wrong(
 
 @pytest.mark.pipeline
 def test_a_real_ctrl_c_ends_with_130_and_the_same_command_continues(tmp_path: Path) -> None:
-    (tmp_path / "study.toml").write_text(dump_study(small_study(tmp_path)))
-    command = [sys.executable, "-m", "autointerp", "compare", str(tmp_path / "study.toml"), "--out"]
-    with subprocess.Popen([*command, str(tmp_path / "a")], stderr=subprocess.PIPE, text=True) as process:
-        assert process.stderr is not None
-        for line in process.stderr:
-            if line.startswith("collect ..."):
-                time.sleep(0.3)
-                process.send_signal(signal.SIGINT)
-                break
-        rest = process.stderr.read()
-        assert process.wait() == 130
+    study = small_study(tmp_path, "units.controls=[]", "explain.methods=['exemplars']")
+    (tmp_path / "study.toml").write_text(dump_study(study))
+    process = started(tmp_path, "compare", "study.toml", "--out", "a")
+    for line in process.stderr:
+        if line.startswith("collect ..."):
+            time.sleep(0.1)
+            os.kill(process.pid, signal.SIGINT)
+            break
+    code, _, rest = process.ends()
+    assert code == 130
     assert rest.strip().splitlines()[-1] == "autointerp: interrupted; the same command continues where this one stopped"
     code, _, error = command_line(tmp_path, "compare", "study.toml", "--out", "a")
     assert code == 0, error
-    autointerp.run(small_study(tmp_path), tmp_path / "b", until="compare")
+    autointerp.run(study, tmp_path / "b", until="compare")
     for table in TABLES:
         assert (tmp_path / "a" / f"{table}.parquet").read_bytes() == (tmp_path / "b" / f"{table}.parquet").read_bytes()
 

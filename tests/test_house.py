@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import ast
 from collections import defaultdict
-from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
+
+import pytest
+
+from tests.measure import slow
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("autointerp", "sae")
 SHARED_FILES = {
     "__init__.py": "a package",
+    "adjusted.py": "what holds token determinism equal",
     "asker.py": "an Asker",
     "batches.py": "a provider's batch interface",
     "embedding.py": "a method by sentence vectors, a simulator and a judge of the same name",
@@ -32,10 +37,10 @@ SHARED_CLASSES = {
 }
 
 
-def _modules() -> Iterator[tuple[Path, ast.Module]]:
-    for package in PACKAGES:
-        for path in sorted((ROOT / package).rglob("*.py")):
-            yield path, ast.parse(path.read_text("utf8"))
+@cache
+def _modules() -> list[tuple[Path, ast.Module]]:
+    paths = [path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))]
+    return [(path, ast.parse(path.read_text("utf8"))) for path in paths]
 
 
 def test_no_two_files_of_different_meaning_share_a_name() -> None:
@@ -68,7 +73,18 @@ def test_no_file_and_no_function_is_too_long() -> None:
 def test_every_test_that_is_said_to_be_slow_is_there() -> None:
     for line in (ROOT / "tests" / "slow.txt").read_text("utf8").split():
         file, _, name = line.partition("::")
-        names = {
-            node.name for node in ast.parse((ROOT / file).read_text("utf8")).body if isinstance(node, ast.FunctionDef)
-        }
-        assert name in names, f"{line}: `make slow` writes the list anew"
+        assert f"\ndef {name}(" in (ROOT / file).read_text("utf8"), f"{line}: `make slow` writes the list anew"
+
+
+@pytest.mark.parametrize(("users", "found"), [(2, ["tests/x.py::test_0", "tests/x.py::test_1"]), (9, [])])
+def test_what_a_shared_fixture_takes_is_its_tests_together(tmp_path: Path, users: int, found: list[str]) -> None:
+    """One second for two tests is slow for both; for nine it is for none, the one that waited for it included."""
+    uses, made = '<property name="uses" value="run"/>', '<property name="made run" value="1.0"/>'
+    first = f'<testcase classname="tests.x" name="test_0" time="1.01"><properties>{uses}{made}</properties></testcase>'
+    others = "".join(
+        f'<testcase classname="tests.x" name="test_{n}" time="0.01"><properties>{uses}</properties></testcase>'
+        for n in range(1, users)
+    )
+    elsewhere = first.replace("tests.x", "tests.y").replace(made, "").replace("1.01", "0.1")
+    (tmp_path / "report.xml").write_text(f"<testsuite>{first}{others}{elsewhere}</testsuite>", encoding="utf8")
+    assert slow(tmp_path / "report.xml") == found

@@ -56,7 +56,7 @@ SMALL = [
 ]  # fmt: skip
 
 
-SMALLER = {"autointerp benchmark": " --units 10 --foils 2 --set corpus.tokens=25000 --set simulate.bank=2"}
+SMALLER = {"autointerp benchmark": " --frozen --units 5 --foils 2 --set corpus.tokens=25000 --set simulate.bank=2"}
 """Of commands that take minutes with what they are given: what makes them small."""
 ELSEWHERE = {
     "autointerp run examples/towards-monosemanticity.toml --out results/towards-monosemanticity",  # tests/train

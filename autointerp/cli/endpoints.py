@@ -33,15 +33,20 @@ def _group() -> None:
 
 
 def estimate(study: StudyFile, out: Out = None, overrides: Overrides = None, ledger: LedgerFile = None) -> None:
-    """Requests, tokens and dollars per stage, before anything is spent: no call is made.
+    """Requests, tokens and dollars per stage, and the smallest difference, before anything is spent: no call is made.
 
     Corpus, SAE and units are prepared first if they are not there yet (the run then takes them up).
     """
+    from autointerp.compare.planning import planned_lines
     from autointerp.run.estimating import estimate as count
     from autointerp.run.estimating import estimate_lines
 
     configured = load_study(study, overrides or ())
-    for line in estimate_lines(count(configured, folder_of(study, out), ledger=ledger), configured):
+    folder = folder_of(study, out)
+    for line in (
+        *estimate_lines(count(configured, folder, ledger=ledger), configured),
+        *planned_lines(configured, folder),
+    ):
         typer.echo(line)
 
 

@@ -1,4 +1,4 @@
-"""Verbs on what a run left: plot, report, verify, and the ledger."""
+"""Verbs on what a run left: plot, report, power, verify, and the ledger."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ def register(app: typer.Typer) -> None:
     """Add the verbs."""
     add_verb(app, plot, "every figure again, from the tables alone")
     add_verb(app, report, "report.md again, from the tables alone")
+    add_verb(app, power, "what more units, replicates or hours would find")
     add_verb(app, verify, "check hashes, splits and coverage of a run")
     ledger = typer.Typer(cls=Verbs, help="The answers of language models that a run has paid for", no_args_is_help=True)
     add_verb(ledger, show, "answers, failures and tokens, per endpoint and model")
@@ -49,6 +50,32 @@ def report(run: RunFolder) -> None:
         return
     typer.echo(write(run))
     typer.echo(write_sources(run))
+
+
+def power(
+    run: RunFolder,
+    difference: Annotated[
+        float, typer.Option("--difference", min=0.001, help="that is to be found, on the scale of the score")
+    ] = 0.1,
+    tau: Annotated[
+        float | None,
+        typer.Option(
+            "--tau", min=0, help="standard deviation of it between replicates; default: as measured, else 0 to 0.06"
+        ),
+    ] = None,
+    hours: Annotated[
+        float | None, typer.Option("--hours", min=0, help="to be spent; default: what five replicates take")
+    ] = None,
+) -> None:
+    """The smallest difference that more units and replicates find, the units for one, and the best split of hours.
+
+    By the spread of the run's own scores, in the headline's cell.
+    """
+    from autointerp.compare.outcome import read_outcome
+    from autointerp.compare.planning import power_lines
+
+    for line in power_lines(read_outcome(run), difference, tau, hours):
+        typer.echo(line)
 
 
 def verify(run: RunFolder) -> None:

@@ -8,7 +8,17 @@ from dataclasses import replace
 
 from autointerp.metrics.intervals import FEW, holm
 from autointerp.records import Pairing
-from autointerp.rows import ALL, OUTSIDE, OWN_SHUFFLED, PRIMARY, READ_LITERALLY, SECONDARY, Cell, ComparisonRow
+from autointerp.rows import (
+    ALL,
+    OUTSIDE,
+    OWN_SHUFFLED,
+    PRIMARY,
+    READ_LITERALLY,
+    SECONDARY,
+    TOKEN_TABLE,
+    Cell,
+    ComparisonRow,
+)
 from autointerp.simulate.literal import LITERAL, LITERAL_WORDS
 from autointerp.simulate.lookup import LOOKUP
 
@@ -19,12 +29,13 @@ def family_of(row: ComparisonRow, headline: Cell, asked: Mapping[str, str | None
     """The family of a row with a test; '' for one without.
 
     `asked` gives the arm that each feature arm is held against. Primary: that question in the headline's cell.
-    Outside, and not adjusted: own against shuffled, the token table, literal readings by themselves and within strata,
-    and strata in which an arm has fewer than 10 units. Secondary: all else of one scorer and metric.
+    Outside, and not adjusted: own against shuffled and against the token table, the table itself, literal readings by
+    themselves and within strata, and strata in which an arm has fewer than 10 units. Secondary: all else of one scorer
+    and metric.
     """
     if row.p is None:
         return ""
-    if row.baseline == OWN_SHUFFLED or (row.scorer in _CONTROLS and row.scorer != headline.scorer):
+    if row.baseline in (OWN_SHUFFLED, TOKEN_TABLE) or (row.scorer in _CONTROLS and row.scorer != headline.scorer):
         return OUTSIDE
     if row.stratum != ALL and row.baseline == READ_LITERALLY:
         return OUTSIDE

@@ -6,15 +6,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
+from autointerp.adjusted_rows import AdjustedRow
 from autointerp.compare.families import in_families
 from autointerp.contexts.slices import RANDOM_ONLY, TOP_AND_RANDOM
 from autointerp.errors import BadInput
 from autointerp.metrics.metrics import CONSTANT_PREDICTION
 from autointerp.records import Pairing
-from autointerp.rows import ALL, NO_BASELINE, READ_LITERALLY, Cell, ComparisonRow, ScrambledRow
+from autointerp.rows import ALL, NO_BASELINE, READ_LITERALLY, TOKEN_TABLE, Cell, ComparisonRow, ScrambledRow
 from autointerp.simulate.literal import LITERAL
 from autointerp.simulate.lookup import LOOKUP
 from autointerp.study import Study
@@ -70,7 +72,7 @@ class Outcome:
     @property
     def slices(self) -> tuple[str, ...]:
         """The slices that were scored, the headline's first."""
-        return _slices(self.study)
+        return slices_of(self.study)
 
     @property
     def drawn_slices(self) -> tuple[str, ...]:
@@ -103,6 +105,14 @@ class Outcome:
         at = (cell.scorer, cell.metric, cell.slice, arm)
         here = cell.stratum == ALL
         return [row for row in self._scrambled if here and (row.scorer, row.metric, row.slice, row.arm) == at]
+
+    @cached_property
+    def adjusted(self) -> tuple[AdjustedRow, ...]:
+        """Differences at equal token determinism; none in a folder of before."""
+        path = self.run_dir / "adjusted.parquet"
+        if not path.is_file():
+            return ()
+        return tuple(AdjustedRow(**row) for row in map(_with_tuples, read_arrow(path).to_pylist()))
 
     @cached_property
     def _index(self) -> dict[tuple[Cell, str, str, str], ComparisonRow]:
@@ -139,11 +149,16 @@ class Outcome:
 
     def contrasts(self, cell: Cell) -> Iterator[ComparisonRow]:
         """The rows of a cell that compare an arm with another, or with other explanations, in the table's order."""
-        apart = (NO_BASELINE, READ_LITERALLY)
+        apart = (NO_BASELINE, READ_LITERALLY, TOKEN_TABLE)
         return (row for row in self.rows if row.cell == cell and row.baseline not in apart)
 
 
-def _slices(study: Study) -> tuple[str, ...]:
+def _with_tuples(row: dict[str, Any]) -> dict[str, Any]:
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in row.items()}
+
+
+def slices_of(study: Study) -> tuple[str, ...]:
+    """The slices that a study scores, the headline's first."""
     first = [s for s in (TOP_AND_RANDOM, RANDOM_ONLY) if s in study.score.slices]
     return (*first, *(s for s in study.score.slices if s not in first))
 
@@ -152,7 +167,7 @@ def headline_of(study: Study) -> Cell:
     """The cell of the question that a study asks: Pearson, if it has it, on the first slice, all units."""
     metrics = study.score.metrics
     metric = "pearson" if "pearson" in metrics else metrics[0]
-    return Cell(study.simulate.method, metric, _slices(study)[0], ALL)
+    return Cell(study.simulate.method, metric, slices_of(study)[0], ALL)
 
 
 def answered(rows: pd.DataFrame) -> pd.Series:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,14 +12,16 @@ import pandas as pd
 from jaxtyping import Float
 
 from autointerp.artifacts import rng_of
+from autointerp.compare.adjusted import adjust
 from autointerp.compare.families import in_families
 from autointerp.compare.outcome import answered, headline_of
 from autointerp.compare.strata import strata_in, stratum_of, within
-from autointerp.metrics.intervals import NONE, Contrast, Resampling, contrast, interval, paired_contrast
+from autointerp.metrics.differences import Contrast, contrast, paired_contrast
+from autointerp.metrics.intervals import NONE, Resampling, interval, mean_interval
 from autointerp.metrics.power import equivalence_p, smallest_difference
 from autointerp.progress import bar
 from autointerp.records import Pairing, Status
-from autointerp.rows import ALL, NO_BASELINE, OWN_SHUFFLED, READ_LITERALLY, Cell, ComparisonRow
+from autointerp.rows import ALL, NO_BASELINE, OWN_SHUFFLED, READ_LITERALLY, TOKEN_TABLE, Cell, ComparisonRow
 from autointerp.simulate.literal import LITERAL, LITERAL_WORDS
 from autointerp.simulate.lookup import LOOKUP
 from autointerp.study import Study
@@ -29,14 +31,15 @@ from autointerp.units.scrambled import subject_of
 
 _CELL = ["scorer", "metric", "slice"]
 _UNIT = ["unit", "replicate"]
+_ByUnit = Mapping[Hashable, float]
 
 
 def compare(study: Study, run_dir: Path) -> None:
-    """Write `comparison.parquet` from the run's `units` and `scores` tables.
+    """Write `comparison.parquet`, from the run's `units` and `scores` tables, and what `adjust` writes.
 
     Per scorer, metric, slice and stratum: every arm in both pairings; every feature arm against every other arm; every
-    arm against its own shuffled pairing, and against its explanations read literally. Holm's adjustment is within
-    families (`compare/families.py`). Raises BadInput when a table is missing.
+    arm against its own shuffled pairing, its explanations read literally, and its token table. Holm's adjustment is
+    within families (`compare/families.py`). Raises BadInput when a table is missing.
     """
     units = read_table(run_dir / "units.parquet", [*_UNIT, "arm", "single_token", "status"])
     scores = read_table(run_dir / "scores.parquet")
@@ -56,11 +59,12 @@ def compare(study: Study, run_dir: Path) -> None:
                 chosen = within(of_slice, stratum)
                 cell = Cell(str(scorer), str(metric), str(slice_name), stratum)
                 chance = float(of_slice["chance"].mean())
-                literal = _read_literally(scores, cell)
-                rows += _Comparison(study, cell, chance, chosen, excluded, arms, literal).rows()
+                references = _references(scores, cell)
+                rows += _Comparison(study, cell, chance, chosen, excluded, arms, references).rows()
                 progress.advance()
     final = in_families(rows, headline_of(study), questions(arms, study)) if rows else []
     write_table("comparison", run_dir / "comparison.parquet", final)
+    adjust(study, run_dir)
 
 
 class _Comparison:
@@ -74,10 +78,10 @@ class _Comparison:
         scores: pd.DataFrame,
         excluded: Counter[str],
         arms: list[str],
-        literal: pd.DataFrame,
+        references: Mapping[str, pd.DataFrame],
     ) -> None:
         self._study, self._cell, self._chance = study, cell, chance
-        self._excluded, self._arms, self._literal = excluded, arms, literal
+        self._excluded, self._arms, self._references = excluded, arms, references
         self._plan = Resampling(study.compare.resamples, study.compare.confidence)
         self._scores = {
             (str(arm), str(pairing)): rows for (arm, pairing), rows in scores.groupby(["arm", "pairing"], sort=False)
@@ -94,10 +98,10 @@ class _Comparison:
         if Pairing.SHUFFLED in self._pairings:
             for arm in self._arms:
                 yield self._against_shuffled(described[arm, Pairing.OWN])
-        for pairing, other in ((Pairing.OWN, Pairing.OWN), (Pairing.DESCRIPTION, Pairing.LIST)):
-            if pairing in self._pairings and len(self._literal):
+        for reference, pairing, other in _WITHOUT_MODEL:
+            if pairing in self._pairings and len(self._references[reference]):
                 for arm in self._arms:
-                    yield self._against_literal(described[arm, pairing], pairing, other)
+                    yield self._against_reference(described[arm, pairing], reference, pairing, other)
 
     def _of(self, arm: str, pairing: Pairing) -> pd.DataFrame:
         return self._scores.get((arm, pairing.value), self._nothing)
@@ -108,12 +112,12 @@ class _Comparison:
 
     def _describe(self, arm: str, pairing: Pairing) -> ComparisonRow:
         rows = self._of(arm, pairing)
-        values = _scored(rows)
-        failed = rows[rows["status"] != Status.OK.value]
-        sampled = len(rows)
-        mean = interval(values, "mean", self._plan, self._rng("mean", arm, pairing))
+        ok = (rows["status"] == Status.OK.value).to_numpy(dtype=bool)
+        chances = rows["chance"].to_numpy(dtype=np.float64)
+        values, sampled, unscored = rows["value"].to_numpy(dtype=np.float64)[ok], len(rows), int((~ok).sum())
+        mean = mean_interval(values, self._plan, self._rng("mean", arm, pairing))
         median = interval(values, "median", self._plan, self._rng("median", arm, pairing))
-        at_chance = float(values.sum() + failed["chance"].sum()) / sampled if sampled else None
+        at_chance = float(values.sum() + chances[~ok].sum()) / sampled if sampled else None
         return ComparisonRow(
             scorer=self._cell.scorer,
             metric=self._cell.metric,
@@ -124,10 +128,10 @@ class _Comparison:
             baseline=NO_BASELINE,
             n=values.size,
             n_baseline=None,
-            unscored=len(failed),
+            unscored=unscored,
             excluded=self._excluded[arm] if self._cell.stratum == ALL else None,
             coverage=values.size / sampled if sampled else None,
-            reasons=_tally(Counter[str](failed["reason"])),
+            reasons=_tally(Counter[str](rows["reason"][~ok])) if unscored else "",
             mean=mean.value,
             low=mean.low,
             high=mean.high,
@@ -135,7 +139,7 @@ class _Comparison:
             median_low=median.low,
             median_high=median.high,
             mean_unscored_at_chance=at_chance,
-            chance=float(rows["chance"].mean()) if sampled else self._chance,
+            chance=float(chances.mean()) if sampled else self._chance,
             note=_join(("mean", mean.note), ("median", median.note)),
             subject=subject_of(arm),
         )
@@ -147,18 +151,19 @@ class _Comparison:
         return _with(arm, baseline, (first.size, second.size), found, self._study.compare.margin)
 
     def _against_shuffled(self, arm: ComparisonRow) -> ComparisonRow:
-        own = self._of(arm.arm, Pairing.OWN).set_index(_UNIT)["value"].dropna()
-        other = self._of(arm.arm, Pairing.SHUFFLED).set_index(_UNIT)["value"].dropna()
-        return self._paired(arm, OWN_SHUFFLED, own, other)
+        own, shuffled = _by_unit(self._of(arm.arm, Pairing.OWN)), _by_unit(self._of(arm.arm, Pairing.SHUFFLED))
+        return self._paired(arm, OWN_SHUFFLED, own, shuffled)
 
-    def _against_literal(self, arm: ComparisonRow, pairing: Pairing, other: Pairing) -> ComparisonRow:
-        """A pairing of the simulator against another that is read literally, the same or not."""
-        literal = self._literal[(self._literal["arm"] == arm.arm) & (self._literal["pairing"] == other.value)]
-        return self._paired(arm, READ_LITERALLY, *map(answered, (self._of(arm.arm, pairing), literal)))
+    def _against_reference(self, arm: ComparisonRow, reference: str, pairing: Pairing, other: Pairing) -> ComparisonRow:
+        """A pairing of the simulator against what needs no model, of the same pairing or not."""
+        found = self._references[reference]
+        found = found[(found["arm"] == arm.arm) & (found["pairing"] == other.value)]
+        own, needing_none = (answered(rows).to_dict() for rows in (self._of(arm.arm, pairing), found))
+        return self._paired(arm, reference, own, needing_none)
 
-    def _paired(self, arm: ComparisonRow, baseline: str, own: pd.Series, other: pd.Series) -> ComparisonRow:
-        both = pd.concat([own, other], axis=1, join="inner", keys=["own", "other"])
-        first, second = both["own"].to_numpy(dtype=np.float64), both["other"].to_numpy(dtype=np.float64)
+    def _paired(self, arm: ComparisonRow, baseline: str, own: _ByUnit, other: _ByUnit) -> ComparisonRow:
+        both = [unit for unit in own if unit in other]
+        first, second = (np.array([scores[unit] for unit in both], dtype=np.float64) for scores in (own, other))
         found = paired_contrast(
             first,
             second,
@@ -168,16 +173,32 @@ class _Comparison:
         return _with(arm, baseline, (first.size, second.size), found, self._study.compare.margin)
 
 
-def _read_literally(scores: pd.DataFrame, cell: Cell) -> pd.DataFrame:
-    """What the unit's own texts score without a model; nothing for a scorer that reads none, or none but words."""
-    read = scores[(scores["scorer"] == LITERAL) & (scores["pairing"] != Pairing.SHUFFLED.value)]
+_WITHOUT_MODEL = (
+    (READ_LITERALLY, Pairing.OWN, Pairing.OWN),
+    (READ_LITERALLY, Pairing.DESCRIPTION, Pairing.LIST),
+    (TOKEN_TABLE, Pairing.OWN, Pairing.OWN),
+)
+"""What needs no model, the pairing that is held against it, and its own."""
+
+
+def _references(scores: pd.DataFrame, cell: Cell) -> dict[str, pd.DataFrame]:
+    """What the unit's own texts score literally, and the token table; nothing for a scorer that is one of these."""
+    apart = scores["pairing"] != Pairing.SHUFFLED.value
+    at = apart & (scores["metric"] == cell.metric) & (scores["slice"] == cell.slice)
     if cell.scorer in (LITERAL, LITERAL_WORDS, LOOKUP):
-        return read.iloc[:0]
-    return within(read[(read["metric"] == cell.metric) & (read["slice"] == cell.slice)], cell.stratum)
+        at &= False
+    scorers = {READ_LITERALLY: LITERAL, TOKEN_TABLE: LOOKUP}
+    return {name: within(scores[at & (scores["scorer"] == scorer)], cell.stratum) for name, scorer in scorers.items()}
 
 
 def _scored(rows: pd.DataFrame) -> Float[np.ndarray, " unit"]:
-    return rows.loc[rows["status"] == Status.OK.value, "value"].to_numpy(dtype=np.float64)
+    return rows["value"].to_numpy(dtype=np.float64)[(rows["status"] == Status.OK.value).to_numpy(dtype=bool)]
+
+
+def _by_unit(rows: pd.DataFrame) -> _ByUnit:
+    """The scores that there are; plain Python: an index of pandas costs more than the few units of an arm."""
+    units = zip(rows["unit"], rows["replicate"], strict=True)
+    return {unit: value for unit, value in zip(units, rows["value"].tolist(), strict=True) if value == value}
 
 
 def _with(arm: ComparisonRow, baseline: str, sizes: tuple[int, int], found: Contrast, margin: float) -> ComparisonRow:
@@ -200,6 +221,9 @@ def _with(arm: ComparisonRow, baseline: str, sizes: tuple[int, int], found: Cont
         smallest=smallest,
         superiority_low=found.above.low,
         superiority_high=found.above.high,
+        median_difference=found.medians.value,
+        median_difference_low=found.medians.low,
+        median_difference_high=found.medians.high,
     )
 
 

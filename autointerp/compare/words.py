@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from autointerp.study import WEIGHTED
 
 _METRICS = {
@@ -14,6 +16,13 @@ _METRICS = {
     "absolute_deviation": "absolute deviation (1 less its share)",
 }
 
+_COVARIATES = {
+    "log_density": "density",
+    "peak_entropy": "entropy of peak tokens",
+    "peak_log_frequency": "frequency of peak tokens",
+    "table_score": "token-table score",
+}
+
 
 def capital(text: str) -> str:
     """`text` with its first letter as a capital."""
@@ -24,6 +33,17 @@ def metric_words(name: str) -> str:
     """What to call a metric in a sentence or a heading."""
     plain = name.removeprefix(WEIGHTED)
     return ("importance-weighted " if plain != name else "") + _METRICS.get(plain, plain)
+
+
+def covariate_words(name: str) -> str:
+    """What to call a covariate of units."""
+    return _COVARIATES.get(name, name)
+
+
+def listed(words: Sequence[str]) -> str:
+    """`a`, `a and b`, or `a, b and c`."""
+    *first, last = words
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def number(value: float | None) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 from jaxtyping import Bool, Int
@@ -29,6 +30,7 @@ _FUNCTION = frozenset(
 """Words that a description is made of whatever it is about: it does not name them unless it puts them in quotes."""
 
 
+@lru_cache(maxsize=1 << 16)
 def word_of(piece: str) -> str:
     """The canonical form of a token's text: printable characters on one line, stripped, at most 40; may be ''.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from math import ceil, sqrt
 
 from scipy import stats
@@ -74,3 +75,31 @@ def best_units(first: float, second: float, tau: float, replicate_cost: float, u
     if tau <= 0:
         return None
     return max(2, ceil(sqrt(replicate_cost / unit_cost * (first**2 + second**2)) / tau))
+
+
+@dataclass(frozen=True)
+class BudgetSplit:
+    """How a budget is shared out."""
+
+    replicates: int
+    units: int
+    """In each arm of each replicate."""
+    smallest: float
+    """The difference that is found with 80% power."""
+
+
+def best_split(
+    budget: float, first: float, second: float, tau: float, replicate_cost: float, unit_cost: float
+) -> BudgetSplit | None:
+    """The numbers of replicates and units that find the smallest difference for `budget`; None where it is too little.
+
+    All are tried that the budget allows, from two replicates on, for one alone doesn't see `tau`; one is allowed for
+    tau = 0. Costs as in `best_units`, in the currency of `budget`.
+    """
+    best = None
+    for replicates in range(1 if tau == 0 else 2, int(budget / (replicate_cost + 2 * unit_cost)) + 1):
+        units = int((budget / replicates - replicate_cost) / unit_cost)
+        smallest = smallest_difference(*planned_error(first, second, units, tau, replicates))
+        if best is None or smallest < best.smallest:
+            best = BudgetSplit(replicates, units, smallest)
+    return best

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict
 
 import numpy as np
 import pandas as pd
@@ -87,5 +86,5 @@ def _held_outs(exemplars: Sequence[Exemplar], contexts: Mapping[int, Context], s
     blind = {e.context for e in exemplars if e.kind == Kind.RANDOM}
     once = {e.context: e for e in exemplars}
     held_out = tuple(HeldOut(contexts[c], e.activations, random=c in blind) for c, e in once.items())
-    rows = pd.DataFrame([asdict(e) for e in exemplars])
+    rows = pd.DataFrame([vars(e) for e in exemplars])
     return held_out, slices_of(rows, sizes)[TOP_AND_RANDOM]

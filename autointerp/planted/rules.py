@@ -15,7 +15,7 @@ from itertools import accumulate
 from typing import Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from autointerp.artifacts import rng_of
 from autointerp.records import Context
@@ -58,9 +58,7 @@ class Spans(Protocol):
         """(start, end) of each."""
         ...
 
-    def may(self, text: str) -> bool:
-        """False where there is none."""
-        ...
+    def __hash__(self) -> int: ...
 
 
 @dataclass(frozen=True)
@@ -75,10 +73,6 @@ class Words:
         there = _places(text)
         for word in self.words & there.keys():
             yield from there[word]
-
-    def may(self, text: str) -> bool:
-        """Whether one of the words is there."""
-        return not self.words.isdisjoint(_places(text))
 
 
 @dataclass(frozen=True)
@@ -97,10 +91,6 @@ class Matches:
         for match in self.pattern.finditer(text):
             yield match.span(group)
 
-    def may(self, text: str) -> bool:
-        """Whether the pattern is there; False in another language."""
-        return (not self.languages or language_of(text) in self.languages) and self.pattern.search(text) is not None
-
 
 @dataclass(frozen=True)
 class Levels:
@@ -111,17 +101,17 @@ class Levels:
     def activations(self, context: Context) -> Float[np.ndarray, " token"]:
         """The highest level of the spans that overlap each token."""
         text = context.text
-        found = [(start, end, level) for spans, level in self.levels for start, end in spans.of(text)]
+        found = [(level, start, end) for spans, level in self.levels for start, end in _found(spans, text)]
         if not found:
             return np.zeros(len(context.pieces), dtype=np.float32)
         characters = np.zeros(len(text) + 1, dtype=np.float32)
-        for start, end, level in found:
-            np.maximum(characters[start:end], level, out=characters[start:end])
+        for level, start, end in sorted(found):
+            characters[start:end] = level  # the highest is written last
         return over_tokens(characters, context.pieces)
 
     def may(self, text: str) -> bool:
         """Whether any level has a span there."""
-        return any(spans.may(text) for spans, _ in self.levels)
+        return any(_found(spans, text) for spans, _ in self.levels)
 
 
 @dataclass(frozen=True)
@@ -151,8 +141,13 @@ def over_tokens(characters: Float[np.ndarray, " character"], pieces: tuple[str, 
 
     A token without a piece starts the character that stands next, and gets its value.
     """
-    starts = np.array([0, *accumulate(map(len, pieces[:-1]))], dtype=np.int64)
-    return np.maximum.reduceat(characters, starts)
+    return np.maximum.reduceat(characters, _starts(pieces))
+
+
+@lru_cache(maxsize=1 << 14)
+def _starts(pieces: tuple[str, ...]) -> Int[np.ndarray, " token"]:
+    """Where each token starts, in characters."""
+    return np.array([0, *accumulate(map(len, pieces[:-1]))], dtype=np.int64)
 
 
 @lru_cache(maxsize=1 << 14)
@@ -163,6 +158,12 @@ def language_of(text: str) -> str | None:
     best = max(counts, key=counts.__getitem__)
     enough = counts[best] >= max(_FEWEST_MARKERS, _SHARE_OF_MARKERS * len(words))
     return best if enough and sum(counts.values()) < 2 * counts[best] else None
+
+
+@lru_cache(maxsize=1 << 15)
+def _found(spans: Spans, text: str) -> tuple[tuple[int, int], ...]:
+    """The spans of a text: most are of several rules, as those of a binary unit and of its graded twin."""
+    return tuple(spans.of(text))
 
 
 @lru_cache(maxsize=1 << 14)

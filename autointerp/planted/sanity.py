@@ -19,7 +19,7 @@ from autointerp.artifacts import rng_of
 from autointerp.benchmark_rows import SanityRow
 from autointerp.contexts.slices import RANDOM_ONLY, TOP_AND_RANDOM
 from autointerp.metrics.intervals import Resampling
-from autointerp.metrics.metrics import CONSTANT_PREDICTION, score_one
+from autointerp.metrics.metrics import CONSTANT_PREDICTION, score_rows
 from autointerp.planted.activations import SIZES
 from autointerp.planted.bounds import share_interval
 from autointerp.planted.meanings import NOISE
@@ -90,12 +90,12 @@ def _row(
 
 def _falls(metric: str, change: str, unit: PlantedUnit, held: _Slice, name: str, seed: int) -> Iterator[bool]:
     """Whether the score falls, per draw; nothing where the unit has no score in the slice."""
-    whole = score_one(metric, held.truth, held.truth, held.weights)
+    rng = rng_of(seed, "sanity", unit.unit, name, change)
+    changed = [CHANGES[change](held.truth, unit.density, rng) for _ in range(DRAWS)]
+    whole, *scores = score_rows(metric, held.truth, np.stack([held.truth, *changed]), held.weights)
     if isinstance(whole, Unscored):
         return
-    rng = rng_of(seed, "sanity", unit.unit, name, change)
-    for _ in range(DRAWS):
-        changed = score_one(metric, held.truth, CHANGES[change](held.truth, unit.density, rng), held.weights)
-        if isinstance(changed, Unscored) and changed != CONSTANT_PREDICTION:
+    for score in scores:
+        if isinstance(score, Unscored) and score != CONSTANT_PREDICTION:
             continue
-        yield isinstance(changed, Unscored) or changed < whole - 1e-9  # all labels gone: nothing is left of the score
+        yield isinstance(score, Unscored) or score < whole - 1e-9  # all labels gone: nothing is left of the score

@@ -6,12 +6,13 @@ import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from matplotlib import rc_context
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, findfont
 from matplotlib.ft2font import FT2Font
@@ -74,15 +75,17 @@ def colour_of(arm: str) -> str:
 def save(figure: Figure, folder: Path, name: str) -> list[Path]:
     """Write `name`.svg and `name`.png, whole or not at all; no date and no version in them."""
     vector, picture = folder / f"{name}.svg", folder / f"{name}.png"
-    FigureCanvasAgg(figure)
-    pixels = BytesIO()
-    figure.savefig(pixels, format="png", dpi=_DPI, facecolor="white")
-    image = Image.open(pixels).convert("RGB")
+    figure.set(dpi=_DPI, facecolor="white")
+    canvas: Any = FigureCanvasAgg(figure)
+    canvas.draw()
+    image = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
     palette = image.quantize(_PNG_COLOURS, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
     with atomic_path(picture) as temporary:
-        palette.save(temporary, format="PNG", optimize=True)
+        palette.save(temporary, format="PNG")
+    figure.set_layout_engine("none")  # the places are found: once for both files
+    canvas = FigureCanvasSVG(figure)
     with atomic_path(vector) as temporary:
-        figure.savefig(temporary, format="svg", metadata={"Date": None, "Creator": None}, facecolor="white")
+        canvas.print_svg(temporary, metadata={"Date": None, "Creator": None})
     return [vector, picture]
 
 

@@ -10,9 +10,10 @@ from autointerp.compare.outcome import Outcome
 from autointerp.compare.strata import KINDS
 from autointerp.compare.words import capital, number, p_text, with_interval
 from autointerp.contexts.slices import RANDOM_ONLY, UNLISTED, slice_words
+from autointerp.metrics.intervals import FEW
 from autointerp.records import Pairing
-from autointerp.report import replicates, scrambled
-from autointerp.rows import OUTSIDE, READ_LITERALLY, Cell, ComparisonRow
+from autointerp.report import adjusted, replicates, scrambled
+from autointerp.rows import OUTSIDE, READ_LITERALLY, TOKEN_TABLE, Cell, ComparisonRow
 from autointerp.simulate.literal import LITERAL
 from autointerp.simulate.lookup import LOOKUP
 from autointerp.study import Compare
@@ -61,6 +62,7 @@ def adjusted_p(row: ComparisonRow) -> float | None:
 def answer(outcome: Outcome) -> list[str]:
     """The answer and what it must be read beside: plain sentences, most important first."""
     lines = list(_comparisons(outcome))
+    lines += adjusted.sentences(outcome)
     lines += scrambled.sentences(outcome)
     lines += _chance(outcome)
     lines += _beyond_words(outcome)
@@ -181,7 +183,7 @@ def _kinds(outcome: Outcome) -> Iterator[str]:
         lists, described = outcome.of_kinds(arm)
         if lists or described:
             apart = ", ".join(
-                f"{kind}s {mean_of(row)}"
+                f"{kind}s {mean_of(row) if row.n >= FEW else f'{number(row.mean)}, only {row.n} units'}"
                 for kind in KINDS
                 if (row := outcome.row(replace(outcome.headline, stratum=kind), arm)) is not None and row.n
             )
@@ -238,5 +240,11 @@ def _random_only(outcome: Outcome) -> Iterator[str]:
 def _ceiling(outcome: Outcome) -> Iterator[str]:
     if outcome.has_lookup:
         shown = _listed(outcome, replace(outcome.headline, scorer=LOOKUP))
+        gaps = [
+            f"{plain(arm)} {with_interval(row.difference, row.difference_low, row.difference_high)}"
+            for arm in outcome.main_arms
+            if (row := outcome.row(outcome.headline, arm, TOKEN_TABLE)) is not None and row.difference is not None
+        ]
         if shown:
-            yield f"A table of mean activation per token, which uses no explanation, reaches: {shown}."
+            apart = f"; the explanations minus that, unit by unit: {', '.join(gaps)}" if gaps else ""
+            yield f"A table of mean activation per token, which uses no explanation, reaches: {shown}{apart}."

@@ -10,9 +10,10 @@ from autointerp.compare.strata import SINGLE_TOKEN, SINGLE_TOKEN_SHARE, STRATA
 from autointerp.compare.words import capital, number, with_interval
 from autointerp.contexts.slices import RANDOM_ONLY
 from autointerp.records import Pairing, Status
+from autointerp.report.adjusted import missing
 from autointerp.report.answer import Verdict, mean_of, verdict_of
 from autointerp.report.provenance import builtin_text_of
-from autointerp.rows import READ_LITERALLY, ComparisonRow
+from autointerp.rows import READ_LITERALLY, TOKEN_TABLE, ComparisonRow
 from autointerp.simulate.lookup import LOOKUP
 from autointerp.tables import PROPOSALS, read_table
 from autointerp.units.arms import plain
@@ -140,7 +141,9 @@ def _ceiling(outcome: Outcome) -> Iterator[str]:
         table = outcome.row(replace(outcome.headline, scorer=LOOKUP), arm)
         if own is None or table is None or own.high is None or table.low is None:
             continue
-        if table.low > own.high:
+        apart = outcome.row(outcome.headline, arm, TOKEN_TABLE)
+        below = apart.difference_high if apart is not None else own.high - table.low  # a run of before has no gap
+        if below is not None and below < 0:
             beaten.append(f"{number(table.mean)} against {number(own.mean)} for {plain(arm)}")
     if beaten:
         yield (
@@ -236,6 +239,7 @@ _CAVEATS: tuple[Callable[[Outcome], Iterator[str]], ...] = (
     _directions,
     _noise,
     _single_tokens,
+    missing,
     _few_units,
     _one_draw,
     _other_text,

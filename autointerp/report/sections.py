@@ -13,7 +13,7 @@ from autointerp.compare.words import capital, metric_words, number, p_text, with
 from autointerp.contexts.slices import slice_words
 from autointerp.records import Pairing, Status
 from autointerp.report.markdown import UNKNOWN, escape, table
-from autointerp.rows import OWN_SHUFFLED, PRIMARY, SECONDARY, Cell, ComparisonRow
+from autointerp.rows import OWN_SHUFFLED, PRIMARY, SECONDARY, TOKEN_TABLE, Cell, ComparisonRow
 from autointerp.simulate.lookup import LOOKUP
 from autointerp.tables import read_table
 from autointerp.units.arms import is_feature, plain
@@ -27,12 +27,12 @@ def scores(outcome: Outcome) -> str:
     for slice_name in outcome.slices:
         cell = replace(outcome.headline, slice=slice_name)
         rows = [row for arm in outcome.arms if (row := outcome.row(cell, arm)) is not None]
-        parts.append(f"### On {slice_words(slice_name)}\n\n{_arms_table(rows)}")
+        parts.append(f"### On {slice_words(slice_name)}\n\n{_arms_table(rows)}{_notes(rows)}")
     confidence = f"{outcome.study.compare.confidence:.0%}"
     head = (
         f"{capital(metric_words(outcome.headline.metric))} of predicted with true activations over a unit's pooled "
         "held-out "
-        f"tokens, with {confidence} intervals over units (BCa bootstrap). Excluded units (dead, too few contexts) were "
+        f"tokens, with {confidence} intervals over units. Excluded units (dead, too few contexts) were "
         "left out before sampling. The last column is the mean if every unscored unit had scored what chance gives."
     )
     return "\n\n".join(["## Scores", head, *parts])
@@ -46,6 +46,16 @@ def _arms_table(rows: Iterable[ComparisonRow]) -> str:
         UNKNOWN if row.excluded is None else str(row.excluded),
         UNKNOWN if row.coverage is None else f"{row.coverage:.0%}", number(row.mean_unscored_at_chance),
     ] for row in rows], left=2)  # fmt: skip
+
+
+def _notes(rows: Iterable[ComparisonRow]) -> str:
+    """What is special about some intervals, below their table; '' where nothing is."""
+    said: dict[str, list[str]] = {}
+    for row in rows:
+        if row.note:
+            name = f"{plain(row.arm)} minus {plain(row.baseline)}" if row.baseline else plain(row.arm)
+            said.setdefault(row.note, []).append(escape(name))
+    return "".join(f"\n\n{', '.join(dict.fromkeys(names))}: {escape(note)}." for note, names in said.items())
 
 
 def chance(outcome: Outcome) -> str:
@@ -81,17 +91,15 @@ def p_cell(p: float | None) -> str:
 
 def differences(outcome: Outcome) -> str:
     """Features minus every other arm, per slice, with both p-values."""
-    rows = []
-    for slice_name in outcome.slices:
-        for row in outcome.contrasts(replace(outcome.headline, slice=slice_name)):
-            if row.baseline != OWN_SHUFFLED:
-                rows.append(
-                    [
-                        slice_words(slice_name),
-                        f"{plain(row.arm)} minus {plain(row.baseline)}",
-                        *_difference(row),
-                    ]
-                )
+    shown = [
+        row
+        for slice_name in outcome.slices
+        for row in outcome.contrasts(replace(outcome.headline, slice=slice_name))
+        if row.baseline != OWN_SHUFFLED
+    ]
+    rows = [
+        [slice_words(row.slice), f"{plain(row.arm)} minus {plain(row.baseline)}", *_difference(row)] for row in shown
+    ]
     if not rows:
         return ""
     asked = sum(row.family == PRIMARY for row in outcome.rows)
@@ -100,15 +108,18 @@ def differences(outcome: Outcome) -> str:
         for row in outcome.rows
     )
     words = (
-        "Differences of means (two independent samples of units; BCa interval; studentised permutation test, "
+        "Differences of means and of medians (two independent samples of units; studentised permutation test of means, "
         "two-sided). "
         f"Holm p is adjusted within a family: the comparison with {plain(outcome.study.compare.baseline)} on the first "
         f"slice was asked in advance ({asked} of these), the other {tested} questions of this score are the second "
         "family. `could find` is the difference that a test at 5% finds with 80% power. The last column is the "
         "probability that a random unit of the first arm scores above one of the second (0.5: neither)."
     )
-    head = ["contexts", "difference of", "difference", "p", "Holm p", "could find", "units", "superiority"]
-    return f"## Differences\n\n{words}\n\n{table(head, rows, left=2)}"
+    head = ["contexts", "difference of", *_DIFFERENCE]
+    return f"## Differences\n\n{words}\n\n{table(head, rows, left=2)}{_notes(shown)}"
+
+
+_DIFFERENCE = ("difference", "p", "Holm p", "could find", "units", "of medians", "superiority")
 
 
 def _difference(row: ComparisonRow) -> list[str]:
@@ -119,6 +130,9 @@ def _difference(row: ComparisonRow) -> list[str]:
         *_tests(row),
         UNKNOWN if row.smallest is None else number(row.smallest),
         f"{row.n} v {row.n_baseline}",
+        UNKNOWN
+        if row.median_difference is None
+        else with_interval(row.median_difference, row.median_difference_low, row.median_difference_high),
         above,
     ]
 
@@ -141,10 +155,7 @@ def strata(outcome: Outcome) -> str:
         "and the same "
         "token. Naming the token explains it, and a model with random weights has many such units."
     )
-    head = [
-        "contexts", "units that are", "difference of", "difference", "p", "Holm p", "could find", "units",
-        "superiority",
-    ]  # fmt: skip
+    head = ["contexts", "units that are", "difference of", *_DIFFERENCE]
     return f"## Single-token units and the others\n\n{words}\n\n{table(head, rows, left=3)}"
 
 
@@ -155,12 +166,16 @@ def ceiling(outcome: Outcome) -> str:
     rows = []
     for arm in outcome.arms:
         shown = [mean_cell(outcome, replace(outcome.headline, slice=s, scorer=LOOKUP), arm) for s in outcome.slices]
-        rows.append([escape(plain(arm)), *shown])
+        gap = outcome.row(outcome.headline, arm, TOKEN_TABLE)
+        apart = UNKNOWN if gap is None else with_interval(gap.difference, gap.difference_low, gap.difference_high)
+        rows.append([escape(plain(arm)), *shown, apart, UNKNOWN if gap is None else str(gap.n)])
     words = (
         "Mean activation per token in the evidence, looked up for every held-out token: no explanation and no language "
-        "model. It is what an explanation could reach that named every token with its strength, and nothing more."
+        "model. It is what an explanation could reach that named every token with its strength, and nothing more. The "
+        f"difference is paired, on {slice_words(outcome.headline.slice)}; a prediction that is the same everywhere is "
+        "taken for chance."
     )
-    head = ["arm", *(slice_words(s) for s in outcome.slices)]
+    head = ["arm", *(slice_words(s) for s in outcome.slices), "explanations minus table", "units"]
     return f"## The ceiling for explanations that name tokens\n\n{words}\n\n{table(head, rows)}"
 
 

@@ -11,7 +11,7 @@ from autointerp.compare.words import capital, number
 from autointerp.plot.samples import samples_of
 from autointerp.plot.stage import strips_name
 from autointerp.records import Status
-from autointerp.report import explained, replicates, scrambled, sections
+from autointerp.report import adjusted, explained, replicates, scrambled, sections
 from autointerp.report.answer import answer
 from autointerp.report.caveats import caveats
 from autointerp.report.judges import judges
@@ -54,6 +54,8 @@ def _parts(outcome: Outcome) -> Iterator[str]:
     yield sections.differences(outcome)
     yield _figure(outcome, "forest", "Differences between features and every other arm")
     yield sections.strata(outcome)
+    yield adjusted.section(outcome)
+    yield _figure(outcome, "equal-determinism", "Differences at equal token determinism")
     yield scrambled.section(outcome)
     yield replicates.section(outcome)
     yield _figure(outcome, "replicates", "The difference in every replicate, and over all of them")

@@ -209,9 +209,9 @@ def _scoring(study: Study, dump: dict[str, Any], run: Path) -> list[Stage]:
         *scrambled.comparing(study, run),
         Stage(
             "compare",
-            reads=("units.parquet", "scores.parquet"),
+            reads=("units.parquet", "evidence.parquet", "contexts.parquet", "scores.parquet"),
             settings={"compare": dump["compare"], "seed": study.seed},
-            writes=("comparison.parquet",),
+            writes=("comparison.parquet", "covariates.parquet", "adjusted.parquet"),
             bulk=(),
             work=lambda: _compare(study, run),
         ),

@@ -63,6 +63,7 @@ _LATER = {
     ("units", "subject"), ("scores", "subject"), ("comparison", "subject"), *(
         ("comparison", name) for name in (
             "family", "p_equivalent", "p_equivalent_holm", "smallest", "superiority_low", "superiority_high",
+            "median_difference", "median_difference_low", "median_difference_high",
         )
     ),
 }  # fmt: skip

@@ -1,7 +1,8 @@
 """Every number of a comparison that was worked out by hand: see `tests/hand_run.py` for the scores it is of.
 
-An interval of 85% leaves 7.5% of the resamples on either side, and all resamples of so few units can be counted.
-P-values are counted over all arrangements and found by 4,000 drawn ones, so they are near and not equal.
+An interval of 85% leaves 7.5% on either side. Of fewer than ten units a mean has Student's t interval, a difference of
+arms Welch's; for medians all resamples can be counted. P-values are counted over all arrangements and found by 4,000
+drawn ones, so they are near and not equal.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import pytest
 from statsmodels.stats.multitest import multipletests
 
 from autointerp.tables import read_arrow
-from tests.hand_run import hand_run
+from tests.hand_run import hand_run, student
 
 Rows = dict[tuple[str, ...], dict[str, Any]]
 EQUAL = "all values are equal: no interval"
@@ -21,7 +22,7 @@ ONE = "one observation has no standard error"
 
 
 def few(units: int) -> str:
-    return f"only {units} units: the interval is too narrow"
+    return f"only {units} units: the interval may be too narrow"
 
 
 @pytest.fixture(scope="module")
@@ -42,25 +43,24 @@ def near(value: float | None) -> Any:
 End = float | None
 Ends = tuple[float, End, End]
 
+
 ARMS: dict[tuple[str, ...], tuple[int, int, int | None, Ends, Ends, float]] = {
-    # Four features score 1, 0, 0, 0 and one nothing. The mean of four drawn ones is a quarter of a binomial of 4 and
-    # 1/4: 0 has 32% of it, up to 0.5 95%, up to 0.75 99.6%. Skew moves the upper 7.5% to 3.4%, so it ends at 0.75. The
-    # median is 0 where at most one is the 1 (74%) and at most 0.5 where two are (95%): it ends at 0.5, without skew
+    # Four features score 1, 0, 0, 0 and one nothing: squares about 0.25 sum to 0.75, by 3 and by 4 is 1/16. The median
+    # is 0 where at most one drawn is the 1 (74%) and at most 0.5 where two are (95%): it ends at 0.5, without skew
     # (all medians of three are 0). Were the fifth at chance: (1 + 0 + 0 + 0 + 0) / 5.
     ("pearson", "top-and-random", "all", "own", "feature"):
-        (4, 1, 1, (0.25, 0.0, 0.75), (0.0, 0.0, 0.5), 0.2),
+        (4, 1, 1, student(0.25, 1 / 16, 3), (0.0, 0.0, 0.5), 0.2),
     ("pearson", "top-and-random", "all", "own", "neuron"):
         (5, 0, 2, (0.5, None, None), (0.5, None, None), 0.5),
-    # 0, 0.5, 0.5, 1: half of a binomial of 2 and 1/2 each, so the mean of four is 1/8 of one of 8: at most 1/8 has
-    # 3.5%, at most 2/8 has 14%. (0.5 + 0 + 1 + 0.5 + 0) / 5 with the one that is not scored.
+    # 0, 0.5, 0.5, 1: squares sum to 0.5. (0.5 + 0 + 1 + 0.5 + 0) / 5 with the one that is not scored.
     ("pearson", "top-and-random", "all", "shuffled", "feature"):
-        (4, 1, 1, (0.5, 0.25, 0.75), (0.5, 0.25, 0.75), 0.4),
-    # -0.5, 0, 0, 0, 0.5: of the 3,125 ways to draw five, sums of at most -1.5 are 111 (3.6%), of at most -1 441 (14%).
+        (4, 1, 1, student(0.5, 1 / 24, 3), (0.5, 0.25, 0.75), 0.4),
+    # -0.5, 0, 0, 0, 0.5: squares sum to 0.5, by 4 and by 5.
     ("pearson", "top-and-random", "all", "shuffled", "neuron"):
-        (5, 0, 2, (0.0, -0.2, 0.2), (0.0, 0.0, 0.0), 0.0),
-    # The two single-token features score 1 and 0: a quarter of the pairs drawn are twice the same.
+        (5, 0, 2, student(0.0, 1 / 40, 4), (0.0, 0.0, 0.0), 0.0),
+    # The two single-token features score 1 and 0. A quarter of the pairs drawn are twice the same.
     ("pearson", "top-and-random", "single-token", "own", "feature"):
-        (2, 0, None, (0.5, 0.0, 1.0), (0.5, 0.0, 1.0), 0.5),
+        (2, 0, None, student(0.5, 1 / 4, 1), (0.5, 0.0, 1.0), 0.5),
     ("pearson", "top-and-random", "single-token", "own", "neuron"):
         (2, 0, None, (0.5, None, None), (0.5, None, None), 0.5),
     ("pearson", "top-and-random", "not-single-token", "own", "feature"):
@@ -69,17 +69,17 @@ ARMS: dict[tuple[str, ...], tuple[int, int, int | None, Ends, Ends, float]] = {
         (3, 0, None, (0.5, None, None), (0.5, None, None), 0.5),
     # All less one of what it was: 0, -1, -1, -1. (0 - 1 - 1 - 1 + 0) / 5 were the fifth at chance.
     ("pearson", "random-only", "all", "own", "feature"):
-        (4, 1, 1, (-0.75, -1.0, -0.25), (-1.0, -1.0, -0.5), -0.6),
+        (4, 1, 1, student(-0.75, 1 / 16, 3), (-1.0, -1.0, -0.5), -0.6),
     ("pearson", "random-only", "all", "own", "neuron"):
         (5, 0, 2, (1.0, None, None), (1.0, None, None), 1.0),
     # AUROC is (Pearson + 1) / 2: 1, 0.5, 0.5, 0.5. Chance is 0.5, so (1 + 0.5 * 3 + 0.5) / 5 with the fifth.
     ("auroc", "top-and-random", "all", "own", "feature"):
-        (4, 1, 1, (0.625, 0.5, 0.875), (0.5, 0.5, 0.75), 0.6),
+        (4, 1, 1, student(0.625, 1 / 64, 3), (0.5, 0.5, 0.75), 0.6),
     ("auroc", "random-only", "all", "own", "feature"):
-        (4, 1, 1, (0.125, 0.0, 0.375), (0.0, 0.0, 0.25), 0.2),
+        (4, 1, 1, student(0.125, 1 / 64, 3), (0.0, 0.0, 0.25), 0.2),
     # (0.5 + 0.75 + 0.5 + 1 + 0.75) / 5 with feature/0, which has no score with another unit's explanation.
     ("auroc", "top-and-random", "all", "shuffled", "feature"):
-        (4, 1, 1, (0.75, 0.625, 0.875), (0.75, 0.625, 0.875), 0.7),
+        (4, 1, 1, student(0.75, 1 / 96, 3), (0.75, 0.625, 0.875), 0.7),
 }  # fmt: skip
 """Metric, slice, stratum, pairing, arm -> scored, unscored, excluded, mean and median with their ends, mean with the
 unscored at chance."""
@@ -100,31 +100,34 @@ def test_an_arm_is_what_was_worked_out_by_hand(rows: Rows, name: tuple[str, ...]
 
 
 DIFFERENCES: dict[tuple[str, ...], tuple[int, int, Ends, float, float | None, str]] = {
-    # 0.25 - 0.5; the ends of the features less 0.5, which all neurons score. One of four features is above it. Of the
+    # 0.25 - 0.5; all neurons score the same: the features alone have spread. One of four features is above. Of the
     # 126 ways to choose four of {1, 0, 0, 0, 0.5 * 5} as features those are as extreme (Welch's |t| of 1 or more) that
     # choose 1, 0, 0, 0 (1 way) or 1, 0.5 * 3 (10) or 0, 0, 0, 0.5 (5) or 0, 0, 0.5, 0.5 (30) or 0.5 * 4 (5).
-    ("top-and-random", "all", "feature", "neuron"): (4, 5, (-0.25, -0.5, 0.25), 0.25, 51 / 126, few(4)),
+    ("top-and-random", "all", "feature", "neuron"): (4, 5, student(-0.25, 1 / 16, 3), 0.25, 51 / 126, few(4)),
     # 1, 0 against 0.5, 0.5: the same mean, as no other arrangement is less extreme.
-    ("top-and-random", "single-token", "feature", "neuron"): (2, 2, (0.0, -0.5, 0.5), 0.5, 1.0, few(2)),
+    ("top-and-random", "single-token", "feature", "neuron"): (2, 2, student(0.0, 1 / 4, 1), 0.5, 1.0, few(2)),
     # 0, 0 against 0.5 * 3: of ten arrangements only this one leaves no spread within either.
     ("top-and-random", "not-single-token", "feature", "neuron"): (2, 3, (-0.5, None, None), 0.0, 1 / 10, EQUAL),
-    # Of /1, /2, /3, which are scored both ways: 0 - 0.5, 0 - 0, 0 - 1. The mean of three drawn ones is -1 in 1 of 27,
-    # -5/6 in 3, so 7.5% end there; the mirror image above. One of three ties, none is above: 0.5 / 3. Half of the
-    # patterns of signs are as far from 0: those where 0.5 and 1 agree.
-    ("top-and-random", "all", "feature", "shuffled"): (3, 3, (-0.5, -5 / 6, -1 / 6), 0.5 / 3, 1 / 2, few(3)),
+    # Of /1, /2, /3, which are scored both ways: 0 - 0.5, 0 - 0, 0 - 1: squares sum to 0.5, by 2 and by 3. One of three
+    # ties, none is above: 0.5 / 3. Half of the patterns of signs are as far from 0: those where 0.5 and 1 agree.
+    ("top-and-random", "all", "feature", "shuffled"): (3, 3, student(-0.5, 1 / 12, 2), 0.5 / 3, 1 / 2, few(3)),
     # 1, 0.5, 0.5, 0.5, 0, as -0.5, 0, 0, 0, 0.5 above. All four signs that matter must agree: 2 of 16. One ties.
-    ("top-and-random", "all", "neuron", "shuffled"): (5, 5, (0.5, 0.3, 0.7), 0.9, 1 / 8, few(5)),
+    ("top-and-random", "all", "neuron", "shuffled"): (5, 5, student(0.5, 1 / 40, 4), 0.9, 1 / 8, few(5)),
     # feature/0 has no score with another unit's explanation, so feature/1 is alone: 0 - 0.5.
     ("top-and-random", "single-token", "feature", "shuffled"): (1, 1, (-0.5, None, None), 0.0, None, ONE),
     # /2 and /3: 0 and -1; feature/4 has no score of its own.
-    ("top-and-random", "not-single-token", "feature", "shuffled"): (2, 2, (-0.5, -1.0, 0.0), 0.25, 1.0, few(2)),
+    ("top-and-random", "not-single-token", "feature", "shuffled"): (2, 2, student(-0.5, 1 / 4, 1), 0.25, 1.0, few(2)),
+    # 1, 0, 0, 0 less 0.5 of the token table: 0.5, -0.5 * 3. Of the 16 patterns of signs 6 add up to nothing.
+    ("top-and-random", "all", "feature", "lookup"): (4, 4, student(-0.25, 1 / 16, 3), 0.25, 10 / 16, few(4)),
+    # 0.5 less 1, five times: all signs must agree.
+    ("top-and-random", "all", "neuron", "lookup"): (5, 5, (-0.5, None, None), 0.0, 1 / 16, EQUAL),
     # -0.75 - 1, and only the arrangement as it is is so extreme.
-    ("random-only", "all", "feature", "neuron"): (4, 5, (-1.75, -2.0, -1.25), 0.0, 1 / 126, few(4)),
+    ("random-only", "all", "feature", "neuron"): (4, 5, student(-1.75, 1 / 16, 3), 0.0, 1 / 126, few(4)),
     # 0, -1 against 1, 1: two of the six arrangements, this one and its mirror image.
-    ("random-only", "single-token", "feature", "neuron"): (2, 2, (-1.5, -2.0, -1.0), 0.0, 1 / 3, few(2)),
+    ("random-only", "single-token", "feature", "neuron"): (2, 2, student(-1.5, 1 / 4, 1), 0.0, 1 / 3, few(2)),
     ("random-only", "not-single-token", "feature", "neuron"): (2, 3, (-2.0, None, None), 0.0, 1 / 10, EQUAL),
     # -1 - 0.25, -1 - 0, -1 - 0.5: spread as before by half; all three signs must agree, 2 of 8.
-    ("random-only", "all", "feature", "shuffled"): (3, 3, (-1.25, -17 / 12, -13 / 12), 0.0, 1 / 4, few(3)),
+    ("random-only", "all", "feature", "shuffled"): (3, 3, student(-1.25, 1 / 48, 2), 0.0, 1 / 4, few(3)),
 }
 """Slice, stratum, arm, baseline -> n, n of the baseline, difference with its ends, superiority, p over all
 arrangements, note; by Pearson correlation."""
@@ -162,10 +165,10 @@ def test_the_token_table_has_its_own_scores_in_the_table(rows: Rows) -> None:
 
 
 def test_holms_adjustment_is_within_the_family(rows: Rows) -> None:
-    """Lift has 8 tests in each of 2 metrics x 2 slices: 3 comparisons x 3 strata less the one of a lone unit. The token
-    table, which has no shuffled pairing, has 3."""
+    """Lift has 14 tests in each of 2 metrics x 2 slices: 5 comparisons x 3 strata less the one of a lone unit. The
+    token table, which has no shuffled pairing and is not held against itself, has 3."""
     tested = [row for row in rows.values() if row["p"] is not None]
-    assert len(tested) == 4 * 8 + 4 * 3 == 44
+    assert len(tested) == 4 * 14 + 4 * 3 == 68
     assert {row["family"] for row in rows.values() if row["p"] is None} == {""}
     families: dict[str, list[str]] = {name: [] for name in ("primary", "secondary", "outside")}
     for row in tested:
@@ -177,7 +180,7 @@ def test_holms_adjustment_is_within_the_family(rows: Rows) -> None:
         "lift auroc random-only all neuron", "lift auroc top-and-random all neuron",
         "lift pearson random-only all neuron",
     ]  # fmt: skip
-    assert len(families["outside"]) == 40
+    assert len(families["outside"]) == 64
     assert {row["p_holm"] for row in rows.values() if row["family"] in ("", "outside")} == {None}
     lone = [row for row in tested if row["metric"] == "pearson" and row["family"] in ("primary", "secondary")]
     assert [row["p_holm"] for row in lone] == [row["p"] for row in lone]

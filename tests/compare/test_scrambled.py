@@ -114,7 +114,10 @@ def test_the_hardest_scheme_decides() -> None:
 @pytest.fixture(scope="module")
 def outcome(tmp_path_factory: pytest.TempPathFactory) -> Outcome:
     """The tiny model has random weights: it is itself another draw of its initialiser."""
-    return run_of(tmp_path_factory.mktemp("scrambled"), "scrambled.schemes=['init','permuted']")
+    return run_of(
+        tmp_path_factory.mktemp("scrambled"), "scrambled.schemes=['init','permuted']", "units.directions=0",
+        "units.controls=[]",
+    )  # fmt: skip
 
 
 def run_of(folder: Path, *overrides: str) -> Outcome:
@@ -221,8 +224,8 @@ def test_the_entropy_is_that_of_the_peaks_of_top_evidence(outcome: Outcome) -> N
 
 @pytest.mark.pipeline
 def test_without_scrambled_subjects_nothing_is_said_of_them(tmp_path: Path) -> None:
-    study = small_study(tmp_path, "compare.derangements=2")
-    run = autointerp.run(study, tmp_path / "run").folder
+    study = small_study(tmp_path, "compare.derangements=2", "units.directions=0", "units.controls=[]")
+    run = autointerp.run(study, tmp_path / "run", until="compare").folder
     found = read_outcome(run)
     assert not (run / "scrambled.parquet").exists()
     assert list(sentences(found)) == []
@@ -255,8 +258,9 @@ def test_where_the_layer_is_the_token_scrambled_units_reach_the_ceiling_and_noth
     settings["sae"] = [{"hook": hook, "train": {"width": 64, "k": 1, "passes": 12, "batch": 128, "lr": 0.01}}]
     settings["units"] |= {"controls": [], "min_contexts": 6, "features": 6, "neurons": 6}
     settings["scrambled"] = {"seeds": [0, 1, 2], "features": 6, "neurons": 6}
+    settings["explain"] |= {"methods": ["exemplars"]}
     settings["simulate"] |= {"method": "literal"}
-    outcome = read_outcome(autointerp.run(parse_study(settings), tmp_path / "run").folder)
+    outcome = read_outcome(autointerp.run(parse_study(settings), tmp_path / "run", until="compare").folder)
     table = replace(outcome.headline, scorer=LOOKUP)
     for arm in outcome.arms:
         ceiling, found = outcome.row(table, arm), outcome.row(outcome.headline, arm)

@@ -62,11 +62,34 @@ def test_planted_effects_come_out(outcome: Outcome) -> None:
     assert strong.p is not None
     assert strong.p < 0.01
     assert (strong.n, strong.n_baseline) == (9, 12)
+    medians = [row(outcome, arm).median for arm in ("feature", "direction")]
+    assert None not in medians
+    assert strong.median_difference == pytest.approx((medians[0] or 0) - (medians[1] or 0))
+    assert strong.median_difference_low is not None
+    assert strong.note == "only 9 units: the interval may be too narrow"
     null = row(outcome, "feature", pairing="shuffled")
     assert null.mean == pytest.approx(0, abs=0.1)
     over = row(outcome, "feature", "shuffled")
     assert over.difference_low is not None
     assert over.difference_low > 0.3
+
+
+def test_the_gap_to_the_token_table_is_paired_and_an_answer_that_is_the_same_everywhere_is_chance(
+    outcome: Outcome,
+) -> None:
+    own, table = (scores_by(outcome.run_dir, **{**OWN, "scorer": scorer}) for scorer in ("lift", "lookup"))
+    constant = dict.fromkeys(("feature/2", "feature/5"), 0.0)
+    each = [
+        constant.get(unit, value) - table[unit]
+        for unit, value in own.items()
+        if unit.startswith("feature/") and unit != "feature/7"
+    ]
+    found = row(outcome, "feature", "lookup")
+    assert (found.n, found.family, found.p_holm) == (11, "outside", None)
+    assert found.difference == pytest.approx(np.mean(each))
+    assert found.superiority == pytest.approx(np.mean(np.array(each) > 0))
+    assert found.superiority_high is not None
+    assert not [r for r in outcome.rows if r.scorer == r.baseline == "lookup"]
 
 
 def test_the_lookup_has_no_shuffled_pairing(outcome: Outcome) -> None:
@@ -94,7 +117,7 @@ def test_the_same_run_gives_the_same_bytes_and_arms_do_not_disturb_each_other(tm
 
 def test_a_run_of_one_feature_arm_alone_still_compares_with_its_null(tmp_path: Path) -> None:
     found = compared(tmp_path, Plan(quality={"feature": 0.9}, settings=LESS))
-    assert {r.baseline for r in found.rows} == {"", "shuffled"}
+    assert {r.baseline for r in found.rows} == {"", "shuffled", "lookup"}
     assert found.baselines == []
 
 

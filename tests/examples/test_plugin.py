@@ -37,6 +37,11 @@ def test_a_run_uses_all_three_methods_of_an_installed_package(tmp_path: Path, in
         "llm.simulator.model=/nowhere",  # it says that it needs no model, so none is opened
         'judge.methods=["one-context"]',
         "judge.examples=4",
+        "sae=[]",
+        "units.features=0",
+        "units.directions=0",
+        "units.controls=[]",
+        "units.neurons=6",
     )
     (tmp_path / "study.toml").write_text(dump_study(study), encoding="utf8")
     code, _, error = command_line(tmp_path, "run", "study.toml", "--out", "run")

@@ -71,6 +71,7 @@ def sparse_run(folder: Path, **settings: Any) -> Study:
         "evidence": {"held_out_top": 3, "held_out_random": 3, "random_only": 16},
         "judge": {"methods": ["detection"], **settings},
         "compare": {"resamples": 1000},
+        "score": {"metrics": ["pearson"], "slices": ["top-and-random"]},
     }
     plan = Plan({"feature": 0.9, "neuron": 0.5}, units=16, tokens=6, contexts=120, settings=sections,
                 unexplained=["neuron/1+"])  # fmt: skip

@@ -32,7 +32,7 @@ from autointerp.study import Study
 from autointerp.study_file import parse_study
 from autointerp.study_models import Llm
 from autointerp.tables import read_table, write_table
-from tests.fake_run import finished
+from tests.fake_run import Plan, finished
 from tests.judge.doubles import Oracle, answer, asked, chat_server, excerpts, guess, sparse_run
 from tests.llm.doubles import EchoAsker
 from tests.small import small_study
@@ -210,7 +210,8 @@ def test_the_report_prints_chance_beside_and_the_headline_stays(known: Path) -> 
 
 
 def test_a_run_without_judges_says_nothing_of_them(tmp_path: Path) -> None:
-    folder = finished(tmp_path / "run")
+    settings = {"score": {"metrics": ["pearson"], "slices": ["top-and-random"]}}
+    folder = finished(tmp_path / "run", Plan({"feature": 0.9, "neuron": 0.5}, units=4, settings=settings))
     assert "udge" not in report(folder).read_text("utf8")
     assert "judged" not in set(read_table(folder / "scores.parquet")["slice"])
 
@@ -282,7 +283,7 @@ def test_a_whole_run_with_a_server_that_knows(tmp_path: Path, monkeypatch: pytes
     oracle = Oracle(out)
     with chat_server(oracle.judge) as url:
         served = f"llm.knows={{provider='openai', model='m', base_url='{url}'}}"
-        run = autointerp.run(small_study(tmp_path, *JUDGED, served, "judge.llm=knows"), out, until="compare")
+        run = autointerp.run(small_study(tmp_path, *JUDGED, served, "judge.llm=knows"), out, until="score")
     own = scores(run.folder, "balanced_accuracy", "own").set_index("unit")
     certain = own[own.index.isin(oracle.unique) & (own["reason"] != "too few inactive held-out contexts")]
     assert len(certain) >= 3
@@ -431,7 +432,7 @@ def test_a_whole_run_with_every_judge(tmp_path: Path, monkeypatch: pytest.Monkey
     settings = (f"judge.methods={held}", "evidence.random_only=60", "units.controls=['neuron-sparse']",
                 "llm.explainer.reasks=0", "llm.explainer.batch=32", "explain.methods=['exemplars']")  # fmt: skip
     study = small_study(tmp_path, *settings)
-    run = autointerp.run(study, tmp_path / "run", until="compare")
+    run = autointerp.run(study, tmp_path / "run", until="score")
     own = run.table("scores").query("slice == 'judged' and metric == 'auroc' and pairing == 'own'")
     assert set(own.groupby("scorer").size()) == {5 + 4 + 4}
     for name in ("surprisal", "embedding", "detection", "intruder"):
@@ -441,7 +442,7 @@ def test_a_whole_run_with_every_judge(tmp_path: Path, monkeypatch: pytest.Monkey
     judged = run.table("judgements")
     assert judged[judged["judge"] == "surprisal"]["prompt"].str.fullmatch("surprisal/v1@[0-9a-f]{12}").all()
     assert all(check.ok for check in verify(run.folder))
-    again = autointerp.run(study, tmp_path / "run", until="compare", replay=True)
+    again = autointerp.run(study, tmp_path / "run", until="score", replay=True)
     assert again.table("judgements").equals(judged)
 
 

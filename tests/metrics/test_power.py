@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from autointerp.metrics.power import best_units, equivalence_p, planned_error, smallest_difference, units_for
+from autointerp.metrics.power import (
+    best_split,
+    best_units,
+    equivalence_p,
+    planned_error,
+    smallest_difference,
+    units_for,
+)
 
 FEATURE, NEURON = 0.17, 0.26
 """Standard deviations of scores over units, as in the committed run."""
@@ -75,3 +82,20 @@ def test_the_best_number_of_units_makes_the_error_smallest_for_what_is_spent() -
 
     assert min(range(2, 500), key=variance) == pytest.approx(best, abs=1)
     assert best_units(FEATURE, NEURON, 0.0, replicate, unit) is None
+
+
+def test_the_best_split_of_a_budget_is_the_best_of_all_that_it_allows() -> None:
+    tau, replicate, unit, budget = 0.04, 300.0, 10.0, 6000.0
+    found = best_split(budget, FEATURE, NEURON, tau, replicate, unit)
+    assert found is not None
+    tried = {
+        (r, n): smallest_difference(*planned_error(FEATURE, NEURON, n, tau, r))
+        for r in range(2, 30)
+        for n in range(2, 600)
+        if r * (replicate + n * unit) <= budget
+    }
+    assert tried[found.replicates, found.units] == found.smallest == min(tried.values())
+    assert best_split(600.0, FEATURE, NEURON, tau, replicate, unit) is None, "two replicates can't be paid"
+    alone = best_split(budget, FEATURE, NEURON, 0.0, replicate, unit)
+    assert alone is not None
+    assert (alone.replicates, alone.units) == (1, 570)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -73,8 +74,7 @@ def _score(method: str, unit: str, kind: str, test: bool, sort: str, form: str, 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    scores = _scores()
-    write_results(tmp_path, _about(), scores, _rows(scores))
+    write_results(tmp_path, _about(), _scores(), _rows())
     return tmp_path
 
 
@@ -82,12 +82,24 @@ def _about() -> About:
     return About(
         "0", 0, 1000, 0.95, "builtin", {"evidence": 10, "held-out": 10}, "tok@1",
         {SEES: "small model", GUESSES: "small model", HOSTILE: "", ALONE: ""}, {"active in too few contexts": 3},
-        {"sparse-json": "not asked for", "detection": "not asked for", "one-by-one": "no log-probabilities"},
+        {"detection": "not asked for", "one-by-one": "no log-probabilities", "sparse-json": "not asked for"},
     )  # fmt: skip
 
 
-def _rows(scores: list[PlantedScore]) -> list[BenchmarkRow]:
-    return [row for of in grouped(scores) for row in rows_of(of, Cost(48.4, None), _about().plan, 0)]
+@cache
+def _rows() -> tuple[BenchmarkRow, ...]:
+    return tuple(row for of in grouped(_scores()) for row in rows_of(of, Cost(48.4, None), _about().plan, 0))
+
+
+@cache
+def _results() -> Results:
+    """What reading the folder gives, as the first test says."""
+    return Results(_about(), _rows(), tuple(grouped(_scores())))
+
+
+@cache
+def _committed(name: str) -> Results:
+    return read_results(COMMITTED.with_name(name))
 
 
 def test_the_tables_come_back_as_they_were(folder: Path) -> None:
@@ -99,6 +111,8 @@ def test_the_tables_come_back_as_they_were(folder: Path) -> None:
     results = read_results(folder)
     assert [scores.method for scores in results.scores] == [SEES, GUESSES, HOSTILE, ALONE]
     assert len(results.rows) == len(table)
+    assert (results.about, results.rows) == (_about(), _rows())
+    assert page(results) == page(_results())
     row = results.row(SEES, "word-class", DESCRIPTION, NEAR_MISS, BOTH)
     assert row is not None
     assert (row.auroc, row.high, row.n, row.foils, row.seconds_per_unit) == (1.0, 1.0, 40, 1, None)
@@ -113,8 +127,8 @@ def test_a_damaged_folder_is_one_line(folder: Path, tmp_path: Path) -> None:
     assert not is_benchmark(tmp_path / "nowhere")
 
 
-def test_what_is_at_chance_is_a_finding_with_its_model(folder: Path) -> None:
-    said = list(findings(read_results(folder)))
+def test_what_is_at_chance_is_a_finding_with_its_model() -> None:
+    said = list(findings(_results()))
     assert any(line.startswith(f"{SEES}, told in lists, tells the true explanation from wrong ones") for line in said)
     assert any(line.startswith(f"{GUESSES}, told in descriptions, is at chance with small model") for line in said)
     assert any(line.startswith(f"{ALONE} (reads no explanation) tells units that mean something") for line in said)
@@ -124,7 +138,7 @@ def test_what_is_at_chance_is_a_finding_with_its_model(folder: Path) -> None:
 
 
 def test_a_control_that_fails_is_said() -> None:
-    results = Results(_about(), tuple(_rows(_scores())), tuple(grouped(_scores())))
+    results = _results()
     rows = [
         replace(row, low=0.7, auroc=0.8, high=0.9) if (row.method, row.kind) == (SEES, BLIND) else row
         for row in results.rows
@@ -136,8 +150,8 @@ def test_a_control_that_fails_is_said() -> None:
     ]
 
 
-def test_the_page_says_what_cant_be_seen_and_what_failed(folder: Path) -> None:
-    text = page(read_results(folder))
+def test_the_page_says_what_cant_be_seen_and_what_failed() -> None:
+    text = page(_results())
     assert "blind: " in text
     assert "partly: " in text
     assert f"- {SEES}: `position`; it predicts each token from the explanation alone" in text
@@ -148,12 +162,12 @@ def test_the_page_says_what_cant_be_seen_and_what_failed(folder: Path) -> None:
     assert "- one-by-one: no log-probabilities" in text
     assert HOSTILE not in text
     assert all(kind in text for kind in ("`word-class`", "`position`"))
-    assert text == page(read_results(folder))
+    assert text == page(_results())
 
 
-def test_no_table_pools_what_a_method_sees_with_what_it_does_not(folder: Path) -> None:
+def test_no_table_pools_what_a_method_sees_with_what_it_does_not() -> None:
     """`lift` tells words and not positions: its headline is of words alone, and its control of positions."""
-    text = page(read_results(folder))
+    text = page(_results())
     seen, control = (
         text.split(f"\n## {name}")[1].split("\n## ")[0] for name in ("What a method can see", "What a method can't")
     )
@@ -162,8 +176,8 @@ def test_no_table_pools_what_a_method_sees_with_what_it_does_not(folder: Path) -
     assert "all kinds" not in text
 
 
-def test_the_picture_shows_every_method_against_everything_wrong(folder: Path) -> None:
-    results = read_results(folder)
+def test_the_picture_shows_every_method_against_everything_wrong() -> None:
+    results = _results()
     with house_style():
         figure = picture(results)
         figure.canvas.draw()
@@ -185,7 +199,7 @@ def test_the_page_says_whether_scores_tell_and_whether_meanings_are_found() -> N
         for kind, found in (("form", 0.6), ("after", 0.1))
         for n in range(8)
     )
-    text = page(Results(_about(), tuple(_rows(_scores())), tuple(grouped(_scores())), checks, ends))
+    text = page(replace(_results(), sanity=checks, recovery=ends))
     assert "| `pearson` | uniform | half of the labels missing | 30 | 4 | 0.90 [0.80, 1.00] |" in text
     assert "| lift | the token decides | 8 | 0.50 | 0.25 | 0.75 | 0.60 | 1.00 [0.63, 1.00] |" in text
     assert "| lift | the context decides | 8 | 0.50 | 0.25 | 0.75 | 0.10 | 0.00 [0.00, 0.37] |" in text
@@ -198,8 +212,8 @@ def test_files_are_the_same_again(folder: Path) -> None:
     assert first == again
 
 
-def test_the_terminal_shows_n_and_what_did_not_run(folder: Path) -> None:
-    lines = list(headline_lines(read_results(folder)))
+def test_the_terminal_shows_n_and_what_did_not_run() -> None:
+    lines = list(headline_lines(_results()))
     assert lines[0].split()[:5] == ["method", "told", "as", "n", "foils"]
     assert [line.split()[:2] for line in lines[1:5]] == [[m, form] for m in (SEES, GUESSES) for form in FORMS]
     assert "not run: detection, sparse-json: not asked for" in lines
@@ -213,7 +227,7 @@ def test_amounts() -> None:
 @pytest.mark.parametrize("method", ["literal", "literal-words"])
 @pytest.mark.parametrize("wrong", [OTHER, NEAR_MISS])
 def test_string_matching_is_at_half_on_what_it_can_not_see_in_the_committed_benchmark(method: str, wrong: str) -> None:
-    row = read_results(COMMITTED).row(method, BLIND, DESCRIPTION, wrong, TEST)
+    row = _committed("benchmark").row(method, BLIND, DESCRIPTION, wrong, TEST)
     assert row is not None
     assert row.n >= 24
     assert row.low is not None
@@ -221,6 +235,6 @@ def test_string_matching_is_at_half_on_what_it_can_not_see_in_the_committed_benc
     assert row.low <= 0.5 <= row.high
 
 
-@pytest.mark.parametrize("folder", [COMMITTED, COMMITTED.with_name("benchmark-larger")], ids=["offline", "larger"])
-def test_the_committed_page_is_what_its_tables_say(folder: Path) -> None:
-    assert (folder / "benchmark.md").read_text("utf8") == page(read_results(folder))
+@pytest.mark.parametrize("name", ["benchmark", "benchmark-larger"])
+def test_the_committed_page_is_what_its_tables_say(name: str) -> None:
+    assert COMMITTED.with_name(name).joinpath("benchmark.md").read_text("utf8") == page(_committed(name))

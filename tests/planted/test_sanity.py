@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import cache
 from itertools import product
 
 import numpy as np
 import pytest
 
+from autointerp.benchmark_rows import SanityRow
 from autointerp.contexts.slices import RANDOM_ONLY, TOP_AND_RANDOM
 from autointerp.metrics.intervals import Resampling
 from autointerp.planted.sanity import (
@@ -26,6 +28,11 @@ from tests.planted.made import TOPICS, made_units
 PLAN = Resampling(500, 0.95)
 
 
+@cache
+def _rows() -> tuple[SanityRow, ...]:
+    return tuple(sanity_rows(made_units(), PLAN, 0))
+
+
 def test_half_of_the_labels_go_and_as_many_come() -> None:
     rng = np.random.default_rng(0)
     truth = (rng.random(200_000) < 0.02).astype(np.float32)
@@ -37,14 +44,14 @@ def test_half_of_the_labels_go_and_as_many_come() -> None:
 
 
 def test_every_metric_is_tried_on_every_slice() -> None:
-    rows = sanity_rows(made_units(), PLAN, 0)
+    rows = _rows()
     assert [(r.metric, r.slice, r.change) for r in rows] == list(product(METRICS, SLICES, CHANGES))
     assert all(r.n + r.unscored == TOPICS for r in rows), "noise has no labels"
-    assert rows == sanity_rows(made_units(), PLAN, 0)
+    assert rows == tuple(sanity_rows(made_units(), PLAN, 0))
 
 
 def test_correlation_falls_where_there_are_labels_and_recall_where_half_of_them_are_missing() -> None:
-    found = {(r.metric, r.slice, r.change): r.falls for r in sanity_rows(made_units(), PLAN, 0)}
+    found = {(r.metric, r.slice, r.change): r.falls for r in _rows()}
     for name in (TOP_AND_RANDOM, UNIFORM):
         assert found["pearson", name, HALVED] == 1
         assert found["pearson", name, DOUBLED] == pytest.approx(1, abs=0.05)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pytest
 from scipy.stats import somersd
 
 from autointerp.benchmark_rows import BenchmarkRow, PlantedScore
-from autointerp.metrics.intervals import Resampling, superiority
+from autointerp.metrics.differences import superiority
+from autointerp.metrics.intervals import Resampling
 from autointerp.metrics.metrics import CONSTANT_PREDICTION
 from autointerp.planted.meanings import (
     DESCRIPTION,
@@ -63,22 +65,28 @@ def scored(unit: str, values: Sequence[float | None], test: bool = True) -> list
     return [score(unit, sort, value, "" if value is not None else "no JSON", test) for sort, value in found]
 
 
-def made(units: int = 88, seed: int = 0) -> list[PlantedScore]:
-    rng = np.random.default_rng(seed)
+@cache
+def made() -> tuple[PlantedScore, ...]:
+    rng = np.random.default_rng(0)
     kinds = [kind for kind in KINDS if kind != NOISE]
     found: list[PlantedScore] = []
-    for n in range(units):
+    for n in range(88):
         unit, test = f"{kinds[n % 11]}/x{n}/binary", n // 11 % 2 == 0
         values = [round(float(v), 1) if v > 0.07 else None for v in rng.random(5)]
         found += scored(unit, values, test)
         more = [round(float(v), 1) if v > 0.07 else None for v in rng.random(n % 5)]
         found += [score(unit, OTHER, v, "" if v is not None else "no JSON", test, f"f{i}") for i, v in enumerate(more)]
-    return found + [score(f"noise/n{n}/binary", OTHER, float(rng.random()), test=n % 2 == 0) for n in range(6)]
+    noise = [score(f"noise/n{n}/binary", OTHER, float(rng.random()), test=n % 2 == 0) for n in range(6)]
+    return tuple(found + noise)
+
+
+@cache
+def rows(scores: tuple[PlantedScore, ...]) -> tuple[BenchmarkRow, ...]:
+    return tuple(rows_of(Scores(scores), COST, PLAN, 0))
 
 
 def row_of(scores: Sequence[PlantedScore], wrong: str, kind: str = SEEN, half: str = TEST) -> BenchmarkRow:
-    rows = rows_of(Scores(scores), COST, PLAN, 0)
-    (found,) = (r for r in rows if (r.wrong, r.kind, r.half) == (wrong, kind, half))
+    (found,) = (r for r in rows(tuple(scores)) if (r.wrong, r.kind, r.half) == (wrong, kind, half))
     return found
 
 
@@ -142,12 +150,12 @@ def test_noise_has_a_null_and_nothing_else() -> None:
     row = row_of(made(), OTHER, NOISE)
     assert (row.auroc, row.low, row.high, row.n, row.coverage) == (None, None, None, 3, 1.0)
     assert row.null_mean is not None
-    assert not [r for r in rows_of(Scores(made()), COST, PLAN, 0) if r.kind == NOISE and r.wrong != OTHER]
+    assert not [r for r in rows(made()) if r.kind == NOISE and r.wrong != OTHER]
 
 
 def test_noise_is_no_part_of_the_pooled_kinds() -> None:
     scores = made()
-    without = [s for s in scores if s.kind != NOISE]
+    without = tuple(s for s in scores if s.kind != NOISE)
     for kind in (SEEN, BLIND):
         assert row_of(scores, OTHER, kind) == row_of(without, OTHER, kind)
 
@@ -175,8 +183,7 @@ def test_a_method_that_reads_no_explanation_is_held_against_noise() -> None:
     meaning, noise = rng.normal(0.5, 1, 20).round(1), rng.normal(0, 1, 8).round(1)
     scores = [score(f"form/x{n}/binary", NONE, float(v)) for n, v in enumerate(meaning)]
     scores += [score(f"noise/n{n}/binary", NONE, float(v)) for n, v in enumerate(noise)]
-    rows = rows_of(Scores(scores), COST, PLAN, 0)
-    assert {(r.kind, r.wrong, r.half) for r in rows} == {
+    assert {(r.kind, r.wrong, r.half) for r in rows(tuple(scores))} == {
         (kind, AGAINST_NOISE, half) for kind in (SEEN, "form") for half in (TEST, BOTH)
     }
     row = row_of(scores, AGAINST_NOISE)
@@ -214,4 +221,4 @@ def test_calibration_is_of_the_frozen_half_and_of_units_without_a_gap() -> None:
 
 
 def test_the_same_scores_give_the_same_rows() -> None:
-    assert rows_of(Scores(made()), COST, PLAN, 0) == rows_of(Scores(made()), COST, PLAN, 0)
+    assert tuple(rows_of(Scores(made()), COST, PLAN, 0)) == rows(made())

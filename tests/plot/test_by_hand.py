@@ -21,7 +21,7 @@ from autointerp.plot.forest import forest
 from autointerp.plot.samples import Sample
 from autointerp.plot.strips import Strip, StripReader, UnitStrips, strips
 from autointerp.plot.style import CEILING, INK, PREDICTED, QUIET, TRUE, colour_of, house_style
-from tests.hand_run import hand_run
+from tests.hand_run import hand_run, student
 
 Line = tuple[list[float], list[float]]
 """Places across and down."""
@@ -59,6 +59,11 @@ def approximately(found: list[Line]) -> list[Line]:
     return [([round(x, 9) for x in across], [round(y, 9) for y in down]) for across, down in found]
 
 
+def ends(mean: float, variance: float, freedom: int) -> list[float]:
+    """Of the interval of a mean or a difference."""
+    return list(student(mean, variance, freedom)[1:])
+
+
 def test_every_unit_is_a_point_of_its_own_arm_and_slice(scores: Figure) -> None:
     drawn = []
     for panel in scores.axes:
@@ -74,8 +79,8 @@ def test_every_unit_is_a_point_of_its_own_arm_and_slice(scores: Figure) -> None:
 def test_means_and_intervals_are_those_of_the_arms(scores: Figure) -> None:
     """A line from end to end, then the mean; the neurons, which are all alike, have no interval."""
     first, second = (approximately(lines(panel, INK)) for panel in scores.axes)
-    assert first == [([0.0, 0.75], [0.0, 0.0]), ([0.25], [0.0]), ([0.5], [1.0])]
-    assert second == [([-1.0, -0.25], [0.0, 0.0]), ([-0.75], [0.0]), ([1.0], [1.0])]
+    assert first == approximately([(ends(0.25, 1 / 16, 3), [0.0, 0.0]), ([0.25], [0.0]), ([0.5], [1.0])])
+    assert second == approximately([(ends(-0.75, 1 / 16, 3), [0.0, 0.0]), ([-0.75], [0.0]), ([1.0], [1.0])])
 
 
 def test_a_band_is_of_its_own_arms_units_with_another_explanation(scores: Figure) -> None:
@@ -109,8 +114,8 @@ def test_the_token_table_is_drawn_with_its_own_scores(scores: Figure) -> None:
 
 def test_the_words_in_the_distribution_are_the_numbers_drawn(scores: Figure) -> None:
     assert [[text.get_text() for text in panel.texts] for panel in scores.axes] == [
-        ["0.25 [0.00, 0.75]   n = 4 of 5", "0.50   n = 5 of 5"],
-        ["−0.75 [−1.00, −0.25]   n = 4 of 5", "1.00   n = 5 of 5"],
+        ["0.25 [−0.23, 0.73]   n = 4 of 5", "0.50   n = 5 of 5"],
+        ["−0.75 [−1.23, −0.27]   n = 4 of 5", "1.00   n = 5 of 5"],
     ]
     assert [panel.get_title(loc="left") for panel in scores.axes] == [
         "top and random contexts",
@@ -128,20 +133,19 @@ LABELS = [
     "minus themselves, explanations shuffled", "all units", "single-token units", "other units",
 ]  # fmt: skip
 NAMES = ("true", "predicted")
-END = 1 / 3  # of the means of three units spread by a half: see the comparison
 AGAINST_NEURONS = [
-    [([-0.5, 0.25], 1), ([-0.25], 1), ([-0.5, 0.5], 2), ([0.0], 2), ([-0.5], 3)],
-    [([-2.0, -1.25], 1), ([-1.75], 1), ([-2.0, -1.0], 2), ([-1.5], 2), ([-2.0], 3)],
+    [(ends(-0.25, 1 / 16, 3), 1), ([-0.25], 1), (ends(0.0, 1 / 4, 1), 2), ([0.0], 2), ([-0.5], 3)],
+    [(ends(-1.75, 1 / 16, 3), 1), ([-1.75], 1), (ends(-1.5, 1 / 4, 1), 2), ([-1.5], 2), ([-2.0], 3)],
 ]
 AGAINST_SHUFFLED = [
-    [([-0.5 - END, -0.5 + END], 5), ([-0.5], 5), ([-0.5], 6), ([-1.0, 0.0], 7), ([-0.5], 7)],
-    [([-1.25 - END / 2, -1.25 + END / 2], 5), ([-1.25], 5), ([-1.25], 6), ([-1.5, -1.0], 7), ([-1.25], 7)],
+    [(ends(-0.5, 1 / 12, 2), 5), ([-0.5], 5), ([-0.5], 6), (ends(-0.5, 1 / 4, 1), 7), ([-0.5], 7)],
+    [(ends(-1.25, 1 / 48, 2), 5), ([-1.25], 5), ([-1.25], 6), (ends(-1.25, 1 / 16, 1), 7), ([-1.25], 7)],
 ]
 WORDS = [
-    ["−0.25 [−0.50, 0.25]   p   n 4 v 5", "0.00 [−0.50, 0.50]   p   n 2 v 2", "−0.50   p   n 2 v 3",
-     "−0.50 [−0.83, −0.17]   p   n 3", "−0.50   n 1", "−0.50 [−1.00, 0.00]   p   n 2"],
-    ["−1.75 [−2.00, −1.25]   p   n 4 v 5", "−1.50 [−2.00, −1.00]   p   n 2 v 2", "−2.00   p   n 2 v 3",
-     "−1.25 [−1.42, −1.08]   p   n 3", "−1.25   n 1", "−1.25 [−1.50, −1.00]   p   n 2"],
+    ["−0.25 [−0.73, 0.23]   p   n 4 v 5", "0.00 [−2.08, 2.08]   p   n 2 v 2", "−0.50   p   n 2 v 3",
+     "−0.50 [−1.16, 0.16]   p   n 3", "−0.50   n 1", "−0.50 [−2.58, 1.58]   p   n 2"],
+    ["−1.75 [−2.23, −1.27]   p   n 4 v 5", "−1.50 [−3.58, 0.58]   p   n 2 v 2", "−2.00   p   n 2 v 3",
+     "−1.25 [−1.58, −0.92]   p   n 3", "−1.25   n 1", "−1.25 [−2.29, −0.21]   p   n 2"],
 ]  # fmt: skip
 P_VALUES = [
     [51 / 126, 1.0, 1 / 10, 1 / 2, 1.0],

@@ -1,5 +1,3 @@
-import subprocess
-import sys
 import warnings
 from pathlib import Path
 from xml.etree import ElementTree
@@ -18,6 +16,7 @@ from autointerp.plot.strips import Strip, StripReader, UnitStrips, strips
 from autointerp.plot.style import drawable, house_style, save
 from autointerp.tables import read_table
 from tests.fake_run import HOSTILE, Plan, finished, scores_by
+from tests.forked import Forked
 
 LESS = {"score": {"metrics": ["pearson"]}}
 
@@ -162,7 +161,7 @@ def test_figures_do_with_the_arms_that_there_are(tmp_path: Path, plan: Plan, nam
 
 def test_no_global_figure_state_is_touched() -> None:
     code = "import sys, autointerp.plot.stage; sys.exit('matplotlib.pyplot' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+    assert Forked(code).ends() == (0, "", "")
 
 
 def test_a_missing_table_is_named_and_nothing_is_written(tmp_path: Path) -> None:

@@ -25,19 +25,20 @@ from autointerp.study_file import parse_study
 from tests.hand_run import hand_run
 
 ANSWER = """\
-SAE features score 0.25 [0.00, 0.75] (4 of 5 units), neurons 0.50 (5 of 5 units); SAE features minus neurons \
-−0.25 [−0.50, 0.25], adjusted p = ~0.405: no difference shown; this run could find 1.04 (80% power); \
-only 4 units: the interval is too narrow.
+SAE features score 0.25 [−0.23, 0.73] (4 of 5 units), neurons 0.50 (5 of 5 units); SAE features minus neurons \
+−0.25 [−0.73, 0.23], adjusted p = ~0.405: no difference shown; this run could find 1.04 (80% power); \
+only 4 units: the interval may be too narrow.
 One replicate: the interval is over units alone. If the difference varies between replicates (another text, SAE, draw \
 of units or explanation) with a standard deviation of 0.02 / 0.04 / 0.06, that of SAE features minus neurons covers \
 85% / 84% / 84% instead of 85%.
-With another unit's explanation instead: SAE features 0.50 [0.25, 0.75], neurons 0.00 [−0.20, 0.20] (chance is 0.00).
-On random contexts alone: SAE features minus neurons −1.75 [−2.00, −1.25], adjusted p = ~0.008: SAE features are less \
-interpretable than neurons, by this measure; only 4 units: the interval is too narrow.
-A table of mean activation per token, which uses no explanation, reaches: SAE features 0.50, neurons 1.00.
+With another unit's explanation instead: SAE features 0.50 [0.11, 0.89], neurons 0.00 [−0.28, 0.28] (chance is 0.00).
+On random contexts alone: SAE features minus neurons −1.75 [−2.23, −1.27], adjusted p = ~0.008: SAE features are less \
+interpretable than neurons, by this measure; only 4 units: the interval may be too narrow.
+A table of mean activation per token, which uses no explanation, reaches: SAE features 0.50, neurons 1.00; the \
+explanations minus that, unit by unit: SAE features −0.25 [−0.73, 0.23], neurons −0.50.
 """
 KEEP_IN_MIND = """\
-- The null of SAE features is not at chance: with another unit's explanation they score 0.50 [0.25, 0.75]. Part of \
+- The null of SAE features is not at chance: with another unit's explanation they score 0.50 [0.11, 0.89]. Part of \
 their score is text statistics, not the explanation; read it as the difference from that.
 - The null rests on 2 pairings of every unit with another unit's explanation, and not on 16: its intervals are wider.
 - Only 80% of the sampled SAE features could be scored. Were the others at chance, the mean would be 0.20 instead of \
@@ -46,49 +47,50 @@ their score is text statistics, not the explanation; read it as the difference f
 determines a unit.
 - 2 of 5 SAE features are single-token units (at least 95% of their top contexts peak on one token). Randomised models \
 have many of those too; see the table by stratum.
-- 4 units are few: the interval of the difference is −0.25 [−0.50, 0.25]. Sample 48 or more.
+- 4 units are few: the interval of the difference is −0.25 [−0.73, 0.23]. Sample 48 or more.
 """
 TABLES = {
     "### On top and random contexts": """\
 | arm | why unscored | mean | median | scored | unscored | excluded | coverage | unscored at chance |
-| SAE features | the request timed out: 1 | 0.25 [0.00, 0.75] | 0.00 [0.00, 0.50] | 4 | 1 | 1 | 80% | 0.20 |
+| SAE features | the request timed out: 1 | 0.25 [−0.23, 0.73] | 0.00 [0.00, 0.50] | 4 | 1 | 1 | 80% | 0.20 |
 | neurons | – | 0.50 | 0.50 | 5 | 0 | 2 | 100% | 0.50 |
 """,
     "### On random contexts alone": """\
 | arm | why unscored | mean | median | scored | unscored | excluded | coverage | unscored at chance |
-| SAE features | the request timed out: 1 | −0.75 [−1.00, −0.25] | −1.00 [−1.00, −0.50] | 4 | 1 | 1 | 80% | −0.60 |
+| SAE features | the request timed out: 1 | −0.75 [−1.23, −0.27] | −1.00 [−1.00, −0.50] | 4 | 1 | 1 | 80% | −0.60 |
 | neurons | – | 1.00 | 1.00 | 5 | 0 | 2 | 100% | 1.00 |
 """,
     "## What chance gives": """\
 | arm | another unit's explanation | own minus another's, per unit | p | Holm p | units |
-| SAE features | 0.50 [0.25, 0.75] | −0.50 [−0.83, −0.17] | ~0.500 | – | 3 |
-| neurons | 0.00 [−0.20, 0.20] | 0.50 [0.30, 0.70] | ~0.125 | – | 5 |
+| SAE features | 0.50 [0.11, 0.89] | −0.50 [−1.16, 0.16] | ~0.500 | – | 3 |
+| neurons | 0.00 [−0.28, 0.28] | 0.50 [0.22, 0.78] | ~0.125 | – | 5 |
 """,
     "## Differences": """\
-| contexts | difference of | difference | p | Holm p | could find | units | superiority |
-| top and random contexts | SAE features minus neurons | −0.25 [−0.50, 0.25] | ~0.405 | ~0.405 | 1.04 | 4 v 5 \
-| 0.25 [0.05, 0.69] |
-| random contexts alone | SAE features minus neurons | −1.75 [−2.00, −1.25] | ~0.008 | ~0.008 | 1.04 | 4 v 5 | 0.00 |
+| contexts | difference of | difference | p | Holm p | could find | units | of medians | superiority |
+| top and random contexts | SAE features minus neurons | −0.25 [−0.73, 0.23] | ~0.405 | ~0.405 | 1.04 | 4 v 5 \
+| −0.50 [−0.50, 0.00] | 0.25 [0.05, 0.69] |
+| random contexts alone | SAE features minus neurons | −1.75 [−2.23, −1.27] | ~0.008 | ~0.008 | 1.04 | 4 v 5 \
+| −2.00 [−2.00, −1.50] | 0.00 |
 """,  # Features score 1, 0, 0, 0: standard error 0.25, 3 degrees, (3.18 + 0.98) * 0.25
     "## Single-token units and the others": """\
-| contexts | units that are | difference of | difference | p | Holm p | could find | units | superiority |
-| top and random contexts | single-token | SAE features minus neurons | 0.00 [−0.50, 0.50] | 1.000 | – | 7.04 \
-| 2 v 2 | 0.50 [0.05, 0.95] |
-| top and random contexts | the others | SAE features minus neurons | −0.50 | ~0.100 | – | – | 2 v 3 | 0.00 |
-| random contexts alone | single-token | SAE features minus neurons | −1.50 [−2.00, −1.00] | ~0.333 | – | 7.04 \
-| 2 v 2 | 0.00 |
-| random contexts alone | the others | SAE features minus neurons | −2.00 | ~0.100 | – | – | 2 v 3 | 0.00 |
+| contexts | units that are | difference of | difference | p | Holm p | could find | units | of medians | superiority |
+| top and random contexts | single-token | SAE features minus neurons | 0.00 [−2.08, 2.08] | 1.000 | – | 7.04 \
+| 2 v 2 | 0.00 [−0.50, 0.50] | 0.50 [0.05, 0.95] |
+| top and random contexts | the others | SAE features minus neurons | −0.50 | ~0.100 | – | – | 2 v 3 | −0.50 | 0.00 |
+| random contexts alone | single-token | SAE features minus neurons | −1.50 [−3.58, 0.58] | ~0.333 | – | 7.04 \
+| 2 v 2 | −1.50 [−2.00, −1.00] | 0.00 |
+| random contexts alone | the others | SAE features minus neurons | −2.00 | ~0.100 | – | – | 2 v 3 | −2.00 | 0.00 |
 """,
     "## The ceiling for explanations that name tokens": """\
-| arm | top and random contexts | random contexts alone |
-| SAE features | 0.50 | 1.00 |
-| neurons | 1.00 | 0.50 |
+| arm | top and random contexts | random contexts alone | explanations minus table | units |
+| SAE features | 0.50 | 1.00 | −0.25 [−0.73, 0.23] | 4 |
+| neurons | 1.00 | 0.50 | −0.50 | 5 |
 """,
     "## The same by AUROC of active tokens": """\
 | arm | top and random contexts | random contexts alone |
-| SAE features | 0.62 [0.50, 0.88] | 0.12 [0.00, 0.38] |
+| SAE features | 0.62 [0.38, 0.87] | 0.12 [−0.12, 0.37] |
 | neurons | 0.75 | 1.00 |
-| SAE features minus neurons | −0.12 [−0.25, 0.12] | −0.88 [−1.00, −0.62] |
+| SAE features minus neurons | −0.12 [−0.37, 0.12] | −0.88 [−1.12, −0.63] |
 """,
     "## Examples": """\
 | arm | rank | unit | explanation | score |
@@ -246,5 +248,5 @@ def test_a_difference_of_the_other_sign_has_the_other_answer(run: Path) -> None:
     assert_reads(
         lines[3],
         "On random contexts alone: SAE features minus neurons 1.75 [1.25, 2.00], adjusted p = ~0.008: SAE features are "
-        "more interpretable than neurons, by this measure; only 4 units: the interval is too narrow.",
+        "more interpretable than neurons, by this measure; only 4 units: the interval may be too narrow.",
     )

@@ -31,7 +31,10 @@ from autointerp.tables import read_arrow
 
 REFERENCE = Path(__file__).parents[2] / "results" / "reference"
 FIGURES = sorted(path.stem for path in (REFERENCE / "figures").glob("*.svg"))
-ENDS = ("low", "high"), ("median_low", "median_high"), ("difference_low", "difference_high")
+ENDS = (
+    ("low", "high"), ("median_low", "median_high"), ("difference_low", "difference_high"),
+    ("median_difference_low", "median_difference_high"),
+)  # fmt: skip
 DRAWN = {"p", "p_holm", *(name for ends in ENDS for name in ends)}
 """The columns of the comparison that rest on random draws."""
 HALF_A_POINT = 0.5
@@ -129,7 +132,7 @@ def marks(path: Path) -> list[tuple[str, dict[str, str], str, list[float]]]:
 
 
 def test_there_are_as_many_figures_as_before(drawn: Path) -> None:
-    assert FIGURES == ["distribution", "forest", "strips-feature", "strips-neuron"]
+    assert FIGURES == ["distribution", "equal-determinism", "forest", "strips-feature", "strips-neuron"]
     assert sorted(path.name for path in drawn.iterdir()) == sorted(p.name for p in (REFERENCE / "figures").iterdir())
 
 

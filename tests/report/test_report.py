@@ -125,7 +125,7 @@ def turned_on_random(row: ComparisonRow) -> dict[str, Any]:
 
 
 def weak_table(row: ComparisonRow) -> dict[str, Any]:
-    return {"mean": 0.1, "low": 0.05, "high": 0.15} if row.scorer == "lookup" else {}
+    return {"difference": 0.1, "difference_high": 0.2} if row.baseline == "lookup" else {}
 
 
 def directions_at_chance(row: ComparisonRow) -> dict[str, Any]:

@@ -35,11 +35,12 @@ def brain(body: Body) -> str:
 
 
 def served_settings(folder: Path, url: str, *, simulator: str = "sparse-json", **llm: Any) -> dict[str, Any]:
-    """Explainer, simulator and judge behind `url`."""
+    """Explainer, simulator and judge behind `url`; one metric of the simulator, since an endpoint knows of none."""
     settings = small_settings(folder)
     model = {"provider": "openai", "model": "m", "base_url": url, "timeout": 10.0, "max_tokens": 64, **llm}
     return {
         **settings,
+        "score": {**settings["score"], "metrics": ["pearson"]},
         "llm": {"explainer": model, "simulator": model},
         "explain": {"methods": ["exemplars", "highlight"], "candidates": 6},
         "simulate": {**settings["simulate"], "method": simulator},

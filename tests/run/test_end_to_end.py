@@ -74,7 +74,7 @@ def test_a_second_call_runs_nothing_and_a_changed_key_only_what_follows(
 ) -> None:
     before = _bytes(finished.folder)
     capsys.readouterr()
-    autointerp.run(study, finished.folder)
+    autointerp.run(study, finished.folder, until="compare")
     assert "..." not in capsys.readouterr().err
     changed = study.model_copy(update={"compare": study.compare.model_copy(update={"resamples": 1001})})
     autointerp.run(changed, finished.folder, until="compare")
@@ -88,8 +88,8 @@ def test_a_second_call_runs_nothing_and_a_changed_key_only_what_follows(
 def test_another_folder_gives_the_same_bytes_another_seed_does_not(finished: Run, study: Study, tmp_path: Path) -> None:
     again = autointerp.run(study, tmp_path / "again", until="compare")
     assert _bytes(again.folder) == _bytes(finished.folder)
-    other = autointerp.run(study.model_copy(update={"seed": 1}), tmp_path / "other", until="compare")
-    assert _bytes(other.folder)["scores"] != _bytes(finished.folder)["scores"]
+    other = autointerp.run(study.model_copy(update={"seed": 1}), tmp_path / "other", until="score")
+    assert (other.folder / "scores.parquet").read_bytes() != (finished.folder / "scores.parquet").read_bytes()
 
 
 def test_a_run_in_this_process_replays_without_its_model(
@@ -144,7 +144,7 @@ def test_interrupted_in_every_stage_and_continued_gives_the_same_bytes(
 
 
 def test_the_explainer_and_the_ranking_never_meet_a_held_out_context(
-    study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Everything that a language model reads until the explanations are chosen, against the held-out text."""
     seen: list[str] = []
@@ -160,13 +160,10 @@ def test_the_explainer_and_the_ranking_never_meet_a_held_out_context(
 
     monkeypatch.setattr(LocalModel, "generate", watch)
     monkeypatch.setattr(LocalModel, "next_token_logprobs", watch_logprobs)
-    highlighting = study.model_copy(
-        update={
-            "explain": study.explain.model_copy(
-                update={"methods": ("exemplars", "highlight", "phrase"), "candidates": 12, "model_share": 0.5}
-            )
-        }
-    )
+    highlighting = small_study(
+        tmp_path, "explain.methods=['exemplars', 'highlight', 'phrase']", "explain.candidates=12",
+        "explain.model_share=0.5", "units.controls=[]",
+    )  # fmt: skip
     run = autointerp.run(highlighting, tmp_path / "run", until="explain")
     contexts = run.table("contexts")
     held_out = {"".join(p) for p in contexts.loc[contexts["split"] == str(Split.HELD_OUT), "pieces"]}
@@ -253,7 +250,7 @@ def test_two_saes_on_two_hooks_are_each_held_against_their_own_neurons(tmp_path:
         {"name": "a", "hook": first, "train": recipe},
         {"name": "b", "hook": second, "train": {**recipe, "architecture": "topk"}},
     ]
-    settings["units"]["controls"] = ["neuron-sparse"]
+    settings["units"] |= {"controls": ["neuron-sparse"], "features": 3, "neurons": 3, "directions": 0}
     run = autointerp.run(parse_study(settings), tmp_path / "out", until="compare")
     rows = run.table("comparison")
     against = rows[rows["baseline"].str.startswith("neuron:")][["arm", "baseline"]].drop_duplicates()
@@ -269,9 +266,10 @@ def test_two_saes_on_two_hooks_are_each_held_against_their_own_neurons(tmp_path:
 def test_scores_in_the_units_own_scale_are_fitted_on_a_split_of_their_own(tmp_path: Path) -> None:
     metrics = '["pearson", "auroc", "average_precision", "r2", "r2_uncentred", "absolute_deviation"]'
     study = small_study(
-        tmp_path, f"score.metrics={metrics}", "corpus.train=0.3", "corpus.calibration=0.12", "units.directions=0"
-    )
-    run = autointerp.run(study, tmp_path / "run")
+        tmp_path, f"score.metrics={metrics}", "corpus.train=0.3", "corpus.calibration=0.12", "units.directions=0",
+        "units.controls=['neuron-sparse']",
+    )  # fmt: skip
+    run = autointerp.run(study, tmp_path / "run", until="compare")
     scores, splits = run.table("scores"), run.table("contexts").set_index("context")["split"]
     assert all(check.ok for check in verify(run.folder))
     simulated = run.table("simulations")["context"].dropna().map(splits)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -31,7 +32,8 @@ from tests.small import TABLES
 
 pytestmark = [pytest.mark.pipeline, pytest.mark.slow]
 
-SERVED = (*TABLES, "judgements")
+SERVED = tuple({*TABLES, "judgements"} - {"comparison"})
+"""The tables up to the scores: what is made of those asks nobody."""
 
 
 def _bytes(folder: Path) -> dict[str, bytes]:
@@ -58,8 +60,19 @@ def study(endpoint: Endpoint, tmp_path_factory: pytest.TempPathFactory) -> Study
 
 
 @pytest.fixture(scope="module")
-def finished(study: Study, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    return autointerp.run(study, tmp_path_factory.mktemp("out") / "run")
+def collected(study: Study, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run as far as it asks nobody: text, SAEs, units and their contexts."""
+    return autointerp.run(study, tmp_path_factory.mktemp("out") / "run", until="collect").folder
+
+
+@pytest.fixture
+def out(collected: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(collected, tmp_path / "run")
+
+
+@pytest.fixture(scope="module")
+def finished(study: Study, collected: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return autointerp.run(study, shutil.copytree(collected, tmp_path_factory.mktemp("finished") / "run"))
 
 
 def _moved(study: Study, url: str, **more: object) -> Study:
@@ -81,11 +94,14 @@ def test_a_run_explains_simulates_and_judges_through_an_endpoint(finished: Run) 
     assert "words such as" in " ".join(finished.table("explanations")["text"])
 
 
-def test_under_thirty_percent_faults_the_tables_are_the_same(study: Study, finished: Run, tmp_path: Path) -> None:
+def test_under_thirty_percent_faults_the_tables_are_the_same(
+    study: Study, finished: Run, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("autointerp.llm.online.retrying._BACK_OFF", lambda state: 0.01)  # most of the time was waiting
     kinds = {**dict.fromkeys(TRANSPORT, 0.021), **dict.fromkeys((*CONTENT, *HARMLESS), 0.01), "hang": 0.004}
     assert 0.29 < sum(kinds.values()) < 0.32
     with running(Endpoint(brain, kinds)) as broken:
-        run = autointerp.run(_moved(study, broken.url, timeout=1.0), tmp_path / "run", until="compare")
+        run = autointerp.run(_moved(study, broken.url, timeout=1.0), out, until="score")
         assert set(broken.met) == set(kinds), "every kind of fault was met"
         assert broken.asked.total() > 500
     assert {n for n, b in _bytes(run.folder).items() if b != _bytes(finished.folder)[n]} <= {"explanations"}
@@ -97,13 +113,13 @@ def test_under_thirty_percent_faults_the_tables_are_the_same(study: Study, finis
     assert usage["uncertain"].sum() > 0, "a reset or a hang may have been billed"
 
 
-def test_what_stays_unreadable_is_unscored_with_its_reason(study: Study, tmp_path: Path) -> None:
+def test_what_stays_unreadable_is_unscored_with_its_reason(study: Study, out: Path) -> None:
     def garbled(body: dict[str, object]) -> str:
         text = brain(body)
         return text.replace(":", "=") if text.startswith('{"') and "answers" not in text else text
 
     with running(Endpoint(garbled)) as server:
-        run = autointerp.run(_moved(study, server.url, reasks=1), tmp_path / "run", until="compare")
+        run = autointerp.run(_moved(study, server.url, reasks=1), out, until="score")
         asked = server.asked
     scores = run.table("scores")
     lost = scores[(scores["scorer"] == "sparse-json") & (scores["pairing"] == "own")]
@@ -119,21 +135,21 @@ def test_a_finished_run_replays_with_no_provider_and_no_key(
     before, asked = _bytes(finished.folder), endpoint.asked.total()
     keyed = _moved(study, endpoint.url, api_key_env="NO_SUCH_KEY")
     monkeypatch.setenv("AUTOINTERP_CACHE", str(tmp_path / "empty cache"))
-    again = autointerp.run(keyed, finished.folder, until="compare", replay=True)
+    again = autointerp.run(keyed, finished.folder, until="score", replay=True)
     assert _bytes(again.folder) == before
     fresh = autointerp.run(
-        keyed, tmp_path / "fresh", until="compare", replay=True, ledger=finished.folder / "ledger.sqlite"
+        keyed, tmp_path / "fresh", until="score", replay=True, ledger=finished.folder / "ledger.sqlite"
     )
     assert _bytes(fresh.folder) == before
     assert endpoint.asked.total() == asked
     other = keyed.model_copy(update={"judge": keyed.judge.model_copy(update={"examples": 4})})
     with pytest.raises(BadInput, match=r"the ledger holds no answer to request [0-9a-f]{12} to model 'm'"):
-        autointerp.run(other, finished.folder, until="compare", replay=True)
-    autointerp.run(study, finished.folder, until="compare")
+        autointerp.run(other, finished.folder, until="score", replay=True)
+    autointerp.run(study, finished.folder, until="score")
     assert _bytes(finished.folder) == before
 
 
-def test_a_limit_stops_the_run_and_raising_it_continues(study: Study, finished: Run, tmp_path: Path) -> None:
+def test_a_limit_stops_the_run_and_raising_it_continues(study: Study, finished: Run, out: Path) -> None:
     priced = {"input_usd": 1.0, "output_usd": 5.0}
     with running(Endpoint(brain)) as server:
         known = finished.table("usage")
@@ -143,29 +159,28 @@ def test_a_limit_stops_the_run_and_raising_it_continues(study: Study, finished: 
             study_now = _moved(study, server.url, **priced)
             study_now = study_now.model_copy(update={"budget": study.budget.model_copy(update={"limit_usd": limit})})
             if limit == limits[-1]:
-                autointerp.run(study_now, tmp_path / "run", until="compare")
+                autointerp.run(study_now, out, until="score")
             else:
                 with pytest.raises(BudgetReached, match=f"limit_usd = {limit} "):
-                    autointerp.run(study_now, tmp_path / "run", until="compare")
-            with sqlite3.connect(tmp_path / "run" / "spending.sqlite") as base:
+                    autointerp.run(study_now, out, until="score")
+            with sqlite3.connect(out / "spending.sqlite") as base:
                 assert base.execute("SELECT nano FROM account").fetchone()[0] <= limit * NANO
         assert server.asked.total() == len(server.asked), "nothing was asked twice"
-    ours, theirs = (Run(f, study).table("scores") for f in (tmp_path / "run", finished.folder))
+    ours, theirs = (Run(f, study).table("scores") for f in (out, finished.folder))
     assert ours.equals(theirs)
-    usage = Run(tmp_path / "run", study).table("usage")
+    usage = Run(out, study).table("usage")
     assert usage["cost_usd"].sum() == pytest.approx(
         (usage["input_tokens"].sum() * 1.0 + usage["output_tokens"].sum() * 5.0) / 1e6
     )
 
 
 def test_the_command_line_stops_with_exit_code_3(
-    study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    study: Study, out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "study.toml").write_text(dump_study(study))
-    out = str(tmp_path / "run")
     monkeypatch.setattr(
         "sys.argv",
-        ["autointerp", "explain", str(tmp_path / "study.toml"), "--out", out, "--set", "budget.limit_tokens=9000"],
+        ["autointerp", "explain", str(tmp_path / "study.toml"), "--out", str(out), "--set", "budget.limit_tokens=9000"],
     )
     with pytest.raises(SystemExit) as ended:
         main()
@@ -173,7 +188,7 @@ def test_the_command_line_stops_with_exit_code_3(
     error = capsys.readouterr().err.strip().splitlines()[-1]
     assert error.startswith("autointerp: stopped by budget.limit_tokens = 9,000 (")
     assert error.endswith("everything finished is kept; raise the limit to continue")
-    assert (tmp_path / "run" / "usage.parquet").is_file()
+    assert (out / "usage.parquet").is_file()
 
 
 def test_a_simulator_that_needs_more_stops_before_the_first_call(study: Study, tmp_path: Path) -> None:
@@ -189,7 +204,7 @@ def test_a_simulator_that_needs_more_stops_before_the_first_call(study: Study, t
 
 
 def test_an_unknown_endpoint_is_probed_once_and_remembered(
-    study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    study: Study, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     probes: list[str] = []
     look = check.check
@@ -202,8 +217,8 @@ def test_an_unknown_endpoint_is_probed_once_and_remembered(
     with running(Endpoint(brain)) as server:
         moved = _moved(study, server.url)
         wanted = moved.model_copy(update={"simulate": moved.simulate.model_copy(update={"method": "digits-output"})})
-        run = autointerp.run(wanted, tmp_path / "run", until="compare")
-        autointerp.run(wanted, tmp_path / "run", until="compare")
+        run = autointerp.run(wanted, out, until="score")
+        autointerp.run(wanted, out, until="score")
     assert len(probes) == 1
     own = run.table("simulations")
     predicted = own[(own["simulator"] == "digits-output") & (own["status"] == "ok")]["predicted"]
@@ -229,6 +244,8 @@ print(*codes)
 
 def test_the_key_is_nowhere(study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Everything that a passing run and a failing run leave behind, and print, is searched for the key."""
+    few = study.units.model_copy(update={"features": 2, "neurons": 2, "directions": 0, "controls": ()})
+    study = study.model_copy(update={"units": few})
     with running(Endpoint(brain)) as good:
         moved = _moved(study, good.url, api_key_env="SECRET_KEY")
         (tmp_path / "good.toml").write_text(dump_study(moved))
@@ -247,31 +264,30 @@ def test_the_key_is_nowhere(study: Study, tmp_path: Path, monkeypatch: pytest.Mo
     assert [path.name for path in files if KEY.encode() in path.read_bytes()] == []
 
 
-def test_what_was_known_when_it_was_asked_counts_for_later_calls(study: Study, tmp_path: Path) -> None:
+def test_what_was_known_when_it_was_asked_counts_for_later_calls(study: Study, out: Path) -> None:
     """A probe that finds something else in between changes no request: nothing is paid twice, a replay still works."""
     with running(Endpoint(brain)) as server:
         moved = _moved(study, server.url)
         remember(Capabilities(f"openai {server.url}", "m", top_logprobs=5))
-        run = autointerp.run(moved, tmp_path / "run", until="compare")
+        run = autointerp.run(moved, out, until="score")
         before, asked = _bytes(run.folder), server.asked.total()
         remember(Capabilities(f"openai {server.url}", "m", top_logprobs=0))
-        autointerp.run(moved, tmp_path / "run", until="compare")
-        autointerp.run(moved, tmp_path / "run", until="compare", replay=True)
+        autointerp.run(moved, out, until="score")
+        autointerp.run(moved, out, until="score", replay=True)
         assert _bytes(run.folder) == before
         assert server.asked.total() == asked
 
 
-def test_pruned_answers_are_asked_again(study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pruned_answers_are_asked_again(study: Study, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with running(Endpoint(brain)) as server:
         moved = _moved(study, server.url)
-        out = tmp_path / "run"
-        autointerp.run(moved, out, until="compare")
+        autointerp.run(moved, out, until="score")
         before, asked = _bytes(out), server.asked.total()
         monkeypatch.setattr("sys.argv", ["autointerp", "ledger", "prune", str(out), "--all", "--yes"])
         with pytest.raises(SystemExit) as ended:
             main()
         assert ended.value.code == 0
-        autointerp.run(moved, out, until="compare")
+        autointerp.run(moved, out, until="score")
         assert server.asked.total() >= 2 * asked - 5
         assert _bytes(out) == before
 

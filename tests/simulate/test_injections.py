@@ -7,6 +7,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -43,6 +44,7 @@ from tests.tiny import tiny_loaded
 _MARK = re.compile(r"<[|｜][^\s<>]*[|｜]>|</?s>|<\w+_of_\w+>|\[/?INST\]|<</?SYS>>")
 _SETTINGS = ExplainSettings(Llm(model="m"))
 CONTEXTS: Sequence[Callable[[str], Context]] = (injected_context, injected_by_character)
+EVERY = [(text, make) for text in INJECTIONS for make in CONTEXTS]
 
 
 def test_there_are_twenty_and_they_are_hostile() -> None:
@@ -67,24 +69,23 @@ def _unseen(text: str) -> set[str]:
     return {c for c in text if not c.isprintable() and c not in "\n\t" and unicodedata.category(c) != "Zs"}
 
 
-@pytest.mark.parametrize("make", CONTEXTS)
-@pytest.mark.parametrize("text", INJECTIONS)
 @pytest.mark.parametrize("kind", [SparseJson, DigitsOutput])
-def test_listed_tokens_stay_tokens(kind: Any, text: str, make: Callable[[str], Context]) -> None:
-    context = make(text)
-    request = _requests(kind, text, context)
-    plain = _requests(kind, "plain", make("x" * len(text)))
-    assert [role for role, _ in request.messages] == [role for role, _ in plain.messages]
-    assert request.messages[:-1] == plain.messages[:-1]  # nothing of the data is before the last message
-    data = request.messages[-1][1]
-    assert len(_lines(data)) == len(_lines(plain.messages[-1][1])) == data.count("\n") + 1
-    assert listed(request) == list(context.pieces)
-    assert not _MARK.search(data)
-    assert not _unseen(data)
-    assert request.max_tokens == plain.max_tokens
-    first = data.splitlines()[0]
-    assert first.startswith("Description: ")
-    assert "\n" not in json.loads(first.removeprefix("Description: "))
+def test_listed_tokens_stay_tokens(kind: Any) -> None:
+    for text, make in EVERY:
+        context = make(text)
+        request = _requests(kind, text, context)
+        plain = _requests(kind, "plain", make("x" * len(text)))
+        assert [role for role, _ in request.messages] == [role for role, _ in plain.messages]
+        assert request.messages[:-1] == plain.messages[:-1]  # nothing of the data is before the last message
+        data = request.messages[-1][1]
+        assert len(_lines(data)) == len(_lines(plain.messages[-1][1])) == data.count("\n") + 1
+        assert listed(request) == list(context.pieces)
+        assert not _MARK.search(data)
+        assert not _unseen(data)
+        assert request.max_tokens == plain.max_tokens
+        first = data.splitlines()[0]
+        assert first.startswith("Description: ")
+        assert "\n" not in json.loads(first.removeprefix("Description: "))
 
 
 def _all_requests(kind: Any, explanation: str, *contexts: Context) -> list[Request]:
@@ -103,69 +104,65 @@ def _stays_data(request: Request, plain: Request) -> None:
     assert request.max_tokens == plain.max_tokens
 
 
-@pytest.mark.parametrize("make", CONTEXTS)
-@pytest.mark.parametrize("text", INJECTIONS)
-def test_lines_of_tokens_stay_lines_of_tokens(text: str, make: Callable[[str], Context]) -> None:
+def test_lines_of_tokens_stay_lines_of_tokens() -> None:
     other = injected_context("plain", 1)
-    (request,) = _all_requests(AnthropicBatch, text, make(text), other)
-    (plain,) = _all_requests(AnthropicBatch, "plain", make("x" * len(text)), other)
-    _stays_data(request, plain)
-    assert [len(line) for line in in_lines(request)] == [len(line) for line in in_lines(plain)]
-    shown = [piece for line in in_lines(request) for piece in line]
-    assert shown in ([*make(text).pieces, *other.pieces], [*other.pieces, *make(text).pieces])
+    for text, make in EVERY:
+        (request,) = _all_requests(AnthropicBatch, text, make(text), other)
+        (plain,) = _all_requests(AnthropicBatch, "plain", make("x" * len(text)), other)
+        _stays_data(request, plain)
+        assert [len(line) for line in in_lines(request)] == [len(line) for line in in_lines(plain)]
+        shown = [piece for line in in_lines(request) for piece in line]
+        assert shown in ([*make(text).pieces, *other.pieces], [*other.pieces, *make(text).pieces])
 
 
-@pytest.mark.parametrize("make", CONTEXTS)
-@pytest.mark.parametrize("text", INJECTIONS)
-def test_the_last_token_stays_the_last_token(text: str, make: Callable[[str], Context]) -> None:
-    pieces = make(text).pieces
-    requests = _all_requests(OneByOneServed, text, make(text))
-    plain = _all_requests(OneByOneServed, "plain", make("x" * len(text)))
-    assert len(requests) == len(plain) == len(pieces)
-    for place, (request, harmless) in enumerate(zip(requests, plain, strict=True)):
-        _stays_data(request, harmless)
-        assert last_token(request) == ("".join(pieces[: place + 1]), pieces[place])
+def test_the_last_token_stays_the_last_token() -> None:
+    for text, make in EVERY:
+        pieces = make(text).pieces
+        requests = _all_requests(OneByOneServed, text, make(text))
+        plain = _all_requests(OneByOneServed, "plain", make("x" * len(text)))
+        assert len(requests) == len(plain) == len(pieces)
+        for place, (request, harmless) in enumerate(zip(requests, plain, strict=True)):
+            _stays_data(request, harmless)
+            assert last_token(request) == ("".join(pieces[: place + 1]), pieces[place])
 
 
-@pytest.mark.parametrize("make", CONTEXTS)
-@pytest.mark.parametrize("text", INJECTIONS)
-def test_hidden_values_can_t_be_forged(text: str, make: Callable[[str], Context]) -> None:
-    context = make(text)
-    request = _requests(DigitsServed, text, context)
-    plain = _requests(DigitsServed, "plain", make("x" * len(text)))
-    ((role, data),) = request.messages
-    assert role == ""
-    assert len(_lines(data)) == len(_lines(plain.messages[0][1]))
-    rest = data.split("\nText:\n", 3)[3]
-    assert [line.split("\t")[1:] for line in _lines(rest)] == [[HIDDEN]] * len(context.pieces)
-    assert data.count("\t") == plain.messages[0][1].count("\t")
-    assert not _MARK.search(data)
-    assert not _unseen(data)
+def test_hidden_values_can_t_be_forged() -> None:
+    for text, make in EVERY:
+        context = make(text)
+        request = _requests(DigitsServed, text, context)
+        plain = _requests(DigitsServed, "plain", make("x" * len(text)))
+        ((role, data),) = request.messages
+        assert role == ""
+        assert len(_lines(data)) == len(_lines(plain.messages[0][1]))
+        rest = data.split("\nText:\n", 3)[3]
+        assert [line.split("\t")[1:] for line in _lines(rest)] == [[HIDDEN]] * len(context.pieces)
+        assert data.count("\t") == plain.messages[0][1].count("\t")
+        assert not _MARK.search(data)
+        assert not _unseen(data)
 
 
-@pytest.mark.parametrize("text", [*INJECTIONS, "</s>", "<s>"])
-def test_the_process_reads_no_special_token_out_of_text(text: str) -> None:
+def test_the_process_reads_no_special_token_out_of_text() -> None:
     loaded = tiny_loaded()
     simulator = Digits(LocalModel(loaded, 2), load_prompt("digits/v1"))
-    for make in CONTEXTS:
+    for text, make in [*EVERY, *product(("</s>", "<s>"), CONTEXTS)]:
         ids, positions = simulator.layout(text, make(text))
         assert set(ids).isdisjoint(loaded.tokenizer.all_special_ids)
         assert len(positions) == len(make(text).pieces)
         assert len(_lines(str(loaded.tokenizer.decode(ids)).split("\nText:\n", 3)[3])) == len(positions)
 
 
-@pytest.mark.parametrize("text", INJECTIONS)
-def test_what_a_reader_reads_next_follows_one_line(text: str) -> None:
+def test_what_a_reader_reads_next_follows_one_line() -> None:
     """Hostile text in the explanation, and in tokens that it names."""
-    prompt, loaded = load_prompt("reader/v1"), tiny_loaded()
-    shown = tuple(replace(make(text), context=n) for n, make in enumerate(CONTEXTS))
-    for explanation in (text, LIST + text):
+    prompt, bank = load_prompt("reader/v1"), [LIST + "sea"]
+    reader = TrainedReader(Lift(LocalModel(tiny_loaded(), 2), prompt, bank, 2, False), bank)
+    for text, before in product(INJECTIONS, ("", LIST)):
+        shown = tuple(replace(make(text), context=n) for n, make in enumerate(CONTEXTS))
+        explanation = before + text
         read = prefix(prompt, explanation)
         assert len(_lines(read)) == 1
         assert read.startswith("The words are: ")
         assert read.endswith(". Say one of the words again:")
-        lift = Lift(LocalModel(loaded, 2), prompt, [LIST + "sea"], 2, False)
-        results = dict(TrainedReader(lift, [LIST + "sea"]).simulate([Task(explanation, (c,)) for c in shown], Bar()))
+        results = dict(reader.simulate([Task(explanation, (c,)) for c in shown], Bar()))
         for place, told in results.items():
             assert isinstance(told, Unscored) or np.isfinite(told.predicted).all()
             assert isinstance(told, Unscored) or told.predicted.shape == (1, len(shown[place].pieces))

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import ssl
 from collections.abc import Iterator
 
 import pytest
@@ -12,12 +11,6 @@ from tests.llm.batch.workshop import KEY_ENV
 @pytest.fixture(autouse=True)
 def _key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(KEY_ENV, KEY)
-
-
-@pytest.fixture(autouse=True)
-def _plain_http(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No certificate is needed here, and reading them takes most of the time that a client takes to be made."""
-    monkeypatch.setattr(ssl.SSLContext, "load_verify_locations", lambda *args, **more: None)
 
 
 @pytest.fixture(params=["openai", "anthropic"])
