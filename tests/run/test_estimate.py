@@ -145,6 +145,7 @@ def test_replicates_are_counted_and_what_they_share_is_counted_once(tmp_path: Pa
 
     one, simulated, explained = requests(), requests("simulate"), requests("explain")
     assert simulated["explain"] == one["explain"]
-    assert simulated["simulate"] == 2 * one["simulate"]
-    assert explained["explain"] == 2 * one["explain"]
-    assert one["simulate"] < explained["simulate"] <= 2 * one["simulate"]
+    # Units of the tiny subject share explanations, and which of them others are tried on is drawn too.
+    assert simulated["simulate"] == pytest.approx(2 * one["simulate"], rel=0.02)
+    assert explained["explain"] == pytest.approx(2 * one["explain"], rel=0.02)
+    assert 1.5 * one["simulate"] < explained["simulate"] <= 2.02 * one["simulate"]
