@@ -1,7 +1,6 @@
-"""The rows of every table of a run folder: a column is a field here, and is said nowhere else.
+"""The rows of every table of a run folder: a column is said here alone, and an unknown number is None, never 0.
 
-`tables` makes the schemas of the files from these classes, and `docs/tables.md` is made from them too. An unknown
-number is None, never 0.
+`tables` makes the schemas of the files from these classes, and `docs/tables.md` is made from them too.
 """
 
 from __future__ import annotations
@@ -16,6 +15,7 @@ from jaxtyping import Float
 from autointerp.adjusted_rows import AdjustedRow, CovariateRow
 from autointerp.benchmark_rows import BenchmarkRow, PlantedScore, RecoveryRow, SanityRow
 from autointerp.records import Context, Exemplar, Pairing, Scale, Status, Unit, Unscored
+from autointerp.variance_rows import VarianceRow
 
 Big = Annotated[int, "int64"]
 """A count that may pass two thousand million."""
@@ -227,8 +227,7 @@ class ScoreRow:
     unit: str
     arm: str
     pairing: Pairing
-    """`own` explanation, or `shuffled`: the mean over other units' explanations; `list` and `description`: the best of
-    its own of that kind, chosen or not."""
+    """`own` explanation; `shuffled`: the mean over others'; `list`, `description`: its best of that kind."""
     explainer: str
     """Who wrote the explanation; '' where none is used."""
     scorer: str
@@ -441,6 +440,7 @@ ROWS: Mapping[str, type] = {
     "scrambled": ScrambledRow,
     "covariates": CovariateRow,
     "adjusted": AdjustedRow,
+    "variance": VarianceRow,
     "usage": UsageRow,
     "benchmark": BenchmarkRow,
     "benchmark_scores": PlantedScore,

@@ -8,7 +8,19 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from autointerp.errors import nearest
-from autointerp.study_inputs import Corpus, Sae, SaeTraining, Scrambled, ScrambledSubject, Section, Subject, Training
+from autointerp.study_inputs import (
+    FACTORS,
+    Corpus,
+    Factor,
+    Sae,
+    SaeTraining,
+    Scrambled,
+    ScrambledSubject,
+    Section,
+    Seeds,
+    Subject,
+    Training,
+)
 from autointerp.study_models import Budget, Llm, Sentences
 
 
@@ -171,8 +183,11 @@ class Compare(Section):
 
     baseline: str = "neuron"
     """The arm that the features are held against."""
-    replicates: Literal[1] = 1
-    """Fresh draws of corpus and evidence; more than one comes in a later version."""
+    replicates: int = Field(default=1, ge=1)
+    """How often what `redraw` names is drawn, each time into a run of its own below `replicates/`; the interval of a
+    difference is then over these, and three are the fewest that give a useful one. The first is the run itself."""
+    redraw: tuple[Factor, ...] = ()
+    """What replicates draw anew, by the names of `[seeds]`; what does not depend on it is shared."""
     resamples: int = Field(default=10_000, ge=1000)
     """Bootstrap resamples and permutations."""
     derangements: int = Field(default=16, ge=1)
@@ -189,6 +204,7 @@ class Study(Section):
 
     seed: int = Field(default=0, ge=0)
     """All that is left to chance is drawn from it."""
+    seeds: Seeds = Seeds()
     threads: int = Field(default=0, ge=0)
     """CPU threads of torch; 0: as many as there are cores. Recorded, since sums depend on it."""
     prompts_folder: str | None = None
@@ -217,6 +233,11 @@ class Study(Section):
             return ()
         return tuple(ScrambledSubject(scheme=s, seed=n) for s in wanted.schemes for n in wanted.seeds)
 
+    def seed_for(self, factor: Factor) -> int:
+        """The seed that this part of the run is drawn from."""
+        own: int | None = getattr(self.seeds, factor)
+        return self.seed if own is None else own
+
     @field_validator("llm", mode="before")
     @classmethod
     def _both_roles(cls, llm: Any) -> Any:
@@ -236,6 +257,22 @@ class Study(Section):
         for section, name in (("explain", self.explain.llm), ("simulate", self.simulate.llm)):
             if name not in self.llm:
                 raise ValueError(f"{section}.llm '{name}' is not configured: {nearest(name, self.llm)}")
+        return self
+
+    @model_validator(mode="after")
+    def _replicates_differ(self) -> Study:
+        wanted = self.compare
+        if wanted.replicates > 1 and not wanted.redraw:
+            raise ValueError(
+                f"compare.replicates = {wanted.replicates} and compare.redraw is empty, so all would be the same: name "
+                f"what is drawn anew, of {', '.join(FACTORS)}"
+            )
+        if len(set(wanted.redraw)) < len(wanted.redraw):
+            raise ValueError(f"compare.redraw = {list(wanted.redraw)} names one twice: take it out")
+        if "sae" in wanted.redraw and not any(sae.train for sae in self.sae):
+            raise ValueError(
+                "compare.redraw names 'sae', and this study trains none: that changes nothing, so take it out"
+            )
         return self
 
     @model_validator(mode="after")

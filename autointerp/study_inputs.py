@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias, get_args
 
 from annotated_types import Ge
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -189,6 +189,30 @@ class Scrambled(Section):
         if len(set(given)) < len(given):
             raise ValueError(f"{list(given)} names one twice")
         return given
+
+
+Factor: TypeAlias = Literal["corpus", "sae", "units", "evidence", "explain", "simulate"]
+"""What may be drawn anew by itself."""
+FACTORS: tuple[Factor, ...] = get_args(Factor)
+
+
+class Seeds(Section):
+    """Seeds of parts of a run, each `seed` where it is left out: what is drawn from one may change while the rest
+    stays."""
+
+    corpus: int | None = Field(default=None, ge=0)
+    """Which documents are taken, their splits, and the contexts cut out of them."""
+    sae: int | None = Field(default=None, ge=0)
+    """Initial weights of the SAEs that the run trains, and the order of the vectors that train them."""
+    units: int | None = Field(default=None, ge=0)
+    """Which units are sampled of every arm, random directions and noise."""
+    evidence: int | None = Field(default=None, ge=0)
+    """Which contexts a unit gets, evidence and held-out alike, where they are not its top ones."""
+    explain: int | None = Field(default=None, ge=0)
+    """What the explainers draw, and the seeds of their requests."""
+    simulate: int | None = Field(default=None, ge=0)
+    """Bank and requests of the simulator, which ranks candidates too, the judges' items, and the pairings with other
+    units' explanations."""
 
 
 class Training(Section):

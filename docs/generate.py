@@ -44,7 +44,7 @@ _FILES = {
 _EVERYWHERE = {
     "unit": "Readable id: `feature/1234`, `neuron/17-`, `direction/3`.",
     "arm": "`feature` (`feature:NAME` with several SAEs), `neuron`, `neuron-sparse`, `direction`...",
-    "replicate": "Always 0: replicates come in a later version.",
+    "replicate": "0: every replicate of a run is a folder of its own.",
     "context": "Id of a context.",
     "status": "`ok`, or what became of it.",
     "reason": "Why it is not `ok`; '' when it is.",

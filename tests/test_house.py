@@ -26,6 +26,7 @@ SHARED_FILES = {
     "logprobs.py": "log-probabilities: of an answer, of OpenAI's protocol, of a model in the process",
     "provider.py": "a Provider",
     "registry.py": "methods by name",
+    "replicates.py": "what is of replicates",
     "scrambled.py": "what is of subjects with scrambled weights",
     "stage.py": "a stage of a run, or of a benchmark",
 }

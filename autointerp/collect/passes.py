@@ -103,7 +103,8 @@ def _pass(
     sums: Sequence[TokenSums] = (),
 ) -> list[Gatherer]:
     ids = context_ids(contexts, split)
-    gatherers = [Gatherer([twin_id(base_id(u.unit)) for u in units], wanted, ids, study.seed) for _, units in drawn]
+    seed = study.seed_for("evidence")
+    gatherers = [Gatherer([twin_id(base_id(u.unit)) for u in units], wanted, ids, seed) for _, units in drawn]
 
     def take(read: Activations) -> None:
         for position, (readout, _) in enumerate(drawn):

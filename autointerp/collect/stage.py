@@ -66,7 +66,7 @@ def collect(
     excluded: list[Unit] = []
     for arm in arms:
         units, left_out = sample_units(
-            arm.readout, arm.surveyor.finish(), arm.count, study.units.min_contexts, study.seed
+            arm.readout, arm.surveyor.finish(), arm.count, study.units.min_contexts, study.seed_for("units")
         )
         drawn.append((arm.readout.narrowed(units), units))
         excluded += left_out
@@ -86,7 +86,7 @@ def _prepare(study: Study, subject: Reader, contexts: Path, readouts: Sequence[P
         return
     ids = context_ids(contexts, Split.EVIDENCE)
     size = min(PREPARING_CONTEXTS, len(ids))
-    chosen = rng_of(study.seed, "centre").choice(ids, size=size, replace=False)
+    chosen = rng_of(study.seed_for("units"), "centre").choice(ids, size=size, replace=False)
     for batch in read_batches(contexts, Split.EVIDENCE, study.subject.batch):
         keep = np.isin(batch.contexts, chosen)
         if keep.any():

@@ -11,6 +11,7 @@ import pandas as pd
 
 from autointerp.artifacts import read_json
 from autointerp.compare.outcome import Outcome, headline_of
+from autointerp.compare.replicates import REPLICATE, VARIANCE
 from autointerp.compare.words import capital, listed, metric_words, number, with_interval
 from autointerp.contexts.slices import RANDOM_ONLY, TOP_AND_RANDOM, slice_words
 from autointerp.errors import BadInput
@@ -127,17 +128,17 @@ def cost_of(run_dir: Path, units: int) -> ReplicateCost | None:
 
 def measured_tau(run_dir: Path, cell: Cell, spreads: Spreads) -> float | None:
     """Standard deviation of the true difference between replicates, as `variance.parquet` has it; None without one."""
-    path = run_dir / "variance.parquet"
+    path = run_dir / VARIANCE
     if not path.is_file():
         return None
     wanted = {
         "scorer": cell.scorer, "metric": cell.metric, "slice": cell.slice, "arm": spreads.arm,
-        "baseline": spreads.baseline, "part": "replicate",
+        "baseline": spreads.baseline, "component": REPLICATE,
     }  # fmt: skip
     found = read_table(path)
     for column, value in wanted.items():
         found = found[found[column] == value]
-    known = found["variance"].dropna()
+    known = found["value"].dropna()
     return float(np.sqrt(known.iloc[0])) if len(known) else None
 
 

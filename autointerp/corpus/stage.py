@@ -55,7 +55,7 @@ def build_corpus(
     corpus = study.corpus
     quota = quotas(corpus)
     say_text(corpus)
-    documents = open_documents(corpus, study.seed)
+    documents = open_documents(corpus, study.seed_for("corpus"))
     with ExitStack() as files:
         shown = files.enter_context(table_writer("contexts", out / SHOWN))
         training = files.enter_context(table_writer("contexts", out / TRAINING))
@@ -65,7 +65,12 @@ def build_corpus(
         ):
             writers = {split: training if split is Split.TRAIN else shown for split in Split}
             filling = _Filling(
-                study, Splitter(quota, study.seed, splits), kept, writers, progress, Passages(corpus.context)
+                study,
+                Splitter(quota, study.seed_for("corpus"), splits),
+                kept,
+                writers,
+                progress,
+                Passages(corpus.context),
             )
             filling.fill(documents, tokenizer)
             _require_contexts(corpus, filling)
@@ -109,7 +114,7 @@ class _Filling:
     def fill(self, documents: Iterator[Document], tokenizer: PreTrainedTokenizerBase) -> None:
         """Take documents until every split is full, or there are no more."""
         corpus = self.study.corpus
-        seen = NearDuplicates(corpus.near_duplicate, self.study.seed)
+        seen = NearDuplicates(corpus.near_duplicate, self.study.seed_for("corpus"))
         longest = max(CHARACTERS_PER_TOKEN * corpus.context * corpus.max_per_document, _SHORTEST_CUT)
         batches = tokenised_batches(documents, tokenizer, longest)
         while not self.splitter.full and (batch := next(batches, None)):
@@ -135,7 +140,7 @@ class _Filling:
     def _new_windows(self, document: Document, tokenised: Tokenised) -> list[Window]:
         """Windows whose text does not stand in earlier contexts."""
         corpus = self.study.corpus
-        key = (self.study.seed, text_hash(document.text))
+        key = (self.study.seed_for("corpus"), text_hash(document.text))
         starts = window_starts(len(tokenised.tokens), corpus.context, corpus.max_per_document, key)
         found = [window(document.text, tokenised, start, corpus.context) for start in starts]
         return [w for w in found if not self.passages.seen("".join(w.pieces))]

@@ -124,7 +124,7 @@ def _propose(
             (name, proposal)
             for name, count in counts[unit.unit].items()
             for proposal in explainers[name].propose(
-                shown[unit.unit], count, rng_of(study.seed, "explain", name, twin_id(unit.unit))
+                shown[unit.unit], count, rng_of(study.seed_for("explain"), "explain", name, twin_id(unit.unit))
             )
         ]
         for unit in units

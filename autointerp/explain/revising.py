@@ -90,7 +90,7 @@ def _questions(study: Study, plan: Planned, firsts: Sequence[_First], simulator:
         unit = first.unit
         truth = shown_of(unit, plan.material.validation[unit.unit], plan.material.contexts).contexts
         wrong = mistakes(truth, result.predicted, unit.max_activation)
-        rng = rng_of(study.seed, "revise", twin_id(unit.unit), first.column)
+        rng = rng_of(study.seed_for("explain"), "revise", twin_id(unit.unit), first.column)
         questions.append(reviser.revision(first.candidate.text, wrong, rng))
     return questions
 

@@ -92,7 +92,7 @@ def _spare(study: Study, explainers: Mapping[str, Explainer], unit: Unit, wanted
     found: list[Candidate] = []
     for name, explainer in explainers.items():
         if not explainer.needs_model:
-            rng = rng_of(study.seed, "spare", name, twin_id(unit.unit))
+            rng = rng_of(study.seed_for("explain"), "spare", name, twin_id(unit.unit))
             found += [p for p in explainer.propose(shown, 2 * wanted, rng) if isinstance(p, Candidate)]
     return found
 

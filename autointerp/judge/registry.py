@@ -58,7 +58,7 @@ def open_judges(
     settings = JudgeSettings(
         llm=study.llm.get(wanted.llm, Llm()),
         examples=wanted.examples,
-        seed=study.seed,
+        seed=study.seed_for("simulate"),
         prompts_folder=user_folder(study.prompts_folder),
         capabilities=capabilities,
         negatives=wanted.negatives,

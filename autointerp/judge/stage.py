@@ -44,7 +44,7 @@ def judge(study: Study, judges: Sequence[AnyJudge], asker: Asker | None, run: Pa
     """
     units = read_sampled(study, run, any_absolute(study.score.metrics))
     contexts = load_contexts(run / "contexts.parquet", (c for u in units for c in u.judged))
-    own, shuffled = own_pairs(units), shuffled_pairs(units, study.judge.derangements, study.seed)
+    own, shuffled = own_pairs(units), shuffled_pairs(units, study.judge.derangements, study.seed_for("simulate"))
     tasks: list[_Trial] = []
     for judge in sorted(judges, key=lambda judge: not isinstance(judge, Judge)):
         if traits_of(judge.name).needs_explanation:
@@ -100,7 +100,7 @@ def _case(study: Study, task: _Trial, contexts: Mapping[int, Context]) -> tuple[
     if isinstance(task.explanation, Unscored):
         return task.explanation
     # Drawn by unit: whoever's explanation it is, the items are the same.
-    rng = rng_of(study.seed, "judge", task.judge.name, task.pair.unit.unit)
+    rng = rng_of(study.seed_for("simulate"), "judge", task.judge.name, task.pair.unit.unit)
     return Case(task.explanation, _held(task.pair.unit, contexts)), rng
 
 

@@ -22,6 +22,8 @@ Repeated = Float[np.ndarray, "unit replicate"]
 
 ONE_REPLICATE = "one replicate has no standard error"
 NEGATIVE = "the estimate is below 0: set to 0"
+_ROUNDING = 1e-20
+"""Share of a mean square below which another is what rounding leaves of equal scores."""
 NOT_TOLD_APART = "a unit is met once: its spread holds the residual too"
 
 
@@ -184,7 +186,7 @@ def retest(found: Anova, confidence: float) -> Interval:
     if whole == 0:
         return Interval(None, note=EQUAL)
     value = (units - residual) / whole
-    if residual == 0:
+    if residual <= _ROUNDING * units:
         return Interval(value, note=EQUAL)
     a = k * value / (n * (1 - value))
     b = 1 + k * value * (n - 1) / (n * (1 - value))

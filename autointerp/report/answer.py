@@ -12,7 +12,7 @@ from autointerp.compare.words import capital, number, p_text, with_interval
 from autointerp.contexts.slices import RANDOM_ONLY, UNLISTED, slice_words
 from autointerp.metrics.intervals import FEW
 from autointerp.records import Pairing
-from autointerp.report import adjusted, scrambled
+from autointerp.report import adjusted, replicates, scrambled
 from autointerp.rows import OUTSIDE, READ_LITERALLY, TOKEN_TABLE, Cell, ComparisonRow
 from autointerp.simulate.literal import LITERAL
 from autointerp.simulate.lookup import LOOKUP
@@ -127,6 +127,7 @@ def _comparisons(outcome: Outcome) -> Iterator[str]:
             continue
         other = outcome.row(cell, baseline)
         yield f"{line}, {plain(baseline)} {mean_of(other)}{_scored(other)}; {_against(outcome, difference)}."
+    yield from replicates.sentences(outcome)
 
 
 def _against(outcome: Outcome, row: ComparisonRow) -> str:
@@ -136,6 +137,8 @@ def _against(outcome: Outcome, row: ComparisonRow) -> str:
     said = conclusion(row, outcome.study.compare)
     if verdict_of(row, outcome.study.compare.confidence) is Verdict.MORE and is_feature(row.arm):
         said = scrambled.conditional(outcome, row, said)
+    if verdict_of(row, outcome.study.compare.confidence) in (Verdict.MORE, Verdict.LESS):
+        said = replicates.conditional(outcome, row, said)
     return f"{minus} {difference_of(row)}: {said}"
 
 

@@ -207,6 +207,10 @@ def _few_units(outcome: Outcome) -> Iterator[str]:
 
 def _one_draw(outcome: Outcome) -> Iterator[str]:
     trained = any(sae.train is not None for sae in outcome.study.sae) and bool(outcome.feature_arms)
+    if outcome.study.compare.replicates > 1:
+        redrawn = ", ".join(outcome.study.compare.redraw)
+        yield f"Replicates draw {redrawn} anew and nothing else: the rest is one draw, and no interval covers it."
+        return
     what = "One training of the SAE, one" if trained else "One"
     yield (
         f"{what} draw of text and one draw of units: the intervals cover the choice of units only, not what another "

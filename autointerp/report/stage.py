@@ -11,7 +11,7 @@ from autointerp.compare.words import capital, number
 from autointerp.plot.samples import samples_of
 from autointerp.plot.stage import strips_name
 from autointerp.records import Status
-from autointerp.report import adjusted, explained, scrambled, sections
+from autointerp.report import adjusted, explained, replicates, scrambled, sections
 from autointerp.report.answer import answer
 from autointerp.report.caveats import caveats
 from autointerp.report.judges import judges
@@ -57,6 +57,8 @@ def _parts(outcome: Outcome) -> Iterator[str]:
     yield adjusted.section(outcome)
     yield _figure(outcome, "equal-determinism", "Differences at equal token determinism")
     yield scrambled.section(outcome)
+    yield replicates.section(outcome)
+    yield _figure(outcome, "replicates", "The difference in every replicate, and over all of them")
     yield explained.literally(outcome)
     yield explained.kinds(outcome)
     yield sections.ceiling(outcome)

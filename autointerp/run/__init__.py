@@ -43,10 +43,12 @@ def run(
     from autointerp.report.provenance import write_sources
     from autointerp.report.stage import report
     from autointerp.run.checks import check_study, find_capabilities
+    from autointerp.run.replicates import carry_out_replicates, check_replicates
     from autointerp.run.resources import BATCHES, Resources, note_threads
     from autointerp.run.stages import ASKING, carry_out
     from autointerp.train.saes import train_along
 
+    check_replicates(study)
     folder = Path(out)
     resources = Resources(
         study, folder, Mode(replay, folder / BATCHES if batch else None), None if ledger is None else Path(ledger)
@@ -61,7 +63,10 @@ def run(
             check_study(resources)
             find_capabilities(resources, until)
             end = ENDS.get(until, until) if until else "compare"
-            carry_out(resources, folder, end, frozenset(ASKING if replay else ()))
+            again = frozenset(ASKING if replay else ())
+            carry_out(resources, folder, end, again)
+            if end == "compare":
+                carry_out_replicates(resources, folder, again)
     finally:
         resources.close()
     if until is None:

@@ -36,6 +36,8 @@ from autointerp.models import load_tokenizer
 from autointerp.progress import Bar, aligned, say
 from autointerp.records import Candidate, Scale, Simulation, Unscored
 from autointerp.run.checks import check_methods
+from autointerp.run.replicates import folder_of as replicate_folder
+from autointerp.run.replicates import redrawn, redraws_explanations
 from autointerp.run.resources import Resources, simulator_asks
 from autointerp.run.stages import asking_work, carry_out
 from autointerp.simulate.interface import Simulator, Task
@@ -44,6 +46,8 @@ from autointerp.study_models import Llm
 
 _STAND_IN = "words and parts of words that name one kind of thing in a text, number"
 _RANKING = "explain (rank)"
+_APART = 100_000
+"""Between the numbers of the stand-ins of two replicates."""
 BATCHED = frozenset({"explain", "judge"})
 """Stages that the batch interfaces take."""
 
@@ -80,10 +84,11 @@ class EstimateLine:
 class _CountingResources(Resources):
     """Resources whose askers count."""
 
-    def __init__(self, study: Study, run: Path, ledger: Path) -> None:
-        super().__init__(study, run, Mode(), ledger)
-        self.tallies: dict[tuple[str, str], Tally] = {}
-        self._seen: set[str] = set()
+    def __init__(self, study: Study, run: Path, ledger: Path, first: _CountingResources | None = None) -> None:
+        """`first`: of the run itself, where this is a replicate of it; what the run asks is not counted again."""
+        super().__init__(study, run, Mode(), ledger, first)
+        self.tallies: dict[tuple[str, str], Tally] = {} if first is None else first.tallies
+        self._seen: set[str] = set() if first is None else first._seen
         """What a stage asks, a later one finds in the ledger."""
 
     @property
@@ -119,16 +124,23 @@ def estimate(study: Study, out: str | Path, ledger: str | Path | None = None) ->
     path = folder / FILE_NAME if ledger is None else Path(ledger)
     resources = Resources(study, folder, Mode(replay=True), path)
     check_methods(resources)
+    studies = list(enumerate([study, *(redrawn(study, number) for number in range(1, study.compare.replicates))]))
     try:
         carry_out(resources, folder, "collect")
+        for number, own in studies[1:]:
+            where = replicate_folder(folder, number)
+            carry_out(resources.of_replicate(own, where), where, "collect", base=folder)
     finally:
         resources.close()
-    with tempfile.TemporaryDirectory() as scratch:
-        counting = _CountingResources(study, folder, path)
-        try:
-            _count(counting, folder, Path(scratch))
-        finally:
-            counting.close()
+    counting = _CountingResources(study, folder, path)
+    try:
+        for number, own in studies:
+            where = replicate_folder(folder, number)
+            of_one = _CountingResources(own, where, path, counting) if number else counting
+            with tempfile.TemporaryDirectory() as scratch:
+                _count(of_one, where, Path(scratch), number * _APART if redraws_explanations(study) else 0)
+    finally:
+        counting.close()
     return [
         EstimateLine(
             stage, name, study.llm[name], tally.requests, tally.known, Tokens(tally.input_tokens, tally.output_tokens),
@@ -139,12 +151,13 @@ def estimate(study: Study, out: str | Path, ledger: str | Path | None = None) ->
     ]  # fmt: skip
 
 
-def _count(counting: _CountingResources, folder: Path, scratch: Path) -> None:
+def _count(counting: _CountingResources, folder: Path, scratch: Path, start: int) -> None:
+    """Count into the tallies. `start`: number of the first stand-in."""
     say("counting requests ...")
     for name in ("contexts.parquet", "documents.parquet", "work"):
         (scratch / name).symlink_to((folder / name).resolve())
     plan = planned(counting.study, folder)
-    number = count()  # stand-ins differ, as explanations will: equal requests are counted once
+    number = count(start)  # stand-ins differ, as explanations will: equal requests are counted once
 
     def ask(proposals: Sequence[Sequence[Proposal]]) -> list[list[Candidate | Unscored]]:
         with counting.asker(counting.study.explain.llm, "explain") as asker:

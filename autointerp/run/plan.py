@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -47,14 +49,16 @@ def execute(
     *,
     again: frozenset[str] = frozenset(),
     unanswered: Callable[[], int] = lambda: 0,
+    base: Path | None = None,
 ) -> list[str]:
     """Run the stages that are not up to date, in order; return the names of those that ran.
 
     The manifest is written after each stage, so an interrupted run continues with the stage it was in. Stages named
     in `again` run in any case. `unanswered` gives the number of requests so far that no answer came back for: a stage
-    that had some is done, and counted as not up to date, so that the next call asks those requests again.
+    that had some is done, and counted as not up to date, so that the next call asks those requests again. What the
+    run folder `base` has made of the same inputs is taken over from it.
     """
-    entries = read_manifest(run)
+    entries, made = read_manifest(run), read_manifest(base) if base is not None else {}
     hashes: dict[str, str] = {}
     ran = []
     for stage in stages:
@@ -67,6 +71,15 @@ def execute(
             or entry.facts.get("unanswered")
             or not all((run / path).exists() for path in stage.writes)
         ):
+            if base is not None:
+                there = made.get(stage.name)
+                if there is not None and there.inputs == inputs and _whole(base, stage, there):
+                    entry = entries[stage.name] = _taken_over(run, base, stage, there)
+                    write_manifest(run, entries)
+                    hashes |= entry.outputs
+                    continue
+                for path in stage.writes:  # it may be a link, and is not written into
+                    _remove(run / path)
             say(f"{stage.name} ...")
             start, before = time.monotonic(), unanswered()
             stage.work()
@@ -84,3 +97,35 @@ def execute(
             ran.append(stage.name)
         hashes |= entry.outputs
     return ran
+
+
+def _whole(run: Path, stage: Stage, entry: StageEntry) -> bool:
+    """Whether a finished stage left nothing unanswered, and all that it wrote is there."""
+    return not entry.facts.get("unanswered") and all((run / path).exists() for path in stage.writes)
+
+
+def _taken_over(run: Path, base: Path, stage: Stage, entry: StageEntry) -> StageEntry:
+    """Link what `base` has of a stage, or copy it where there are no links; nothing is written into such a file."""
+    for path in stage.writes:
+        source, target = base / path, run / path
+        _remove(target)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if source.is_dir():
+            shutil.copytree(source, target, copy_function=_link)
+        else:
+            _link(source, target)
+    return replace(entry, facts={**entry.facts, "seconds": 0.0, "taken over": True})
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _link(source: str | Path, target: str | Path) -> None:
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)

@@ -56,17 +56,20 @@ _BANK_CONTEXTS = 512
 class Resources:
     """Opened things, shared by the stages of one run."""
 
-    def __init__(self, study: Study, run: Path, mode: Mode, ledger: Path | None = None) -> None:
-        """`ledger`: where the answers are kept, when not in the run folder."""
+    def __init__(
+        self, study: Study, run: Path, mode: Mode, ledger: Path | None = None, base: Resources | None = None
+    ) -> None:
+        """`ledger`: where the answers are kept, when not in the run folder; `base`: of the run of a replicate."""
         self.study, self.run, self.mode = study, run, mode
         self.unanswered = 0
         """Requests so far that nothing came back for."""
         self._ledger_path = ledger or run / FILE_NAME
+        self._base = base
 
     @cached_property
     def usage(self) -> Usage:
         """The run's account: what was spent, by this call and earlier ones."""
-        return Usage(self.run / SPENDING, self.study.budget)
+        return Usage(self.run / SPENDING, self.study.budget) if self._base is None else self._base.usage
 
     @cached_property
     def subject_identity(self) -> str:
@@ -83,12 +86,18 @@ class Resources:
         """The language model with its hooks; one that the run trains must have been trained."""
         if self.study.subject.train is not None:
             return open_made(self.study.subject, self.run / SUBJECT)
-        return open_subject(self.study.subject)
+        return open_subject(self.study.subject) if self._base is None else self._base.subject
 
     @cached_property
     def scrambled(self) -> dict[str, Subject]:
         """The scrambled subjects of the study, by name."""
+        if self._base is not None and self.study.subject.train is None:
+            return self._base.scrambled
         return {each.name: scramble(self.subject, each) for each in self.study.scrambled_subjects}
+
+    def of_replicate(self, study: Study, run: Path) -> Resources:
+        """Those of a replicate in folder `run`: one ledger and one account, which stay open, and one subject."""
+        return Resources(study, run, self.mode, self._ledger_path, self)
 
     def check_subject(self) -> torch.device:
         """The subject's device; BadInput for a model, device or hook that can't be had, even before it is trained."""
@@ -99,7 +108,7 @@ class Resources:
     @cached_property
     def ledger(self) -> Ledger:
         """The ledger of answers."""
-        return Ledger(self._ledger_path)
+        return Ledger(self._ledger_path) if self._base is None else self._base.ledger
 
     @contextmanager
     def asker(self, name: str, stage: str, *, batch: bool = False) -> Iterator[Counted]:
@@ -142,7 +151,7 @@ class Resources:
         capabilities = self.capabilities(name) if needs.language_model else None
         parts = Parts(
             model=None, asker=None, llm=llm, capabilities=capabilities, bank=(), batch=llm.batch,
-            same=False, prompts=self.prompts, seed=self.study.seed, ledger=self.ledger,
+            same=False, prompts=self.prompts, seed=self.study.seed_for("simulate"), ledger=self.ledger,
         )  # fmt: skip
         if not needs.language_model:
             sentences = self.sentences if needs.sentences else None
@@ -180,6 +189,8 @@ class Resources:
     @cached_property
     def sentences(self) -> SentenceModel:
         """The study's sentence model; BadInput when it can't be had."""
+        if self._base is not None:
+            return self._base.sentences
         return load_sentence_model(self.study.sentences.model, self.study.subject.device)
 
     def _local(self, llm: Llm) -> Any:
@@ -197,7 +208,7 @@ class Resources:
 
         contexts = self.run / "contexts.parquet"
         ids = context_ids(contexts, Split.EVIDENCE)
-        rng = rng_of(self.study.seed, "bank")
+        rng = rng_of(self.study.seed_for("simulate"), "bank")
         chosen = rng.choice(ids, size=min(_BANK_CONTEXTS, len(ids)), replace=False)
         loaded = load_contexts(contexts, chosen.tolist())
         return random_word_lists([loaded[int(c)] for c in chosen], self.study.simulate.bank, rng)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from autointerp.collect.passes import Reader
+from autointerp.run.hashed import compared
 from autointerp.run.plan import Stage
 from autointerp.run.resources import Resources
 from autointerp.study import Study
@@ -54,7 +55,7 @@ def comparing(study: Study, run: Path) -> list[Stage]:
         Stage(
             "scrambled",
             reads=("scores.parquet",),
-            settings={"compare": study.compare.model_dump(mode="json"), **wanted(study)},
+            settings={"compare": compared(study), **wanted(study)},
             writes=("scrambled.parquet",),
             bulk=(),
             work=partial(_hold, study, run),

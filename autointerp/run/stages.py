@@ -6,19 +6,18 @@ from pathlib import Path
 from typing import Any
 
 from autointerp import study_inputs as inputs
-from autointerp.artifacts import hash_file, write_text
+from autointerp.artifacts import write_text
 from autointerp.corpus.listing import content_of
 from autointerp.explain.registry import method_names
 from autointerp.explain.revise import Revise
 from autointerp.judge.registry import traits_of, uses_model
 from autointerp.llm.address import public_url
-from autointerp.llm.providers import LOCAL
 from autointerp.run import scrambled
+from autointerp.run.hashed import checkpoints_of, llm_of, prompts_of, seeds_of, settings_of, stream_of, units_of
 from autointerp.run.plan import Stage, execute
 from autointerp.run.resources import Resources, note_threads
 from autointerp.study import Study
 from autointerp.study_file import dump_study
-from autointerp.study_models import Llm
 from autointerp.tables import BY_KIND, CANDIDATES, EFFECTS, EVIDENCE, HELD_OUT, PROPOSALS, REVISIONS, TABLES, TRAIN
 from autointerp.train.saes import sae_folder, saes_as_hashed
 from autointerp.train.subject import SUBJECT, TOKENIZER
@@ -29,26 +28,31 @@ ASKING = ("explain", "simulate", "judge")
 
 def stages(study: Study, resources: Resources, run: Path) -> list[Stage]:
     """Every stage, in the order of the data."""
-    dump = study.model_dump(mode="json")
+    dump = settings_of(study)
     base = {"seed": study.seed, "subject": resources.subject_identity}
+    return [
+        *_text(study, dump, base, resources, run),
+        *_reading(study, dump, base, resources, run),
+        *_explaining(study, dump, base, resources, run),
+        *_judging(study, dump, resources, run),
+        *_scoring(study, dump, run),
+    ]
+
+
+def _reading(study: Study, dump: dict[str, Any], base: dict[str, Any], resources: Resources, run: Path) -> list[Stage]:
+    """The SAEs, and what is read of the units."""
     reading = {"subject": dump["subject"], **base}
+    training = {"stream": stream_of(study), **reading, **seeds_of(study, "sae")}
     subject = (SUBJECT,) if study.subject.train else ()
     saes = tuple(str(sae_folder(sae.name)) for sae in study.sae)
     resembling = ({"sentences": dump["sentences"]} if study.evidence.hard_negatives else {}) | scrambled.wanted(study)
-    revisions = (REVISIONS,) if Revise.name in method_names(study) else ()
-    simulator = {
-        "simulate": dump["simulate"],
-        "llm": _llm(study.llm[study.simulate.llm]),
-        "prompts": _prompts(resources),
-        "sentences": dump["sentences"],
-    }
+    drawn = {"units": units_of(dump), "evidence": dump["evidence"], **seeds_of(study, "units", "evidence")}
     return [
-        *_text(study, dump, base, resources, run),
-        *scrambled.training(study, {"stream": _stream(study), **reading}, resources, run),
+        *scrambled.training(study, training, resources, run),
         Stage(
             "train",
             reads=((TRAIN,) if any(s.train for s in study.sae) else ()) + subject,
-            settings={**saes_as_hashed(dump), "stream": _stream(study), "checkpoints": _checkpoints(study), **reading},
+            settings={**saes_as_hashed(dump), "checkpoints": checkpoints_of(study), **training},
             writes=saes,
             bulk=saes,
             work=lambda: _train(resources, run),
@@ -56,15 +60,32 @@ def stages(study: Study, resources: Resources, run: Path) -> list[Stage]:
         Stage(
             "collect",
             reads=("contexts.parquet", *saes, *scrambled.folders(study), *subject),
-            settings={"units": _units(dump), "evidence": dump["evidence"], **resembling, **reading},
+            settings={**drawn, **resembling, **reading},
             writes=(CANDIDATES, EVIDENCE, HELD_OUT, TABLES, EFFECTS),
             bulk=(CANDIDATES, EVIDENCE, HELD_OUT, TABLES, EFFECTS),
             work=lambda: _collect(resources, run),
         ),
+    ]
+
+
+def _explaining(
+    study: Study, dump: dict[str, Any], base: dict[str, Any], resources: Resources, run: Path
+) -> list[Stage]:
+    """Explanations, and what they predict."""
+    revisions = (REVISIONS,) if Revise.name in method_names(study) else ()
+    simulator = {
+        "simulate": dump["simulate"],
+        "llm": llm_of(study.llm[study.simulate.llm]),
+        "prompts": prompts_of(resources),
+        "sentences": dump["sentences"],
+    }
+    asked = {"explain": dump["explain"], "llm": llm_of(study.llm[study.explain.llm]), "ranked by": simulator}
+    held = {"score": dump["score"], "derangements": study.compare.derangements}
+    return [
         Stage(
             "explain",
             reads=("contexts.parquet", CANDIDATES, EVIDENCE, EFFECTS),
-            settings={"explain": dump["explain"], "llm": _explainer(study), "ranked by": simulator, **base},
+            settings={**asked, **base, **seeds_of(study, "explain", "simulate")},
             writes=("units.parquet", "explanations.parquet", PROPOSALS, *revisions),
             bulk=(),
             work=lambda: _explain(resources, run),
@@ -80,18 +101,21 @@ def stages(study: Study, resources: Resources, run: Path) -> list[Stage]:
         Stage(
             "simulate",
             reads=(*_TABLES, PROPOSALS, TABLES, CANDIDATES),
-            settings={**simulator, "score": dump["score"], "derangements": study.compare.derangements, **base},
+            settings={**simulator, **held, **base, **seeds_of(study, "simulate")},
             writes=("simulations.parquet", "shuffled.parquet", BY_KIND),
             bulk=(),
             work=lambda: _simulate(resources, run),
         ),
-        *_judging(study, dump, resources, run),
-        *_scoring(study, dump, run),
     ]
 
 
-def carry_out(resources: Resources, run: Path, until: str, again: frozenset[str] = frozenset()) -> None:
-    """Carry the study out in folder `run`, up to stage `until`; stages named in `again` in any case."""
+def carry_out(
+    resources: Resources, run: Path, until: str, again: frozenset[str] = frozenset(), base: Path | None = None
+) -> None:
+    """Carry the study out in folder `run`, up to stage `until`; stages named in `again` in any case.
+
+    A replicate takes over what its run, in folder `base`, has made of the same inputs.
+    """
     study = resources.study
     threads = note_threads(study)
     plan = stages(study, resources, run)
@@ -100,7 +124,7 @@ def carry_out(resources: Resources, run: Path, until: str, again: frozenset[str]
     names = [stage.name for stage in plan]
     facts = {"threads": threads, "seed": study.seed, "device": str(device)}
     wanted = plan[: names.index(until) + 1]
-    execute(run, wanted, facts, again=again, unanswered=lambda: resources.unanswered)
+    execute(run, wanted, facts, again=again, unanswered=lambda: resources.unanswered, base=base)
 
 
 def _without_secrets(study: Study) -> Study:
@@ -123,10 +147,11 @@ def _text(study: Study, dump: dict[str, Any], base: dict[str, Any], resources: R
     tokenizer = (TOKENIZER,) if recipe else ()
     cut_by = {"vocabulary": recipe.vocabulary} if recipe else resources.subject_identity
     content, facts = content_of(study.corpus)
+    own = seeds_of(study, "corpus")
     corpus = Stage(
         "corpus",
         reads=(),
-        settings={"corpus": dump["corpus"], "content": content, "seed": study.seed, "subject": cut_by},
+        settings={"corpus": dump["corpus"], "content": content, "seed": study.seed, "subject": cut_by, **own},
         writes=("documents.parquet", "contexts.parquet", TRAIN, *tokenizer),
         bulk=(TRAIN, *tokenizer),
         work=lambda: _corpus(resources, run),
@@ -153,8 +178,9 @@ def _judging(study: Study, dump: dict[str, Any], resources: Resources, run: Path
     """The judge stage, when the study has judges."""
     if not study.judge.methods:
         return []
-    llm = _llm(study.llm[study.judge.llm]) if any(uses_model(name) for name in study.judge.methods) else None
-    settings = {"judge": dump["judge"], "llm": llm, "prompts": _prompts(resources), "seed": study.seed}
+    llm = llm_of(study.llm[study.judge.llm]) if any(uses_model(name) for name in study.judge.methods) else None
+    settings = {"judge": dump["judge"], "llm": llm, "prompts": prompts_of(resources), "seed": study.seed}
+    settings |= seeds_of(study, "simulate")
     if any(traits_of(name).needs.sentences for name in study.judge.methods):
         settings["sentences"] = dump["sentences"]
     return [
@@ -190,37 +216,6 @@ def _scoring(study: Study, dump: dict[str, Any], run: Path) -> list[Stage]:
             work=lambda: _compare(study, run),
         ),
     ]
-
-
-def _units(dump: dict[str, Any]) -> dict[str, Any]:
-    """What the sampling of units depends on; kinds of other packages count where the study names any."""
-    return {key: value for key, value in dump["units"].items() if key != "kinds" or value}
-
-
-def _llm(llm: Llm) -> dict[str, Any]:
-    """What an answer depends on; how fast it is asked for is left out."""
-    shared = llm.model_dump(mode="json", include={"provider", "model", "temperature", "max_tokens", "reasks"})
-    if llm.provider == LOCAL:
-        return {**shared, "batch": llm.batch}
-    return {**shared, "base_url": public_url(llm.base_url) if llm.base_url else None}
-
-
-def _explainer(study: Study) -> dict[str, Any]:
-    return _llm(study.llm[study.explain.llm])
-
-
-def _prompts(resources: Resources) -> str:
-    return hash_file(resources.prompts) if resources.prompts else "built in"
-
-
-def _stream(study: Study) -> dict[str, Any]:
-    """What the order of the training vectors depends on."""
-    return study.training.model_dump(mode="json", include={"shards"} | (set() if study.training.shards else {"buffer"}))
-
-
-def _checkpoints(study: Study) -> list[str]:
-    paths = [Path(sae.checkpoint).expanduser() for sae in study.sae if sae.checkpoint is not None]
-    return [hash_file(path) for path in paths if path.exists()]
 
 
 def _corpus(resources: Resources, run: Path) -> None:

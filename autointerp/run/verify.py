@@ -16,7 +16,7 @@ from autointerp.contexts.slices import JUDGED, TOP_AND_RANDOM
 from autointerp.corpus.split import assert_contexts_follow, assert_disjoint
 from autointerp.errors import BadInput, CheckFailed
 from autointerp.records import Exemplar, Kind, Split
-from autointerp.run.manifest import read_manifest
+from autointerp.run.manifest import REPLICATES, read_manifest
 from autointerp.tables import EVIDENCE, SCHEMAS, read_arrow, read_table
 
 
@@ -36,7 +36,7 @@ def verify(run: Path) -> list[Check]:
     hashes = list(_hashes(run))
     if not all(check.ok for check in hashes):
         return hashes
-    return [*hashes, *_schemas(run), *_splits(run), *_shown(run), *_explained(run), *_coverage(run)]
+    return [*hashes, *_replicates(run), *_schemas(run), *_splits(run), *_shown(run), *_explained(run), *_coverage(run)]
 
 
 def _hashes(run: Path) -> Iterator[Check]:
@@ -68,6 +68,18 @@ _LATER = {
     ),
 }  # fmt: skip
 """Columns that a run folder of an earlier version has not."""
+
+
+def _replicates(run: Path) -> Iterator[Check]:
+    """Every check of every replicate, which is a run folder of its own: what is wrong, or how much was looked at."""
+    entry = read_manifest(run).get(REPLICATES)
+    folders = {str(Path(name).parent): None for name in (entry.outputs if entry else ()) if "/" in name}
+    for folder in folders:
+        checks = verify(run / folder)
+        wrong = [check for check in checks if not check.ok]
+        yield from (Check(f"{folder}: {check.name}", False, check.detail) for check in wrong)
+        if not wrong:
+            yield Check(f"{folder} is a run of its own", True, f"{len(checks)} checks")
 
 
 def _schemas(run: Path) -> Iterator[Check]:

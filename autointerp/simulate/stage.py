@@ -42,7 +42,7 @@ def simulate(study: Study, simulator: Simulator, run: Path) -> None:
     """
     units = read_sampled(study, run, any_absolute(study.score.metrics))
     contexts = load_contexts(run / "contexts.parquet", (c for u in units for c in u.contexts))
-    pairs = [*own_pairs(units), *shuffled_pairs(units, study.compare.derangements, study.seed)]
+    pairs = [*own_pairs(units), *shuffled_pairs(units, study.compare.derangements, study.seed_for("simulate"))]
     if study.simulate.both_kinds:
         pairs += other_kind_pairs(run, units)
     with (

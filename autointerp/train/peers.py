@@ -25,10 +25,11 @@ _LOST = "gloo/transport"
 
 def follows() -> bool:
     """Whether this process is one of several and not their first."""
-    return _together() and os.environ["RANK"] != "0"
+    return together() and os.environ["RANK"] != "0"
 
 
-def _together() -> bool:
+def together() -> bool:
+    """Whether this process is one of several."""
     return int(os.environ.get("WORLD_SIZE", "1")) > 1 and "RANK" in os.environ
 
 
@@ -39,7 +40,7 @@ def joined(device: str) -> Iterator[None]:
     On GPUs each process gets its own: the one with its number on this machine. Raises BadInput when there are too few,
     and AutointerpError when another process is lost.
     """
-    if not _together():
+    if not together():
         yield
         return
     import torch.distributed as dist

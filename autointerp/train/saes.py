@@ -199,10 +199,10 @@ def _train(
 ) -> dict[str, Trained]:
     checkpoint = f"{hash_value([stream.hook, sorted(stream.recipes)])[:16]}.safetensors"
     return train_together(
-        {name: (recipe, seed_of(study.seed, "sae", name)) for name, recipe in stream.recipes.items()},
+        {name: (recipe, seed_of(study.seed_for("sae"), "sae", name)) for name, recipe in stream.recipes.items()},
         vectors,
         passes=stream.passes,
-        seed=seed_of(study.seed, "stream", stream.hook),
+        seed=seed_of(study.seed_for("sae"), "stream", stream.hook),
         progress=progress,
         device=str(device_of(study.subject.device)),
         checkpoints=Checkpoints(run / _CHECKPOINTS / checkpoint, 60 * study.training.minutes),

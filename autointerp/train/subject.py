@@ -45,7 +45,8 @@ _SAVE_EVERY = 30.0
 
 def cut_for(study: Study, recipe: SubjectTraining, run: Path) -> None:
     """The corpus stage of a study that trains its subject: the tokenizer out of training text, then contexts by it."""
-    ahead = read_ahead(open_documents(study.corpus, study.seed), study.corpus, study.seed)
+    seed = study.seed_for("corpus")
+    ahead = read_ahead(open_documents(study.corpus, seed), study.corpus, seed)
     tokenizer = learn_tokenizer(ahead.texts, recipe.vocabulary)
     characters = sum(map(len, ahead.texts))
     say(f"  tokenizer: {len(tokenizer):,} tokens learned from {characters:,} characters of the training split")

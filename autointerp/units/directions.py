@@ -106,7 +106,7 @@ class Directions:
                     arm_name(self.name, hook, len(hooks) > 1),
                     hook,
                     indices,
-                    random_directions(study.seed, hook, indices, widths[hook]),
+                    random_directions(study.seed_for("units"), hook, indices, widths[hook]),
                     np.zeros(count),
                     Centre(torch.zeros(widths[hook], dtype=torch.float64)),
                 ),

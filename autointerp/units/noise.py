@@ -93,8 +93,8 @@ class NoiseUnits:
         arms = []
         for sae in study.sae if count and self.name in study.units.controls else ():
             encoder, latents = encoders[sae.name]
-            rng = rng_of(study.seed, "noise", sae.name)
+            rng = rng_of(study.seed_for("units"), "noise", sae.name)
             indices = np.sort(rng.choice(latents, size=min(latents, _SPARE * count), replace=False))
             arm = arm_name(self.name, sae.name, len(study.sae) > 1)
-            arms.append(Candidates(NoiseReadout(arm, sae.hook, indices, encoder, study.seed), count))
+            arms.append(Candidates(NoiseReadout(arm, sae.hook, indices, encoder, study.seed_for("units")), count))
         return arms

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from autointerp.compare.outcome import read_outcome
 from autointerp.compare.planning import planned_lines, power_lines
+from autointerp.compare.replicates import VARIANCE
 from autointerp.errors import BadInput
 from autointerp.metrics.power import planned_error, smallest_difference, units_for
 from autointerp.run.manifest import StageEntry, write_manifest
+from autointerp.tables import write_table
+from autointerp.variance_rows import VarianceRow
 from tests.fake_run import Plan, finished, scores_by, study_of
 from tests.forked import command_line
 
@@ -63,11 +66,10 @@ def test_the_best_split_is_of_the_time_that_the_stages_took(run: Path) -> None:
 
 
 def test_what_replicates_vary_by_is_taken_from_their_table(run: Path) -> None:
-    row = {"scorer": "lift", "metric": "pearson", "slice": "top-and-random", "arm": "feature", "baseline": "neuron"}
+    blank = VarianceRow("lift", "pearson", "top-and-random", "feature", "neuron", "", None, None)
     parts = {"unit": 0.04, "replicate": 0.03**2, "residual": 0.01}
-    pd.DataFrame([{**row, "part": part, "variance": value} for part, value in parts.items()]).to_parquet(
-        run / "variance.parquet"
-    )
+    rows = [replace(blank, component=part, value=value) for part, value in parts.items()]
+    write_table("variance", run / VARIANCE, rows)
     text = "\n".join(power_lines(read_outcome(run), 0.1, None, None))
     assert "varies between replicates by 0.03 (a standard deviation)" in text
     assert "was not measured" not in text

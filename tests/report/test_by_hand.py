@@ -28,6 +28,9 @@ ANSWER = """\
 SAE features score 0.25 [−0.23, 0.73] (4 of 5 units), neurons 0.50 (5 of 5 units); SAE features minus neurons \
 −0.25 [−0.73, 0.23], adjusted p = ~0.405: no difference shown; this run could find 1.04 (80% power); \
 only 4 units: the interval may be too narrow.
+One replicate: the interval is over units alone. If the difference varies between replicates (another text, SAE, draw \
+of units or explanation) with a standard deviation of 0.02 / 0.04 / 0.06, that of SAE features minus neurons covers \
+85% / 84% / 84% instead of 85%.
 With another unit's explanation instead: SAE features 0.50 [0.11, 0.89], neurons 0.00 [−0.28, 0.28] (chance is 0.00).
 On random contexts alone: SAE features minus neurons −1.75 [−2.23, −1.27], adjusted p = ~0.008: SAE features are less \
 interpretable than neurons, by this measure; only 4 units: the interval may be too narrow.
@@ -243,7 +246,7 @@ def test_a_difference_of_the_other_sign_has_the_other_answer(run: Path) -> None:
 
     lines = answer(replace(outcome, rows=tuple(turned(row) for row in outcome.rows)))
     assert_reads(
-        lines[2],
+        lines[3],
         "On random contexts alone: SAE features minus neurons 1.75 [1.25, 2.00], adjusted p = ~0.008: SAE features are "
         "more interpretable than neurons, by this measure; only 4 units: the interval may be too narrow.",
     )

@@ -132,3 +132,20 @@ def test_dollars_are_summed_and_a_batch_costs_half(tmp_path: Path) -> None:
     table = list(estimate_lines(lines, study))
     total = sum(line.usd or 0 for line in lines)
     assert table[len(lines) + 1].split()[-1] == f"${total:,.4f}"
+
+
+def test_replicates_are_counted_and_what_they_share_is_counted_once(tmp_path: Path) -> None:
+    study = _served(tmp_path, "http://127.0.0.1:9/v1")
+    remember(Capabilities("openai http://127.0.0.1:9/v1", "m"))
+
+    def requests(*redraw: str) -> dict[str, int]:
+        compare = study.compare.model_copy(update={"replicates": len(redraw) + 1, "redraw": redraw})
+        lines = estimate(study.model_copy(update={"compare": compare}), tmp_path / "run")
+        return {stage: line.requests for stage, line in _by_stage(lines).items()}
+
+    one, simulated, explained = requests(), requests("simulate"), requests("explain")
+    assert simulated["explain"] == one["explain"]
+    # Units of the tiny subject share explanations, and which of them others are tried on is drawn too.
+    assert simulated["simulate"] == pytest.approx(2 * one["simulate"], rel=0.02)
+    assert explained["explain"] == pytest.approx(2 * one["explain"], rel=0.02)
+    assert 1.5 * one["simulate"] < explained["simulate"] <= 2.02 * one["simulate"]
