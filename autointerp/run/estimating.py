@@ -46,6 +46,8 @@ from autointerp.study_models import Llm
 
 _STAND_IN = "words and parts of words that name one kind of thing in a text, number"
 _RANKING = "explain (rank)"
+_SLIGHTLY = 1e-9
+"""Above the score of what is not ranked yet."""
 _APART = 100_000
 """Between the numbers of the stand-ins of two replicates."""
 BATCHED = frozenset({"explain", "judge"})
@@ -138,7 +140,7 @@ def estimate(study: Study, out: str | Path, ledger: str | Path | None = None) ->
             where = replicate_folder(folder, number)
             of_one = _CountingResources(own, where, path, counting) if number else counting
             with tempfile.TemporaryDirectory() as scratch:
-                _count(of_one, where, Path(scratch), number * _APART if redraws_explanations(study) else 0)
+                _count(of_one, where, Path(scratch), number if redraws_explanations(study) else 0)
     finally:
         counting.close()
     return [
@@ -151,13 +153,13 @@ def estimate(study: Study, out: str | Path, ledger: str | Path | None = None) ->
     ]  # fmt: skip
 
 
-def _count(counting: _CountingResources, folder: Path, scratch: Path, start: int) -> None:
-    """Count into the tallies. `start`: number of the first stand-in."""
+def _count(counting: _CountingResources, folder: Path, scratch: Path, draw: int) -> None:
+    """Count into the tallies. `draw`: of the explanations, 0 where they are those of the run itself."""
     say("counting requests ...")
     for name in ("contexts.parquet", "documents.parquet", "work"):
         (scratch / name).symlink_to((folder / name).resolve())
     plan = planned(counting.study, folder)
-    number = count(start)  # stand-ins differ, as explanations will: equal requests are counted once
+    number = count(draw * _APART)  # stand-ins differ, as explanations will: equal requests are counted once
 
     def ask(proposals: Sequence[Sequence[Proposal]]) -> list[list[Candidate | Unscored]]:
         with counting.asker(counting.study.explain.llm, "explain") as asker:
@@ -179,6 +181,8 @@ def _count(counting: _CountingResources, folder: Path, scratch: Path, start: int
         with counting.simulator(_RANKING) as simulator:
             ranked = rank(simulator, to_rank(plan, candidates), plan.material.contexts)
         scores = [[0.0 if s == Unscored(COUNTED) else s for s in row] for row in ranked]
+    if draw:
+        _choose_another(candidates, scores, draw)
     write_choice(scratch, plan, candidates, scores)
     write_proposals(scratch, plan, proposed, candidates, scores)
     join_held_out(scratch)
@@ -186,6 +190,16 @@ def _count(counting: _CountingResources, folder: Path, scratch: Path, start: int
         asking_work("simulate", counting, scratch)
     if counting.judge_names:
         asking_work("judge", counting, scratch)
+
+
+def _choose_another(
+    candidates: Sequence[Sequence[Candidate | Unscored]], scores: Sequence[list[float | Unscored]], draw: int
+) -> None:
+    """Have another of the unranked candidates win in every draw: an explainer may begin all with the same one."""
+    for texts, row in zip(candidates, scores, strict=True):
+        unranked = [i for i, text in enumerate(texts) if isinstance(text, Candidate) and row[i] == 0.0]
+        if unranked:
+            row[unranked[draw % len(unranked)]] = _SLIGHTLY
 
 
 class _Guessing:
