@@ -108,7 +108,7 @@ def test_the_raw_difference_is_the_comparisons_and_every_estimate_is_there(outco
 
 
 def test_the_first_lines_say_what_is_left_and_that_it_is_a_decomposition(outcome: Outcome) -> None:
-    line = answer(outcome)[1]
+    line = answer(outcome)[2]
     together = [row for row in outcome.adjusted if len(row.covariates) > 1 and row.baseline == "neuron"]
     adjusted = next(row for row in together if row.slice == outcome.headline.slice and row.estimate == "adjusted")
     assert line.startswith("At equal token determinism (decomposition, not the truth: it may be a mediator)")
@@ -134,7 +134,7 @@ def test_arms_that_do_not_meet_are_refused_by_name(outcome: Outcome, tmp_path: P
     together = [row for row in found.adjusted if len(row.covariates) > 1]
     assert together
     assert all("log_density" in row.left_out for row in together)
-    assert "Not held equal, for no common support: density" in answer(found)[1]
+    assert "Not held equal, for no common support: density" in answer(found)[2]
 
 
 def test_few_units_are_refused_in_words(tmp_path: Path) -> None:
@@ -142,7 +142,7 @@ def test_few_units_are_refused_in_words(tmp_path: Path) -> None:
         finished(tmp_path, Plan(quality={"feature": 0.9, "neuron": 0.5}, units=5, settings=LESS, evidence_top=12))
     )
     assert {row.note for row in found.adjusted if row.estimate != "raw"} == {TOO_FEW}
-    assert f"nothing can be said of SAE features minus neurons: {TOO_FEW}." in answer(found)[1]
+    assert f"nothing can be said of SAE features minus neurons: {TOO_FEW}." in answer(found)[2]
 
 
 def test_a_folder_of_before_is_reported_and_says_what_it_lacks(tmp_path: Path) -> None:
