@@ -19,6 +19,7 @@ from autointerp.planted.meanings import FORMS, NOISE, TRUE, WRONG
 from autointerp.planted.stage import TEXT, benchmark_study
 from autointerp.planted.units import Planted, plant
 from autointerp.records import Context
+from autointerp.study import Evidence
 from autointerp.study_file import dump_study, parse_study
 from autointerp.tables import read_table
 from tests.llm.misbehaving import Endpoint
@@ -69,10 +70,10 @@ def planted_once() -> Iterator[None]:
     """The same text is planted once for all tests."""
     known = dict[str, Planted]()
 
-    def once(evidence: Sequence[Context], held_out: Sequence[Context], seed: int) -> Planted:
-        name = hash_value([seed, [context.text for context in (*evidence, *held_out)]])
+    def once(evidence: Sequence[Context], held_out: Sequence[Context], seed: int, sizes: Evidence) -> Planted:
+        name = hash_value([seed, sizes.model_dump(), [context.text for context in (*evidence, *held_out)]])
         if name not in known:
-            known[name] = plant(evidence, held_out, seed)
+            known[name] = plant(evidence, held_out, seed, sizes)
         return known[name]
 
     with pytest.MonkeyPatch.context() as patch:

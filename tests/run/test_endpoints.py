@@ -32,7 +32,7 @@ from tests.small import TABLES
 
 pytestmark = [pytest.mark.pipeline, pytest.mark.slow]
 
-SERVED = tuple({*TABLES, "judgements"} - {"comparison"})
+SERVED = tuple({*TABLES, "judgements"} - {"comparison", "covariates", "adjusted"})
 """The tables up to the scores: what is made of those asks nobody."""
 
 
