@@ -1,7 +1,7 @@
-"""`sparse-words`: the model names the active words of a text, with a value each. For models too small to count tokens.
+"""`sparse-words`: the model names the active words of a text, with a value each. Nothing is to be counted.
 
-As `sparse-json`, with words in place of indices: a model of one or two billion parameters that is asked for indices
-counts upwards, whatever the description (docs/methods.md). A word that stands several times in a text has one value.
+As `sparse-json`, with words in place of indices, and at less cost; what either reaches with a small model is in
+docs/methods.md. A word that stands several times in a text has one value.
 """
 
 from __future__ import annotations

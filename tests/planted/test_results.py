@@ -235,6 +235,6 @@ def test_string_matching_is_at_half_on_what_it_can_not_see_in_the_committed_benc
     assert row.low <= 0.5 <= row.high
 
 
-@pytest.mark.parametrize("name", ["benchmark", "benchmark-larger"])
+@pytest.mark.parametrize("name", ["benchmark", "benchmark-larger", "benchmark-larger-short"])
 def test_the_committed_page_is_what_its_tables_say(name: str) -> None:
     assert COMMITTED.with_name(name).joinpath("benchmark.md").read_text("utf8") == page(_committed(name))
