@@ -15,7 +15,7 @@ from autointerp.compare.outcome import Outcome
 from autointerp.compare.words import covariate_words, listed, metric_words, with_interval
 from autointerp.contexts.slices import slice_words
 from autointerp.metrics.adjustment import NO_SUPPORT
-from autointerp.plot.style import BAND, INK, PREDICTED, QUIET, TRUE
+from autointerp.plot.style import BAND, INK, PREDICTED, QUIET, TRUE, framed
 from autointerp.units.arms import plain
 
 _OTHER = "#009e73"
@@ -51,14 +51,8 @@ def adjusted_differences(outcome: Outcome) -> Figure:
         if line.row is not None
         for end in (line.row.difference, line.row.low, line.row.high)
     )
-    bounds = [end for end in ends if end is not None]
-    low, high = min([-0.05, *bounds]), max([0.15, *bounds])
-    axes[0].set_xlim(low - 0.04 * (high - low), high + 0.04 * (high - low))
     labelled = next(iter(panels.values()))
-    axes[0].set_yticks(range(len(labelled)), [line.text for line in labelled])
-    for tick, line in zip(axes[0].get_yticklabels(), labelled, strict=True):
-        tick.set_fontweight("bold" if line.row is None else "normal")
-    axes[0].set_ylim(tallest - 0.4, -0.7)
+    framed(axes[0], [(line.text, line.row is None) for line in labelled], ends, tallest)
     metric = metric_words(outcome.headline.metric)
     figure.suptitle(f"Differences at equal token determinism ({metric}): a decomposition, not the truth",
                     fontsize=12, fontweight="bold")  # fmt: skip

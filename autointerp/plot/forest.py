@@ -11,7 +11,7 @@ from autointerp.compare.outcome import Outcome
 from autointerp.compare.strata import STRATA
 from autointerp.compare.words import metric_words, p_text, with_interval
 from autointerp.contexts.slices import slice_words
-from autointerp.plot.style import BAND, INK, QUIET, colour_of
+from autointerp.plot.style import BAND, INK, QUIET, colour_of, framed
 from autointerp.rows import ALL, OWN_SHUFFLED, ComparisonRow
 from autointerp.units.arms import is_feature, plain
 
@@ -36,15 +36,8 @@ def forest(outcome: Outcome) -> Figure:
         _panel(panel, slice_name, lines)
     shown = [line.row for lines in panels.values() for line in lines if line.row]
     ends = (end for row in shown for end in (row.difference, row.difference_low, row.difference_high))
-    bounds = [end for end in ends if end is not None]
-    low, high = min([-0.05, *bounds]), max([0.15, *bounds])
-    axes[0].set_xlim(low - 0.04 * (high - low), high + 0.04 * (high - low))
     labelled = next(iter(panels.values()))
-    axes[0].set_yticks(range(len(labelled)), [line.text for line in labelled])
-    for tick, line in zip(axes[0].get_yticklabels(), labelled, strict=True):
-        tick.set_fontweight("bold" if line.row is None else "normal")
-        tick.set_horizontalalignment("right")
-    axes[0].set_ylim(tallest - 0.4, -0.7)
+    framed(axes[0], [(line.text, line.row is None) for line in labelled], ends, tallest)
     metric = metric_words(outcome.headline.metric)
     figure.suptitle(f"SAE features minus every other arm (difference of means, {metric})",
                     fontsize=12, fontweight="bold")  # fmt: skip

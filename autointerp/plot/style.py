@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib import rc_context
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
@@ -123,3 +124,16 @@ def printable_line(text: str, length: int) -> str:
     """`text` drawable on one line of at most `length` characters, cut with an ellipsis."""
     line = drawable(" ".join(text.split()))
     return line if len(line) <= length else line[: length - 1].rstrip() + "\u2026"
+
+
+def framed(panel: Axes, lines: Sequence[tuple[str, bool]], ends: Iterable[float | None], tallest: int) -> None:
+    """The frame of panels with a line per difference: each line's text, in bold where it is a heading, and room for
+    all ends of intervals; `tallest`: lines of the panel that has most."""
+    bounds = [end for end in ends if end is not None]
+    low, high = min([-0.05, *bounds]), max([0.15, *bounds])
+    panel.set_xlim(low - 0.04 * (high - low), high + 0.04 * (high - low))
+    panel.set_yticks(range(len(lines)), [text for text, _ in lines])
+    for tick, (_, heading) in zip(panel.get_yticklabels(), lines, strict=True):
+        tick.set_fontweight("bold" if heading else "normal")
+        tick.set_horizontalalignment("right")
+    panel.set_ylim(tallest - 0.4, -0.7)
