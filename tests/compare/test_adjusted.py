@@ -11,6 +11,7 @@ import pytest
 from autointerp.compare.covariates import COVARIATES
 from autointerp.compare.outcome import Outcome, read_outcome
 from autointerp.compare.stage import compare
+from autointerp.compare.words import with_interval
 from autointerp.metrics.adjustment import NO_SUPPORT, TOO_FEW
 from autointerp.plot.adjusted import adjusted_differences
 from autointerp.plot.stage import plot
@@ -118,6 +119,13 @@ def test_the_first_lines_say_what_is_left_and_that_it_is_a_decomposition(outcome
     assert text.index("At equal token determinism") < text.index("## Keep in mind")
     section = text.partition("\n## At equal token determinism\n")[2].partition("\n## ")[0]
     assert section.count("\n| top and random contexts | SAE features minus neurons |") == 5
+    lines = [line.strip("| ").split(" | ") for line in section.splitlines() if line.startswith("| top and random")]
+    cells = next(c for c in lines if c[1] == "SAE features minus neurons" and " and " in c[2])
+    of = {row.estimate: row for row in together if row.slice == outcome.headline.slice}
+    for column, estimate in ((4, "adjusted"), (5, "matched"), (8, "corrected")):
+        row = of[estimate]
+        shown = row.note if row.difference is None else with_interval(row.difference, row.low, row.high)
+        assert cells[column] == shown
     assert not any("no table `adjusted`" in caveat for caveat in caveats(outcome))
 
 
