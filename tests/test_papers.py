@@ -102,6 +102,27 @@ def test_every_relative_link_leads_somewhere(name: str) -> None:
     assert wrong == []
 
 
+def test_git_holds_every_file_that_a_page_or_a_test_of_results_leads_to() -> None:
+    """A link that leads to a file which git ignores leads nowhere in a clean checkout."""
+    if not (ROOT / ".git").exists():
+        pytest.skip("not a git checkout")
+    held = set(
+        subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True, text=True).stdout.split(
+            "\0"
+        )
+    )
+    folders = {parent.as_posix() for name in held for parent in Path(name).parents}
+    led = set[str]()
+    for name in PAGES:
+        page = ROOT / name
+        for link in re.findall(r"\]\(([^)\s#]+)", _prose(page)):
+            if not re.match(r"[a-z]+:", link):
+                led.add((page.parent / link).resolve().relative_to(ROOT).as_posix())
+    assert led <= held | folders
+    kept = re.findall(r"^!(results/[\w-]+)/$", (ROOT / ".gitignore").read_text("utf8"), flags=re.M)
+    assert kept and set(kept) <= folders
+
+
 def test_the_readme_is_short_and_its_first_screen_has_the_question_the_picture_and_the_commands() -> None:
     lines = (ROOT / "README.md").read_text("utf8").splitlines()
     assert len(lines) < 200
