@@ -82,9 +82,9 @@ class Explain(Section):
     """An explainer, or `best-of-n`: several explainers' candidates, ranked by the simulator on evidence."""
     methods: tuple[str, ...] = ("exemplars", "short-snippets")
     """The explainers that best-of-n asks."""
-    candidates: int = Field(default=10, ge=1)
+    candidates: int = Field(default=12, ge=1)
     """Candidates of every unit of every arm in all, over both orientations of a neuron."""
-    model_share: float = Field(default=1 / 6, ge=0, le=1)
+    model_share: float = Field(default=1 / 3, ge=0, le=1)
     """Best-of-n: the share of candidates that a language model writes."""
     revises: str = "highlight"
     """The explainer whose explanation `revise` starts from."""

@@ -7,6 +7,7 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import gguf
 import huggingface_hub.constants
@@ -16,9 +17,13 @@ import torch
 from transformers import PreTrainedModel
 
 from autointerp.errors import BadInput
+from autointerp.llm.local.model import LocalModel
+from autointerp.llm.open import identity_of
 from autointerp.models import load_model
 from autointerp.models import locate as locating
 from autointerp.models.locate import builtin_file
+from autointerp.study_models import Llm
+from tests.llm.doubles import completion
 from tests.tiny import END, LAYERS, NEURONS, POSITIONS, START, WIDTH, tiny_folder, tiny_model, tiny_tokenizer
 
 IDS = torch.tensor([[0, 5, 6, 7, 300]])
@@ -87,6 +92,16 @@ def test_the_same_arguments_give_the_same_object(tmp_path: Path) -> None:
     half = load_model(folder, dtype="bfloat16")
     assert half is not loaded
     assert half.model.dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize(("dtype", "ending"), [("float32", ""), ("bfloat16", " in bfloat16")])
+def test_the_ledger_tells_precisions_apart_and_needs_no_weights_for_it(
+    dtype: Literal["float32", "bfloat16"], ending: str, tmp_path: Path
+) -> None:
+    llm = Llm(model=str(tiny_folder(tmp_path)), dtype=dtype)
+    model = LocalModel(load_model(llm.model, dtype=llm.dtype), 4)
+    assert model.identity == identity_of(llm) == f"local {load_model(llm.model).identity}{ending}"
+    assert model.generate([completion("The sea", max_tokens=2)])[0].output_tokens
 
 
 def test_the_identity_follows_the_weights_and_not_the_place(tmp_path: Path) -> None:

@@ -7,8 +7,10 @@ import pytest
 from pydantic import ValidationError
 
 from autointerp.errors import BadInput
+from autointerp.run.hashed import llm_of
 from autointerp.study import Study
 from autointerp.study_file import dump_study, load_study, parse_study
+from autointerp.study_models import Llm
 
 
 def test_every_default_is_written_out_and_read_back() -> None:
@@ -22,6 +24,12 @@ def test_configuring_one_role_keeps_the_default_of_the_other() -> None:
     study = parse_study({"llm": {"explainer": {"provider": "openai", "model": "m"}}})
     assert study.llm["explainer"].provider == "openai"
     assert study.llm["simulator"] == Study().llm["simulator"]
+
+
+def test_float32_is_hashed_as_before_a_local_model_could_run_in_another_precision() -> None:
+    plain, half = llm_of(Llm()), llm_of(Llm(dtype="bfloat16"))
+    assert half == {**plain, "dtype": "bfloat16"}
+    assert llm_of(Llm(provider="openai", dtype="bfloat16")).keys() == llm_of(Llm(provider="openai")).keys()
 
 
 def test_no_sae_survives_the_round_trip() -> None:

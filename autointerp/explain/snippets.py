@@ -57,8 +57,13 @@ _SUCH_AS = re.compile(r",?\s*\bsuch as\b.*", re.I | re.S)
 _QUOTES = frozenset('"“”«»`')
 
 
+_DRAWS = 2
+"""Answers to one prompt. Of one that is asked again a model in the process reads nothing anew, and the better of two
+answers to one prompt is no worse than that of answers to two (docs/methods.md)."""
+
+
 class Snippets:
-    """Asks with other active contexts each time; the first request sees the strongest."""
+    """Asks each prompt twice; the first one shows the strongest active contexts, each further one others."""
 
     name = "snippets"
     needs_model = True
@@ -77,12 +82,11 @@ class Snippets:
         seed = int(rng.integers(2**31))
         parse = partial(described, words_kept=self.sizes.words_kept)
         proposals: list[Proposal] = []
+        messages = self._messages(active)
         for sample in range(n):
-            places = np.arange(len(active))
-            if sample:
-                places = np.sort(rng.permutation(len(active))[: self.sizes.contexts])
-            shown_now = [active[int(place)] for place in places[: self.sizes.contexts]]
-            messages = self._prompt.render(**snippets(shown_now, self.sizes))
+            if sample and sample % _DRAWS == 0:
+                others = np.sort(rng.permutation(len(active))[: self.sizes.contexts])
+                messages = self._messages([active[place] for place in others.tolist()])
             request = Request(
                 messages,
                 self._llm.model,
@@ -95,6 +99,10 @@ class Snippets:
             )
             proposals.append(PromptedCandidate(request, self.name, self._prompt.identity, parse))
         return proposals
+
+    def _messages(self, active: Sequence[ShownContext]) -> tuple[tuple[str, str], ...]:
+        """Show as many of these as fit."""
+        return self._prompt.render(**snippets(active[: self.sizes.contexts], self.sizes))
 
 
 class ShortSnippets(Snippets):

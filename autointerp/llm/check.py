@@ -142,7 +142,7 @@ def _measure_local(llm: Llm) -> _Probed:
     from autointerp.llm.local.model import LocalModel
     from autointerp.models import load_model
 
-    loaded = load_model(llm.model)
+    loaded = load_model(llm.model, dtype=llm.dtype)
     model = LocalModel(loaded, llm.batch)
     request = Request(QUESTION, llm.model, 32, 0.0, 0)
     model.generate([replace(request, max_tokens=1)])  # the first pass of a process is a slow one

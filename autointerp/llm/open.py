@@ -60,9 +60,10 @@ def open_provider(llm: Llm) -> Provider:
 def identity_of(llm: Llm) -> str:
     """What the ledger calls the provider: no key is needed, no model is loaded, nothing is sent."""
     if llm.provider == LOCAL:
+        from autointerp.llm.local.model import named
         from autointerp.models.locate import locate
 
-        return f"local {locate(llm.model, None).identity}"
+        return named(locate(llm.model, None).identity, llm.dtype)
     if is_built_in(llm):
         return identity(llm)
     return open_provider(llm).identity
@@ -79,7 +80,8 @@ def open_asker(llm: Llm, ledger: Ledger, usage: Usage, stage: str, mode: Mode = 
         from autointerp.llm.local.model import LocalAsker, LocalModel
         from autointerp.models import load_model
 
-        asker = LocalAsker(LocalModel(load_model(llm.model, device=mode.device), llm.batch), ledger, llm.reasks)
+        loaded = load_model(llm.model, device=mode.device, dtype=llm.dtype)
+        asker = LocalAsker(LocalModel(loaded, llm.batch), ledger, llm.reasks)
         yield Counted(asker, usage, stage, llm, charged=False)
     elif mode.batches is not None:
         with open_batches(llm, ledger, mode.batches, Purse(usage, stage, llm, BATCH_DISCOUNT)) as batches:

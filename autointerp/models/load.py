@@ -15,7 +15,9 @@ from autointerp.models.quiet import UNREADABLE, first_line, quiet
 from sae.devices import usable_device
 from sae.errors import SaeError
 
-_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+FULL = "float32"
+"""The precision where nobody says another."""
+_DTYPES = {FULL: torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,7 @@ class LoadedModel:
     device: torch.device
 
 
-def load_model(model: str, *, revision: str | None = None, device: str = "auto", dtype: str = "float32") -> LoadedModel:
+def load_model(model: str, *, revision: str | None = None, device: str = "auto", dtype: str = FULL) -> LoadedModel:
     """Load a model; the same arguments give the same object again, whoever asks.
 
     `model` is `builtin`, a local folder, a GGUF file or a hub id; `revision` a commit, tag or branch of a hub model;

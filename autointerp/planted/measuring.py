@@ -150,7 +150,8 @@ def _metered(resources: WatchedResources, method: Method) -> Iterator[_Meter]:
     name = method.llm_of(resources.study)
     hook = None
     if name is not None and resources.study.llm[name].provider == LOCAL:
-        loaded = load_model(resources.study.llm[name].model, device=resources.study.subject.device)
+        llm = resources.study.llm[name]
+        loaded = load_model(llm.model, device=resources.study.subject.device, dtype=llm.dtype)
 
         def count(module: Any, inputs: tuple[Any, ...]) -> None:
             meter.ran += inputs[0].numel()

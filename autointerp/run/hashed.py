@@ -8,6 +8,7 @@ from typing import Any
 from autointerp.artifacts import hash_file
 from autointerp.llm.address import public_url
 from autointerp.llm.providers import LOCAL
+from autointerp.models.load import FULL
 from autointerp.run.resources import Resources
 from autointerp.study import Study
 from autointerp.study_inputs import Factor
@@ -41,7 +42,8 @@ def llm_of(llm: Llm) -> dict[str, Any]:
     """What an answer depends on; how fast it is asked for is left out."""
     shared = llm.model_dump(mode="json", include={"provider", "model", "temperature", "max_tokens", "reasks"})
     if llm.provider == LOCAL:
-        return {**shared, "batch": llm.batch}
+        precision = {} if llm.dtype == FULL else {"dtype": llm.dtype}
+        return {**shared, **precision, "batch": llm.batch}
     return {**shared, "base_url": public_url(llm.base_url) if llm.base_url else None}
 
 

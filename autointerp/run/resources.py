@@ -196,7 +196,7 @@ class Resources:
     def _local(self, llm: Llm) -> Any:
         if self.mode.replay:
             return ReplayModel(load_tokenizer(llm.model), identity_of(llm))
-        return LocalModel(load_model(llm.model, device=self.study.subject.device), llm.batch)
+        return LocalModel(load_model(llm.model, device=self.study.subject.device, dtype=llm.dtype), llm.batch)
 
     def capabilities(self, name: str) -> Capabilities | None:
         """What the study's model `name` can do, as its ledger remembers it, or this machine; None: not known."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -27,19 +28,21 @@ def last(proposal: PromptedCandidate) -> str:
     return proposal.request.messages[-1][1]
 
 
-def test_the_first_request_shows_the_strongest_and_others_other_contexts() -> None:
-    first, *others = asked(colours(), 5)
+def test_prompts_are_asked_twice_and_the_first_shows_the_strongest_and_others_other_contexts() -> None:
+    first, again, *others = asked(colours(), 7)
+    assert again.request == replace(first.request, sample=1)
+    assert [last(p) for p in others[0::2]][:2] == [last(p) for p in others[1::2]]
     lines = last(first).splitlines()
     assert len(lines) == LONG.contexts + 1
     assert lines[0] == '1. " The «red» or «yellow» cat"'
     assert lines[-1] == "Marked: " + ", ".join(top_words(colours().active()[: LONG.contexts], LONG.words_shown))
     assert "crimson" in last(first), "a band's, after the nine top contexts"
-    assert len({last(p) for p in others}) > 1
+    assert len({last(p) for p in (first, *others)}) > 2
     assert all(len(last(p).splitlines()) == LONG.contexts + 1 for p in others)
     for proposal in others:
         assert proposal.request.messages[:-1] == first.request.messages[:-1], "shared, for a cache"
-    assert [p.request.sample for p in (first, *others)] == list(range(5))
-    assert [p.request for p in asked(colours(), 5)] == [p.request for p in (first, *others)]
+    assert [p.request.sample for p in (first, again, *others)] == list(range(7))
+    assert [p.request for p in asked(colours(), 7)] == [p.request for p in (first, again, *others)]
     silent = shown(context("top", (" a", 0.0)), context("random", (" a", 1.0)))
     assert Snippets(SETTINGS).propose(silent, 2, np.random.default_rng(0)) == [Unscored("no active context to show")]
 

@@ -20,6 +20,7 @@ from autointerp.llm.local.logprobs import Spelling, of_prompt
 from autointerp.llm.local.prefix import Batch, takes_positions
 from autointerp.llm.request import Answer, Failure, Request, Response, key, request_text
 from autointerp.models import LoadedModel
+from autointerp.models.load import FULL
 
 
 class LocalModel:
@@ -29,8 +30,8 @@ class LocalModel:
         """`batch`: prompts that are answered together, fewer where they take too much memory."""
         self.tokenizer = loaded.tokenizer
         """The model's own."""
-        self.identity = f"local {loaded.identity}"
-        """Names provider and weights."""
+        self.identity = named(loaded.identity, str(loaded.model.dtype).removeprefix("torch."))
+        """Names provider, weights, and a precision that is not float32."""
         self.batch = batch
         """Prompts that are answered together."""
         self._model = loaded.model
@@ -117,6 +118,11 @@ class LocalModel:
 @torch.inference_mode()
 def _logprobs(logits: Float[Tensor, "place vocabulary"], tokens: Sequence[int]) -> Float[Tensor, "place token"]:
     return torch.log_softmax(logits, dim=1)[:, torch.tensor(list(tokens), device=logits.device)]
+
+
+def named(weights: str, dtype: str) -> str:
+    """What the ledger calls a model in this process, from the names of its weights and of its precision."""
+    return f"local {weights}" if dtype == FULL else f"local {weights} in {dtype}"
 
 
 class LocalAsker:

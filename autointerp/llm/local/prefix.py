@@ -120,7 +120,8 @@ class SharedPrefixLayer(DynamicLayer):  # type: ignore[no-untyped-call]  # trans
         return super().get_seq_length() + (self._prefix.get_seq_length() if self._prefix else 0)
 
     def batch_select_indices(self, indices: Tensor) -> None:
-        """Go on with these rows alone. A row that keeps its place is not copied (see `closed_up`)."""
+        """Go on with these rows, one of them several times if it is wanted so. A row that keeps its place is not copied
+        (see `closed_up`)."""
         if self._buffers is None:
             super().batch_select_indices(indices)
             return
@@ -202,8 +203,8 @@ def _bytes_per_token(model: PreTrainedModel) -> int:
 
 
 class Batch:
-    """Prompts being continued, one row each. Rows are padded on the left, between shared prefix and own part: no more
-    than `rows_that_fit` of different lengths."""
+    """Prompts being continued, one row each; one that is there several times is read once. Rows are padded on the left,
+    between shared prefix and own part: no more than `rows_that_fit` of different lengths."""
 
     def __init__(self, model: PreTrainedModel, prompts: Sequence[Sequence[int]], room: int = 0) -> None:
         """Read the prompts (token ids, at least one each); at most `room` tokens will be appended to each.
@@ -216,6 +217,7 @@ class Batch:
         if window_may_end(model, longest + room):
             shared = 0
         paddable = len(prompts) == 1 or takes_positions(model)
+        distinct = list(dict.fromkeys(map(tuple, prompts)))
         self.takes_many = paddable and not window_may_end(model, longest + len(prompts) * room)
         """Whether several tokens may be appended at a time: that pads the rows which have fewer."""
         prefix = empty_cache(model)
@@ -224,13 +226,16 @@ class Batch:
         self._cache = Cache(
             layers=[SharedPrefixLayer(layer, room) for layer in prefix.layers if isinstance(layer, DynamicLayer)]
         )
-        tokens, own = _padded([prompt[shared:] for prompt in prompts])
-        mask = torch.cat([torch.ones(len(prompts), shared, dtype=torch.long), own], dim=1)
+        tokens, own = _padded([prompt[shared:] for prompt in distinct])
+        mask = torch.cat([torch.ones(len(distinct), shared, dtype=torch.long), own], dim=1)
         self._mask = mask
         self._lengths = mask.sum(dim=1)
         positions = (mask.cumsum(dim=1) - 1).clamp_min(0)[:, shared:]
         self.logits: Float[Tensor, "prompt vocabulary"] = self._forward(tokens, self._cache, positions, mask)
         """Of the token after each prompt and what was appended to it."""
+        if len(distinct) < len(prompts):
+            rows = {prompt: row for row, prompt in enumerate(distinct)}
+            self.keep([rows[tuple(prompt)] for prompt in prompts])
 
     def _forward(
         self,
@@ -253,7 +258,7 @@ class Batch:
         return logits[:, -1].float()
 
     def keep(self, rows: Sequence[int]) -> None:
-        """Go on with these rows alone."""
+        """Go on with these rows, in this order."""
         index = torch.tensor(rows, dtype=torch.long)
         self._mask, self._lengths = self._mask[index], self._lengths[index]
         self.logits = self.logits[index.to(self.logits.device)]

@@ -40,6 +40,7 @@ from tests.tiny import END, POSITIONS, tiny_loaded, tiny_tokenizer
 FAMILIES = ("llama", "gpt2", "gpt_neox", "opt", "qwen3", "gemma2", "gemma3", "phi")
 SHARED = "A river runs to the sea; the sea gives rain; the rain fills the river. " * 2
 TEXTS = (SHARED + "One, two", SHARED + "def area(width, height):", SHARED, SHARED + "é😀", SHARED + "One, three, four")
+TWICE = (SHARED + "One, two", SHARED + "def area(width, height):", *(SHARED + "One, two",) * 2, SHARED + "é😀")
 APART = ("The sea", "a much longer prompt than the first one is", "list", "One, two, three", "rain\n")
 TEMPLATE = (
     "{% for m in messages %}<s>{{ m.role }}: {{ m.content }}</s>{% endfor %}{% if add_generation_prompt %}>{% endif %}"
@@ -99,7 +100,7 @@ def slow_answer(request: Request, family: str = "llama") -> Answer:
 
 
 @pytest.mark.parametrize("family", ["llama", "gpt2", "opt", "gemma2"])
-@pytest.mark.parametrize("texts", [TEXTS, APART], ids=["shared", "apart"])
+@pytest.mark.parametrize("texts", [TEXTS, APART, TWICE], ids=["shared", "apart", "twice"])
 def test_a_batch_answers_as_one_by_one_without_a_cache(family: str, texts: Sequence[str]) -> None:
     stops = (("e", "th"), (), (" ",), ("a",), ("\n", "o"))
     requests = [
@@ -282,6 +283,13 @@ def test_the_shared_prefix_runs_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert seen[0] == (1, min(shared, len(ids_of(SHARED)) - 1))
     assert seen[1] == (5, max(len(ids_of(t)) for t in TEXTS) - seen[0][1])
     assert len(seen) == 2
+
+
+def test_a_prompt_that_is_there_several_times_is_read_once() -> None:
+    with forward_passes(loaded()) as seen:
+        (rows,) = LocalModel(loaded(), 8).next_token_logprobs(TWICE)
+    assert [count for count, _ in seen] == [1, 3]
+    torch.testing.assert_close(rows, torch.stack([slow_logits(ids_of(t))[-1].log_softmax(0) for t in TWICE]))
 
 
 def test_a_prompt_that_does_not_fit_fails_alone() -> None:
