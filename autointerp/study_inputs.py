@@ -205,7 +205,7 @@ class Seeds(Section):
     sae: int | None = Field(default=None, ge=0)
     """Initial weights of the SAEs that the run trains, and the order of the vectors that train them."""
     units: int | None = Field(default=None, ge=0)
-    """Which units are sampled of every arm, random directions and noise."""
+    """Which units are sampled of every arm, random directions, noise, and where ICA starts."""
     evidence: int | None = Field(default=None, ge=0)
     """Which contexts a unit gets, evidence and held-out alike, where they are not its top ones."""
     explain: int | None = Field(default=None, ge=0)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from autointerp.collect.passes import Reader
+from autointerp.compare.measures import MEASURES
 from autointerp.run.hashed import compared
 from autointerp.run.plan import Stage
 from autointerp.run.resources import Resources
@@ -54,9 +55,9 @@ def comparing(study: Study, run: Path) -> list[Stage]:
     return [
         Stage(
             "scrambled",
-            reads=("scores.parquet",),
+            reads=("scores.parquet", "units.parquet", "evidence.parquet", "contexts.parquet", *folders(study)),
             settings={"compare": compared(study), **wanted(study)},
-            writes=("scrambled.parquet",),
+            writes=("scrambled.parquet", MEASURES),
             bulk=(),
             work=partial(_hold, study, run),
         )
@@ -74,6 +75,8 @@ def _train(resources: Resources, name: str, run: Path) -> None:
 
 
 def _hold(study: Study, run: Path) -> None:
+    from autointerp.compare.measures import measure_all
     from autointerp.compare.scrambled import hold_against_scrambled
 
     hold_against_scrambled(study, run)
+    measure_all(study, run)

@@ -17,8 +17,8 @@ from autointerp.compare.outcome import Outcome, read_outcome
 from autointerp.compare.scrambled import BASELINE, DIFFERENCE, FEATURES, Draw, beats, hardest, welch
 from autointerp.compare.words import with_interval
 from autointerp.report.scrambled import conditional, peak_entropy, section, sentences
-from autointerp.rows import ScrambledRow
 from autointerp.run.verify import verify
+from autointerp.scrambled_rows import ScrambledRow
 from autointerp.simulate.lookup import LOOKUP
 from autointerp.study_file import parse_study
 from autointerp.tables import read_table
