@@ -182,6 +182,9 @@ class Scrambled(Section):
     """Per scrambled subject and SAE."""
     neurons: int = Field(default=24, ge=2)
     """Per scrambled subject and hook."""
+    derangements: int = Field(default=4, ge=1)
+    """Pairings of each of these units with another unit's explanation: `compare.derangements` where that is fewer. They
+    only tell what chance gives there, and are most of what simulating costs."""
 
     @field_validator("schemes", "seeds")
     @classmethod

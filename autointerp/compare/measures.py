@@ -20,6 +20,7 @@ from autointerp.compare.scrambled import (
     Counterparts,
     Draw,
     Values,
+    Welch,
     count,
     counterparts,
     mean_of,
@@ -48,6 +49,9 @@ OF_EVIDENCE = "evidence"
 """Scorer of what the evidence alone says."""
 ELIGIBLE = "eligible"
 """Metric of whether a unit could be sampled."""
+FEWEST = 5
+"""A measure that fewer units of an arm have is told without interval and test, and is none of those tried."""
+TOO_FEW = Welch(None, note=f"fewer than {FEWEST} units of an arm: not tested")
 _FEATURES = (Features.name, ScrambledFeatures.name)
 _NEURONS = (Neurons.name, ScrambledNeurons.name)
 _PAIRINGS = {Pairing.OWN: "", Pairing.LIST: ", best lists", Pairing.DESCRIPTION: ", best descriptions"}
@@ -73,7 +77,8 @@ def measure_all(study: Study, run_dir: Path) -> None:
     Raises BadInput when a table is missing, and SaeError when an SAE is.
     """
     scores = read_table(run_dir / "scores.parquet")
-    found = [*_of_scores(scores), *_above(study, scores), *_of_evidence(run_dir), *_eligible(run_dir)]
+    every = [*_of_scores(scores), *_above(study, scores), *_of_evidence(run_dir), *_eligible(run_dir)]
+    found = [measure for measure in every if any(v.size for draws in measure.by_arm.values() for v in draws)]
     rows: list[MeasureRow] = []
     for each in counterparts(study, set(scores["arm"])):
         if each.scrambled:
@@ -159,7 +164,7 @@ def _row(study: Study, each: Counterparts, measure: Measure) -> MeasureRow:
                                                  ((each.arm, each.baseline), (0, 1)))
     )  # fmt: skip
     confidence = study.compare.confidence
-    of_features, of_neurons, of_both = (welch(*sides, confidence) for sides in (features, neurons, both))
+    of_features, of_neurons, of_both = (_held(*sides, confidence) for sides in (features, neurons, both))
     note = of_both.note or over_units_alone(len(each.scrambled))
     return MeasureRow(
         arm=each.arm,
@@ -194,6 +199,13 @@ def _row(study: Study, each: Counterparts, measure: Measure) -> MeasureRow:
         n_neurons_scrambled=count(neurons[1]),
         note=note,
     )
+
+
+def _held(own: Sequence[Draw], scrambled: Sequence[Draw], confidence: float) -> Welch:
+    """See `welch`; where an arm has few units the difference alone."""
+    found = welch(own, scrambled, confidence)
+    fewest = min(sum(values.size for values in arm) for side in (own, scrambled) for arm in zip(*side, strict=True))
+    return replace(TOO_FEW, value=found.value) if found.value is not None and fewest < FEWEST else found
 
 
 def _sides(

@@ -22,17 +22,19 @@ _LINE = 0.34  # inches
 def measures(outcome: Outcome) -> Figure | None:
     """The first feature arm against each scheme: a column per scheme, scores above and what evidence says below.
 
-    A simulator's scores by the headline's metric alone; the report has the others. Lines are in the order of the first
-    scheme. None without scrambled subjects.
+    A simulator's scores by the headline's metric alone, and what tells by another; the report has the rest. Lines are
+    in the order of the first scheme, and what could not be tested has none. None without scrambled subjects.
     """
-    arm = next((arm for arm in outcome.feature_arms if any(row.arm == arm for row in outcome.measures)), None)
+    tested = {row.arm for row in outcome.measures if row.p is not None}
+    arm = next((arm for arm in outcome.feature_arms if arm in tested), None)
     if arm is None:
         return None
     simulators = {row.scorer for row in outcome.measures if row.metric == outcome.headline.metric}
     chosen = [
         row
         for row in outcome.measures
-        if row.arm == arm and (row.metric == outcome.headline.metric or row.scorer not in simulators)
+        if (row.arm == arm and row.p is not None)
+        and (row.metric == outcome.headline.metric or row.scorer not in simulators or _tells(row, outcome))
     ]
     schemes = list(dict.fromkeys(row.scheme for row in chosen))
     order = by_telling([row for row in chosen if row.scheme == schemes[0]])
@@ -65,6 +67,10 @@ def measures(outcome: Outcome) -> Figure | None:
     return figure
 
 
+def _tells(row: MeasureRow, outcome: Outcome) -> bool:
+    return row.p_holm is not None and row.p_holm < 1 - outcome.study.compare.confidence
+
+
 def _estimates(row: MeasureRow) -> Sequence[tuple[float | None, float | None, float | None]]:
     return (
         (row.features_difference, row.features_low, row.features_high),
@@ -88,8 +94,7 @@ def _panel(panel: Axes, rows: Sequence[MeasureRow | None]) -> None:
                 panel.plot([low, high], [place] * 2, color=colour, linewidth=1.6, solid_capstyle="butt", zorder=2)
             if value is not None:
                 panel.plot([value], [place], marker=marker, markersize=4, color=colour, zorder=3)
-        shown = with_interval(row.difference, row.low, row.high) if row.difference is not None else row.note
-        text = f"{shown}   {'Holm ' + p_text(row.p_holm) if row.p_holm is not None else ''}"
+        text = f"{with_interval(row.difference, row.low, row.high)}   Holm {p_text(row.p_holm)}"
         panel.text(1.02, position, text, transform=panel.get_yaxis_transform(), va="center", fontsize=7.3)
     panel.axvline(0, color=QUIET, linewidth=1.0, zorder=1)
     panel.tick_params(axis="y", length=0)

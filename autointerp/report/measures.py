@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from autointerp.compare.measures import by_telling, measure_words
 from autointerp.compare.outcome import Outcome
 from autointerp.compare.scrambled import hardest
-from autointerp.compare.words import listed, number, p_text, with_interval
+from autointerp.compare.words import number, p_text, with_interval
 from autointerp.report.markdown import escape, table
 from autointerp.report.sections import p_cell
 from autointerp.scrambled_rows import MeasureRow
@@ -24,10 +24,10 @@ def sentences(outcome: Outcome) -> Iterator[str]:
             continue
         level = 1 - outcome.study.compare.confidence
         told = [row for row in tried if row.p_holm is not None and row.p_holm < level]
-        alone = sum(row.features_p_holm is not None and row.features_p_holm < level for row in rows)
+        alone = [row.features_p_holm for row in rows if row.features_p_holm is not None]
         head = f"Of {len(tried)} measures tried (exploratory, many close kin)"
         what = f"trained from scrambled weights ({tried[0].scheme}) by {plain(arm)} minus {plain(tried[0].baseline)}"
-        also = f"by {plain(arm)} alone {alone} of {len(rows)} do"
+        also = f"by {plain(arm)} alone {sum(p < level for p in alone)} of {len(alone)} do"
         if not told:
             yield (
                 f"{head} no measure here tells {what} after adjusting over them (Holm); the nearest is "
@@ -42,10 +42,13 @@ def sentences(outcome: Outcome) -> Iterator[str]:
 
 
 def _shown(row: MeasureRow) -> str:
-    """A measure with its difference in differences."""
-    more = "more" if (row.difference or 0) > 0 else "less"
-    found = with_interval(row.difference, row.low, row.high)
-    return f"{measure_words(row)} ({found}, {more} in the trained subject, adjusted {p_text(row.p_holm)})"
+    """A measure with its difference in differences, and what that is made of."""
+    features = with_interval(row.features_difference, row.features_low, row.features_high)
+    neurons = with_interval(row.neurons_difference, row.neurons_low, row.neurons_high)
+    return (
+        f"{measure_words(row)}: {with_interval(row.difference, row.low, row.high)}, adjusted {p_text(row.p_holm)} "
+        f"({plain(row.arm)} {features}, less {plain(row.baseline)} {neurons})"
+    )
 
 
 def section(outcome: Outcome) -> str:
@@ -91,7 +94,7 @@ def _notes(rows: Sequence[MeasureRow]) -> str:
     for row in rows:
         said.setdefault(row.note, []).append(escape(measure_words(row)))
     *apart, most = sorted((note for note in said), key=lambda note: len(said[note]))
-    lines = [f"{listed(said[note])}: {escape(note)}." for note in apart if note]
+    lines = [f"{'; '.join(said[note])}: {escape(note)}." for note in apart if note]
     if most:
         lines.append(f"All{' others' if apart else ''}: {escape(most)}.")
     return "".join(f"\n\n{line}" for line in lines)

@@ -26,7 +26,13 @@ def folders(study: Study) -> tuple[str, ...]:
 
 def wanted(study: Study) -> dict[str, Any]:
     """What collecting depends on besides; nothing where there are none, so that old folders stay up to date."""
-    return {"scrambled": study.scrambled.model_dump(mode="json")} if study.scrambled_subjects else {}
+    dump = study.scrambled.model_dump(mode="json", exclude={"derangements"})
+    return {"scrambled": dump} if study.scrambled_subjects else {}
+
+
+def paired(study: Study) -> dict[str, Any]:
+    """What simulating depends on besides."""
+    return {"scrambled": study.scrambled.derangements} if study.scrambled_subjects else {}
 
 
 def training(study: Study, settings: dict[str, Any], resources: Resources, run: Path) -> list[Stage]:

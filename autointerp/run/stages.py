@@ -84,7 +84,7 @@ def _explaining(
         "sentences": dump["sentences"],
     }
     asked = {"explain": dump["explain"], "llm": llm_of(study.llm[study.explain.llm]), "ranked by": simulator}
-    held = {"score": dump["score"], "derangements": study.compare.derangements}
+    held = {"score": dump["score"], "derangements": study.compare.derangements, **scrambled.paired(study)}
     return [
         Stage(
             "explain",

@@ -168,7 +168,7 @@ def test_the_answer_names_what_tells_and_says_so_where_nothing_does(three: Outco
     assert best.p_holm is not None
     assert best.p_holm < 0.05
     assert "trained from scrambled weights (permuted) by SAE features minus neurons after adjusting" in told
-    assert f"{measure_words(best)} ({with_interval(best.difference, best.low, best.high)}, more in the trained" in told
+    assert f"(Holm): {measure_words(best)}: {with_interval(best.difference, best.low, best.high)}, adjusted p" in told
     assert "no measure here tells trained from scrambled weights" in nothing
     assert min(row.p_holm for row in three.measures if row.p_holm is not None) >= 0.05
     for outcome, sentence in ((one, told), (three, nothing)):
@@ -200,7 +200,11 @@ def test_the_section_has_every_number_in_its_column_best_first(one: Outcome) -> 
 def test_the_figure_shows_the_numbers_of_the_table(one: Outcome) -> None:
     figure = measures(one)
     assert figure is not None
-    rows = [row for row in by_telling(one.measures) if row.metric == "pearson" or row.scorer == OF_EVIDENCE]
+    rows = [
+        row
+        for row in by_telling(one.measures)
+        if row.p is not None and (row.metric == "pearson" or row.scorer == OF_EVIDENCE or (row.p_holm or 1) < 0.05)
+    ]
     for axes, below in zip(figure.axes, (False, True), strict=True):
         here = [row for row in rows if (row.scorer == OF_EVIDENCE) == below]
         marks = [float(np.asarray(line.get_xdata())[0]) for line in axes.lines if line.get_marker() == "D"]
