@@ -41,9 +41,12 @@ class Components:
     ) -> Float[Tensor, "vector chosen"]:
         """The chosen columns of `encode`."""
         chosen = latents.cpu().numpy()
-        signed = self.reads[chosen // 2] * np.where(chosen % 2, -1, 1)[:, None]
-        rows, centre = (torch.as_tensor(part, dtype=x.dtype, device=x.device) for part in (signed, self.centre))
-        return ((x - centre) @ rows.T).clamp_min_(0)
+        used, places = np.unique(chosen // 2, return_inverse=True)  # both orientations are one product
+        rows, centre = (
+            torch.as_tensor(part, dtype=x.dtype, device=x.device) for part in (self.reads[used], self.centre)
+        )
+        values = ((x - centre) @ rows.T)[:, torch.as_tensor(places, device=x.device)]
+        return values.mul_(torch.as_tensor(1 - 2 * (chosen % 2), dtype=x.dtype, device=x.device)).clamp_min_(0)
 
     @property
     def W_dec(self) -> Float[Tensor, "latent d_in"]:
