@@ -14,7 +14,9 @@ from jaxtyping import Float
 
 from autointerp.adjusted_rows import AdjustedRow, CovariateRow
 from autointerp.benchmark_rows import BenchmarkRow, PlantedScore, RecoveryRow, SanityRow
+from autointerp.component_rows import ComponentRow
 from autointerp.records import Context, Exemplar, Pairing, Scale, Status, Unit, Unscored
+from autointerp.scrambled_rows import MeasureRow, ScrambledRow
 from autointerp.variance_rows import VarianceRow
 
 Big = Annotated[int, "int64"]
@@ -351,46 +353,6 @@ class ComparisonRow:
 
 
 @dataclass(frozen=True)
-class ScrambledRow:
-    """The subject's own units held against those of scrambled subjects. Only in runs that have some."""
-
-    scorer: str
-    """Simulator or judge."""
-    metric: str
-    slice: str
-    arm: str
-    """The feature arm."""
-    baseline: str
-    """What it is held against in its own subject."""
-    scheme: str
-    """How its weights were scrambled: `permuted` or `init`."""
-    subject: str
-    """One scrambled subject, or '' for all seeds of the scheme together."""
-    measure: str
-    """`features`, `baseline`, or `difference` (features minus baseline)."""
-    own: float | None
-    """Mean of the measure in the subject itself."""
-    scrambled: float | None
-    """The same in the scrambled subjects, a mean over their means."""
-    difference: float | None
-    """`own` minus `scrambled`; of `difference` a difference in differences."""
-    low: float | None
-    """Lower bound of its interval: Welch's t, over units, and over seeds where there are three or more."""
-    high: float | None
-    """Its upper bound."""
-    p: float | None
-    """Of the same t, two-sided; unadjusted."""
-    subjects: int
-    """Scrambled subjects."""
-    n: int
-    """Scored units in the subject itself."""
-    n_scrambled: int
-    """Scored units in the scrambled ones, all together."""
-    note: str = ""
-    """What is special about the interval."""
-
-
-@dataclass(frozen=True)
 class UsageRow:
     """What a stage asked of a model, and what it cost, over all calls on the run folder."""
 
@@ -425,6 +387,7 @@ class UsageRow:
 ROWS: Mapping[str, type] = {
     "documents": DocumentRow,
     "contexts": Context,
+    "components": ComponentRow,
     "units": Unit,
     "evidence": Exemplar,
     "effects": EffectsRow,
@@ -438,6 +401,7 @@ ROWS: Mapping[str, type] = {
     "scores": ScoreRow,
     "comparison": ComparisonRow,
     "scrambled": ScrambledRow,
+    "measures": MeasureRow,
     "covariates": CovariateRow,
     "adjusted": AdjustedRow,
     "variance": VarianceRow,

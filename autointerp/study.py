@@ -31,6 +31,10 @@ class Units(Section):
     """Per SAE."""
     neurons: int = Field(default=64, ge=0)
     """Per hook."""
+    principal: int = Field(default=0, ge=0)
+    """Principal components (PCA) per hook, of its vectors on the training split."""
+    independent: int = Field(default=0, ge=0)
+    """Independent components (ICA) per hook, out of four times as many."""
     directions: int = Field(default=64, ge=0)
     """Random directions per hook, and noise units per SAE, where these controls are on."""
     controls: tuple[str, ...] = ("direction", "neuron-sparse", "direction-sparse", "noise")

@@ -182,6 +182,9 @@ class Scrambled(Section):
     """Per scrambled subject and SAE."""
     neurons: int = Field(default=24, ge=2)
     """Per scrambled subject and hook."""
+    derangements: int = Field(default=4, ge=1)
+    """Pairings of each of these units with another unit's explanation: `compare.derangements` where that is fewer. They
+    only tell what chance gives there, and are most of what simulating costs."""
 
     @field_validator("schemes", "seeds")
     @classmethod
@@ -205,7 +208,7 @@ class Seeds(Section):
     sae: int | None = Field(default=None, ge=0)
     """Initial weights of the SAEs that the run trains, and the order of the vectors that train them."""
     units: int | None = Field(default=None, ge=0)
-    """Which units are sampled of every arm, random directions and noise."""
+    """Which units are sampled of every arm, random directions, noise, and where ICA starts."""
     evidence: int | None = Field(default=None, ge=0)
     """Which contexts a unit gets, evidence and held-out alike, where they are not its top ones."""
     explain: int | None = Field(default=None, ge=0)

@@ -176,7 +176,7 @@ class FakeRun:
         alive = None if excluded else self._truths[unit]
         return {
             "unit": unit, "replicate": 0, "arm": arm, "hook": "layers.5.mlp.neurons",
-            "sae": "sae" if arm.startswith("feature") else "", "index": index,
+            "sae": "sae" if "feature" in arm else "", "index": index,
             "sign": -1 if unit.endswith("-") else 1, "threshold": 0.0,
             "density": 0.0 if alive is None else float((alive > 0).mean()),
             "max_activation": 0.0 if alive is None else float(alive.max()),

@@ -16,7 +16,8 @@ from autointerp.contexts.slices import RANDOM_ONLY, TOP_AND_RANDOM
 from autointerp.errors import BadInput
 from autointerp.metrics.metrics import CONSTANT_PREDICTION
 from autointerp.records import Pairing
-from autointerp.rows import ALL, NO_BASELINE, READ_LITERALLY, TOKEN_TABLE, Cell, ComparisonRow, ScrambledRow
+from autointerp.rows import ALL, NO_BASELINE, READ_LITERALLY, TOKEN_TABLE, Cell, ComparisonRow
+from autointerp.scrambled_rows import MeasureRow, ScrambledRow
 from autointerp.simulate.literal import LITERAL
 from autointerp.simulate.lookup import LOOKUP
 from autointerp.study import Study
@@ -105,6 +106,13 @@ class Outcome:
         at = (cell.scorer, cell.metric, cell.slice, arm)
         here = cell.stratum == ALL
         return [row for row in self._scrambled if here and (row.scorer, row.metric, row.slice, row.arm) == at]
+
+    @cached_property
+    def measures(self) -> tuple[MeasureRow, ...]:
+        """Every measure in the subject and in scrambled ones; none without any, and in a folder of before."""
+        path = self.run_dir / "measures.parquet"
+        wanted = self.study.scrambled_subjects and path.is_file()
+        return tuple(MeasureRow(**row) for row in read_arrow(path).to_pylist()) if wanted else ()
 
     @cached_property
     def adjusted(self) -> tuple[AdjustedRow, ...]:

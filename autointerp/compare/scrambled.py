@@ -10,7 +10,7 @@ known without error.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
@@ -21,7 +21,7 @@ from jaxtyping import Float
 from scipy import stats
 
 from autointerp.records import Pairing, Status
-from autointerp.rows import ScrambledRow
+from autointerp.scrambled_rows import ScrambledRow
 from autointerp.study import Study
 from autointerp.tables import read_table, write_table
 from autointerp.units.arms import baseline_of, feature_hooks, is_feature, ordered
@@ -135,39 +135,60 @@ def _draws(scores: pd.DataFrame) -> list[Values]:
     ]
 
 
-def _rows(study: Study, cell: tuple[str, str, str], by_arm: Mapping[str, list[Values]]) -> Iterator[ScrambledRow]:
-    arms, hooks = ordered(by_arm), feature_hooks(study)
-    several_hooks = len(study.subject.hooks) > 1
-    for arm in filter(is_feature, arms):
+@dataclass(frozen=True)
+class Counterparts:
+    """A feature arm, its neurons, and the arms of the same SAE and hook in the scrambled subjects of a scheme."""
+
+    arm: str
+    baseline: str
+    """The arm of neurons that it is held against; '' without one."""
+    scheme: str
+    scrambled: Mapping[str, tuple[str, str]]
+    """By subject: the arm of features, and that of neurons."""
+
+
+def counterparts(study: Study, arms: Collection[str]) -> Iterator[Counterparts]:
+    """Every feature arm among `arms` with every scheme; without the scrambled subjects that lack either arm."""
+    hooks, several_hooks = feature_hooks(study), len(study.subject.hooks) > 1
+    for arm in filter(is_feature, ordered(arms)):
         name = arm.partition(":")[2] or study.sae[0].name
         # The counterpart is of neurons: a baseline of another kind has none on the scrambled side.
         found = baseline_of(arm, arms, study.compare.baseline, hooks)
         baseline = found if found is not None and kind_of(found) == Neurons.name else ""
+        for scheme in study.scrambled.schemes:
+            others = {
+                each.name: (
+                    scrambled_arm(ScrambledFeatures.name, each.name, name, len(study.sae) > 1),
+                    scrambled_arm(ScrambledNeurons.name, each.name, hooks[arm], several_hooks),
+                )
+                for each in study.scrambled_subjects
+                if each.scheme == scheme
+            }
+            there = {subject: both for subject, both in others.items() if set(both) <= set(arms)}
+            yield Counterparts(arm, baseline, scheme, there)
+
+
+def _rows(study: Study, cell: tuple[str, str, str], by_arm: Mapping[str, list[Values]]) -> Iterator[ScrambledRow]:
+    for each in counterparts(study, by_arm):
+        arm, baseline = each.arm, each.baseline
         own: dict[str, list[Draw]] = {FEATURES: [(v,) for v in by_arm[arm]]}
         if baseline:
             own[BASELINE] = [(v,) for v in by_arm[baseline]]
             own[DIFFERENCE] = list(zip(by_arm[arm], by_arm[baseline], strict=True))
-        for scheme in study.scrambled.schemes:
-            others: dict[str, dict[str, list[Draw]]] = {}
-            for each in study.scrambled_subjects:
-                if each.scheme != scheme:
-                    continue
-                features = by_arm.get(scrambled_arm(ScrambledFeatures.name, each.name, name, len(study.sae) > 1))
-                neurons = by_arm.get(scrambled_arm(ScrambledNeurons.name, each.name, hooks[arm], several_hooks))
-                if features is None or neurons is None:
-                    continue
-                others[each.name] = {
-                    FEATURES: [(v,) for v in features],
-                    BASELINE: [(v,) for v in neurons],
-                    DIFFERENCE: list(zip(features, neurons, strict=True)),
-                }
-            for measure, draws in own.items():
-                of = {subject: found[measure] for subject, found in others.items()}
-                made = _Made(cell, arm, baseline, scheme, measure, study.compare.confidence)
-                if of:
-                    yield made.row("", draws, [draw for each_of in of.values() for draw in each_of], len(of))
-                for subject, its in of.items():
-                    yield made.row(subject, draws, its, 1)
+        others: dict[str, dict[str, list[Draw]]] = {}
+        for subject, (features, neurons) in each.scrambled.items():
+            others[subject] = {
+                FEATURES: [(v,) for v in by_arm[features]],
+                BASELINE: [(v,) for v in by_arm[neurons]],
+                DIFFERENCE: list(zip(by_arm[features], by_arm[neurons], strict=True)),
+            }
+        for measure, draws in own.items():
+            of = {subject: found[measure] for subject, found in others.items()}
+            made = _Made(cell, arm, baseline, each.scheme, measure, study.compare.confidence)
+            if of:
+                yield made.row("", draws, [draw for each_of in of.values() for draw in each_of], len(of))
+            for subject, its in of.items():
+                yield made.row(subject, draws, its, 1)
 
 
 @dataclass(frozen=True)
@@ -183,9 +204,7 @@ class _Made:
 
     def row(self, subject: str, own: Sequence[Draw], scrambled: Sequence[Draw], subjects: int) -> ScrambledRow:
         result = welch(own, scrambled, self.confidence)
-        note = result.note
-        if not note and not subject and subjects < DRAWS:
-            note = f"over units alone: {subjects} scrambled {'subjects' if subjects > 1 else 'subject'}"
+        note = result.note or ("" if subject else over_units_alone(subjects))
         return ScrambledRow(
             scorer=self.cell[0],
             metric=self.cell[1],
@@ -195,23 +214,32 @@ class _Made:
             scheme=self.scheme,
             subject=subject,
             measure=self.measure,
-            own=_mean(own),
-            scrambled=_mean(scrambled),
+            own=mean_of(own),
+            scrambled=mean_of(scrambled),
             difference=result.value,
             low=result.low,
             high=result.high,
             p=result.p,
             subjects=subjects,
-            n=_count(own),
-            n_scrambled=_count(scrambled),
+            n=count(own),
+            n_scrambled=count(scrambled),
             note=note,
         )
 
 
-def _mean(draws: Sequence[Draw]) -> float | None:
+def over_units_alone(subjects: int) -> str:
+    """The note of an interval over so many scrambled subjects; '' where it covers the choice of their seeds."""
+    if subjects >= DRAWS:
+        return ""
+    return f"over units alone: {subjects} scrambled {'subjects' if subjects > 1 else 'subject'}"
+
+
+def mean_of(draws: Sequence[Draw]) -> float | None:
+    """The mean over draws; None where an arm has no unit."""
     parts = parts_of(draws)
     return None if parts is None else sum(weight * part.mean for weight, part in parts)
 
 
-def _count(draws: Sequence[Draw]) -> int:
+def count(draws: Sequence[Draw]) -> int:
+    """Scored units, all together."""
     return sum(values.size for draw in draws for values in draw)

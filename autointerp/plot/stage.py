@@ -8,6 +8,7 @@ from autointerp.compare.outcome import read_outcome
 from autointerp.plot.adjusted import adjusted_differences
 from autointerp.plot.distribution import distribution
 from autointerp.plot.forest import forest
+from autointerp.plot.measures import measures
 from autointerp.plot.replicates import replicates
 from autointerp.plot.strips import StripReader, strips
 from autointerp.plot.style import house_style, save
@@ -17,8 +18,9 @@ def plot(run_dir: Path) -> list[Path]:
     """Write the figures of a run to `figures/`, each as SVG and PNG; the same tables give the same bytes.
 
     `distribution` always; `forest` when the run has features and something to hold them against; `equal-determinism`
-    when a difference could be adjusted; `replicates` when it has several; `strips-ARM` for every feature arm and the
-    baseline, when they have a scored unit. Raises BadInput when a table is missing.
+    when a difference could be adjusted; `measures` when it has scrambled subjects; `replicates` when it has several;
+    `strips-ARM` for every feature arm and the baseline, when they have a scored unit. Raises BadInput when a table is
+    missing.
     """
     outcome = read_outcome(run_dir)
     folder = run_dir / "figures"
@@ -29,6 +31,8 @@ def plot(run_dir: Path) -> list[Path]:
             written += save(forest(outcome), folder, "forest")
         if any(row.difference is not None for row in outcome.adjusted):
             written += save(adjusted_differences(outcome), folder, "equal-determinism")
+        if (told := measures(outcome)) is not None:
+            written += save(told, folder, "measures")
         if (over := replicates(outcome)) is not None:
             written += save(over, folder, "replicates")
         reader = StripReader(outcome)

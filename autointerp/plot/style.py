@@ -32,7 +32,8 @@ TRUE = "#0072b2"
 PREDICTED = "#d55e00"
 _FEATURE = "#0072b2"
 _ARMS = {"neuron": "#d55e00", "neuron-sparse": "#e69f00", "direction": "#5d6d6d", "direction-sparse": "#93a3a3",
-         "noise": "#b0a8b9"}  # fmt: skip
+         "noise": "#b0a8b9", "principal": "#009e73", "principal-sparse": "#66c4ab",
+         "independent": "#cc79a7", "independent-sparse": "#e0afca"}  # fmt: skip
 _OTHER = "#009e73"  # the palette is Okabe and Ito's, told apart by readers with any colour vision
 
 _SETTINGS: Any = {

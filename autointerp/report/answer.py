@@ -12,7 +12,7 @@ from autointerp.compare.words import capital, number, p_text, with_interval
 from autointerp.contexts.slices import RANDOM_ONLY, UNLISTED, slice_words
 from autointerp.metrics.intervals import FEW
 from autointerp.records import Pairing
-from autointerp.report import adjusted, replicates, scrambled
+from autointerp.report import adjusted, measures, replicates, scrambled
 from autointerp.rows import OUTSIDE, READ_LITERALLY, TOKEN_TABLE, Cell, ComparisonRow
 from autointerp.simulate.literal import LITERAL
 from autointerp.simulate.lookup import LOOKUP
@@ -64,6 +64,7 @@ def answer(outcome: Outcome) -> list[str]:
     lines = list(_comparisons(outcome))
     lines += adjusted.sentences(outcome)
     lines += scrambled.sentences(outcome)
+    lines += measures.sentences(outcome)
     lines += _chance(outcome)
     lines += _beyond_words(outcome)
     lines += _kinds(outcome)

@@ -14,7 +14,8 @@ from autointerp.compare.words import capital, number, p_text, with_interval
 from autointerp.contexts.slices import slice_words
 from autointerp.records import Kind, Split
 from autointerp.report.markdown import UNKNOWN, escape, table
-from autointerp.rows import Cell, ComparisonRow, ScrambledRow
+from autointerp.rows import Cell, ComparisonRow
+from autointerp.scrambled_rows import ScrambledRow
 from autointerp.simulate.lookup import LOOKUP
 from autointerp.tables import read_table
 from autointerp.units.arms import plain

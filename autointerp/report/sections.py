@@ -17,6 +17,7 @@ from autointerp.rows import OWN_SHUFFLED, PRIMARY, SECONDARY, TOKEN_TABLE, Cell,
 from autointerp.simulate.lookup import LOOKUP
 from autointerp.tables import read_table
 from autointerp.units.arms import is_feature, plain
+from autointerp.units.scrambled import subject_of
 
 _STRATA = {SINGLE_TOKEN: "single-token", NOT_SINGLE_TOKEN: "the others"}
 
@@ -71,10 +72,12 @@ def chance(outcome: Outcome) -> str:
             ])  # fmt: skip
     if not rows:
         return ""
+    there = min(outcome.study.compare.derangements, outcome.study.scrambled.derangements)
+    fewer = f", {there} in scrambled subjects" if any(map(subject_of, outcome.arms)) else ""
     words = (
-        f"Each unit was also scored with other units' explanations of its arm (mean over "
-        f"{outcome.study.compare.derangements} seeded derangements). A simulator that scores the text and not the "
-        "explanation would do well here."
+        "Each unit was also scored with other units' explanations of its arm (mean over "
+        f"{outcome.study.compare.derangements} seeded derangements{fewer}). A simulator that scores the text and not "
+        "the explanation would do well here."
     )
     head = ["arm", "another unit's explanation", "own minus another's, per unit", "p", "Holm p", "units"]
     return f"## What chance gives\n\n{words}\n\n{table(head, rows)}"

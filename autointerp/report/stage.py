@@ -11,7 +11,7 @@ from autointerp.compare.words import capital, number
 from autointerp.plot.samples import samples_of
 from autointerp.plot.stage import strips_name
 from autointerp.records import Status
-from autointerp.report import adjusted, explained, replicates, scrambled, sections
+from autointerp.report import adjusted, components, explained, measures, replicates, scrambled, sections
 from autointerp.report.answer import answer
 from autointerp.report.caveats import caveats
 from autointerp.report.judges import judges
@@ -56,7 +56,10 @@ def _parts(outcome: Outcome) -> Iterator[str]:
     yield sections.strata(outcome)
     yield adjusted.section(outcome)
     yield _figure(outcome, "equal-determinism", "Differences at equal token determinism")
+    yield components.section(outcome)
     yield scrambled.section(outcome)
+    yield measures.section(outcome)
+    yield _figure(outcome, "measures", "What tells trained from scrambled weights, by measure")
     yield replicates.section(outcome)
     yield _figure(outcome, "replicates", "The difference in every replicate, and over all of them")
     yield explained.literally(outcome)

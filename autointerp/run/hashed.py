@@ -34,8 +34,9 @@ def seeds_of(study: Study, *factors: Factor) -> dict[str, Any]:
 
 
 def units_of(dump: dict[str, Any]) -> dict[str, Any]:
-    """What the sampling of units depends on; kinds of other packages count where the study names any."""
-    return {key: value for key, value in dump["units"].items() if key != "kinds" or value}
+    """What the sampling of units depends on; what older versions had no key for counts where the study wants any."""
+    later = ("kinds", "principal", "independent")
+    return {key: value for key, value in dump["units"].items() if key not in later or value}
 
 
 def llm_of(llm: Llm) -> dict[str, Any]:

@@ -38,8 +38,10 @@ from autointerp.subject.forward import Subject, open_subject
 from autointerp.subject.made import check_made, open_made, recipe_identity
 from autointerp.subject.scrambling import scramble
 from autointerp.tables import write_table
+from autointerp.train.decompositions import kinds_fitted
 from autointerp.train.saes import sae_folder
 from autointerp.train.subject import SUBJECT
+from autointerp.units.components import components_file, components_name, load_components
 from autointerp.units.interface import Encoder
 from autointerp.units.scrambled import saes_of
 from sae.checkpoint import load
@@ -129,7 +131,7 @@ class Resources:
         return folder
 
     def encoders(self) -> dict[str, tuple[Encoder, int]]:
-        """The SAEs of the run, by name, each with its number of latents."""
+        """The SAEs of the run, by name, each with its number of latents; and what was fitted besides."""
         found: dict[str, tuple[Encoder, int]] = {}
         for name in (*(sae.name for sae in self.study.sae), *self._saes_of_scrambled()):
             try:
@@ -137,6 +139,10 @@ class Resources:
             except SaeError as error:
                 raise BadInput(f"SAE '{name}' of this run can't be loaded ({error})", "train it again") from error
             found[name] = (loaded, loaded.width)
+        for kind in kinds_fitted(self.study):
+            for hook in self.study.subject.hooks:
+                components = load_components(self.run / components_file(kind, hook))
+                found[components_name(kind, hook)] = (components, 2 * len(components.reads))
         return found
 
     def _saes_of_scrambled(self) -> list[str]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from autointerp.collect.passes import Reader
+from autointerp.compare.measures import MEASURES
 from autointerp.run.hashed import compared
 from autointerp.run.plan import Stage
 from autointerp.run.resources import Resources
@@ -25,7 +26,13 @@ def folders(study: Study) -> tuple[str, ...]:
 
 def wanted(study: Study) -> dict[str, Any]:
     """What collecting depends on besides; nothing where there are none, so that old folders stay up to date."""
-    return {"scrambled": study.scrambled.model_dump(mode="json")} if study.scrambled_subjects else {}
+    dump = study.scrambled.model_dump(mode="json", exclude={"derangements"})
+    return {"scrambled": dump} if study.scrambled_subjects else {}
+
+
+def paired(study: Study) -> dict[str, Any]:
+    """What simulating depends on besides."""
+    return {"scrambled": study.scrambled.derangements} if study.scrambled_subjects else {}
 
 
 def training(study: Study, settings: dict[str, Any], resources: Resources, run: Path) -> list[Stage]:
@@ -54,9 +61,9 @@ def comparing(study: Study, run: Path) -> list[Stage]:
     return [
         Stage(
             "scrambled",
-            reads=("scores.parquet",),
+            reads=("scores.parquet", "units.parquet", "evidence.parquet", "contexts.parquet", *folders(study)),
             settings={"compare": compared(study), **wanted(study)},
-            writes=("scrambled.parquet",),
+            writes=("scrambled.parquet", MEASURES),
             bulk=(),
             work=partial(_hold, study, run),
         )
@@ -74,6 +81,8 @@ def _train(resources: Resources, name: str, run: Path) -> None:
 
 
 def _hold(study: Study, run: Path) -> None:
+    from autointerp.compare.measures import measure_all
     from autointerp.compare.scrambled import hold_against_scrambled
 
     hold_against_scrambled(study, run)
+    measure_all(study, run)

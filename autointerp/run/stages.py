@@ -13,6 +13,7 @@ from autointerp.explain.revise import Revise
 from autointerp.judge.registry import traits_of, uses_model
 from autointerp.llm.address import public_url
 from autointerp.run import scrambled
+from autointerp.run.decomposing import decomposing
 from autointerp.run.hashed import checkpoints_of, llm_of, prompts_of, seeds_of, settings_of, stream_of, units_of
 from autointerp.run.plan import Stage, execute
 from autointerp.run.resources import Resources, note_threads
@@ -47,6 +48,8 @@ def _reading(study: Study, dump: dict[str, Any], base: dict[str, Any], resources
     saes = tuple(str(sae_folder(sae.name)) for sae in study.sae)
     resembling = ({"sentences": dump["sentences"]} if study.evidence.hard_negatives else {}) | scrambled.wanted(study)
     drawn = {"units": units_of(dump), "evidence": dump["evidence"], **seeds_of(study, "units", "evidence")}
+    fitted = decomposing(study, {**reading, **seeds_of(study, "units")}, resources, run)
+    components = tuple(path for stage in fitted for path in stage.bulk)
     return [
         *scrambled.training(study, training, resources, run),
         Stage(
@@ -57,9 +60,10 @@ def _reading(study: Study, dump: dict[str, Any], base: dict[str, Any], resources
             bulk=saes,
             work=lambda: _train(resources, run),
         ),
+        *fitted,
         Stage(
             "collect",
-            reads=("contexts.parquet", *saes, *scrambled.folders(study), *subject),
+            reads=("contexts.parquet", *saes, *components, *scrambled.folders(study), *subject),
             settings={**drawn, **resembling, **reading},
             writes=(CANDIDATES, EVIDENCE, HELD_OUT, TABLES, EFFECTS),
             bulk=(CANDIDATES, EVIDENCE, HELD_OUT, TABLES, EFFECTS),
@@ -80,7 +84,7 @@ def _explaining(
         "sentences": dump["sentences"],
     }
     asked = {"explain": dump["explain"], "llm": llm_of(study.llm[study.explain.llm]), "ranked by": simulator}
-    held = {"score": dump["score"], "derangements": study.compare.derangements}
+    held = {"score": dump["score"], "derangements": study.compare.derangements, **scrambled.paired(study)}
     return [
         Stage(
             "explain",

@@ -31,6 +31,7 @@ from autointerp.simulate.literal import Literal, readers_of
 from autointerp.simulate.lookup import LOOKUP, Lookup
 from autointerp.study import Study
 from autointerp.tables import BY_KIND, CANDIDATES, TABLES, TableWriter, read_table, table_writer
+from autointerp.units.scrambled import subject_of
 
 
 def simulate(study: Study, simulator: Simulator, run: Path) -> None:
@@ -42,7 +43,7 @@ def simulate(study: Study, simulator: Simulator, run: Path) -> None:
     """
     units = read_sampled(study, run, any_absolute(study.score.metrics))
     contexts = load_contexts(run / "contexts.parquet", (c for u in units for c in u.contexts))
-    pairs = [*own_pairs(units), *shuffled_pairs(units, study.compare.derangements, study.seed_for("simulate"))]
+    pairs = [*own_pairs(units), *_shuffled(study, units)]
     if study.simulate.both_kinds:
         pairs += other_kind_pairs(run, units)
     with (
@@ -58,6 +59,14 @@ def simulate(study: Study, simulator: Simulator, run: Path) -> None:
                         table.add(row)
         if study.simulate.lookup:
             _look_up(run, units, contexts, simulations)
+
+
+def _shuffled(study: Study, units: Sequence[Sampled]) -> Iterator[Pair]:
+    """Other units' explanations: fewer for units of scrambled subjects, where they tell what chance gives alone."""
+    most = study.compare.derangements
+    for scrambled, count in ((False, most), (True, min(most, study.scrambled.derangements))):
+        chosen = [unit for unit in units if bool(subject_of(unit.arm)) == scrambled]
+        yield from shuffled_pairs(chosen, count, study.seed_for("simulate"))
 
 
 def _rows(

@@ -9,14 +9,18 @@ from autointerp.registry import Registry, require_members
 from autointerp.study import Study
 from autointerp.units.directions import Directions
 from autointerp.units.features import Features
+from autointerp.units.independent import Independent
 from autointerp.units.interface import SPARSE, Candidates, Encoder, Readout, Thresholded, UnitKind
 from autointerp.units.neurons import Neurons
 from autointerp.units.noise import NoiseUnits
+from autointerp.units.principal import Principal
 from autointerp.units.scrambled import ScrambledFeatures, ScrambledNeurons
 
 _BUILT_IN: Mapping[str, Callable[[], UnitKind]] = {
     Features.name: Features,
     Neurons.name: Neurons,
+    Principal.name: Principal,
+    Independent.name: Independent,
     Directions.name: Directions,
     NoiseUnits.name: NoiseUnits,
     ScrambledFeatures.name: ScrambledFeatures,
@@ -24,7 +28,8 @@ _BUILT_IN: Mapping[str, Callable[[], UnitKind]] = {
 }
 KINDS: Registry[Callable[[], UnitKind]] = Registry("unit kind", "autointerp.units", _BUILT_IN)
 """Name -> what makes a UnitKind, called without arguments. The built-in ones are in every study: `units.features`,
-`units.neurons` and `units.directions` say how many; others are where `units.kinds` names them."""
+`units.neurons`, `units.principal`, `units.independent` and `units.directions` say how many; others are where
+`units.kinds` names them."""
 
 
 _WITHOUT_TWINS = (Features.name, NoiseUnits.name, ScrambledFeatures.name)
@@ -47,6 +52,7 @@ def kinds_of(study: Study) -> list[UnitKind]:
 def count_of(study: Study, kind: str) -> int:
     """How many units of a kind the study wants: per SAE, or per hook."""
     built_in = {Features.name: study.units.features, Neurons.name: study.units.neurons}
+    built_in |= {Principal.name: study.units.principal, Independent.name: study.units.independent}
     built_in |= dict.fromkeys((Directions.name, NoiseUnits.name), study.units.directions)
     if study.scrambled_subjects:
         built_in |= {ScrambledFeatures.name: study.scrambled.features, ScrambledNeurons.name: study.scrambled.neurons}
@@ -85,6 +91,11 @@ def check_units(study: Study) -> None:
     for name in study.units.kinds:
         if name in KINDS.built_in:
             raise BadInput(f"units.kinds names the built-in kind '{name}'", "set its own key of [units]")
+    if (study.units.principal or study.units.independent) and not study.corpus.train:
+        raise BadInput(
+            "units.principal and units.independent are fitted to the training split, and corpus.train = 0",
+            "set corpus.train above 0, or take them out",
+        )
     matched = (f"{name}{SPARSE}" for name in kinds if name not in _WITHOUT_TWINS)
     controls = [Directions.name, NoiseUnits.name, *matched]
     for control in study.units.controls:

@@ -17,8 +17,8 @@ from autointerp.compare.outcome import Outcome, read_outcome
 from autointerp.compare.scrambled import BASELINE, DIFFERENCE, FEATURES, Draw, beats, hardest, welch
 from autointerp.compare.words import with_interval
 from autointerp.report.scrambled import conditional, peak_entropy, section, sentences
-from autointerp.rows import ScrambledRow
 from autointerp.run.verify import verify
+from autointerp.scrambled_rows import ScrambledRow
 from autointerp.simulate.lookup import LOOKUP
 from autointerp.study_file import parse_study
 from autointerp.tables import read_table
@@ -123,6 +123,7 @@ def outcome(tmp_path_factory: pytest.TempPathFactory) -> Outcome:
 def run_of(folder: Path, *overrides: str) -> Outcome:
     study = small_study(
         folder, "scrambled.seeds=[0,1,2]", "scrambled.features=5", "scrambled.neurons=4", "compare.derangements=2",
+        "scrambled.derangements=1",
         *overrides,
     )  # fmt: skip
     return read_outcome(autointerp.run(study, folder / "run").folder)
@@ -146,6 +147,10 @@ def test_their_units_are_arms_of_the_run(outcome: Outcome) -> None:
     assert {row.subject for row in outcome.rows if row.arm.startswith("scrambled")} == names
     assert {row.subject for row in outcome.rows if not row.arm.startswith("scrambled")} == {""}
     assert not any(row.baseline.startswith("scrambled") for row in outcome.rows), "their own table compares them"
+    shuffled = read_table(outcome.run_dir / "shuffled.parquet")
+    for unit, of_unit in shuffled.groupby("unit"):
+        assert set(of_unit["derangement"]) == ({0} if str(unit).startswith("scrambled") else {0, 1})
+    assert "2 seeded derangements, 1 in scrambled subjects" in (outcome.run_dir / "report.md").read_text("utf8")
 
 
 @pytest.mark.pipeline
