@@ -60,14 +60,14 @@ def estimated(base: Side, other: Side, ground: Ground, progress: Bar) -> Iterato
     reasons = {arm: same_units(base, other, arm, ground.same_evidence) for arm in ground.arms}
     for metric in ground.metrics:
         for slice_name in ground.slices:
-            held = _Held(base, other, metric, slice_name, reasons)
+            held = _RunCell(base, other, metric, slice_name, reasons)
             for arm in ground.arms:
                 for baseline in held.baselines(arm, ground.arms):
                     yield held.row(arm, baseline)
             progress.advance()
 
 
-class _Held:
+class _RunCell:
     """One metric and slice of two runs."""
 
     def __init__(self, base: Side, other: Side, metric: str, slice_name: str, unpaired: dict[str, str]) -> None:

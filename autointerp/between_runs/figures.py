@@ -64,8 +64,9 @@ def distribution_by_run(compared: ComparedRuns) -> Figure:
     handles = [
         Line2D([], [], marker="o", linestyle="", color=QUIET, alpha=0.6, markersize=4, label="a unit"),
         Line2D([], [], marker="D", color=INK, markeredgecolor="white", label=f"mean, {confidence} interval over units"),
+        Line2D([], [], color=QUIET, linestyle=(0, (4, 3)), linewidth=1.0, label="chance"),
     ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=2, frameon=False, fontsize=8)
+    figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False, fontsize=8)
     return figure
 
 
@@ -74,7 +75,7 @@ def _drawn(compared: ComparedRuns) -> list[str]:
 
 
 def _scores(panel: Axes, compared: ComparedRuns, slice_name: str, lines: list[_RunLine]) -> None:
-    lowest = -0.3
+    lowest, chance = -0.3, 0.0
     for position, line in enumerate(lines):
         if line.side is None:
             panel.axhspan(position - 0.5, position + 0.5, color=BAND, alpha=0.45, linewidth=0, zorder=0)
@@ -87,12 +88,13 @@ def _scores(panel: Axes, compared: ComparedRuns, slice_name: str, lines: list[_R
         row = line.side.outcome.row(cell, line.arm)
         if row is None or row.mean is None:
             continue
+        chance, lowest = row.chance, min(lowest, row.low or 0.0)
         if row.low is not None and row.high is not None:
             panel.plot([row.low, row.high], [position] * 2, color=INK, linewidth=1.8, zorder=3, solid_capstyle="butt")
         panel.plot([row.mean], [position], marker="D", markersize=5.5, color=INK, markeredgecolor="white", zorder=4)
         label = f"{with_interval(row.mean, row.low, row.high)}   n {row.n}"
         panel.text(1.02, position, label, transform=panel.get_yaxis_transform(), va="center", fontsize=7.5)
-    panel.axvline(0, color=QUIET, linewidth=1.0, linestyle=(0, (4, 3)), zorder=1)
+    panel.axvline(chance, color=QUIET, linewidth=1.0, linestyle=(0, (4, 3)), zorder=1)
     panel.set_xlim(lowest - 0.05, 1.04)
     panel.set_title(slice_words(slice_name), loc="left", fontweight="bold")
     panel.set_xlabel(f"{capital(metric_words(compared.headline.metric))} over a unit's pooled tokens")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from autointerp.between_rows import BetweenRunsRow
+from autointerp.between_runs.answer_of_runs import lines_of, over_what
 from autointerp.between_runs.compared import ComparedRuns
-from autointerp.between_runs.sentences import lines_of, over_what
 from autointerp.compare.words import capital, listed, metric_words, number, p_text, with_interval
 from autointerp.contexts.slices import slice_words
 from autointerp.report.markdown import UNKNOWN, escape, prose, table

@@ -16,7 +16,7 @@ from autointerp.simulate.registry import needs_of
 from autointerp.study import Study
 
 
-class Part(StrEnum):
+class RunPart(StrEnum):
     """A part of a run that a difference may be put down to."""
 
     TEXT = "the text"
@@ -39,25 +39,25 @@ class Difference:
     base: str
     """Value in the first run, in one line; `-` where it has none."""
     other: str
-    parts: tuple[Part, ...]
+    parts: tuple[RunPart, ...]
     """To what it belongs."""
 
 
-_SECTIONS: Mapping[str, Part] = {
-    "corpus": Part.TEXT, "subject": Part.SUBJECT, "subject.hooks": Part.SAE, "sae": Part.SAE, "training": Part.SAE,
-    "units": Part.UNITS, "evidence": Part.EVIDENCE, "explain": Part.EXPLAINER, "simulate": Part.SIMULATOR,
-    "sentences": Part.SIMULATOR, "seed": Part.SEEDS, "seeds": Part.SEEDS,
-    "subject.device": Part.NONE, "subject.batch": Part.NONE, "training.minutes": Part.NONE, "training.log": Part.NONE,
-    "training.log_every": Part.NONE, "simulate.lookup": Part.NONE, "simulate.literal": Part.NONE,
-    "simulate.both_kinds": Part.NONE, "explain.llm": Part.NONE, "simulate.llm": Part.NONE,
+_SECTIONS: Mapping[str, RunPart] = {
+    "corpus": RunPart.TEXT, "subject": RunPart.SUBJECT, "subject.hooks": RunPart.SAE, "sae": RunPart.SAE, "training": RunPart.SAE,
+    "units": RunPart.UNITS, "evidence": RunPart.EVIDENCE, "explain": RunPart.EXPLAINER, "simulate": RunPart.SIMULATOR,
+    "sentences": RunPart.SIMULATOR, "seed": RunPart.SEEDS, "seeds": RunPart.SEEDS,
+    "subject.device": RunPart.NONE, "subject.batch": RunPart.NONE, "training.minutes": RunPart.NONE, "training.log": RunPart.NONE,
+    "training.log_every": RunPart.NONE, "simulate.lookup": RunPart.NONE, "simulate.literal": RunPart.NONE,
+    "simulate.both_kinds": RunPart.NONE, "explain.llm": RunPart.NONE, "simulate.llm": RunPart.NONE,
 }  # fmt: skip
 """Keys and sections -> their part; the longest that fits counts, and what none fits has no part.
 
 Which [llm.NAME] a section names is no part: the keys of the models themselves are compared, role by role.
 """
 _ASKED = {
-    Part.EXPLAINER: ("provider", "model", "base_url", "temperature", "max_tokens", "reasks"),
-    Part.SIMULATOR: ("provider", "model", "base_url"),
+    RunPart.EXPLAINER: ("provider", "model", "base_url", "temperature", "max_tokens", "reasks"),
+    RunPart.SIMULATOR: ("provider", "model", "base_url"),
 }
 """Keys of a language model that its answers depend on; simulators ask at temperature 0."""
 _LONGEST = 60
@@ -68,15 +68,15 @@ def differing(base: Side, other: Side) -> list[Difference]:
     return [*_of_studies(base.study, other.study), *_of_weights(base, other)]
 
 
-def parts_of(differences: Sequence[Difference]) -> list[Part]:
+def parts_of(differences: Sequence[Difference]) -> list[RunPart]:
     """The parts that differ, each once, in the order in which data flows."""
     found = {part for difference in differences for part in difference.parts}
-    return [part for part in Part if part in found and part is not Part.NONE]
+    return [part for part in RunPart if part in found and part is not RunPart.NONE]
 
 
 def simulators_differ(differences: Sequence[Difference]) -> list[Difference]:
     """Those keys on which the scale and the meaning of a prediction depend."""
-    return [one for one in differences if Part.SIMULATOR in one.parts]
+    return [one for one in differences if RunPart.SIMULATOR in one.parts]
 
 
 def _of_studies(base: Study, other: Study) -> Iterator[Difference]:
@@ -119,15 +119,15 @@ def _keys(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
         yield path, value
 
 
-def _belongs(key: str) -> tuple[Part, ...]:
+def _belongs(key: str) -> tuple[RunPart, ...]:
     section, _, name = key.partition(".")
     if section in ("explainer", "simulator"):
-        part = Part.EXPLAINER if section == "explainer" else Part.SIMULATOR
-        return (part,) if name in _ASKED[part] else (Part.NONE,)
+        part = RunPart.EXPLAINER if section == "explainer" else RunPart.SIMULATOR
+        return (part,) if name in _ASKED[part] else (RunPart.NONE,)
     if key == "prompts_folder":
-        return Part.EXPLAINER, Part.SIMULATOR
+        return RunPart.EXPLAINER, RunPart.SIMULATOR
     fits = [known for known in _SECTIONS if key == known or key.startswith(f"{known}.")]
-    return (_SECTIONS[max(fits, key=len)],) if fits else (Part.NONE,)
+    return (_SECTIONS[max(fits, key=len)],) if fits else (RunPart.NONE,)
 
 
 def _shown(value: Any) -> str:
@@ -142,7 +142,7 @@ def _of_weights(base: Side, other: Side) -> Iterator[Difference]:
     for name in names:
         first, second = base.sae(name), other.sae(name)
         if first and second and first != second:
-            yield Difference(f"weights of SAE '{name}'", first[:12], second[:12], (Part.SAE,))
+            yield Difference(f"weights of SAE '{name}'", first[:12], second[:12], (RunPart.SAE,))
     if base.trained_subject != other.trained_subject and base.trained_subject and other.trained_subject:
         shown = base.trained_subject[:12], other.trained_subject[:12]
-        yield Difference("weights of the trained subject", *shown, (Part.SUBJECT,))
+        yield Difference("weights of the trained subject", *shown, (RunPart.SUBJECT,))

@@ -130,19 +130,22 @@ def _check_finished(folder: Path) -> None:
     if not (folder / NAME).is_file():
         raise BadInput(f"{folder} is not a run folder (no {NAME})", "give the folder that `autointerp run` wrote")
     stages = read_manifest(folder)
-    again = f"finish it: autointerp run STUDY --out {folder}"
+    again = f"again: autointerp run STUDY --out {folder}"
+    finish = f"finish it: autointerp run STUDY --out {folder}"
     if _LAST not in stages:
-        raise BadInput(f"{folder} is unfinished: its stage '{_LAST}' has not run", again)
+        raise BadInput(f"{folder} is unfinished: its stage '{_LAST}' has not run", finish)
     for name, entry in stages.items():
         if entry.facts.get("unanswered"):
-            raise BadInput(f"{folder} is unfinished: stage '{name}' has requests without an answer", again)
+            raise BadInput(f"{folder} is unfinished: stage '{name}' has requests without an answer", finish)
         for path, expected in entry.outputs.items():
             if path in entry.bulk or not path.endswith(".parquet"):
                 continue
             if not (folder / path).is_file():
-                raise BadInput(f"{folder} is damaged: {path} is missing", again)
+                raise BadInput(f"{folder} is damaged: {path} is missing", f"make it {again}")
             if hash_file(folder / path) != expected:
-                raise BadInput(f"{folder} is damaged: {path} is not what stage '{name}' wrote", again)
+                raise BadInput(
+                    f"{folder} is damaged: {path} is not what stage '{name}' wrote", f"remove it and make it {again}"
+                )
 
 
 def _check_another(first: Side, second: Side) -> None:

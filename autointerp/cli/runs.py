@@ -105,8 +105,8 @@ def compare(
     for name, given in (("--set", overrides), ("--ledger", ledger), ("--batch", batch)):
         if given:
             raise BadInput(f"{name} is for a study, and run folders are compared as they are", "leave it out")
+    from autointerp.between_runs.answer_of_runs import lines_of
     from autointerp.between_runs.comparing import PAGE, TABLE, compare_runs
-    from autointerp.between_runs.sentences import lines_of
 
     folder = COMPARED if out is None else out
     for line in lines_of(compare_runs(runs, folder, simulators=simulators)):

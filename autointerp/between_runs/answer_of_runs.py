@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from autointerp.between_rows import BetweenRunsRow
 from autointerp.between_runs.compared import ComparedRuns
-from autointerp.between_runs.settings import Part, parts_of
+from autointerp.between_runs.settings import RunPart, parts_of
 from autointerp.between_runs.sides import Side
 from autointerp.compare.words import capital, listed, number, with_interval
 from autointerp.contexts.slices import slice_words
@@ -112,7 +112,7 @@ def _apart(compared: ComparedRuns, other: Side) -> Iterator[str]:
             f"{other.label} differs from {base} in {listed(parts)}: no difference can be put down to one of them. "
             f"{keys}."
         )
-    if Part.SIMULATOR in parts:
+    if RunPart.SIMULATOR in parts:
         yield from _of_simulators(compared, other)
     yield from compared.grounds[other.label].left_out
 
