@@ -44,12 +44,25 @@ class Difference:
 
 
 _SECTIONS: Mapping[str, RunPart] = {
-    "corpus": RunPart.TEXT, "subject": RunPart.SUBJECT, "subject.hooks": RunPart.SAE, "sae": RunPart.SAE, "training": RunPart.SAE,
-    "units": RunPart.UNITS, "evidence": RunPart.EVIDENCE, "explain": RunPart.EXPLAINER, "simulate": RunPart.SIMULATOR,
-    "sentences": RunPart.SIMULATOR, "seed": RunPart.SEEDS, "seeds": RunPart.SEEDS,
-    "subject.device": RunPart.NONE, "subject.batch": RunPart.NONE, "training.minutes": RunPart.NONE, "training.log": RunPart.NONE,
-    "training.log_every": RunPart.NONE, "simulate.lookup": RunPart.NONE, "simulate.literal": RunPart.NONE,
-    "simulate.both_kinds": RunPart.NONE, "explain.llm": RunPart.NONE, "simulate.llm": RunPart.NONE,
+    "corpus": RunPart.TEXT,
+    "subject": RunPart.SUBJECT,
+    "subject.hooks": RunPart.SAE,
+    "sae": RunPart.SAE,
+    "training": RunPart.SAE,
+    "units": RunPart.UNITS,
+    "evidence": RunPart.EVIDENCE,
+    "explain": RunPart.EXPLAINER,
+    "simulate": RunPart.SIMULATOR,
+    "sentences": RunPart.SIMULATOR,
+    "seed": RunPart.SEEDS,
+    "seeds": RunPart.SEEDS,
+    **dict.fromkeys(
+        (
+            "subject.device", "subject.batch", "training.minutes", "training.log", "training.log_every",
+            "simulate.lookup", "simulate.literal", "simulate.both_kinds", "explain.llm", "simulate.llm",
+        ),
+        RunPart.NONE,
+    ),
 }  # fmt: skip
 """Keys and sections -> their part; the longest that fits counts, and what none fits has no part.
 
