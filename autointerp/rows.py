@@ -1,7 +1,5 @@
-"""The rows of every table of a run folder: a column is said here alone, and an unknown number is None, never 0.
-
-`tables` makes the schemas of the files from these classes, and `docs/tables.md` is made from them too.
-"""
+"""The rows of every table: a column is said here alone, and an unknown number is None, never 0. `tables` makes the
+schemas of the files from these classes, and `docs/tables.md` is made from them too."""
 
 from __future__ import annotations
 
@@ -14,6 +12,7 @@ from jaxtyping import Float
 
 from autointerp.adjusted_rows import AdjustedRow, CovariateRow
 from autointerp.benchmark_rows import BenchmarkRow, PlantedScore, RecoveryRow, SanityRow
+from autointerp.between_rows import BetweenRunsRow
 from autointerp.component_rows import ComponentRow
 from autointerp.records import Context, Exemplar, Pairing, Scale, Status, Unit, Unscored
 from autointerp.scrambled_rows import MeasureRow, ScrambledRow
@@ -405,10 +404,11 @@ ROWS: Mapping[str, type] = {
     "covariates": CovariateRow,
     "adjusted": AdjustedRow,
     "variance": VarianceRow,
+    "comparison-of-runs": BetweenRunsRow,
     "usage": UsageRow,
     "benchmark": BenchmarkRow,
     "benchmark_scores": PlantedScore,
     "benchmark_sanity": SanityRow,
     "benchmark_recovery": RecoveryRow,
 }
-"""Table -> its row. Those that begin with `benchmark` are of a benchmark's folder, not of a run's."""
+"""Table -> its row. Those that begin with `benchmark` and `comparison-of-runs` are of folders of their own."""

@@ -8,9 +8,9 @@ from typing import Annotated
 
 import typer
 
-from autointerp.cli.arguments import RunFolder
+from autointerp.cli.arguments import COMPARED, RunFolder, Simulators, run_folders
 from autointerp.cli.help import Verbs, add_verb
-from autointerp.errors import CheckFailed
+from autointerp.errors import BadInput, CheckFailed
 
 LedgerOf = Annotated[Path, typer.Argument(metavar="RUN", help="a run folder, or a ledger's file", show_default=False)]
 
@@ -28,13 +28,27 @@ def register(app: typer.Typer) -> None:
     app.add_typer(ledger, name="ledger", short_help="show, export, prune: the answers that were paid for")
 
 
-def plot(run: RunFolder) -> None:
-    """Every figure of a run or a benchmark again, from the tables alone: no model and no network."""
+def plot(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="a run folder, or several", show_default=False)],
+    out: Annotated[Path | None, typer.Option("--out", help="folder for the figures of several runs")] = None,
+    simulators: Simulators = False,
+) -> None:
+    """Every figure of a run or a benchmark again, from the tables alone: no model and no network.
+
+    Of several runs: every arm run by run, and the differences from the first; into results/compared, or --out.
+    """
+    from autointerp.between_runs.comparing import plot_runs
     from autointerp.planted.figure import draw as draw_benchmark
     from autointerp.planted.results import is_benchmark
     from autointerp.plot.stage import plot as draw
 
-    for figure in draw_benchmark(run) if is_benchmark(run) else draw(run):
+    if len(runs) > 1:
+        figures = plot_runs(run_folders(runs), COMPARED if out is None else out, simulators=simulators)
+    elif out is not None or simulators:
+        raise BadInput("--out and --simulators are for several runs", "leave them out: a run has its figures in itself")
+    else:
+        figures = draw_benchmark(runs[0]) if is_benchmark(runs[0]) else draw(runs[0])
+    for figure in figures:
         typer.echo(figure)
 
 

@@ -8,8 +8,20 @@ from typing import Annotated, Any
 
 import typer
 
-from autointerp.cli.arguments import Batch, LedgerFile, Out, Overrides, Replay, StudyFile, folder_of
+from autointerp.cli.arguments import (
+    COMPARED,
+    Batch,
+    LedgerFile,
+    Out,
+    Overrides,
+    Replay,
+    Simulators,
+    StudyFile,
+    folder_of,
+    run_folders,
+)
 from autointerp.cli.help import add_verb
+from autointerp.errors import BadInput
 from autointerp.study import Study
 from autointerp.study_file import load_study, parse_study
 
@@ -20,7 +32,6 @@ _STAGES = {
     "simulate": "predict activations on held-out contexts",
     "judge": "let judges tell active contexts by the explanation",
     "score": "correlate predicted with true activations",
-    "compare": "compare the arms, with intervals",
 }
 
 
@@ -31,6 +42,7 @@ def register(app: typer.Typer) -> None:
     for name, line in _STAGES.items():
         about = f"{line[0].upper()}{line[1:]}, and carry out the stages before it that are not up to date"
         add_verb(app, _stage(name), line, name=name, text=about)
+    add_verb(app, compare, "compare the arms of a study, or several runs")
 
 
 def demo(
@@ -64,6 +76,46 @@ def _stage(name: str) -> Callable[..., None]:
         _go(load_study(study, overrides or ()), folder_of(study, out), until=name, ledger=ledger, batch=batch)
 
     return command
+
+
+def compare(
+    what: Annotated[
+        list[Path],
+        typer.Argument(metavar="STUDY | RUN...", help="a study file, or two run folders or more", show_default=False),
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="default results/NAME-OF-THE-STUDY, the run folder; of runs results/compared"),
+    ] = None,
+    overrides: Overrides = None,
+    ledger: LedgerFile = None,
+    batch: Batch = False,
+    simulators: Simulators = False,
+) -> None:
+    """Of a study: compare its arms, with intervals, and carry out the stages before it that are not up to date.
+
+    Of run folders: hold every run against the first, from their tables alone, unit by unit where units are the same.
+    """
+    if len(what) == 1 and not what[0].is_dir():
+        if simulators:
+            raise BadInput("--simulators is for run folders", "leave it out")
+        _go(load_study(what[0], overrides or ()), folder_of(what[0], out), until="compare", ledger=ledger, batch=batch)
+        return
+    runs = run_folders(what)
+    for name, given in (("--set", overrides), ("--ledger", ledger), ("--batch", batch)):
+        if given:
+            raise BadInput(f"{name} is for a study, and run folders are compared as they are", "leave it out")
+    from autointerp.between_runs.answer_of_runs import lines_of
+    from autointerp.between_runs.comparing import PAGE, TABLE, compare_runs
+
+    folder = COMPARED if out is None else out
+    for line in lines_of(compare_runs(runs, folder, simulators=simulators)):
+        typer.echo(line)
+    typer.echo("")
+    typer.echo(f"page     {folder / PAGE}")
+    for figure in sorted((folder / "figures").glob("*-run*.png")):
+        typer.echo(f"figure   {figure}")
+    typer.echo(f"table    {folder / TABLE}")
 
 
 def _go(

@@ -9,7 +9,6 @@ known without error.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,8 +17,9 @@ from typing import TypeAlias
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
-from scipy import stats
 
+from autointerp.metrics.differences import weighted_sum
+from autointerp.metrics.intervals import EQUAL, ONE
 from autointerp.records import Pairing, Status
 from autointerp.scrambled_rows import ScrambledRow
 from autointerp.study import Study
@@ -39,16 +39,6 @@ Draw: TypeAlias = tuple[Values, ...]
 
 
 @dataclass(frozen=True)
-class EstimatedMean:
-    """A mean with the variance of its error."""
-
-    mean: float
-    variance: float
-    freedom: float
-    """Degrees of freedom of the variance; 0 where it can't be estimated."""
-
-
-@dataclass(frozen=True)
 class Welch:
     """A weighted sum of independent means, with its interval and two-sided test; None where there is none."""
 
@@ -59,23 +49,18 @@ class Welch:
     note: str = ""
 
 
-def parts_of(draws: Sequence[Draw]) -> list[tuple[float, EstimatedMean]] | None:
+def parts_of(draws: Sequence[Draw]) -> list[tuple[float, Values]] | None:
     """The mean over draws of (first arm less second) as weighted independent parts; None where an arm has no unit."""
     if not draws or any(not values.size for draw in draws for values in draw):
         return None
     if len(draws) >= DRAWS:
         each = np.array([sum(_sign(place) * values.mean() for place, values in enumerate(draw)) for draw in draws])
-        return [(1.0, _part(each))]
-    return [(_sign(place) / len(draws), _part(values)) for draw in draws for place, values in enumerate(draw)]
+        return [(1.0, each)]
+    return [(_sign(place) / len(draws), values) for draw in draws for place, values in enumerate(draw)]
 
 
 def _sign(place: int) -> float:
     return -1.0 if place else 1.0
-
-
-def _part(values: Values) -> EstimatedMean:
-    n = values.size
-    return EstimatedMean(float(values.mean()), float(values.var(ddof=1) / n) if n > 1 else 0.0, n - 1)
 
 
 def welch(own: Sequence[Draw], scrambled: Sequence[Draw], confidence: float) -> Welch:
@@ -86,18 +71,12 @@ def welch(own: Sequence[Draw], scrambled: Sequence[Draw], confidence: float) -> 
     first, second = parts_of(own), parts_of(scrambled)
     if first is None or second is None:
         return Welch(None, note="nothing could be scored")
-    terms = [*first, *((-weight, part) for weight, part in second)]
-    value = sum(weight * part.mean for weight, part in terms)
-    if any(part.freedom < 1 for _, part in terms):
-        return Welch(value, note="one unit alone has no variance")
-    each = [(weight**2 * part.variance, part.freedom) for weight, part in terms]
-    variance = sum(v for v, _ in each)
-    if variance <= 0:
-        return Welch(value, note="nothing varies")
-    freedom = variance**2 / sum(v**2 / f for v, f in each)
-    error = math.sqrt(variance)
-    reach = float(stats.t.ppf((1 + confidence) / 2, freedom)) * error
-    return Welch(value, value - reach, value + reach, float(2 * stats.t.sf(abs(value) / error, freedom)))
+    found = weighted_sum([*first, *((-weight, values) for weight, values in second)], confidence)
+    note = _NOTES.get(found.difference.note, "")
+    return Welch(found.difference.value, found.difference.low, found.difference.high, found.p, note)
+
+
+_NOTES = {ONE: "one unit alone has no variance", EQUAL: "nothing varies"}
 
 
 def hardest(rows: Sequence[ScrambledRow]) -> ScrambledRow | None:
@@ -237,7 +216,7 @@ def over_units_alone(subjects: int) -> str:
 def mean_of(draws: Sequence[Draw]) -> float | None:
     """The mean over draws; None where an arm has no unit."""
     parts = parts_of(draws)
-    return None if parts is None else sum(weight * part.mean for weight, part in parts)
+    return None if parts is None else sum(float(weight * values.mean()) for weight, values in parts)
 
 
 def count(draws: Sequence[Draw]) -> int:

@@ -5,6 +5,7 @@ The unit is the sample. One observation gives no interval and no test, and value
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -96,6 +97,29 @@ def paired_contrast(first: Sample, second: Sample, plan: Resampling, rng: np.ran
         return Contrast(difference, above)
     error = float(each.std(ddof=1) / np.sqrt(each.size)) or None
     return Contrast(difference, above, _flipped_p(each, plan, rng), error, each.size - 1.0)
+
+
+def weighted_sum(parts: Sequence[tuple[float, Float[np.ndarray, " _"]]], confidence: float) -> Contrast:
+    """A sum of weighted means of independent samples of units, with its t interval and two-sided test.
+
+    Welch (1947) with the degrees of freedom of Satterthwaite (1946); of two samples with weights 1 and -1 it is the
+    interval of `contrast`. For differences in differences, whose parts may be units or differences of the same units.
+    """
+    if not all(values.size for _, values in parts):
+        return Contrast(Interval(None, note=NONE))
+    value = float(sum(weight * values.mean() for weight, values in parts))
+    if any(values.size == 1 for _, values in parts):
+        return Contrast(Interval(value, note=ONE))
+    varying = [(weight, values) for weight, values in parts if values.max() > values.min()]
+    each = [(weight**2 * float(values.var(ddof=1)) / values.size, values.size - 1) for weight, values in varying]
+    variance = sum(part for part, _ in each)
+    if not variance > 0:
+        return Contrast(Interval(value, note=EQUAL))
+    freedom, error = variance**2 / sum(part**2 / degrees for part, degrees in each), float(np.sqrt(variance))
+    half = float(stats.t.ppf((1 + confidence) / 2, freedom)) * error
+    p = float(2 * stats.t.sf(abs(value) / error, freedom))
+    note = few(min(values.size for _, values in parts), "units")
+    return Contrast(Interval(value, value - half, value + half, note), p=p, error=error, freedom=freedom)
 
 
 def superiority(first: Sample, second: Other) -> float:

@@ -88,16 +88,23 @@ def with_units(values: Draws, held: Sequence[UnitSpread], confidence: float) -> 
     mean = float(values.mean())
     if values.size == 1:
         return Interval(mean, note=ONE_REPLICATE), None
-    of_draws = float(values.var(ddof=1)) / values.size
-    variance = of_draws + sum(max(0.0, one.beside) for one in held)
-    if variance == 0:
+    known = error_with_units(values, held)
+    if known is None:
         return Interval(mean, note=EQUAL), None
-    parts = [(of_draws, values.size - 1), *(part for one in held if one.beside > 0 for part in one.squares)]
-    freedom = variance**2 / sum(part**2 / degrees for part, degrees in parts)
-    error = float(np.sqrt(variance))
+    error, freedom = known
     half = float(stats.t.ppf((1 + confidence) / 2, freedom)) * error
     p = float(2 * stats.t.sf(abs(mean) / error, freedom))
     return Interval(mean, mean - half, mean + half), p
+
+
+def error_with_units(values: Draws, held: Sequence[UnitSpread]) -> tuple[float, float] | None:
+    """Standard error of that mean and its degrees of freedom, of two replicates or more; None where nothing varies."""
+    of_draws = float(values.var(ddof=1)) / values.size
+    variance = of_draws + sum(max(0.0, one.beside) for one in held)
+    if variance == 0:
+        return None
+    parts = [(of_draws, values.size - 1), *(part for one in held if one.beside > 0 for part in one.squares)]
+    return float(np.sqrt(variance)), variance**2 / sum(part**2 / degrees for part, degrees in parts)
 
 
 def nested_spread(replicates: Sequence[Float[np.ndarray, " _"]]) -> UnitSpread | None:

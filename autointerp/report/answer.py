@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from enum import Enum
+from typing import TypeAlias
 
+from autointerp.between_rows import BetweenRunsRow
 from autointerp.compare.outcome import Outcome
 from autointerp.compare.strata import KINDS
 from autointerp.compare.words import capital, number, p_text, with_interval
@@ -35,7 +37,11 @@ class Verdict(Enum):
     """There is no interval or no test."""
 
 
-def verdict_of(row: ComparisonRow, confidence: float) -> Verdict:
+Tested: TypeAlias = ComparisonRow | BetweenRunsRow
+"""A difference with its tests: of two arms, or of two runs."""
+
+
+def verdict_of(row: Tested, confidence: float) -> Verdict:
     """Both the interval and the test, adjusted in its family, must speak: neither alone is called a difference.
 
     A test that is outside the families is taken as it is. No difference is said by an equivalence test alone.
@@ -54,7 +60,7 @@ def verdict_of(row: ComparisonRow, confidence: float) -> Verdict:
     return Verdict.MORE if low > 0 else Verdict.LESS
 
 
-def adjusted_p(row: ComparisonRow) -> float | None:
+def adjusted_p(row: Tested) -> float | None:
     """The p that a verdict takes: adjusted in the row's family, the plain one outside the families."""
     return row.p if row.family == OUTSIDE else row.p_holm
 
@@ -82,7 +88,7 @@ def mean_of(row: ComparisonRow | None) -> str:
     return with_interval(row.mean, row.low, row.high)
 
 
-def difference_of(row: ComparisonRow) -> str:
+def difference_of(row: Tested) -> str:
     """A difference with its interval and p."""
     shown = with_interval(row.difference, row.difference_low, row.difference_high)
     p = adjusted_p(row)
@@ -91,12 +97,18 @@ def difference_of(row: ComparisonRow) -> str:
 
 def conclusion(row: ComparisonRow, study: Compare) -> str:
     """What a difference means, for the end of a sentence."""
-    found = "" if row.smallest is None else f"; this run could find {number(row.smallest)} (80% power)"
-    few = f"; {row.note}" if row.note.startswith("only ") else ""
     arm, other = plain(row.arm), plain(row.baseline)
+    more, less = (f"{arm} are {word} interpretable than {other}, by this measure" for word in ("more", "less"))
+    return concluded(row, study, more, less, "this run")
+
+
+def concluded(row: Tested, study: Compare, more: str, less: str, finder: str) -> str:
+    """The words of its verdict: `more` or `less`, or what else it is; `finder`: what could have found a difference."""
+    found = "" if row.smallest is None else f"; {finder} could find {number(row.smallest)} (80% power)"
+    few = f"; {row.note}" if row.note.startswith("only ") else ""
     return {
-        Verdict.MORE: f"{arm} are more interpretable than {other}, by this measure",
-        Verdict.LESS: f"{arm} are less interpretable than {other}, by this measure",
+        Verdict.MORE: more,
+        Verdict.LESS: less,
         Verdict.EQUIVALENT: f"no difference of more than {study.margin:g} either way (equivalence test)",
         Verdict.NOT_SHOWN: f"no difference shown{found}",
         Verdict.BORDERLINE: f"no clear difference (the interval and the adjusted test disagree){found}",

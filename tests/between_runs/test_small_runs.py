@@ -1,0 +1,182 @@
+"""Whole runs in small: explainer, SAE, layer and replicates, each against the run that it was made from."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy import stats
+
+import autointerp
+from autointerp.__main__ import main
+from autointerp.between_rows import BetweenRunsRow
+from autointerp.between_runs.answer_of_runs import lines_of
+from autointerp.between_runs.comparable import OTHER_ACTIVATIONS, OTHER_HOOK, OTHER_SAE
+from autointerp.between_runs.compared import ComparedRuns, compared_runs
+from autointerp.errors import BadInput
+from autointerp.study import Study
+from autointerp.study_file import parse_study
+from autointerp.tables import read_table
+from tests.between_runs.made import values
+from tests.small import small_settings
+
+pytestmark = pytest.mark.pipeline
+
+
+@pytest.fixture(scope="module")
+def made_of(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The base and what was made from a copy of its folder, so that only what depends on the change is made anew."""
+    settings = small_settings(tmp_path_factory.mktemp("input"))
+    settings["simulate"] |= {"literal": True}
+    settings["units"] |= {"features": 6, "controls": ["neuron-sparse"]}
+    out = tmp_path_factory.mktemp("out")
+
+    def study(*overrides: str) -> Study:
+        return parse_study(settings, overrides)
+
+    changes = {
+        "base": (),
+        "explainer": ("explain.methods=['exemplars']", "explain.candidates=2"),
+        "sae": ("sae.0.train.k=2",),
+        "layer": ("subject.hooks=['layers.0.mlp.neurons']", "sae.0.hook='layers.0.mlp.neurons'"),
+    }
+    for name, overrides in changes.items():
+        if name != "base":
+            shutil.copytree(out / "base", out / name)
+        autointerp.run(study(*overrides), out / name, until="compare")
+    for name in changes:  # neither what was made on the way nor the answers are needed
+        shutil.rmtree(out / name / "work")
+        (out / name / "ledger.sqlite").unlink()
+    return {name: out / name for name in changes}
+
+
+EXPLAINERS = ("base", "explainer")
+
+
+def held(made_of: dict[str, Path], *names: str) -> ComparedRuns:
+    return compared_runs([made_of[name] for name in ("base", *names)])
+
+
+def row(compared: ComparedRuns, run: str, arm: str, baseline: str = "") -> BetweenRunsRow:
+    found = compared.row(run, arm, baseline)
+    assert found is not None
+    return found
+
+
+def apart(compared: ComparedRuns) -> str:
+    return next(line for line in lines_of(compared) if " differs from base in " in line)
+
+
+def test_explainer_against_explainer_is_unit_by_unit_in_every_arm(made_of: dict[str, Path]) -> None:
+    compared = held(made_of, "explainer")
+    found = {arm: row(compared, "explainer", arm) for arm in ("feature", "neuron", "neuron-sparse")}
+    assert {one.unpaired for one in found.values()} == {""}
+    each = (values(made_of["explainer"], "feature") - values(made_of["base"], "feature")).dropna()
+    assert found["feature"].paired == len(each)
+    assert found["feature"].difference == pytest.approx(each.mean(), abs=1e-6)
+    texts = [read_table(made_of[name] / "explanations.parquet").set_index("unit")["text"] for name in EXPLAINERS]
+    same = sum(texts[0][unit] == texts[1][unit] for unit in each.index)
+    assert found["feature"].same_explanations == same < len(each)
+    assert apart(compared).startswith("explainer differs from base in the explainer alone: ")
+    assert 'explain.methods ["exemplars"] (in base ["exemplars","phrase"])' in apart(compared)
+
+
+def test_sae_against_sae_has_other_features_and_the_same_neurons(made_of: dict[str, Path]) -> None:
+    compared = held(made_of, "sae")
+    features, neurons = row(compared, "sae", "feature"), row(compared, "sae", "neuron")
+    assert (features.paired, features.unpaired) == (None, OTHER_SAE)
+    theirs = stats.ttest_ind(*(values(made_of[name], "feature") for name in ("sae", "base")), equal_var=False)
+    interval = theirs.confidence_interval(0.95)
+    assert (features.difference_low, features.difference_high) == pytest.approx((interval.low, interval.high))
+    assert (neurons.paired, neurons.difference, neurons.p) == (neurons.n, 0.0, None)
+    assert row(compared, "sae", "neuron-sparse").unpaired == OTHER_ACTIVATIONS  # of other features' densities
+    assert "the same in each" in next(line for line in lines_of(compared) if line.startswith("Neurons score"))
+    assert "in the SAE or its hook alone: sae.sae.train.k 2 (in base 4); weights of SAE 'sae' " in apart(compared)
+
+
+def test_layer_against_layer_is_of_other_units_on_the_same_text(made_of: dict[str, Path]) -> None:
+    compared = held(made_of, "layer")
+    assert {found.unpaired for found in compared.rows} == {OTHER_HOOK}
+    of_arms = row(compared, "layer", "feature", "neuron")
+    means = {name: values(made_of[name], "feature").mean() - values(made_of[name], "neuron").mean()
+             for name in ("base", "layer")}  # fmt: skip
+    assert of_arms.difference == pytest.approx(means["layer"] - means["base"])
+    assert "in the SAE or its hook alone" in apart(compared)
+
+
+def test_what_is_added_to_a_literal_reading_is_compared_unit_by_unit(made_of: dict[str, Path]) -> None:
+    compared = held(made_of, "explainer")
+    means = {}
+    for name in EXPLAINERS:
+        scores = read_table(made_of[name] / "scores.parquet")
+        at = (scores["arm"] == "feature") & (scores["pairing"] == "own") & (scores["metric"] == "pearson")
+        chosen = scores[at & (scores["slice"] == "top-and-random")].copy()
+        constant = chosen["reason"].str.contains("same everywhere|same on every|constant", regex=True)
+        chosen.loc[constant, "value"] = chosen.loc[constant, "chance"]
+        both = chosen.pivot(index="unit", columns="scorer", values="value")[["lift", "literal"]].dropna()
+        means[name] = both["lift"] - both["literal"]
+    each = (means["explainer"] - means["base"]).dropna()
+    found = row(compared, "explainer", "feature", "literal")
+    assert found.difference == pytest.approx(each.mean(), abs=1e-6)
+    assert found.mean == pytest.approx(means["explainer"].mean())
+
+
+def test_the_verbs_write_the_answer_a_table_a_page_and_figures(
+    made_of: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    runs = [str(made_of[name]) for name in ("base", "explainer", "sae")]
+
+    def call(*words: str) -> str:
+        monkeypatch.setattr("sys.argv", ["autointerp", *words])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        assert ended.value.code == 0
+        return capsys.readouterr().out
+
+    shown = call("compare", *runs)
+    assert shown.startswith("SAE features score ")
+    out = tmp_path / "results" / "compared"
+    table = read_table(out / "comparison-of-runs.parquet")
+    assert set(table["run"]) == {"explainer", "sae"}
+    page = (out / "comparison-of-runs.md").read_text("utf8")
+    assert page.startswith("# explainer and sae against base\n")
+    for picture in re.findall(r"\]\((figures/\S+)\)", page):
+        assert (out / picture).is_file()
+    written = {path.name: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    assert set(written) == {
+        "comparison-of-runs.md", "comparison-of-runs.parquet", "distribution-by-run.png", "distribution-by-run.svg",
+        "differences-of-runs.png", "differences-of-runs.svg",
+    }  # fmt: skip
+    assert call("plot", *runs, "--out", "again").splitlines() == [
+        f"again/figures/{name}.{kind}" for name in ("distribution-by-run", "differences-of-runs")
+        for kind in ("svg", "png")
+    ]  # fmt: skip
+    for path in (tmp_path / "again" / "figures").iterdir():
+        assert path.read_bytes() == written[path.name]
+
+
+@pytest.mark.slow
+def test_replicates_are_held_one_against_one_and_units_that_stay_widen_the_interval(tmp_path: Path) -> None:
+    settings = small_settings(tmp_path) | {"compare": {"resamples": 1000, "replicates": 3, "redraw": ["explain"]}}
+    settings["units"] |= {"controls": []}
+    autointerp.run(parse_study(settings), tmp_path / "base", until="compare")
+    shutil.copytree(tmp_path / "base", tmp_path / "other")
+    autointerp.run(parse_study(settings, ("explain.candidates=8",)), tmp_path / "other", until="compare")
+    found = row(compared_runs([tmp_path / "base", tmp_path / "other"]), "other", "neuron")
+    each = []
+    for number in ("", "replicates/1", "replicates/2"):
+        both = [values(tmp_path / name / number, "neuron") for name in ("other", "base")]
+        each.append(float((both[0] - both[1]).dropna().mean()))
+    assert found.replicates == 3
+    assert found.difference == pytest.approx(np.mean(each), abs=1e-6)
+    half = stats.t.ppf(0.975, 2) * stats.sem(each)
+    assert found.difference_low is not None
+    assert found.difference_low < np.mean(each) - half / 2  # the spread of three draws, and the units' beside it
+    single = parse_study(settings, ("compare.replicates=1", "compare.redraw=[]"))
+    autointerp.run(single, tmp_path / "single", until="compare")
+    with pytest.raises(BadInput, match=r"other replicates: 3 \(explain drawn anew\) against 1 \(nothing drawn anew\)"):
+        compared_runs([tmp_path / "other", tmp_path / "single"])
