@@ -69,8 +69,8 @@ _SECTIONS: Mapping[str, RunPart] = {
 Which [llm.NAME] a section names is no part: the keys of the models themselves are compared, role by role.
 """
 _ASKED = {
-    RunPart.EXPLAINER: ("provider", "model", "base_url", "temperature", "max_tokens", "reasks"),
-    RunPart.SIMULATOR: ("provider", "model", "base_url"),
+    RunPart.EXPLAINER: ("provider", "model", "base_url", "temperature", "max_tokens", "reasks", "dtype"),
+    RunPart.SIMULATOR: ("provider", "model", "base_url", "dtype"),
 }
 """Keys of a language model that its answers depend on; simulators ask at temperature 0."""
 _LONGEST = 60
