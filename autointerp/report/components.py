@@ -32,7 +32,7 @@ def section(outcome: Outcome) -> str:
     if not arms or not path.is_file():
         return ""
     fitted = read_table(path)
-    rows = []
+    rows, notes = [], []
     for arm in arms:
         row = outcome.row(outcome.headline, arm)
         weighted = weighted_mean(outcome, fitted, arm)
@@ -41,6 +41,8 @@ def section(outcome: Outcome) -> str:
             UNKNOWN if row is None else with_interval(row.mean, row.low, row.high),
             with_interval(weighted.value, weighted.low, weighted.high),
         ])  # fmt: skip
+        if weighted.note:
+            notes.append(f"{escape(plain(arm))}, weighted by variance: {escape(weighted.note)}.")
     head = ["arm", "candidates", "scored", "mean", "weighted by variance"]
     words = (
         "Directions fitted to the vectors of the training split at the hook; both orientations are candidates, and one "
@@ -48,7 +50,7 @@ def section(outcome: Outcome) -> str:
         "first ones hold most of the variance. The last column weights each scored unit by its share of the variance "
         "(bootstrap over units); where a few hold most of it, it is about these few."
     )
-    return "\n\n".join(["## PCA and ICA", words, table(head, rows), *_stability(fitted)])
+    return "\n\n".join(["## PCA and ICA", words, table(head, rows), *notes, *_stability(fitted)])
 
 
 def _stability(fitted: pd.DataFrame) -> Iterator[str]:
