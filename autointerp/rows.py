@@ -7,18 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated
 
 import numpy as np
 from jaxtyping import Float
 
 from autointerp.adjusted_rows import AdjustedRow, CovariateRow
 from autointerp.benchmark_rows import BenchmarkRow, PlantedScore, RecoveryRow, SanityRow
-from autointerp.records import Context, Exemplar, Pairing, Scale, Status, Unit, Unscored
+from autointerp.records import Big, Context, Exemplar, Pairing, Scale, Status, Unit, Unscored
+from autointerp.sae_rows import SaeRow
 from autointerp.variance_rows import VarianceRow
 
-Big = Annotated[int, "int64"]
-"""A count that may pass two thousand million."""
 ALL = "all"
 """The stratum of all units."""
 OWN_SHUFFLED = "shuffled"
@@ -277,9 +275,8 @@ class ComparisonRow:
     """`own`, `shuffled`, `list` or `description`, of the arm's scores."""
     arm: str
     baseline: str
-    """The arm that it is held against; `shuffled`: its own units with other units' explanations; `literal`: its own
-    units, their explanations read literally (of the pairing `description`: their best lists read so); `lookup`: their
-    token tables; '' for none."""
+    """The arm that it is held against; `shuffled`: its own units with others' explanations; `literal`: its own, read
+    literally (of the pairing `description`: their best lists read so); `lookup`: their token tables; '' for none."""
     n: int
     """Scored units of the arm; for the baselines `shuffled`, `literal` and `lookup`, units scored in both ways."""
     n_baseline: int | None
@@ -425,6 +422,7 @@ class UsageRow:
 ROWS: Mapping[str, type] = {
     "documents": DocumentRow,
     "contexts": Context,
+    "sae": SaeRow,
     "units": Unit,
     "evidence": Exemplar,
     "effects": EffectsRow,

@@ -120,7 +120,8 @@ def test_git_holds_every_file_that_a_page_or_a_test_of_results_leads_to() -> Non
                 led.add((page.parent / link).resolve().relative_to(ROOT).as_posix())
     assert led <= held | folders
     kept = re.findall(r"^!(results/[\w-]+)/$", (ROOT / ".gitignore").read_text("utf8"), flags=re.M)
-    assert kept and set(kept) <= folders
+    assert kept
+    assert set(kept) <= folders
 
 
 def test_the_readme_is_short_and_its_first_screen_has_the_question_the_picture_and_the_commands() -> None:

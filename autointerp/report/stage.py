@@ -11,7 +11,7 @@ from autointerp.compare.words import capital, number
 from autointerp.plot.samples import samples_of
 from autointerp.plot.stage import strips_name
 from autointerp.records import Status
-from autointerp.report import adjusted, explained, replicates, scrambled, sections
+from autointerp.report import adjusted, explained, replicates, sae_quality, scrambled, sections
 from autointerp.report.answer import answer
 from autointerp.report.caveats import caveats
 from autointerp.report.judges import judges
@@ -47,6 +47,7 @@ def _parts(outcome: Outcome) -> Iterator[str]:
     yield "# How interpretable are they?"
     yield f"**{first}**"
     yield "\n".join(f"- {line}" for line in rest)
+    yield sae_quality.section(outcome)
     yield _figure(outcome, "distribution", "Scores of every arm, with chance and the ceiling")
     yield "## Keep in mind\n\n" + "\n".join(f"- {prose(line)}" for line in caveats(outcome))
     yield sections.scores(outcome)
