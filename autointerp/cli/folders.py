@@ -18,7 +18,7 @@ LedgerOf = Annotated[Path, typer.Argument(metavar="RUN", help="a run folder, or 
 def register(app: typer.Typer) -> None:
     """Add the verbs."""
     add_verb(app, plot, "every figure again, from the tables alone")
-    add_verb(app, report, "report.md again, from the tables alone")
+    add_verb(app, report, "report.md and report.html again, from the tables")
     add_verb(app, power, "what more units, replicates or hours would find")
     add_verb(app, verify, "check hashes, splits and coverage of a run")
     ledger = typer.Typer(cls=Verbs, help="The answers of language models that a run has paid for", no_args_is_help=True)
@@ -39,7 +39,7 @@ def plot(run: RunFolder) -> None:
 
 
 def report(run: RunFolder) -> None:
-    """report.md of a run, or benchmark.md of a benchmark, again, from the tables alone."""
+    """report.md and report.html of a run, or benchmark.md of a benchmark, again, from the tables alone."""
     from autointerp.planted.page import write_page
     from autointerp.planted.results import is_benchmark
     from autointerp.report.provenance import write_sources
@@ -48,8 +48,9 @@ def report(run: RunFolder) -> None:
     if is_benchmark(run):
         typer.echo(write_page(run))
         return
-    typer.echo(write(run))
-    typer.echo(write_sources(run))
+    written = write(run)
+    for path in (written, written.with_suffix(".html"), write_sources(run)):
+        typer.echo(path)
 
 
 def power(
