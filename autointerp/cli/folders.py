@@ -28,13 +28,19 @@ def register(app: typer.Typer) -> None:
     app.add_typer(ledger, name="ledger", short_help="show, export, prune: the answers that were paid for")
 
 
-def plot(run: RunFolder) -> None:
+def plot(
+    run: RunFolder,
+    style: Annotated[
+        str | None, typer.Option("--style", metavar="NAME|FILE", help="a style of matplotlib; default: the house's")
+    ] = None,
+    size: Annotated[str | None, typer.Option("--size", metavar="paper|slides", help="how wide they are shown")] = None,
+) -> None:
     """Every figure of a run or a benchmark again, from the tables alone: no model and no network."""
     from autointerp.planted.figure import draw as draw_benchmark
     from autointerp.planted.results import is_benchmark
     from autointerp.plot.stage import plot as draw
 
-    for figure in draw_benchmark(run) if is_benchmark(run) else draw(run):
+    for figure in draw_benchmark(run, style, size) if is_benchmark(run) else draw(run, style, size):
         typer.echo(figure)
 
 

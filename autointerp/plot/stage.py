@@ -13,17 +13,18 @@ from autointerp.plot.strips import StripReader, strips
 from autointerp.plot.style import house_style, save
 
 
-def plot(run_dir: Path) -> list[Path]:
+def plot(run_dir: Path, style: str | None = None, size: str | None = None) -> list[Path]:
     """Write the figures of a run to `figures/`, each as SVG and PNG; the same tables give the same bytes.
 
     `distribution` always; `forest` when the run has features and something to hold them against; `equal-determinism`
     when a difference could be adjusted; `replicates` when it has several; `strips-ARM` for every feature arm and the
-    baseline, when they have a scored unit. Raises BadInput when a table is missing.
+    baseline, when they have a scored unit. `style` and `size`: see `house_style`.
+    Raises BadInput when a table is missing.
     """
     outcome = read_outcome(run_dir)
     folder = run_dir / "figures"
     written: list[Path] = []
-    with house_style():
+    with house_style(style, size):
         written += save(distribution(outcome), folder, "distribution")
         if outcome.feature_arms and any(outcome.contrasts(outcome.headline)):
             written += save(forest(outcome), folder, "forest")

@@ -10,10 +10,11 @@ from PIL import Image
 from autointerp.compare.outcome import read_outcome
 from autointerp.errors import BadInput
 from autointerp.plot.forest import forest
+from autointerp.plot.glyphs import drawable
 from autointerp.plot.samples import Sample, samples_of
 from autointerp.plot.stage import plot
 from autointerp.plot.strips import Strip, StripReader, UnitStrips, strips
-from autointerp.plot.style import drawable, house_style, save
+from autointerp.plot.style import house_style, save
 from autointerp.tables import read_table
 from tests.fake_run import HOSTILE, Plan, finished, scores_by
 from tests.forked import Forked
