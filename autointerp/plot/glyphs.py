@@ -67,12 +67,14 @@ def columns(text: str) -> int:
 
 
 def runs(text: str) -> Iterator[tuple[int, str, str]]:
-    """The pieces of drawable text that one font has: the column that each begins in, its font's family, itself."""
+    """The pieces of drawable text that one font has, wide characters one by one, which so keep to their columns: the
+    column that each begins in, its font's family, itself."""
     column = 0
     for family, group in groupby(text, key=lambda c: _family(c) or _MONOSPACED):
         piece = "".join(group)
-        yield column, family, piece
-        column += columns(piece)
+        for part in piece if columns(piece) > len(piece) else (piece,):
+            yield column, family, part
+            column += columns(part)
 
 
 def write(panel: Axes, column: float, place: float, text: str, **font: Any) -> None:

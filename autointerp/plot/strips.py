@@ -17,11 +17,12 @@ from matplotlib.patches import Rectangle
 
 from autointerp.compare.outcome import Outcome
 from autointerp.compare.words import number
-from autointerp.contexts.slices import Held, read_slices
+from autointerp.contexts.slices import Held, UnitKey, read_slices
 from autointerp.plot.glyphs import columns, drawable, printable_line, write
 from autointerp.plot.samples import Sample, samples_of
 from autointerp.plot.style import PREDICTED, QUIET, RULE, TRUE
-from autointerp.records import Status
+from autointerp.records import Status, Unscored
+from autointerp.rows import Cell
 from autointerp.score.predictions import Predictions
 from autointerp.tables import read_arrow
 from autointerp.units.arms import plain
@@ -71,6 +72,14 @@ class StripReader:
             (row["unit"], row["replicate"]): row["text"] if row["status"] == Status.OK.value else ""
             for row in read_arrow(run_dir / "explanations.parquet", columns).to_pylist()
         }
+
+    def predicted(self, key: UnitKey, cell: Cell) -> tuple[Held, Float[np.ndarray, "context token"]]:
+        """The contexts of a unit that is scored in a cell, and what is predicted on them."""
+        held = self._slices[key][cell.slice]
+        predicted = self._predictions.on(key, cell.scorer, held)
+        if isinstance(predicted, Unscored):
+            return held, np.full(held.truth.shape, np.nan)
+        return held, predicted
 
     def shown(self, arm: str) -> list[UnitStrips]:
         """The best, median and worst unit of an arm, in the headline's cell."""

@@ -62,6 +62,9 @@ def _parts(outcome: Outcome) -> Iterator[str]:
     yield _figure(outcome, "distribution", "Scores of every arm, with chance and the ceiling")
     yield _figure(outcome, "forest", "Differences between features and every other arm")
     yield _figure(outcome, "equal-determinism", "Differences at equal token determinism")
+    yield _figure(outcome, "against-evidence", "Score of each unit against its density and the entropy of its peaks")
+    yield _figure(outcome, "own-shuffled", "Score of each unit with its own and with another unit's explanation")
+    yield _figure(outcome, "layers", "Scores by layer and width")
     yield "## Arms and controls\n\n" + "\n".join(f"- {prose(line)}" for line in rest)
     yield "### Keep in mind\n\n" + "\n".join(f"- {prose(line)}" for line in caveats(outcome))
     yield sections.scores(outcome)
@@ -80,7 +83,9 @@ def _parts(outcome: Outcome) -> Iterator[str]:
     yield "\n\n".join(["## Variance", *replicates.sentences(outcome), *map(prose, of_one)])
     yield replicates.section(outcome)
     yield _figure(outcome, "replicates", "The difference in every replicate, and over all of them")
+    yield _figure(outcome, "reliability", "Scores on either half of a unit's contexts, and against the token table")
     yield coverage.section(outcome)
+    yield _figure(outcome, "coverage", "Units that were scored, and tokens that were asked for")
     yield in_context.section(outcome)
     for arm in outcome.arms:
         caption = f"{capital(escape(plain(arm)))}: true and predicted activations on held-out text"
