@@ -5,9 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
+from typing import Annotated
 
 import numpy as np
 from jaxtyping import Float, Int
+
+Big = Annotated[int, "int64"]
+"""A count that may pass two thousand million."""
 
 
 class Split(StrEnum):

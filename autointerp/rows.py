@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated
 
 import numpy as np
 from jaxtyping import Float
@@ -14,12 +13,11 @@ from autointerp.adjusted_rows import AdjustedRow, CovariateRow
 from autointerp.benchmark_rows import BenchmarkRow, PlantedScore, RecoveryRow, SanityRow
 from autointerp.between_rows import BetweenRunsRow
 from autointerp.component_rows import ComponentRow
-from autointerp.records import Context, Exemplar, Pairing, Scale, Status, Unit, Unscored
+from autointerp.records import Big, Context, Exemplar, Pairing, Scale, Status, Unit, Unscored
+from autointerp.sae_rows import SaeRow
 from autointerp.scrambled_rows import MeasureRow, ScrambledRow
 from autointerp.variance_rows import VarianceRow
 
-Big = Annotated[int, "int64"]
-"""A count that may pass two thousand million."""
 ALL = "all"
 """The stratum of all units."""
 OWN_SHUFFLED = "shuffled"
@@ -278,9 +276,8 @@ class ComparisonRow:
     """`own`, `shuffled`, `list` or `description`, of the arm's scores."""
     arm: str
     baseline: str
-    """The arm that it is held against; `shuffled`: its own units with other units' explanations; `literal`: its own
-    units, their explanations read literally (of the pairing `description`: their best lists read so); `lookup`: their
-    token tables; '' for none."""
+    """The arm that it is held against; `shuffled`: its own units with others' explanations; `literal`: its own, read
+    literally (of the pairing `description`: their best lists read so); `lookup`: their token tables; '' for none."""
     n: int
     """Scored units of the arm; for the baselines `shuffled`, `literal` and `lookup`, units scored in both ways."""
     n_baseline: int | None
@@ -386,6 +383,7 @@ class UsageRow:
 ROWS: Mapping[str, type] = {
     "documents": DocumentRow,
     "contexts": Context,
+    "sae": SaeRow,
     "components": ComponentRow,
     "units": Unit,
     "evidence": Exemplar,

@@ -16,7 +16,8 @@ from jaxtyping import AbstractArray
 
 from autointerp.artifacts import atomic_path
 from autointerp.errors import BadInput
-from autointerp.rows import ROWS, Big
+from autointerp.records import Big
+from autointerp.rows import ROWS
 
 TRAIN = "work/train.parquet"
 CANDIDATES = "work/candidates.parquet"

@@ -16,6 +16,7 @@ HOOK = "layers.1.mlp.neurons"
 TABLES = (
     "documents",
     "contexts",
+    "sae",
     "units",
     "evidence",
     "explanations",

@@ -31,10 +31,17 @@ def compare_runs(runs: Sequence[str | Path], out: str | Path, *, simulators: boo
     return compared
 
 
-def plot_runs(runs: Sequence[str | Path], out: str | Path, *, simulators: bool = False) -> list[Path]:
-    """The figures of that comparison alone, in `figures/` of folder `out`."""
+def plot_runs(
+    runs: Sequence[str | Path],
+    out: str | Path,
+    *,
+    simulators: bool = False,
+    style: str | None = None,
+    size: str | None = None,
+) -> list[Path]:
+    """The figures of that comparison alone, in `figures/` of folder `out`; `style` and `size` as in `house_style`."""
     folder = _writable(out)
-    return _draw(compared_runs([Path(run) for run in runs], simulators), folder)
+    return _draw(compared_runs([Path(run) for run in runs], simulators), folder, style, size)
 
 
 def _writable(out: str | Path) -> Path:
@@ -44,8 +51,8 @@ def _writable(out: str | Path) -> Path:
     return folder
 
 
-def _draw(compared: ComparedRuns, folder: Path) -> list[Path]:
-    with house_style():
+def _draw(compared: ComparedRuns, folder: Path, style: str | None = None, size: str | None = None) -> list[Path]:
+    with house_style(style, size):
         return [
             *save(distribution_by_run(compared), folder / "figures", "distribution-by-run"),
             *save(forest_of_runs(compared), folder / "figures", "differences-of-runs"),

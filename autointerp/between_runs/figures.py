@@ -15,7 +15,8 @@ from autointerp.between_runs.compared import ComparedRuns
 from autointerp.between_runs.sides import Side
 from autointerp.compare.words import capital, metric_words, p_text, with_interval
 from autointerp.contexts.slices import slice_words
-from autointerp.plot.style import BAND, INK, QUIET, colour_of, framed, printable_line
+from autointerp.plot.glyphs import printable_line
+from autointerp.plot.style import BAND, INK, QUIET, colour_of, framed
 from autointerp.records import Pairing, Status
 from autointerp.report.answer import adjusted_p
 from autointerp.rows import NO_BASELINE, READ_LITERALLY

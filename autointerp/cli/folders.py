@@ -18,7 +18,7 @@ LedgerOf = Annotated[Path, typer.Argument(metavar="RUN", help="a run folder, or 
 def register(app: typer.Typer) -> None:
     """Add the verbs."""
     add_verb(app, plot, "every figure again, from the tables alone")
-    add_verb(app, report, "report.md again, from the tables alone")
+    add_verb(app, report, "report.md and report.html again, from the tables")
     add_verb(app, power, "what more units, replicates or hours would find")
     add_verb(app, verify, "check hashes, splits and coverage of a run")
     ledger = typer.Typer(cls=Verbs, help="The answers of language models that a run has paid for", no_args_is_help=True)
@@ -31,6 +31,10 @@ def register(app: typer.Typer) -> None:
 def plot(
     runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="a run folder, or several", show_default=False)],
     out: Annotated[Path | None, typer.Option("--out", help="folder for the figures of several runs")] = None,
+    style: Annotated[
+        str | None, typer.Option("--style", metavar="NAME|FILE", help="a style of matplotlib; default: the house's")
+    ] = None,
+    size: Annotated[str | None, typer.Option("--size", metavar="paper|slides", help="how wide they are shown")] = None,
     simulators: Simulators = False,
 ) -> None:
     """Every figure of a run or a benchmark again, from the tables alone: no model and no network.
@@ -43,17 +47,18 @@ def plot(
     from autointerp.plot.stage import plot as draw
 
     if len(runs) > 1:
-        figures = plot_runs(run_folders(runs), COMPARED if out is None else out, simulators=simulators)
+        folder = COMPARED if out is None else out
+        figures = plot_runs(run_folders(runs), folder, simulators=simulators, style=style, size=size)
     elif out is not None or simulators:
         raise BadInput("--out and --simulators are for several runs", "leave them out: a run has its figures in itself")
     else:
-        figures = draw_benchmark(runs[0]) if is_benchmark(runs[0]) else draw(runs[0])
+        figures = (draw_benchmark if is_benchmark(runs[0]) else draw)(runs[0], style, size)
     for figure in figures:
         typer.echo(figure)
 
 
 def report(run: RunFolder) -> None:
-    """report.md of a run, or benchmark.md of a benchmark, again, from the tables alone."""
+    """report.md and report.html of a run, or benchmark.md of a benchmark, again, from the tables alone."""
     from autointerp.planted.page import write_page
     from autointerp.planted.results import is_benchmark
     from autointerp.report.provenance import write_sources
@@ -62,8 +67,9 @@ def report(run: RunFolder) -> None:
     if is_benchmark(run):
         typer.echo(write_page(run))
         return
-    typer.echo(write(run))
-    typer.echo(write_sources(run))
+    written = write(run)
+    for path in (written, written.with_suffix(".html"), write_sources(run)):
+        typer.echo(path)
 
 
 def power(

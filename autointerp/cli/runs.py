@@ -135,7 +135,8 @@ def _go(
     if until is None:
         typer.echo(finished.headline())
         typer.echo("")
-        typer.echo(f"report   {finished.folder / 'report.md'}")
+        for name in ("report.md", "report.html"):
+            typer.echo(f"report   {finished.folder / name}")
         for figure in finished.figures():
             typer.echo(f"figure   {figure}")
         typer.echo(f"tables   {finished.folder}/*.parquet   check them: autointerp verify {finished.folder}")

@@ -32,7 +32,7 @@ _UNKNOWN = "\u2013"
 _REPLICATES = (1, 3, 5, 10)
 _REFERENCE = {TOP_AND_RANDOM: (0.19, 0.27), RANDOM_ONLY: (0.28, 0.17)}
 """Standard deviations of the scores of features and of neurons in the committed run, by slice."""
-_PER_REPLICATE = ("corpus", "subject", "train", "collect")
+_PER_REPLICATE = ("corpus", "subject", "train", "quality", "collect")
 _PER_UNIT = ("explain", "settle", "simulate", "judge", "score")
 _HOUR = 3600.0
 

@@ -15,7 +15,8 @@ from autointerp.planted.meanings import DESCRIPTION, NOISE, WORD_LIST
 from autointerp.planted.results import PICTURE, Results, read_results
 from autointerp.planted.statistics import AGAINST_NOISE, BLIND, SEEN, TEST
 from autointerp.planted.units import OTHER, WRONG
-from autointerp.plot.style import BAND, PREDICTED, QUIET, TRUE, house_style, printable_line, save
+from autointerp.plot.glyphs import printable_line
+from autointerp.plot.style import BAND, PREDICTED, QUIET, TRUE, house_style, save
 
 _LONGEST = 28  # characters of a method's name that are shown
 _ASIDE = 0.2  # of a line's height: descriptions above, lists below
@@ -97,8 +98,8 @@ def _point(axis: Axes, row: BenchmarkRow, height: float, colour: str, face: str)
     axis.plot([row.auroc], [height], marker="o", markersize=4.5, color=colour, markerfacecolor=face, zorder=3)
 
 
-def draw(folder: Path) -> list[Path]:
-    """The picture again, from the tables: `figures/benchmark.svg` and `.png`."""
+def draw(folder: Path, style: str | None = None, size: str | None = None) -> list[Path]:
+    """The picture again, from the tables: `figures/benchmark.svg` and `.png`; `style`, `size`: see `house_style`."""
     results = read_results(folder)
-    with house_style():
+    with house_style(style, size):
         return save(picture(results), folder / "figures", PICTURE)

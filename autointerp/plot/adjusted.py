@@ -15,7 +15,7 @@ from autointerp.compare.outcome import Outcome
 from autointerp.compare.words import covariate_words, listed, metric_words, with_interval
 from autointerp.contexts.slices import slice_words
 from autointerp.metrics.adjustment import NO_SUPPORT
-from autointerp.plot.style import BAND, INK, PREDICTED, QUIET, TRUE, framed
+from autointerp.plot.style import BAND, INK, PREDICTED, QUIET, TRUE, framed, pt
 from autointerp.units.arms import plain
 
 _OTHER = "#009e73"
@@ -55,12 +55,14 @@ def adjusted_differences(outcome: Outcome) -> Figure:
     framed(axes[0], [(line.text, line.row is None) for line in labelled], ends, tallest)
     metric = metric_words(outcome.headline.metric)
     figure.suptitle(f"Differences at equal token determinism ({metric}): a decomposition, not the truth",
-                    fontsize=12, fontweight="bold")  # fmt: skip
+                    fontsize=pt(12), fontweight="bold")  # fmt: skip
     handles = [
         Line2D([], [], color=colour, marker=marker, markersize=5, linewidth=1.8, label=_MEANING[estimate])
         for estimate, (colour, marker) in _LOOKS.items()
     ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=4, frameon=False, fontsize=8)
+    figure.legend(
+        handles=handles, loc="outside lower center", ncols=4 if pt(1) <= 1 else 2, frameon=False, fontsize=pt(8)
+    )
     return figure
 
 
@@ -98,7 +100,7 @@ def _panel(panel: Axes, slice_name: str, lines: list[_AdjustedLine]) -> None:
             )
         if row.difference is not None:
             panel.plot([row.difference], [position], marker=marker, markersize=5, color=colour, zorder=3)
-        panel.text(1.02, position, _numbers(row), transform=panel.get_yaxis_transform(), va="center", fontsize=7.3)
+        panel.text(1.02, position, _numbers(row), transform=panel.get_yaxis_transform(), va="center", fontsize=pt(7.3))
     panel.axvline(0, color=QUIET, linewidth=1.0, zorder=1)
     panel.set_title(slice_words(slice_name), loc="left", fontweight="bold")
     panel.set_xlabel("difference (right of 0: features score higher)")

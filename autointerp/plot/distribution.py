@@ -15,7 +15,7 @@ from matplotlib.patches import Patch, Rectangle
 from autointerp.compare.outcome import Outcome
 from autointerp.compare.words import capital, metric_words, with_interval
 from autointerp.contexts.slices import slice_words
-from autointerp.plot.style import BAND, CEILING, INK, QUIET, colour_of
+from autointerp.plot.style import BAND, CEILING, INK, QUIET, colour_of, pt
 from autointerp.records import Pairing, Status
 from autointerp.rows import Cell
 from autointerp.simulate.lookup import LOOKUP
@@ -36,8 +36,14 @@ def distribution(outcome: Outcome) -> Figure:
         _panel(panel, outcome, replace(outcome.headline, slice=slice_name), arms)
     panels[0].set_yticks(range(len(arms)), [_label(arm) for arm in arms])
     panels[0].set_ylim(len(arms) - 0.45, -0.62)
-    figure.suptitle("How well explanations predict activations on held-out text", fontsize=12, fontweight="bold")
-    figure.legend(handles=_legend(outcome), loc="outside lower center", ncols=5, frameon=False, fontsize=8)
+    figure.suptitle("How well explanations predict activations on held-out text", fontsize=pt(12), fontweight="bold")
+    figure.legend(
+        handles=_legend(outcome),
+        loc="outside lower center",
+        ncols=5 if pt(1) <= 1 else 3,
+        frameon=False,
+        fontsize=pt(8),
+    )
     return figure
 
 
@@ -62,7 +68,7 @@ def _panel(panel: Axes, outcome: Outcome, cell: Cell, arms: list[str]) -> None:
             shown = with_interval(row.mean, row.low, row.high) if row.n else "no scored unit"
             label = f"{shown}   n = {row.n} of {row.n + row.unscored}"
             panel.text(1.0, position - 0.36, label, transform=panel.get_yaxis_transform(), ha="right", va="center",
-                       fontsize=8, color=INK)  # fmt: skip
+                       fontsize=pt(8), color=INK)  # fmt: skip
         ceiling = outcome.row(replace(cell, scorer=LOOKUP), arm) if outcome.has_lookup else None
         if ceiling is not None:
             _interval(panel, ceiling.mean, ceiling.low, ceiling.high, position + 0.34, CEILING, "v")

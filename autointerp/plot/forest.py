@@ -11,7 +11,7 @@ from autointerp.compare.outcome import Outcome
 from autointerp.compare.strata import STRATA
 from autointerp.compare.words import metric_words, p_text, with_interval
 from autointerp.contexts.slices import slice_words
-from autointerp.plot.style import BAND, INK, QUIET, colour_of, framed
+from autointerp.plot.style import BAND, INK, QUIET, colour_of, framed, pt
 from autointerp.rows import ALL, OWN_SHUFFLED, ComparisonRow
 from autointerp.units.arms import is_feature, plain
 
@@ -40,7 +40,7 @@ def forest(outcome: Outcome) -> Figure:
     framed(axes[0], [(line.text, line.row is None) for line in labelled], ends, tallest)
     metric = metric_words(outcome.headline.metric)
     figure.suptitle(f"SAE features minus every other arm (difference of means, {metric})",
-                    fontsize=12, fontweight="bold")  # fmt: skip
+                    fontsize=pt(12), fontweight="bold")  # fmt: skip
     return figure
 
 
@@ -67,7 +67,7 @@ def _panel(panel: Axes, slice_name: str, lines: list[_ForestLine]) -> None:
             panel.axhspan(position - 0.5, position + 0.5, color=BAND, alpha=0.45, linewidth=0, zorder=0)
             continue
         _difference(panel, row, position)
-        panel.text(1.02, position, _numbers(row), transform=panel.get_yaxis_transform(), va="center", fontsize=7.3)
+        panel.text(1.02, position, _numbers(row), transform=panel.get_yaxis_transform(), va="center", fontsize=pt(7.3))
     panel.axvline(0, color=QUIET, linewidth=1.0, zorder=1)
     panel.set_title(slice_words(slice_name), loc="left", fontweight="bold")
     panel.set_xlabel("difference (right of 0: features score higher)")

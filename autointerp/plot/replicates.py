@@ -9,7 +9,7 @@ from autointerp.compare.outcome import Outcome
 from autointerp.compare.replicates import DRAW, MEAN, read_variance
 from autointerp.compare.words import metric_words, with_interval
 from autointerp.contexts.slices import slice_words
-from autointerp.plot.style import BAND, INK, QUIET, TRUE
+from autointerp.plot.style import BAND, INK, QUIET, TRUE, pt
 from autointerp.units.arms import plain
 from autointerp.variance_rows import VarianceRow
 
@@ -33,7 +33,7 @@ def replicates(outcome: Outcome) -> Figure | None:
     figure.suptitle(
         f"Differences in each replicate ({metric_words(outcome.headline.metric)}), drawn anew: "
         f"{', '.join(outcome.study.compare.redraw)}",
-        fontsize=12,
+        fontsize=pt(12),
         fontweight="bold",
     )  # fmt: skip
     return figure
@@ -74,7 +74,7 @@ def _panel(panel: Axes, slice_name: str, lines: list[VarianceRow]) -> None:
             with_interval(row.value, row.low, row.high),
             transform=panel.get_yaxis_transform(),
             va="center",
-            fontsize=7.5,
+            fontsize=pt(7.5),
         )
     panel.axvline(0, color=QUIET, linewidth=1.0, zorder=1)
     panel.set_title(slice_words(slice_name), loc="left", fontweight="bold")

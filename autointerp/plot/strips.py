@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float
+from matplotlib import rcParams
 from matplotlib.axes import Axes
 from matplotlib.collections import PatchCollection
 from matplotlib.colors import to_rgb
@@ -16,10 +17,12 @@ from matplotlib.patches import Rectangle
 
 from autointerp.compare.outcome import Outcome
 from autointerp.compare.words import number
-from autointerp.contexts.slices import Held, read_slices
+from autointerp.contexts.slices import Held, UnitKey, read_slices
+from autointerp.plot.glyphs import columns, drawable, printable_line, write
 from autointerp.plot.samples import Sample, samples_of
-from autointerp.plot.style import PREDICTED, QUIET, RULE, TRUE, drawable, printable_line
-from autointerp.records import Status
+from autointerp.plot.style import PREDICTED, QUIET, RULE, TRUE
+from autointerp.records import Status, Unscored
+from autointerp.rows import Cell
 from autointerp.score.predictions import Predictions
 from autointerp.tables import read_arrow
 from autointerp.units.arms import plain
@@ -70,6 +73,14 @@ class StripReader:
             for row in read_arrow(run_dir / "explanations.parquet", columns).to_pylist()
         }
 
+    def predicted(self, key: UnitKey, cell: Cell) -> tuple[Held, Float[np.ndarray, "context token"]]:
+        """The contexts of a unit that is scored in a cell, and what is predicted on them."""
+        held = self._slices[key][cell.slice]
+        predicted = self._predictions.on(key, cell.scorer, held)
+        if isinstance(predicted, Unscored):
+            return held, np.full(held.truth.shape, np.nan)
+        return held, predicted
+
     def shown(self, arm: str) -> list[UnitStrips]:
         """The best, median and worst unit of an arm, in the headline's cell."""
         cell = self._outcome.headline
@@ -103,18 +114,18 @@ def _telling(truth: Float[np.ndarray, "context token"], guess: Float[np.ndarray,
 
 def _window(pieces: list[str], truth: Vector, guess: Vector) -> Strip:
     """The tokens around the strongest point, as many as fit in a row."""
-    shown = [drawable(piece) for piece in pieces]
+    shown = [drawable(piece, others=True) for piece in pieces]
     first = last = int(np.argmax(truth + 0.5 * guess))
-    before, after, room = 0, 0, _COLUMNS - len(shown[first])
+    before, after, room = 0, 0, _COLUMNS - columns(shown[first])
     while True:
-        left = first > 0 and before + after + len(shown[first - 1]) <= room
-        right = last + 1 < len(shown) and before + after + len(shown[last + 1]) <= room
+        left = first > 0 and before + after + columns(shown[first - 1]) <= room
+        right = last + 1 < len(shown) and before + after + columns(shown[last + 1]) <= room
         if left and (before <= after or not right):
             first -= 1
-            before += len(shown[first])
+            before += columns(shown[first])
         elif right:
             last += 1
-            after += len(shown[last])
+            after += columns(shown[last])
         else:
             break
     kept = [piece[:_COLUMNS] for piece in shown[first : last + 1]]
@@ -145,10 +156,10 @@ def _unit(panel: Axes, unit: UnitStrips, place: float) -> float:
     start = 1 - _MARGIN
     panel.plot([start, _COLUMNS], [place + 0.1] * 2, color=RULE, linewidth=0.8)
     title = drawable(f"{sample.rank:6} {number(sample.value):>5}  {sample.unit}  ")
-    text = printable_line(unit.explanation, _COLUMNS - start - len(title) - 2)
-    font: dict[str, Any] = {"fontfamily": "monospace", "fontsize": _SIZE, "va": "center"}
-    panel.text(start, place + 0.95, title, fontweight="bold", **font)
-    panel.text(start + len(title), place + 0.95, f"\u201c{text}\u201d", fontstyle="italic", **font)
+    text = printable_line(unit.explanation, _COLUMNS - start - len(title) - 2, others=True)
+    font: dict[str, Any] = {"fontsize": _SIZE, "va": "center"}
+    write(panel, start, place + 0.95, title, fontweight="bold", **font)
+    write(panel, start + len(title), place + 0.95, f"\u201c{text}\u201d", fontstyle="italic", **font)
     place += 1.75
     for strip in unit.strips:
         _row(panel, strip.pieces, strip.truth, place, TRUE, "true")
@@ -159,10 +170,13 @@ def _unit(panel: Axes, unit: UnitStrips, place: float) -> float:
 
 def _row(panel: Axes, pieces: tuple[str, ...], values: Vector, place: float, colour: str, name: str) -> None:
     panel.text(-0.6, place + 0.5, name, fontsize=7.5, color=colour, ha="right", va="center")
-    ends = np.cumsum([len(piece) for piece in pieces])
-    starts = ends - [len(piece) for piece in pieces]
+    ends = np.cumsum([columns(piece) for piece in pieces])
+    starts = ends - [columns(piece) for piece in pieces]
     drawn = [(a, b, v) for a, b, v in zip(starts, ends, values, strict=True) if b > a and v >= _FAINTEST]
     boxes = [Rectangle((float(a), place), float(b - a), 1.0) for a, b, _ in drawn]
     depth = np.array([v for *_, v in drawn], dtype=np.float64)[:, None] * _DEEPEST
-    panel.add_collection(PatchCollection(boxes, facecolors=1 - depth * (1 - np.array(to_rgb(colour))), linewidths=0))
-    panel.text(0, place + 0.52, "".join(pieces), fontfamily="monospace", fontsize=_SIZE, va="center")
+    paper = np.array(to_rgb(rcParams["figure.facecolor"]))
+    panel.add_collection(
+        PatchCollection(boxes, facecolors=paper + depth * (np.array(to_rgb(colour)) - paper), linewidths=0)
+    )
+    write(panel, 0, place + 0.52, "".join(pieces), fontsize=_SIZE, va="center")

@@ -23,9 +23,13 @@ def sentences(outcome: Outcome) -> Iterator[str]:
         rows = [row for row in _of(outcome, outcome.headline.slice) if (row.arm, row.baseline) == _asked(outcome, arm)]
         together = _last_set(rows)
         raw = next((row for row in rows if row.estimate == RAW), None)
-        if raw is None or raw.difference is None:
+        if raw is None:
             continue
         minus = f"{plain(arm)} minus {plain(raw.baseline)}"
+        if raw.difference is None:
+            why = raw.note if raw.n and raw.n_baseline else "no scored unit of one of them has every covariate"
+            yield f"At equal token determinism nothing can be said of {minus}: {why}."
+            continue
         tried = [row for row in rows if row.estimate != RAW and row.covariates == (together or row.covariates)]
         if together is None or all(row.difference is None for row in tried):
             reasons = listed(list(dict.fromkeys(row.note for row in tried if row.note)))
@@ -81,7 +85,7 @@ def section(outcome: Outcome) -> str:
         "contexts", "difference of", "held equal", "raw", "adjusted", "matched", "pairs", "imbalance, matched",
         "corrected", "reliability",
     ]  # fmt: skip
-    return f"## At equal token determinism\n\n{words}\n\n{table(head, rows, left=3)}"
+    return f"### At equal token determinism\n\n{words}\n\n{table(head, rows, left=3)}"
 
 
 def _line(slice_name: str, rows: Sequence[AdjustedRow], names: tuple[str, ...]) -> list[str]:

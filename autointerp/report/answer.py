@@ -66,19 +66,27 @@ def adjusted_p(row: Tested) -> float | None:
 
 
 def answer(outcome: Outcome) -> list[str]:
-    """The answer and what it must be read beside: plain sentences, most important first."""
-    lines = list(_comparisons(outcome))
-    lines += adjusted.sentences(outcome)
+    """The answer and what it must be read beside: plain sentences, the first lines first."""
+    lines = first_lines(outcome)
+    lines += replicates.of_one(outcome)
     lines += scrambled.sentences(outcome)
     lines += measures.sentences(outcome)
     lines += _chance(outcome)
-    lines += _beyond_words(outcome)
+    lines += _unlisted(outcome)
     lines += _kinds(outcome)
     lines += _directions(outcome)
     if len(outcome.slices) > 1 and RANDOM_ONLY in outcome.slices[1:]:
         lines += _random_only(outcome)
     lines += _ceiling(outcome)
     return lines
+
+
+def first_lines(outcome: Outcome) -> list[str]:
+    """The difference and over how many replicates; what is left of it at equal token determinism; what the model adds
+    to a literal reading. One line each; a run that holds nothing against anything has no second."""
+    determinism = [*adjusted.sentences(outcome), *adjusted.missing(outcome)]
+    found = [[*_comparisons(outcome), *replicates.sentences(outcome)], determinism, [*_beyond_words(outcome)]]
+    return [" ".join(sentences) for sentences in found if sentences]
 
 
 def mean_of(row: ComparisonRow | None) -> str:
@@ -140,7 +148,6 @@ def _comparisons(outcome: Outcome) -> Iterator[str]:
             continue
         other = outcome.row(cell, baseline)
         yield f"{line}, {plain(baseline)} {mean_of(other)}{_scored(other)}; {_against(outcome, difference)}."
-    yield from replicates.sentences(outcome)
 
 
 def _against(outcome: Outcome, row: ComparisonRow) -> str:
@@ -169,7 +176,11 @@ def _chance(outcome: Outcome) -> Iterator[str]:
 
 def _beyond_words(outcome: Outcome) -> Iterator[str]:
     """What the simulator's language model adds to the words that the explanations name."""
+    if outcome.headline.scorer == LITERAL:
+        yield "The explanations are read literally: there is no model that could add to that."
+        return
     if not outcome.has_literal:
+        yield "What the model adds to reading the explanations literally was not measured (`simulate.literal`)."
         return
     shown = _listed(outcome, replace(outcome.headline, scorer=LITERAL))
     added = [
@@ -182,11 +193,15 @@ def _beyond_words(outcome: Outcome) -> Iterator[str]:
         f"explanations score: {shown or 'nothing (no unit could be scored)'}."
         + (f" The simulator {'; '.join(added)}." if added else "")
     )
-    if UNLISTED in outcome.slices:
+
+
+def _unlisted(outcome: Outcome) -> Iterator[str]:
+    """What is scored on tokens that the explanations do not name."""
+    if outcome.has_literal and UNLISTED in outcome.slices:
         cell = replace(outcome.headline, slice=UNLISTED)
         differences = [row for arm in outcome.feature_arms if (row := outcome.against_baseline(cell, arm)) is not None]
         apart = "".join(f"; {_against(outcome, row)}" for row in differences)
-        yield f"On {slice_words(UNLISTED)} it scores: {_listed(outcome, cell) or 'nothing'}{apart}."
+        yield f"On {slice_words(UNLISTED)} the simulator scores: {_listed(outcome, cell) or 'nothing'}{apart}."
 
 
 def _kinds(outcome: Outcome) -> Iterator[str]:

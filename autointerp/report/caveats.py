@@ -10,7 +10,6 @@ from autointerp.compare.strata import SINGLE_TOKEN, SINGLE_TOKEN_SHARE, STRATA
 from autointerp.compare.words import capital, number, with_interval
 from autointerp.contexts.slices import RANDOM_ONLY
 from autointerp.records import Pairing, Status
-from autointerp.report.adjusted import missing
 from autointerp.report.answer import Verdict, mean_of, verdict_of
 from autointerp.report.provenance import builtin_text_of
 from autointerp.rows import READ_LITERALLY, TOKEN_TABLE, ComparisonRow
@@ -239,7 +238,6 @@ _CAVEATS: tuple[Callable[[Outcome], Iterator[str]], ...] = (
     _directions,
     _noise,
     _single_tokens,
-    missing,
     _few_units,
     _one_draw,
     _other_text,

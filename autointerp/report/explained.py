@@ -39,7 +39,7 @@ def literally(outcome: Outcome) -> str:
         "chance."
     )
     head = ["arm", "tokens named", "words named", "tokens named by another's", "simulator minus tokens", "p", "units"]
-    return f"## What the words alone score\n\n{words}\n\n{table(head, rows)}"
+    return f"### What the words alone score\n\n{words}\n\n{table(head, rows)}"
 
 
 def kinds(outcome: Outcome) -> str:
@@ -69,7 +69,7 @@ def kinds(outcome: Outcome) -> str:
     )
     head = ["arm", "chosen: lists / descriptions", "best description", "best list, literally", "difference", "p",
             "units", "description above list"]  # fmt: skip
-    return f"## Lists and descriptions\n\n{words}\n\n{table(head, rows)}"
+    return f"### Lists and descriptions\n\n{words}\n\n{table(head, rows)}"
 
 
 def proposals(outcome: Outcome) -> str:
@@ -92,7 +92,7 @@ def proposals(outcome: Outcome) -> str:
         "less the same units' on held-out text. Spare ones stand in for those that failed."
     )
     head = ["explainer", "why failed", "proposals", "spare", "failed", "chosen", "mean on evidence", "of the chosen"]
-    return f"## What was proposed\n\n{words}\n\n{table(head, rows, left=2)}"
+    return f"### What was proposed\n\n{words}\n\n{table(head, rows, left=2)}"
 
 
 def _real(value: float) -> float | None:

@@ -50,7 +50,7 @@ def judges(outcome: Outcome) -> str:
     tables = [_judge(outcome, name) for name in outcome.study.judge.methods]
     if not tables:
         return ""
-    return "\n\n".join(["## Judges", _words(outcome), *tables])
+    return "\n\n".join(["### Judges", _words(outcome), *tables])
 
 
 def _words(outcome: Outcome) -> str:
@@ -72,7 +72,7 @@ def _judge(outcome: Outcome, judge: str) -> str:
     rows = [row for metric in JUDGED_SCORES for row in _rows(outcome, Cell(judge, metric, JUDGED))]
     head = ["metric", "arm", "why unscored", "chance", "own explanation", "another unit's", "own minus another's", "p",
             "scored"]  # fmt: skip
-    return f"### `{judge.replace('`', '')}`\n\n{table(head, rows, left=3)}"
+    return f"#### `{judge.replace('`', '')}`\n\n{table(head, rows, left=3)}"
 
 
 def _rows(outcome: Outcome, cell: Cell) -> Iterator[list[str]]:

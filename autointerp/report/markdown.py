@@ -9,6 +9,9 @@ from collections.abc import Iterable, Sequence
 _SPECIAL = re.compile(r"([\\`*_\[\]<>|~$&@]|:(?=//))")
 _IN_PROSE = re.compile(r"([\\`*_~$|]|<(?=[A-Za-z/!?]))")
 _LONGEST = 240
+_SHOWN = {"\n": "\u21b5", "\r": "\u21b5", "\t": "\u2192"}
+BAR = "\\|"
+"""A bar in a table that ends no cell."""
 UNKNOWN = "\u2013"
 """In a cell that has no number."""
 
@@ -21,6 +24,22 @@ def escape(text: str, longest: int = _LONGEST) -> str:
     if len(line) > longest:
         line = line[: longest - 1].rstrip() + "\u2026"
     return _SPECIAL.sub(r"\\\1", line).replace("www.", "www\\.")
+
+
+def code(text: str, longest: int = _LONGEST, cell: bool = True) -> str:
+    """`text` as a span of code on one line, in which nothing is markup; '' for no text.
+
+    Line ends and hidden characters are shown by others. `cell`: a bar is escaped, since the span stands in a table.
+    """
+    line = "".join(_SHOWN.get(c, "\ufffd" if unicodedata.category(c)[0] == "C" else c) for c in text)
+    line = line.replace("\u2028", "\u21b5").replace("\u2029", "\u21b5")
+    if len(line) > longest:
+        line = line[: longest - 1].rstrip() + "\u2026"
+    if not line:
+        return ""
+    fence = "`" * (max((len(run) for run in re.findall("`+", line)), default=0) + 1)
+    padded = f" {line} " if line[0] in "` " or line[-1] in "` " else line
+    return f"{fence}{padded.replace('|', BAR) if cell else padded}{fence}"
 
 
 def prose(text: str) -> str:

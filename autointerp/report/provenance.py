@@ -18,7 +18,7 @@ from autointerp.tables import SCHEMAS, read_table
 
 
 def provenance(outcome: Outcome) -> str:
-    """Models, hooks, text and seed from the study; versions and wall times from the manifest when it has them."""
+    """What a run ran with, as a list: models, hooks, text, seed; versions and times from the manifest."""
     study = outcome.study
     lines = [
         f"Subject: `{_code(study.subject.model)}`, hooks {', '.join(f'`{_code(h)}`' for h in study.subject.hooks)}."
@@ -41,8 +41,7 @@ def provenance(outcome: Outcome) -> str:
         lines.append(f"{prose(capital(text.line))}.")
     lines += _from_manifest(outcome.run_dir)
     listed = "\n".join(f"- {line}" for line in lines)
-    closing = "Everything here comes from the tables of this folder; `study.toml` repeats the run."
-    return f"## Provenance\n\n{listed}\n\n{closing}"
+    return listed
 
 
 def _sae(name: str, checkpoint: str | None, hook: str) -> str:
@@ -104,10 +103,10 @@ def cost(outcome: Outcome) -> str:
     path = outcome.run_dir / "usage.parquet"
     usage = read_table(path) if path.is_file() else pd.DataFrame()
     if usage.empty:
-        return "## What it cost\n\nNo request to a language model is recorded."
+        return "## Cost\n\nNo request to a language model is recorded."
     usage = usage.reindex(columns=SCHEMAS["usage"].names)  # runs of version 0.1 counted less
     rows = [_row(row) for _, row in usage.iterrows()]
-    parts = ["## What it cost", table(_COST, rows, left=2)]
+    parts = ["## Cost", table(_COST, rows, left=2)]
     tries, uncertain = int(usage["attempts"].sum()), int(usage["uncertain"].sum())
     if tries:
         asked = int((usage["requests"] - usage["cached"])[usage["attempts"] > 0].sum())

@@ -24,14 +24,23 @@ _FEWEST = 3
 
 
 def sentences(outcome: Outcome) -> Iterator[str]:
-    """For the answer: differences over replicates; of one, how often its interval would cover if they varied."""
+    """Over how many replicates the answer is, and the differences over them."""
     rows = read_variance(outcome)
-    if outcome.study.compare.replicates > 1:
-        for arm in outcome.feature_arms:
-            found = _parts(rows, outcome.headline, arm, outcome.baseline_of(arm) or "")
-            if MEAN in found and found[MEAN].baseline:
-                yield _over(outcome, found)
-    else:
+    if outcome.study.compare.replicates == 1:
+        if any(outcome.against_baseline(outcome.headline, arm) is not None for arm in outcome.feature_arms):
+            yield "One replicate: the interval is over units alone."
+        return
+    if not rows:
+        yield f"Of {outcome.study.compare.replicates} replicates this is one: they are not held together yet."
+    for arm in outcome.feature_arms:
+        found = _parts(rows, outcome.headline, arm, outcome.baseline_of(arm) or "")
+        if MEAN in found and found[MEAN].baseline:
+            yield _over(outcome, found)
+
+
+def of_one(outcome: Outcome) -> Iterator[str]:
+    """How often the interval of a run of one replicate would cover the difference, if replicates varied."""
+    if outcome.study.compare.replicates == 1:
         yield from _of_one(outcome)
 
 
@@ -104,13 +113,13 @@ def _of_one(outcome: Outcome) -> Iterator[str]:
         error = None if row is None or arm == row.baseline else _error_of_units(outcome, row)
         if row is not None and error:
             shares = [f"{covered(error, spread, outcome.study.compare.confidence):.0%}" for spread in _SPREADS]
-            found.append(f"that of {plain(arm)} minus {plain(row.baseline)} covers {' / '.join(shares)}")
+            found.append(f"the interval of {plain(arm)} minus {plain(row.baseline)} covers {' / '.join(shares)}")
     if found:
         spreads = " / ".join(f"{spread:g}" for spread in _SPREADS)
         yield (
-            "One replicate: the interval is over units alone. If the difference varies between replicates (another "
-            f"text, SAE, draw of units or explanation) with a standard deviation of {spreads}, {'; '.join(found)} "
-            f"instead of {outcome.study.compare.confidence:.0%}."
+            "If the difference varies between replicates (another text, SAE, draw of units or explanation) with a "
+            f"standard deviation of {spreads}, {'; '.join(found)} instead of "
+            f"{outcome.study.compare.confidence:.0%}."
         )
 
 
@@ -138,7 +147,7 @@ def section(outcome: Outcome) -> str:
         "standard deviation of the difference between replicates, `by units` what the choice of units gives it by "
         "chance in one replicate. What was not drawn anew is not covered."
     )
-    parts = ["## Over replicates", words, _differences(outcome, rows), _components(outcome, rows)]
+    parts = [words, _differences(outcome, rows), _components(outcome, rows)]
     if anew:
         parts.append(
             "Where units are drawn anew, a name does not mean the same unit in two replicates: only means and "

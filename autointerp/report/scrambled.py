@@ -103,7 +103,7 @@ def section(outcome: Outcome) -> str:
         "model learned beyond its embeddings. Intervals: Welch's t over units, and over seeds where a scheme has three "
         "or more; p is not adjusted. Not covered: another training of the SAE on the subject itself."
     )
-    return "\n\n".join(["## Against scrambled weights", words, table(head, rows, left=3), *_tokens(outcome)])
+    return "\n\n".join(["### Against scrambled weights", words, table(head, rows, left=3), *_tokens(outcome)])
 
 
 def _measure(row: ScrambledRow) -> str:

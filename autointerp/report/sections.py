@@ -23,30 +23,26 @@ _STRATA = {SINGLE_TOKEN: "single-token", NOT_SINGLE_TOKEN: "the others"}
 
 
 def scores(outcome: Outcome) -> str:
-    """Per slice, every arm with its interval, its coverage and the reasons of what is missing."""
+    """Per slice, every arm with its interval."""
     parts = []
     for slice_name in outcome.slices:
         cell = replace(outcome.headline, slice=slice_name)
         rows = [row for arm in outcome.arms if (row := outcome.row(cell, arm)) is not None]
-        parts.append(f"### On {slice_words(slice_name)}\n\n{_arms_table(rows)}{_notes(rows)}")
+        parts.append(f"#### On {slice_words(slice_name)}\n\n{_arms_table(rows)}{_notes(rows)}")
     confidence = f"{outcome.study.compare.confidence:.0%}"
     head = (
         f"{capital(metric_words(outcome.headline.metric))} of predicted with true activations over a unit's pooled "
-        "held-out "
-        f"tokens, with {confidence} intervals over units. Excluded units (dead, too few contexts) were "
-        "left out before sampling. The last column is the mean if every unscored unit had scored what chance gives."
+        f"held-out tokens, with {confidence} intervals over units. How many could not be scored, and why, is under "
+        "Coverage."
     )
-    return "\n\n".join(["## Scores", head, *parts])
+    return "\n\n".join(["### Scores", head, *parts])
 
 
 def _arms_table(rows: Iterable[ComparisonRow]) -> str:
-    head = ["arm", "why unscored", "mean", "median", "scored", "unscored", "excluded", "coverage", "unscored at chance"]
-    return table(head, [[
-        escape(plain(row.arm)), escape(row.reasons) or UNKNOWN, with_interval(row.mean, row.low, row.high),
-        with_interval(row.median, row.median_low, row.median_high), str(row.n), str(row.unscored),
-        UNKNOWN if row.excluded is None else str(row.excluded),
-        UNKNOWN if row.coverage is None else f"{row.coverage:.0%}", number(row.mean_unscored_at_chance),
-    ] for row in rows], left=2)  # fmt: skip
+    return table(["arm", "mean", "median", "scored"], [[
+        escape(plain(row.arm)), with_interval(row.mean, row.low, row.high),
+        with_interval(row.median, row.median_low, row.median_high), str(row.n),
+    ] for row in rows])  # fmt: skip
 
 
 def _notes(rows: Iterable[ComparisonRow]) -> str:
@@ -80,7 +76,7 @@ def chance(outcome: Outcome) -> str:
         "the explanation would do well here."
     )
     head = ["arm", "another unit's explanation", "own minus another's, per unit", "p", "Holm p", "units"]
-    return f"## What chance gives\n\n{words}\n\n{table(head, rows)}"
+    return f"### What chance gives\n\n{words}\n\n{table(head, rows)}"
 
 
 def _tests(row: ComparisonRow) -> list[str]:
@@ -119,7 +115,7 @@ def differences(outcome: Outcome) -> str:
         "probability that a random unit of the first arm scores above one of the second (0.5: neither)."
     )
     head = ["contexts", "difference of", *_DIFFERENCE]
-    return f"## Differences\n\n{words}\n\n{table(head, rows, left=2)}{_notes(shown)}"
+    return f"### Differences\n\n{words}\n\n{table(head, rows, left=2)}{_notes(shown)}"
 
 
 _DIFFERENCE = ("difference", "p", "Holm p", "could find", "units", "of medians", "superiority")
@@ -159,7 +155,7 @@ def strata(outcome: Outcome) -> str:
         "token. Naming the token explains it, and a model with random weights has many such units."
     )
     head = ["contexts", "units that are", "difference of", *_DIFFERENCE]
-    return f"## Single-token units and the others\n\n{words}\n\n{table(head, rows, left=3)}"
+    return f"### Single-token units and the others\n\n{words}\n\n{table(head, rows, left=3)}"
 
 
 def ceiling(outcome: Outcome) -> str:
@@ -179,7 +175,7 @@ def ceiling(outcome: Outcome) -> str:
         "taken for chance."
     )
     head = ["arm", *(slice_words(s) for s in outcome.slices), "explanations minus table", "units"]
-    return f"## The ceiling for explanations that name tokens\n\n{words}\n\n{table(head, rows)}"
+    return f"### The ceiling for explanations that name tokens\n\n{words}\n\n{table(head, rows)}"
 
 
 def mean_cell(outcome: Outcome, cell: Cell, arm: str) -> str:
@@ -202,7 +198,7 @@ def other_metrics(outcome: Outcome) -> str:
                 name = f"{plain(arm)} minus {plain(outcome.baseline_of(arm) or '')}"
                 rows.append([name, *(UNKNOWN if row is None else _difference(row)[0] for row in found)])
         head = ["arm", *(slice_words(s) for s in outcome.slices)]
-        parts.append(f"## The same by {metric_words(metric)}\n\n{table(head, rows)}")
+        parts.append(f"### The same by {metric_words(metric)}\n\n{table(head, rows)}")
     return "\n\n".join(parts)
 
 
@@ -226,7 +222,7 @@ def units(outcome: Outcome) -> str:
     if any(arm.startswith("neuron") for arm in outcome.arms):
         words.append("A neuron is signed: both orientations were candidates, and one was chosen on evidence.")
     head = ["arm", "orientation", "sampled", "candidate explanations", "density", "peak share"]
-    return f"## The units\n\n{' '.join(words)}\n\n{table(head, rows, left=2)}"
+    return f"### The units\n\n{' '.join(words)}\n\n{table(head, rows, left=2)}"
 
 
 def _span(counts: pd.Series) -> str:

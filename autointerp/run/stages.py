@@ -14,13 +14,14 @@ from autointerp.judge.registry import traits_of, uses_model
 from autointerp.llm.address import public_url
 from autointerp.run import scrambled
 from autointerp.run.decomposing import decomposing
-from autointerp.run.hashed import checkpoints_of, llm_of, prompts_of, seeds_of, settings_of, stream_of, units_of
+from autointerp.run.hashed import llm_of, prompts_of, seeds_of, settings_of, stream_of, units_of
 from autointerp.run.plan import Stage, execute
 from autointerp.run.resources import Resources, note_threads
+from autointerp.run.training import training
 from autointerp.study import Study
 from autointerp.study_file import dump_study
 from autointerp.tables import BY_KIND, CANDIDATES, EFFECTS, EVIDENCE, HELD_OUT, PROPOSALS, REVISIONS, TABLES, TRAIN
-from autointerp.train.saes import sae_folder, saes_as_hashed
+from autointerp.train.saes import sae_folder
 from autointerp.train.subject import SUBJECT, TOKENIZER
 
 ASKING = ("explain", "simulate", "judge")
@@ -43,7 +44,7 @@ def stages(study: Study, resources: Resources, run: Path) -> list[Stage]:
 def _reading(study: Study, dump: dict[str, Any], base: dict[str, Any], resources: Resources, run: Path) -> list[Stage]:
     """The SAEs, and what is read of the units."""
     reading = {"subject": dump["subject"], **base}
-    training = {"stream": stream_of(study), **reading, **seeds_of(study, "sae")}
+    recipe = {"stream": stream_of(study), **reading, **seeds_of(study, "sae")}
     subject = (SUBJECT,) if study.subject.train else ()
     saes = tuple(str(sae_folder(sae.name)) for sae in study.sae)
     resembling = ({"sentences": dump["sentences"]} if study.evidence.hard_negatives else {}) | scrambled.wanted(study)
@@ -51,15 +52,8 @@ def _reading(study: Study, dump: dict[str, Any], base: dict[str, Any], resources
     fitted = decomposing(study, {**reading, **seeds_of(study, "units")}, resources, run)
     components = tuple(path for stage in fitted for path in stage.bulk)
     return [
-        *scrambled.training(study, training, resources, run),
-        Stage(
-            "train",
-            reads=((TRAIN,) if any(s.train for s in study.sae) else ()) + subject,
-            settings={**saes_as_hashed(dump), "checkpoints": checkpoints_of(study), **training},
-            writes=saes,
-            bulk=saes,
-            work=lambda: _train(resources, run),
-        ),
+        *scrambled.training(study, recipe, resources, run),
+        *training(study, dump, recipe, saes, resources, run),
         *fitted,
         Stage(
             "collect",
@@ -237,12 +231,6 @@ def _subject(study: Study, recipe: inputs.SubjectTraining, run: Path) -> None:
     from autointerp.train.subject import make_subject
 
     make_subject(study, recipe, run)
-
-
-def _train(resources: Resources, run: Path) -> None:
-    from autointerp.train.saes import make_saes
-
-    make_saes(resources.study, resources.subject, resources.subject.identity, run)
 
 
 def _collect(resources: Resources, run: Path) -> None:

@@ -6,25 +6,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from torch import Tensor
 
-from autointerp.artifacts import rng_of
 from autointerp.errors import BadInput
-from autointerp.metrics.intervals import Resampling
+from autointerp.metrics.loss_recovered import Recovered
 from autointerp.progress import bar
-from autointerp.sae_eval.loss_recovered import Losses, Recovered, recovered
 from autointerp.sae_eval.places import EvaluationRequest, NamedSae, Place, hooks_to_evaluate
-from autointerp.subject.splicing import Replace, Splicing
+from autointerp.train.quality import losses_at, recovered_by
 from sae.base import SparseAutoencoder
 from sae.checkpoint import load
 from sae.errors import SaeError
 from sae.evaluate import Cosines, Evaluation, Moments, Reconstruction, nearest_cosines, summary_of
-
-PLAN = Resampling(resamples=2000, confidence=0.95)
-"""Of the intervals over contexts."""
-
-_CLEAN, _ZERO, _MEAN = "clean", "zero", "mean"
 
 
 @dataclass(frozen=True)
@@ -79,7 +71,8 @@ def _check_lengths(against: str, other: SparseAutoencoder, places: Sequence[Plac
 def _at(place: Place, other: SparseAutoencoder | None) -> list[Evaluated]:
     """Every SAE of a place; the subject's own losses and its ablations are computed once for all of them."""
     tallies = [Reconstruction(candidate.sae) for candidate in place.candidates]
-    losses = _losses(place, _mean(place), tallies)
+    again = [tally.reconstruct for tally in tallies]
+    losses = losses_at(place.subject, place.hook, place.read, place.contexts, _mean(place), again)
     return [
         _row(place, candidate, tally, losses, number, other)
         for number, (candidate, tally) in enumerate(zip(place.candidates, tallies, strict=True))
@@ -96,24 +89,6 @@ def _mean(place: Place) -> Tensor:
     return moments.mean.float().to(place.subject.device)
 
 
-def _losses(place: Place, mean: Tensor, tallies: Sequence[Reconstruction]) -> Mapping[str, np.ndarray]:
-    """Loss in every context, by condition: untouched, ablated, and with each SAE (by number) spliced in."""
-    conditions: dict[str, Replace | None] = {
-        _CLEAN: None,
-        _ZERO: torch.zeros_like,
-        _MEAN: lambda x: mean.expand_as(x),
-        **{str(number): tally.reconstruct for number, tally in enumerate(tallies)},
-    }
-    splicing = Splicing(place.subject, place.hook)
-    parts: dict[str, list[np.ndarray]] = {name: [] for name in conditions}
-    with bar(f"losses at {place.hook}", place.contexts, "contexts") as progress:
-        for tokens in place.read():
-            for name, replace in conditions.items():
-                parts[name].append(splicing.losses(tokens, replace))
-            progress.advance(len(tokens))
-    return {name: np.concatenate(found) for name, found in parts.items()}
-
-
 def _row(
     place: Place,
     candidate: NamedSae,
@@ -123,7 +98,6 @@ def _row(
     other: SparseAutoencoder | None,
 ) -> Evaluated:
     sae = candidate.sae
-    conditions = Losses(losses[_CLEAN], losses[str(number)], losses[_ZERO], losses[_MEAN])
     decoder = sae.W_dec
     return Evaluated(
         name=candidate.name,
@@ -135,8 +109,7 @@ def _row(
         text=place.text,
         contexts=place.contexts,
         vectors=tally.finish(),
-        # The same resamples for every SAE of a place: their intervals rise and fall together.
-        loss=recovered(conditions, PLAN, rng_of(place.seed, "sae eval")),
+        loss=recovered_by(losses, number, place.seed),
         own_cosines=summary_of(nearest_cosines(decoder)) if sae.width > 1 else None,
         cosines=None if other is None else summary_of(nearest_cosines(decoder, other.W_dec.to(decoder.device))),
     )

@@ -12,8 +12,9 @@ from autointerp.artifacts import write_json, write_text
 from autointerp.metrics.intervals import Interval
 from autointerp.plot.style import house_style, save
 from autointerp.progress import aligned
-from autointerp.sae_eval.evaluating import PLAN, Evaluated
+from autointerp.sae_eval.evaluating import Evaluated
 from autointerp.sae_eval.figure import SaePoint, sae_eval
+from autointerp.train.quality import PLAN
 from sae.evaluate import Cosines, density_histogram
 
 NAME = "sae_eval"

@@ -13,7 +13,8 @@ from matplotlib.ticker import NullLocator
 from matplotlib.transforms import Affine2D, ScaledTranslation, Transform
 
 from autointerp.metrics.intervals import Interval
-from autointerp.plot.style import INK, PREDICTED, QUIET, RULE, TRUE, drawable
+from autointerp.plot.glyphs import drawable
+from autointerp.plot.style import INK, PREDICTED, QUIET, RULE, TRUE
 
 _COLOURS = (TRUE, PREDICTED, "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7b3294", INK)  # Okabe and Ito's, and two
 _LONGEST = 44  # characters of a name that are shown, its end

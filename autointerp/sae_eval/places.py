@@ -6,7 +6,7 @@ SAEs that come without a run are given tokens of a corpus, drawn as a run draws 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from autointerp.run.resources import Resources
 from autointerp.study_file import load_study, parse_study
 from autointerp.study_inputs import TRAINED, Corpus
 from autointerp.subject.forward import Subject, open_subject
+from autointerp.train.quality import ReadTokens
 from autointerp.train.saes import sae_folder
 from sae.base import SparseAutoencoder
 from sae.checkpoint import load, read_metadata
@@ -103,8 +104,7 @@ class Place:
     text: str
     """What the contexts are, in words."""
     contexts: int
-    read: Callable[[], Iterator[Int[np.ndarray, "context token"]]]
-    """Gives the contexts batch by batch, the same ones each time."""
+    read: ReadTokens
     seed: int
     """Of the resampling."""
     candidates: tuple[NamedSae, ...]

@@ -10,14 +10,16 @@ from PIL import Image
 from autointerp.compare.outcome import read_outcome
 from autointerp.errors import BadInput
 from autointerp.plot.forest import forest
+from autointerp.plot.glyphs import drawable
 from autointerp.plot.samples import Sample, samples_of
 from autointerp.plot.stage import plot
 from autointerp.plot.strips import Strip, StripReader, UnitStrips, strips
-from autointerp.plot.style import drawable, house_style, save
+from autointerp.plot.style import house_style, save
 from autointerp.tables import read_table
 from tests.fake_run import HOSTILE, Plan, finished, scores_by
 from tests.forked import Forked
 
+MORE = {"against-evidence", "own-shuffled", "reliability", "coverage"}
 LESS = {"score": {"metrics": ["pearson"]}}
 
 
@@ -40,12 +42,12 @@ def words(path: Path) -> str:
 
 def test_every_figure_is_there_twice_readable_and_small(run: Path, figures: list[Path]) -> None:
     assert sorted(p.name for p in figures) == sorted(p.name for p in (run / "figures").iterdir())
-    assert {p.stem for p in figures} == {"distribution", "forest", "strips-feature", "strips-neuron"}
-    assert sum(p.stat().st_size for p in figures) < 600_000
+    assert {p.stem for p in figures} == {"distribution", "forest", "strips-feature", "strips-neuron", *MORE}
+    assert sum(p.stat().st_size for p in figures) < 900_000
     for path in figures:
         if path.suffix == ".png":
             with Image.open(path) as image:
-                assert image.width > 900
+                assert image.width > 700
                 assert len(image.convert("RGB").getcolors(1_000_000) or []) > 10
         else:
             assert words(path)
@@ -156,7 +158,9 @@ def test_figures_do_with_the_arms_that_there_are(tmp_path: Path, plan: Plan, nam
     plan.settings = {**plan.settings, "score": {"metrics": ["spearman"], "slices": ["top-and-random"]}}
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert {path.stem for path in plot(finished(tmp_path, plan))} == names
+        written = {path.stem for path in plot(finished(tmp_path, plan))}
+    assert written - MORE == names
+    assert {"coverage", "against-evidence"} <= written
 
 
 def test_no_global_figure_state_is_touched() -> None:

@@ -27,10 +27,12 @@ from tests.hand_run import hand_run
 ANSWER = """\
 SAE features score 0.25 [−0.23, 0.73] (4 of 5 units), neurons 0.50 (5 of 5 units); SAE features minus neurons \
 −0.25 [−0.73, 0.23], adjusted p = ~0.405: no difference shown; this run could find 1.04 (80% power); \
-only 4 units: the interval may be too narrow.
-One replicate: the interval is over units alone. If the difference varies between replicates (another text, SAE, draw \
-of units or explanation) with a standard deviation of 0.02 / 0.04 / 0.06, that of SAE features minus neurons covers \
-85% / 84% / 84% instead of 85%.
+only 4 units: the interval may be too narrow. One replicate: the interval is over units alone.
+At equal token determinism nothing can be said of SAE features minus neurons: no scored unit of one of them has every \
+covariate.
+What the model adds to reading the explanations literally was not measured (`simulate.literal`).
+If the difference varies between replicates (another text, SAE, draw of units or explanation) with a standard \
+deviation of 0.02 / 0.04 / 0.06, the interval of SAE features minus neurons covers 85% / 84% / 84% instead of 85%.
 With another unit's explanation instead: SAE features 0.50 [0.11, 0.89], neurons 0.00 [−0.28, 0.28] (chance is 0.00).
 On random contexts alone: SAE features minus neurons −1.75 [−2.23, −1.27], adjusted p = ~0.008: SAE features are less \
 interpretable than neurons, by this measure; only 4 units: the interval may be too narrow.
@@ -50,29 +52,36 @@ have many of those too; see the table by stratum.
 - 4 units are few: the interval of the difference is −0.25 [−0.73, 0.23]. Sample 48 or more.
 """
 TABLES = {
-    "### On top and random contexts": """\
-| arm | why unscored | mean | median | scored | unscored | excluded | coverage | unscored at chance |
-| SAE features | the request timed out: 1 | 0.25 [−0.23, 0.73] | 0.00 [0.00, 0.50] | 4 | 1 | 1 | 80% | 0.20 |
-| neurons | – | 0.50 | 0.50 | 5 | 0 | 2 | 100% | 0.50 |
+    "#### On top and random contexts": """\
+| arm | mean | median | scored |
+| SAE features | 0.25 [−0.23, 0.73] | 0.00 [0.00, 0.50] | 4 |
+| neurons | 0.50 | 0.50 | 5 |
 """,
-    "### On random contexts alone": """\
-| arm | why unscored | mean | median | scored | unscored | excluded | coverage | unscored at chance |
-| SAE features | the request timed out: 1 | −0.75 [−1.23, −0.27] | −1.00 [−1.00, −0.50] | 4 | 1 | 1 | 80% | −0.60 |
-| neurons | – | 1.00 | 1.00 | 5 | 0 | 2 | 100% | 1.00 |
+    "#### On random contexts alone": """\
+| arm | mean | median | scored |
+| SAE features | −0.75 [−1.23, −0.27] | −1.00 [−1.00, −0.50] | 4 |
+| neurons | 1.00 | 1.00 | 5 |
 """,
-    "## What chance gives": """\
+    "## Coverage": """\
+| contexts | arm | why unscored | scored | unscored | excluded | coverage | unscored at chance |
+| top and random contexts | SAE features | the request timed out: 1 | 4 | 1 | 1 | 80% | 0.20 |
+| top and random contexts | neurons | – | 5 | 0 | 2 | 100% | 0.50 |
+| random contexts alone | SAE features | the request timed out: 1 | 4 | 1 | 1 | 80% | −0.60 |
+| random contexts alone | neurons | – | 5 | 0 | 2 | 100% | 1.00 |
+""",
+    "### What chance gives": """\
 | arm | another unit's explanation | own minus another's, per unit | p | Holm p | units |
 | SAE features | 0.50 [0.11, 0.89] | −0.50 [−1.16, 0.16] | ~0.500 | – | 3 |
 | neurons | 0.00 [−0.28, 0.28] | 0.50 [0.22, 0.78] | ~0.125 | – | 5 |
 """,
-    "## Differences": """\
+    "### Differences": """\
 | contexts | difference of | difference | p | Holm p | could find | units | of medians | superiority |
 | top and random contexts | SAE features minus neurons | −0.25 [−0.73, 0.23] | ~0.405 | ~0.405 | 1.04 | 4 v 5 \
 | −0.50 [−0.50, 0.00] | 0.25 [0.05, 0.69] |
 | random contexts alone | SAE features minus neurons | −1.75 [−2.23, −1.27] | ~0.008 | ~0.008 | 1.04 | 4 v 5 \
 | −2.00 [−2.00, −1.50] | 0.00 |
 """,  # Features score 1, 0, 0, 0: standard error 0.25, 3 degrees, (3.18 + 0.98) * 0.25
-    "## Single-token units and the others": """\
+    "### Single-token units and the others": """\
 | contexts | units that are | difference of | difference | p | Holm p | could find | units | of medians | superiority |
 | top and random contexts | single-token | SAE features minus neurons | 0.00 [−2.08, 2.08] | 1.000 | – | 7.04 \
 | 2 v 2 | 0.00 [−0.50, 0.50] | 0.50 [0.05, 0.95] |
@@ -81,18 +90,18 @@ TABLES = {
 | 2 v 2 | −1.50 [−2.00, −1.00] | 0.00 |
 | random contexts alone | the others | SAE features minus neurons | −2.00 | ~0.100 | – | – | 2 v 3 | −2.00 | 0.00 |
 """,
-    "## The ceiling for explanations that name tokens": """\
+    "### The ceiling for explanations that name tokens": """\
 | arm | top and random contexts | random contexts alone | explanations minus table | units |
 | SAE features | 0.50 | 1.00 | −0.25 [−0.73, 0.23] | 4 |
 | neurons | 1.00 | 0.50 | −0.50 | 5 |
 """,
-    "## The same by AUROC of active tokens": """\
+    "### The same by AUROC of active tokens": """\
 | arm | top and random contexts | random contexts alone |
 | SAE features | 0.62 [0.38, 0.87] | 0.12 [−0.12, 0.37] |
 | neurons | 0.75 | 1.00 |
 | SAE features minus neurons | −0.12 [−0.37, 0.12] | −0.88 [−1.12, −0.63] |
 """,
-    "## Examples": """\
+    "## Examples in context": """\
 | arm | rank | unit | explanation | score |
 | SAE features | best | `feature/0` | what feature/0 means | 1.00 |
 | SAE features | median | `feature/2` | what feature/2 means | 0.00 |
@@ -101,12 +110,12 @@ TABLES = {
 | neurons | median | `neuron/2+` | what neuron/2+ means | 0.50 |
 | neurons | worst | `neuron/4-` | what neuron/4- means | 0.50 |
 """,
-    "## The units": """\
+    "### The units": """\
 | arm | orientation | sampled | candidate explanations | density | peak share |
 | SAE features | – | 5 | 10 | 3.00% | 60% |
 | neurons | 3 up, 2 down | 5 | 10 to 12 | 30.00% | 30% |
 """,
-    "## What it cost": """\
+    "## Cost": """\
 | stage | model | requests | of them from the ledger | tokens in | of them cached | tokens out | dollars \
 | saved by the ledger |
 | explain | builtin | 1,234 | 34 | 56,789 | 4,321 | 987 | 1.5000 | 777 tokens, 0.2500 |
@@ -139,7 +148,10 @@ def test_the_answer_is_what_was_worked_out_by_hand(run: Path, text: str) -> None
     first, *rest = ANSWER.splitlines()
     parts = text.split("\n\n")
     assert_reads(parts[1], f"**{first}**")
-    assert_reads(parts[2], "\n".join(f"- {line}" for line in rest))
+    assert parts[2:4] == [rest[0], rest[1].replace("`", "\\`")]
+    assert text.partition("## Variance\n\n")[2].split("\n\n")[1] == rest[2]
+    listed = text.partition("## Arms and controls\n\n")[2].partition("\n\n")[0]
+    assert_reads(listed, "\n".join(f"- {line}" for line in rest[3:]))
 
 
 def test_what_to_keep_in_mind_is_what_was_worked_out_by_hand(text: str) -> None:
@@ -246,7 +258,7 @@ def test_a_difference_of_the_other_sign_has_the_other_answer(run: Path) -> None:
 
     lines = answer(replace(outcome, rows=tuple(turned(row) for row in outcome.rows)))
     assert_reads(
-        lines[3],
+        lines[5],
         "On random contexts alone: SAE features minus neurons 1.75 [1.25, 2.00], adjusted p = ~0.008: SAE features are "
         "more interpretable than neurons, by this measure; only 4 units: the interval may be too narrow.",
     )

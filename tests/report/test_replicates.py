@@ -61,8 +61,8 @@ def test_the_answer_has_the_spread_between_replicates_beside_that_of_units(outco
     write_table("variance", path, _rows(outcome, 0.01))
     lines, text, figure = answer(outcome), section(outcome), replicates(outcome)
     path.unlink()
-    assert lines[1] == (
-        "Over 3 replicates, explain drawn anew: SAE features minus neurons −0.20 [−0.50, 0.10], p = 0.200; it varies "
+    assert lines[0].endswith(
+        " Over 3 replicates, explain drawn anew: SAE features minus neurons −0.20 [−0.50, 0.10], p = 0.200; it varies "
         "between replicates with a standard deviation of 0.030 [0.000, 0.500], beside 0.200 that the units give by "
         "chance in one."
     )

@@ -125,7 +125,7 @@ def test_the_report_the_figure_and_the_table_are_there(finished: Run) -> None:
     table = rows[(rows["scorer"] == "lookup") & (rows["component"] == MEAN)]
     assert set(table["note"]) == {UNCHANGED}, "it reads no explanation"
     text = (finished.folder / "report.md").read_text("utf8")
-    assert "## Over replicates" in text
+    assert "## Variance" in text
     assert "figures/replicates.png" in text
     assert "no score of a unit with that of another" not in text
 

@@ -16,9 +16,9 @@ from autointerp.__main__ import main
 from autointerp.artifacts import write_text
 from autointerp.contexts.reading import read_batches
 from autointerp.corpus.stage import build_corpus
+from autointerp.metrics.loss_recovered import NOT_WORSE
 from autointerp.models import load_tokenizer
 from autointerp.records import Split
-from autointerp.sae_eval.loss_recovered import NOT_WORSE
 from autointerp.study_file import dump_study
 from autointerp.subject.forward import open_subject
 from autointerp.subject.splicing import Splicing

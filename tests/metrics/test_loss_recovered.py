@@ -7,7 +7,7 @@ import pytest
 
 from autointerp.metrics import intervals
 from autointerp.metrics.intervals import EQUAL, Interval, Resampling
-from autointerp.sae_eval.loss_recovered import NOT_A_NUMBER, NOT_WORSE, ONE, TOO_CLOSE, Losses, recovered
+from autointerp.metrics.loss_recovered import NOT_A_NUMBER, NOT_WORSE, ONE, TOO_CLOSE, Losses, recovered
 
 PLAN = Resampling(resamples=2000, confidence=0.9)
 
