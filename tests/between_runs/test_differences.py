@@ -12,9 +12,13 @@ from scipy import stats
 from autointerp.between_rows import BetweenRunsRow
 from autointerp.between_runs.comparable import OTHER_SAE
 from autointerp.between_runs.compared import ComparedRuns, compared_runs
+from autointerp.compare.replicates import hold_replicates
+from autointerp.errors import BadInput
 from autointerp.rows import PRIMARY, SECONDARY
+from autointerp.run.manifest import StageEntry
+from autointerp.study_file import load_study
 from autointerp.tables import read_table
-from tests.between_runs.made import BETTER, EXPLAINER, PLAIN, changed, made, values
+from tests.between_runs.made import BETTER, EXPLAINER, PLAIN, changed, made, sealed, values
 from tests.fake_run import Plan
 
 MARGIN = 0.05
@@ -198,3 +202,43 @@ def test_the_base_is_what_is_taken_off(runs: tuple[Path, Path, Path]) -> None:
     assert forward.difference is not None
     assert forward.difference > 0.05
     assert back.difference == pytest.approx(-forward.difference)
+
+
+def _replicated(base: Path, folder: Path, seed: int, shift: float) -> Path:
+    """A run of three replicates, the same units in each, with scores of its own in every one."""
+    rng = np.random.default_rng(seed)
+    draws = []
+    lasting = rng.normal(shift, 0.1, len(read_table(base / "scores.parquet", ["unit"])))
+    for _ in range(3):
+        scores = read_table(base / "scores.parquet")
+        scores["value"] += lasting + rng.normal(0, 0.02) + rng.normal(0, 0.05, len(scores))
+        draws.append(scores)
+    wanted = {**EXPLAINER, "seeds": {"simulate": seed}, "compare": {"replicates": 3, "redraw": ["explain"]}}
+    run = changed(base, folder, wanted, scores=draws[0])
+    for number, scores in enumerate(draws[1:], 1):
+        changed(base, run / "replicates" / str(number), EXPLAINER, scores=scores)
+    hold_replicates(load_study(run / "study.toml"), run, [run, *(run / "replicates" / n for n in "12")])
+    return sealed(run, replicates=StageEntry("", {}))
+
+
+def test_replicates_are_held_one_against_one_and_units_that_stay_widen_the_interval(
+    runs: tuple[Path, Path, Path], tmp_path: Path
+) -> None:
+    one, two = (_replicated(runs[0], tmp_path / name, seed, 0.05 * seed) for name, seed in (("one", 1), ("two", 2)))
+    found = row(compared_runs([one, two]), "two", "feature")
+    folders = ("", "replicates/1", "replicates/2")
+    each = np.stack([(values(two / f, "feature") - values(one / f, "feature")).to_numpy() for f in folders], axis=1)
+    n, draws = each.shape
+    of_draws = each.mean(axis=0).var(ddof=1) / draws
+    of_units = draws * each.mean(axis=1).var(ddof=1) / (n * draws)
+    left = each - each.mean(axis=1, keepdims=True) - each.mean(axis=0) + each.mean()
+    residual = (left**2).sum() / ((n - 1) * (draws - 1)) / (n * draws)
+    assert of_units > residual  # so that the units add something
+    variance = of_draws + of_units - residual
+    squares = of_draws**2 / 2 + of_units**2 / (n - 1) + residual**2 / ((n - 1) * (draws - 1))
+    half = stats.t.ppf(0.975, variance**2 / squares) * np.sqrt(variance)
+    assert (found.replicates, found.paired) == (3, 20)
+    assert found.difference == pytest.approx(each.mean())
+    assert (found.difference_low, found.difference_high) == pytest.approx((each.mean() - half, each.mean() + half))
+    with pytest.raises(BadInput, match=r"other replicates: 3 \(explain drawn anew\) against 1 \(nothing drawn anew\)"):
+        compared_runs([one, runs[0]])

@@ -1,4 +1,4 @@
-"""Whole runs in small: explainer, SAE, layer and replicates, each against the run that it was made from."""
+"""Whole runs in small: explainer, SAE and layer, each against the run that it was made from."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import re
 import shutil
 from pathlib import Path
 
-import numpy as np
 import pytest
 from scipy import stats
 
@@ -16,7 +15,6 @@ from autointerp.between_rows import BetweenRunsRow
 from autointerp.between_runs.answer_of_runs import lines_of
 from autointerp.between_runs.comparable import OTHER_ACTIVATIONS, OTHER_HOOK, OTHER_SAE
 from autointerp.between_runs.compared import ComparedRuns, compared_runs
-from autointerp.errors import BadInput
 from autointerp.study import Study
 from autointerp.study_file import parse_study
 from autointerp.tables import read_table
@@ -157,26 +155,3 @@ def test_the_verbs_write_the_answer_a_table_a_page_and_figures(
     ]  # fmt: skip
     for path in (tmp_path / "again" / "figures").iterdir():
         assert path.read_bytes() == written[path.name]
-
-
-@pytest.mark.slow
-def test_replicates_are_held_one_against_one_and_units_that_stay_widen_the_interval(tmp_path: Path) -> None:
-    settings = small_settings(tmp_path) | {"compare": {"resamples": 1000, "replicates": 3, "redraw": ["explain"]}}
-    settings["units"] |= {"controls": []}
-    autointerp.run(parse_study(settings), tmp_path / "base", until="compare")
-    shutil.copytree(tmp_path / "base", tmp_path / "other")
-    autointerp.run(parse_study(settings, ("explain.candidates=8",)), tmp_path / "other", until="compare")
-    found = row(compared_runs([tmp_path / "base", tmp_path / "other"]), "other", "neuron")
-    each = []
-    for number in ("", "replicates/1", "replicates/2"):
-        both = [values(tmp_path / name / number, "neuron") for name in ("other", "base")]
-        each.append(float((both[0] - both[1]).dropna().mean()))
-    assert found.replicates == 3
-    assert found.difference == pytest.approx(np.mean(each), abs=1e-6)
-    half = stats.t.ppf(0.975, 2) * stats.sem(each)
-    assert found.difference_low is not None
-    assert found.difference_low < np.mean(each) - half / 2  # the spread of three draws, and the units' beside it
-    single = parse_study(settings, ("compare.replicates=1", "compare.redraw=[]"))
-    autointerp.run(single, tmp_path / "single", until="compare")
-    with pytest.raises(BadInput, match=r"other replicates: 3 \(explain drawn anew\) against 1 \(nothing drawn anew\)"):
-        compared_runs([tmp_path / "other", tmp_path / "single"])

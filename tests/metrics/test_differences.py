@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import stats
 
-from autointerp.metrics.differences import contrast, paired_contrast, superiority, welch_interval
+from autointerp.metrics.differences import contrast, paired_contrast, superiority, weighted_sum, welch_interval
 from autointerp.metrics.intervals import EQUAL, NONE, ONE, Interval, Resampling, bootstrapped, mean_interval
 from tests.metrics.shapes_of_scores import shapes
 
@@ -95,6 +95,32 @@ def slow_permutation_p(first: np.ndarray, second: np.ndarray) -> float:
         t = stats.ttest_ind(pooled[mask], pooled[~mask], equal_var=False).statistic
         extreme.append(abs(t) >= observed - 1e-9)
     return float(np.mean(extreme))
+
+
+def test_a_sum_of_means_covers_what_is_true_and_is_welchs_of_two() -> None:
+    """A difference of differences: six differences of the same units less ten, and less fifteen plus eight others."""
+    rng = np.random.default_rng(8)
+    covered, repetitions = 0, 2000
+    for _ in range(repetitions):
+        parts = [
+            (1.0, rng.normal(0.3, 0.1, 6)), (-1.0, rng.normal(0.1, 0.3, 10)),
+            (-1.0, rng.normal(0.2, 0.2, 15)), (1.0, rng.normal(0.1, 0.05, 8)),
+        ]  # fmt: skip
+        found = weighted_sum(parts, 0.95).difference
+        assert found.low is not None
+        assert found.high is not None
+        covered += found.low < 0.1 < found.high
+    assert 0.94 <= covered / repetitions <= 0.965
+    two = weighted_sum(parts[:2], 0.9)
+    theirs = stats.ttest_ind(parts[0][1], parts[1][1], equal_var=False)
+    interval = theirs.confidence_interval(0.9)
+    assert (two.difference.low, two.difference.high, two.p) == pytest.approx(
+        (interval.low, interval.high, theirs.pvalue)
+    )
+    assert two.difference.note == "only 6 units: the interval may be too narrow"
+    assert weighted_sum([(1.0, np.ones(1)), (1.0, np.ones(3))], 0.9).difference == Interval(2.0, note=ONE)
+    assert weighted_sum([(1.0, np.ones(4)), (-1.0, np.ones(3))], 0.9).difference == Interval(0.0, note=EQUAL)
+    assert weighted_sum([(1.0, np.ones(4)), (-1.0, np.ones(0))], 0.9).difference == Interval(None, note=NONE)
 
 
 def test_the_permutation_p_is_the_exact_one() -> None:
