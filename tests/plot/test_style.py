@@ -136,4 +136,4 @@ def test_other_scripts_are_drawn_in_the_font_of_a_package(monkeypatch: pytest.Mo
     finally:
         glyphs._fonts.cache_clear()
     assert columns("a漢b") == 4
-    assert [start for start, *_ in runs("漢b")] == [0]
+    assert [start for start, *_ in runs("漢字b")] == [0, 2, 4], "a wide character keeps to its columns"
