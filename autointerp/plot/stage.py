@@ -26,8 +26,9 @@ def plot(run_dir: Path, style: str | None = None, size: str | None = None) -> li
     `distribution` always; `forest` when the run has features and something to hold them against; `equal-determinism`
     when a difference could be adjusted; `measures` when it has scrambled subjects; `replicates` when it has several;
     `against-evidence` (density, entropy of peak tokens), `own-shuffled`, `reliability` and `coverage` when their
-    numbers are there; `layers` when it has several hooks or widths; `strips-ARM` for every feature arm and the baseline, when
-    they have a scored unit. `style` and `size`: see `house_style`. Raises BadInput when a table is missing.
+    numbers are there; `layers` when it has several hooks or widths; `strips-ARM` for every feature arm and the
+    baseline, when they have a scored unit. `style` and `size`: see `house_style`. Raises BadInput when a table is
+    missing.
     """
     outcome = read_outcome(run_dir)
     folder = run_dir / "figures"
