@@ -103,13 +103,6 @@ def difference_of(row: Tested) -> str:
     return shown if p is None else f"{shown}, {'' if row.family == OUTSIDE else 'adjusted '}{p_text(p)}"
 
 
-def conclusion(row: ComparisonRow, study: Compare) -> str:
-    """What a difference means, for the end of a sentence."""
-    arm, other = plain(row.arm), plain(row.baseline)
-    more, less = (f"{arm} are {word} interpretable than {other}, by this measure" for word in ("more", "less"))
-    return concluded(row, study, more, less, "this run")
-
-
 def concluded(row: Tested, study: Compare, more: str, less: str, finder: str) -> str:
     """The words of its verdict: `more` or `less`, or what else it is; `finder`: what could have found a difference."""
     found = "" if row.smallest is None else f"; {finder} could find {number(row.smallest)} (80% power)"
@@ -154,9 +147,11 @@ def _against(outcome: Outcome, row: ComparisonRow) -> str:
     if row.difference is None:
         return f"no difference can be given ({row.note})"
     minus = f"{plain(row.arm)} minus {plain(row.baseline)}"
-    said = conclusion(row, outcome.study.compare)
-    if verdict_of(row, outcome.study.compare.confidence) is Verdict.MORE and is_feature(row.arm):
-        said = scrambled.conditional(outcome, row, said)
+    arm, other = plain(row.arm), plain(row.baseline)
+    more, less = (f"{arm} are {word} interpretable than {other}, by this measure" for word in ("more", "less"))
+    if is_feature(row.arm):
+        more = scrambled.conditional(outcome, row, more)
+    said = concluded(row, outcome.study.compare, more, less, "this run")
     if verdict_of(row, outcome.study.compare.confidence) in (Verdict.MORE, Verdict.LESS):
         said = replicates.conditional(outcome, row, said)
     return f"{minus} {difference_of(row)}: {said}"

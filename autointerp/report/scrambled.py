@@ -25,12 +25,14 @@ from autointerp.units.scrambled import subject_of
 def conditional(outcome: Outcome, row: ComparisonRow, claim: str) -> str:
     """The claim that the features of `row` are more interpretable than its baseline, or what is left of it.
 
-    It stands where they beat the features of the hardest scrambled subject on the same cell, and in a run that has no
-    scrambled subject.
+    It stands where they beat the features of the hardest scrambled subject on the same cell, and nowhere else.
     """
     rows = outcome.against_scrambled(row.cell, row.arm)
     if not rows:
-        return claim
+        return (
+            f"{plain(row.arm)} score higher; that is not called more interpretable, for they were not held against a "
+            "subject with scrambled weights"
+        )
     worst = hardest(rows)
     if worst is None or worst.difference is None:
         return "not shown to be more interpretable: no unit of a scrambled subject could be scored to hold them against"

@@ -259,6 +259,7 @@ def test_a_difference_of_the_other_sign_has_the_other_answer(run: Path) -> None:
     lines = answer(replace(outcome, rows=tuple(turned(row) for row in outcome.rows)))
     assert_reads(
         lines[5],
-        "On random contexts alone: SAE features minus neurons 1.75 [1.25, 2.00], adjusted p = ~0.008: SAE features are "
-        "more interpretable than neurons, by this measure; only 4 units: the interval may be too narrow.",
+        "On random contexts alone: SAE features minus neurons 1.75 [1.25, 2.00], adjusted p = ~0.008: SAE features "
+        "score higher; that is not called more interpretable, for they were not held against a subject with scrambled "
+        "weights; only 4 units: the interval may be too narrow.",
     )

@@ -61,7 +61,7 @@ def test_the_terminal_gets_the_same_answer_in_a_few_lines(run: Path) -> None:
 @pytest.mark.parametrize(
     ("low", "high", "p", "verdict", "words"),
     [
-        (0.1, 0.2, 0.01, Verdict.MORE, "more interpretable than neurons"),
+        (0.1, 0.2, 0.01, Verdict.MORE, "SAE features score higher; that is not called more interpretable"),
         (-0.2, -0.1, 0.01, Verdict.LESS, "less interpretable than neurons"),
         (-0.1, 0.2, 0.4, Verdict.NOT_SHOWN, "no difference shown; this run could find "),
         (0.001, 0.2, 0.06, Verdict.BORDERLINE, "no clear difference"),
