@@ -228,7 +228,7 @@ def test_the_entropy_is_that_of_the_peaks_of_top_evidence(outcome: Outcome) -> N
 
 
 @pytest.mark.pipeline
-def test_without_scrambled_subjects_nothing_is_said_of_them_and_nothing_is_called_more_interpretable(tmp_path: Path) -> None:
+def test_without_scrambled_subjects_nothing_is_called_more_interpretable(tmp_path: Path) -> None:
     study = small_study(tmp_path, "compare.derangements=2", "units.directions=0", "units.controls=[]")
     run = autointerp.run(study, tmp_path / "run", until="compare").folder
     found = read_outcome(run)
