@@ -19,8 +19,8 @@ def test_the_passes_of_a_batch_are_those_of_its_prompts_and_of_the_rows_that_are
     with decoding.passes(loaded) as shapes:
         written = [answer.output_tokens for answer in model.generate(asked)]
     assert written == [1, 3, 2]
-    # What all begin with once, then the last token of each; two rows go on, and then one.
-    assert shapes[-4:] == [(1, len(encode(asked[0], loaded.tokenizer)) - 1), (3, 1), (2, 1), (1, 1)]
+    # What all begin with once, then the last token, which is one prompt's; two rows go on, and then one.
+    assert shapes[-4:] == [(1, len(encode(asked[0], loaded.tokenizer)) - 1), (1, 1), (2, 1), (1, 1)]
     assert decoding.product_seconds(loaded, 2, 3) > 0
 
 

@@ -247,7 +247,7 @@ def test_the_run_stops_where_an_explainer_fails_for_every_unit_and_nothing_is_lo
 
 def _cells(run: Run, heading: str, first: str) -> list[str]:
     """The cells of one row of the report's table under a heading."""
-    section = (run.folder / "report.md").read_text("utf8").split(f"\n## {heading}\n")[1].split("\n## ")[0]
+    section = (run.folder / "report.md").read_text("utf8").split(f"\n### {heading}\n")[1].split("\n##")[0]
     (line,) = (line for line in section.splitlines() if line.startswith(f"| {first} |"))
     return [cell.strip() for cell in line.strip("|").split("|")]
 

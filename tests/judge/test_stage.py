@@ -212,7 +212,9 @@ def test_the_report_prints_chance_beside_and_the_headline_stays(known: Path) -> 
 def test_a_run_without_judges_says_nothing_of_them(tmp_path: Path) -> None:
     settings = {"score": {"metrics": ["pearson"], "slices": ["top-and-random"]}}
     folder = finished(tmp_path / "run", Plan({"feature": 0.9, "neuron": 0.5}, units=4, settings=settings))
-    assert "udge" not in report(folder).read_text("utf8")
+    results, heading, _ = report(folder).read_text("utf8").partition("\n## Exact settings\n")
+    assert heading
+    assert "udge" not in results
     assert "judged" not in set(read_table(folder / "scores.parquet")["slice"])
 
 

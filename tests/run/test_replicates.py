@@ -182,8 +182,8 @@ def test_a_seed_that_is_the_run_s_own_changes_no_hash(tmp_path: Path) -> None:
         "baseline", "replicates", "resamples", "derangements", "confidence", "margin",
     }  # fmt: skip
     touched = {
-        "corpus": {"corpus"}, "sae": {"train"}, "units": {"collect"}, "evidence": {"collect"}, "explain": {"explain"},
-        "simulate": {"explain", "simulate", "judge"},
+        "corpus": {"corpus"}, "sae": {"train", "quality"}, "units": {"collect"}, "evidence": {"collect"},
+        "explain": {"explain"}, "simulate": {"explain", "simulate", "judge"},
     }  # fmt: skip
     for factor in FACTORS:
         after = settings("judge.methods=['detection']", f"seeds.{factor}=1")

@@ -141,17 +141,21 @@ def test_the_first_lines_say_what_the_words_alone_score(run: Run) -> None:
     (line,) = (line for line in lines if line.startswith("Read literally, with no model"))
     assert f"SAE features {mean:.2f} [".replace("-", "−") in line
     assert " for SAE features (" in line
-    assert any(line.startswith("On tokens that the explanation does not name it scores: SAE") for line in lines)
+    assert lines.index(line) == 2
+    assert any(
+        line.startswith("On tokens that the explanation does not name the simulator scores: SAE") for line in lines
+    )
     report = (run.folder / "report.md").read_text("utf8")
-    assert "## What the words alone score" in report
-    assert "### On tokens that the explanation does not name" in report
+    assert "\n### What the words alone score\n" in report
+    assert "\n#### On tokens that the explanation does not name\n" in report
 
 
-def test_a_run_without_it_says_nothing_of_it(tmp_path: Path) -> None:
+def test_a_run_without_it_says_that_it_was_not_measured_and_no_number(tmp_path: Path) -> None:
     from tests.fake_run import Plan, finished
 
     finished(tmp_path, Plan(quality={"feature": 0.9, "neuron": 0.5}, units=3))
-    assert "iterally" not in headline(tmp_path)
+    (line,) = (line for line in headline(tmp_path).splitlines() if "iterally" in line)
+    assert line == "What the model adds to reading the explanations literally was not measured (`simulate.literal`)."
 
 
 @pytest.mark.pipeline

@@ -302,7 +302,7 @@ def test_a_study_trains_its_subject_and_everything_follows_it(
     settings, out = _settings(tmp_path), tmp_path / "out"
     run = autointerp.run(parse_study(settings), out, until="collect")
     first = read_manifest(out)
-    assert set(first) == {"corpus", "subject", "train", "collect"}
+    assert set(first) == {"corpus", "subject", "train", "quality", "collect"}
     figures = json.loads((out / "subject" / "training.json").read_text("utf8"))
     assert figures["held_out_loss"] < figures["held_out_loss_of_unigrams"]
     losses = np.loadtxt(out / "subject" / "losses.csv", delimiter=",", skiprows=1)
