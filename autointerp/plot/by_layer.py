@@ -13,6 +13,7 @@ from autointerp.plot.style import colour_of, pt
 from autointerp.rows import ComparisonRow
 from autointerp.tables import read_table
 from autointerp.units.arms import is_feature, plain
+from autointerp.units.scrambled import subject_of
 
 
 @dataclass(frozen=True)
@@ -26,11 +27,11 @@ class LayerPoint:
 
 
 def layer_points(outcome: Outcome) -> list[LayerPoint]:
-    """Every arm that has a mean, in the order of hooks."""
+    """Every arm that has a mean, in the order of hooks; a scrambled subject's layer is no other layer of the run."""
     hooks = outcome.units.groupby("arm")[["hook", "sae"]].first()
     widths = _widths(outcome)
     found = []
-    for arm in outcome.arms:
+    for arm in (arm for arm in outcome.arms if not subject_of(arm)):
         row = outcome.row(outcome.headline, arm)
         if row is not None and row.mean is not None and arm in hooks.index:
             hook, sae = (str(value) for value in hooks.loc[arm])

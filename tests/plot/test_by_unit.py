@@ -131,6 +131,12 @@ def test_bars_are_as_long_as_units_and_tokens_are_many(outcome: Outcome) -> None
     assert [patch.get_width() for patch in figure.axes[1].patches] == [36_000, 1_500]  # type: ignore[attr-defined]
 
 
+def test_a_scrambled_subject_s_layer_is_no_other_layer() -> None:
+    reference = read_outcome(Path(__file__).parents[2] / "results" / "reference")
+    assert any("scrambled" in arm for arm in reference.arms)
+    assert by_layer_and_width(reference) is None
+
+
 def test_layers_and_widths_are_drawn_where_there_are_several(outcome: Outcome, tmp_path: Path) -> None:
     assert by_layer_and_width(outcome) is None
     quality = {"feature:a": 0.9, "feature:b": 0.4, "neuron": 0.4}
