@@ -236,7 +236,12 @@ def test_replicates_are_held_one_against_one_and_units_that_stay_widen_the_inter
     assert of_units > residual  # so that the units add something
     variance = of_draws + of_units - residual
     squares = of_draws**2 / 2 + of_units**2 / (n - 1) + residual**2 / ((n - 1) * (draws - 1))
-    half = stats.t.ppf(0.975, variance**2 / squares) * np.sqrt(variance)
+    error, freedom = np.sqrt(variance), variance**2 / squares
+    half = stats.t.ppf(0.975, freedom) * error
+    assert found.smallest == pytest.approx((stats.t.ppf(0.975, freedom) + stats.t.ppf(0.8, freedom)) * error)
+    assert found.p_equivalent == pytest.approx(
+        max(stats.t.sf((each.mean() + 0.05) / error, freedom), stats.t.cdf((each.mean() - 0.05) / error, freedom))
+    )
     assert (found.replicates, found.paired) == (3, 20)
     assert found.difference == pytest.approx(each.mean())
     assert (found.difference_low, found.difference_high) == pytest.approx((each.mean() - half, each.mean() + half))
