@@ -24,8 +24,8 @@ class Llm(Section):
     """Requests in flight at most; fewer while an endpoint answers 429."""
     batch: int = Field(default=32, ge=1)
     """Requests per forward pass (`local`)."""
-    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
-    """Of a `local` model's weights and activations: the others take half the memory, and on a GPU less time."""
+    dtype: Literal["float32", "bfloat16", "float16"] = "bfloat16"
+    """Of a `local` model: on a CPU of its linear layers' products alone, all else is float32; on a GPU of the whole."""
     timeout: float = Field(default=60.0, gt=0)
     """Seconds."""
     attempts: int = Field(default=10, ge=1)

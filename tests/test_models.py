@@ -19,8 +19,9 @@ from transformers import PreTrainedModel
 from autointerp.errors import BadInput
 from autointerp.llm.local.model import LocalModel
 from autointerp.llm.open import identity_of
-from autointerp.models import load_model
+from autointerp.models import load_asked, load_model
 from autointerp.models import locate as locating
+from autointerp.models.half import HalfLinear
 from autointerp.models.locate import builtin_file
 from autointerp.study_models import Llm
 from tests.llm.doubles import completion
@@ -99,9 +100,40 @@ def test_the_ledger_tells_precisions_apart_and_needs_no_weights_for_it(
     dtype: Literal["float32", "bfloat16"], ending: str, tmp_path: Path
 ) -> None:
     llm = Llm(model=str(tiny_folder(tmp_path)), dtype=dtype)
-    model = LocalModel(load_model(llm.model, dtype=llm.dtype), 4)
+    model = LocalModel(load_asked(llm.model, dtype=llm.dtype), 4)
     assert model.identity == identity_of(llm) == f"local {load_model(llm.model).identity}{ending}"
     assert model.generate([completion("The sea", max_tokens=2)])[0].output_tokens
+
+
+def test_a_model_that_is_asked_rounds_products_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All else stays in float32, the answers stay near, and a machine without such products says the same."""
+    folder = str(tiny_folder(tmp_path / "here"))
+    whole, asked = load_model(folder), load_asked(folder, dtype="bfloat16")
+    assert load_asked(folder, dtype="bfloat16") is asked
+    assert load_asked(folder) is whole
+    assert (asked.precision, asked.identity) == ("bfloat16", whole.identity)
+    layers = [m for m in whole.model.modules() if isinstance(m, torch.nn.Linear)]
+    halved = [m for m in asked.model.modules() if isinstance(m, HalfLinear)]
+    assert len(layers) == len(halved) > 2 * LAYERS
+    assert not any(isinstance(m, torch.nn.Linear) for m in asked.model.modules())
+    told, exact = asked.model(IDS).logits, whole.model(IDS).logits
+    assert told.dtype == asked.model.get_input_embeddings().weight.dtype == torch.float32
+    assert 0 < float((told - exact).abs().max()) < 0.02 * float(exact.abs().max())
+    monkeypatch.setattr("autointerp.models.half.has_products", lambda dtype: False)
+    elsewhere = load_asked(str(tiny_folder(tmp_path / "elsewhere")), dtype="bfloat16")
+    assert all(m.weight.dtype == torch.float32 for m in elsewhere.model.modules() if isinstance(m, HalfLinear))
+    far = float((elsewhere.model(IDS).logits - told).abs().max())
+    assert far < 0.3 * float((told - exact).abs().max()), "the order of sums alone"
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_a_halved_layer_is_the_rounded_product(dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    layer = torch.nn.Linear(96, 40)
+    inputs = torch.randn(3, 5, 96)
+    exact = inputs.to(dtype).double() @ layer.weight.to(dtype).double().T
+    told = HalfLinear(layer, dtype)(inputs) - layer.bias
+    torch.testing.assert_close(told.double(), exact, rtol=2 * torch.finfo(dtype).eps, atol=1e-5)
 
 
 def test_the_identity_follows_the_weights_and_not_the_place(tmp_path: Path) -> None:

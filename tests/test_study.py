@@ -27,7 +27,7 @@ def test_configuring_one_role_keeps_the_default_of_the_other() -> None:
 
 
 def test_float32_is_hashed_as_before_a_local_model_could_run_in_another_precision() -> None:
-    plain, half = llm_of(Llm()), llm_of(Llm(dtype="bfloat16"))
+    plain, half = llm_of(Llm(dtype="float32")), llm_of(Llm())
     assert half == {**plain, "dtype": "bfloat16"}
     assert llm_of(Llm(provider="openai", dtype="bfloat16")).keys() == llm_of(Llm(provider="openai")).keys()
 

@@ -140,9 +140,9 @@ async def _probe(llm: Llm, attempts: int) -> _Probed:
 
 def _measure_local(llm: Llm) -> _Probed:
     from autointerp.llm.local.model import LocalModel
-    from autointerp.models import load_model
+    from autointerp.models import load_asked
 
-    loaded = load_model(llm.model, dtype=llm.dtype)
+    loaded = load_asked(llm.model, dtype=llm.dtype)
     model = LocalModel(loaded, llm.batch)
     request = Request(QUESTION, llm.model, 32, 0.0, 0)
     model.generate([replace(request, max_tokens=1)])  # the first pass of a process is a slow one

@@ -78,9 +78,9 @@ def open_asker(llm: Llm, ledger: Ledger, usage: Usage, stage: str, mode: Mode = 
         yield Counted(ReplayAsker(ledger, identity_of(llm), llm.reasks), usage, stage, llm, charged=True)
     elif llm.provider == LOCAL:
         from autointerp.llm.local.model import LocalAsker, LocalModel
-        from autointerp.models import load_model
+        from autointerp.models import load_asked
 
-        loaded = load_model(llm.model, device=mode.device, dtype=llm.dtype)
+        loaded = load_asked(llm.model, device=mode.device, dtype=llm.dtype)
         asker = LocalAsker(LocalModel(loaded, llm.batch), ledger, llm.reasks)
         yield Counted(asker, usage, stage, llm, charged=False)
     elif mode.batches is not None:

@@ -18,7 +18,7 @@ from autointerp.llm.budget.prices import Tokens, dollars, price
 from autointerp.llm.ledger.ledger import Ledger
 from autointerp.llm.open import Mode, identity_of
 from autointerp.llm.providers import LOCAL
-from autointerp.models import load_model, load_tokenizer
+from autointerp.models import load_asked, load_tokenizer
 from autointerp.planted.finished import Measured, Store
 from autointerp.planted.methods import Form, Method
 from autointerp.planted.pairings import PlantedPairing, Portion, pairings_of
@@ -151,7 +151,7 @@ def _metered(resources: WatchedResources, method: Method) -> Iterator[_Meter]:
     hook = None
     if name is not None and resources.study.llm[name].provider == LOCAL:
         llm = resources.study.llm[name]
-        loaded = load_model(llm.model, device=resources.study.subject.device, dtype=llm.dtype)
+        loaded = load_asked(llm.model, device=resources.study.subject.device, dtype=llm.dtype)
 
         def count(module: Any, inputs: tuple[Any, ...]) -> None:
             meter.ran += inputs[0].numel()

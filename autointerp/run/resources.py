@@ -24,7 +24,7 @@ from autointerp.llm.ledger.replaying import ReplayModel
 from autointerp.llm.local.model import LocalModel
 from autointerp.llm.open import Mode, identity_of, open_asker
 from autointerp.llm.providers import LOCAL
-from autointerp.models import load_model, load_tokenizer
+from autointerp.models import load_asked, load_tokenizer
 from autointerp.models.locate import locate
 from autointerp.models.sentences import SentenceModel, load_sentence_model
 from autointerp.prompting import user_folder
@@ -202,7 +202,7 @@ class Resources:
     def _local(self, llm: Llm) -> Any:
         if self.mode.replay:
             return ReplayModel(load_tokenizer(llm.model), identity_of(llm))
-        return LocalModel(load_model(llm.model, device=self.study.subject.device, dtype=llm.dtype), llm.batch)
+        return LocalModel(load_asked(llm.model, device=self.study.subject.device, dtype=llm.dtype), llm.batch)
 
     def capabilities(self, name: str) -> Capabilities | None:
         """What the study's model `name` can do, as its ledger remembers it, or this machine; None: not known."""

@@ -13,8 +13,9 @@ from torch import Tensor
 from transformers import PreTrainedModel
 from transformers.cache_utils import Cache
 
+from autointerp.llm.local.attention import shared_heads
 from autointerp.llm.local.encode import common_prefix
-from autointerp.llm.local.prefix import empty_cache, shared_heads, takes_positions, window_may_end
+from autointerp.llm.local.prefix import empty_cache, takes_positions, window_may_end
 
 BLOCK = 128
 """Tokens per forward pass. A block is computed in the same way whether the ones before it were kept or not, so

@@ -12,9 +12,10 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from autointerp.llm.local.attention import closed_up
 from autointerp.llm.local.guided import Guide, Guided, masked
 from autointerp.llm.local.logprobs import Scored, Spelling, written
-from autointerp.llm.local.prefix import Batch, closed_up, rows_that_fit
+from autointerp.llm.local.prefix import Batch, rows_that_fit
 from autointerp.llm.request import Answer, Failure, Request, Response
 
 

@@ -30,7 +30,7 @@ class LocalModel:
         """`batch`: prompts that are answered together, fewer where they take too much memory."""
         self.tokenizer = loaded.tokenizer
         """The model's own."""
-        self.identity = named(loaded.identity, str(loaded.model.dtype).removeprefix("torch."))
+        self.identity = named(loaded.identity, loaded.precision)
         """Names provider, weights, and a precision that is not float32."""
         self.batch = batch
         """Prompts that are answered together."""

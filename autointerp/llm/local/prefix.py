@@ -5,9 +5,7 @@ Heads that share their keys and values read them where they lie: on a CPU, trans
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from inspect import signature
 from weakref import WeakKeyDictionary
 
@@ -18,130 +16,16 @@ from transformers import PreTrainedModel
 from transformers.cache_utils import Cache, DynamicCache, DynamicLayer, DynamicSlidingWindowLayer
 
 from autointerp.errors import BadInput
+from autointerp.llm.local.attention import SharedPrefixLayer, can_read_apart, prefix_apart, shared_heads
 from autointerp.llm.local.encode import common_prefix
 
-_ASKED = "TRANSFORMERS_SDPA_FORCE_GQA"
-"""Read by transformers in every layer. Without it a mask makes it copy keys and values for each head that shares them,
-which for a batch of long prompts takes ten times as long as the attention itself. On a GPU it would choose a slower
-kernel."""
-
-
-@contextmanager
-def shared_heads(device: torch.device) -> Iterator[None]:
-    """Let the forward passes of the block copy nothing, on a CPU."""
-    before = os.environ.get(_ASKED)
-    if device.type != "cpu" or before is not None:
-        yield
-        return
-    os.environ[_ASKED] = "1"
-    try:
-        yield
-    finally:
-        os.environ.pop(_ASKED, None)  # another thread may have been through here
-
-
 MOST_BYTES = 3 << 30
-"""Bytes that the keys and values of a batch may take, about: every row has its own copy of the prefix, and what pads
-rows that are out of step is not counted."""
+"""Bytes that the keys and values of a batch may take, about: each row counts as if it had its own copy of the prefix,
+and what pads rows that are out of step is not counted."""
 _BY_PLACE = frozenset({"gpt_neo", "llama4", "llama4_text"})
 """Types of model in which something depends on a token's place in the cache, whatever position it is given."""
 _held_per_token: WeakKeyDictionary[PreTrainedModel, int] = WeakKeyDictionary()
-
-
-class SharedPrefixLayer(DynamicLayer):  # type: ignore[no-untyped-call]  # transformers leaves it untyped
-    """Keys and values of one layer: what all rows begin with, then what each row has of its own.
-
-    Where tokens will be appended, every row holds the whole in a buffer with room for them, so that a token costs no
-    copy of what came before. Else the prefix is stored once, `keys` and `values` (row, head, token, dimension) hold
-    the rows' own part, and the two are joined only while the layer works: memory grows by one prefix and not by one
-    per row.
-    """
-
-    def __init__(self, prefix: DynamicLayer, room: int) -> None:
-        """`room`: tokens that will be appended to each row."""
-        super().__init__()  # type: ignore[no-untyped-call]
-        self._prefix = prefix if prefix.get_seq_length() else None
-        self._room = room
-        self._buffers: tuple[Tensor, Tensor] | None = None
-        self._filled = 0
-
-    def update(
-        self, key_states: Tensor, value_states: Tensor, *args: object, **kwargs: object
-    ) -> tuple[Tensor, Tensor]:
-        """Append to the rows; return the whole of every row."""
-        if self._buffers is None and self._room:
-            self._buffers = self._roomy(key_states, value_states)
-        if self._buffers is not None:
-            end = self._filled + key_states.shape[-2]
-            if end > self._buffers[0].shape[-2]:  # rows out of step: what pads them was not reckoned with
-                self._buffers = self._longer(end + self._room // 4)
-            for buffer, states in zip(self._buffers, (key_states, value_states), strict=True):
-                buffer[:, :, self._filled : end] = states
-            self._filled = end
-            keys, values = self._buffers
-            return keys[:, :, :end], values[:, :, :end]
-        keys, values = super().update(key_states, value_states)
-        if self._prefix is None:
-            return keys, values
-        prefix_keys, prefix_values = self._of_prefix(len(keys))
-        return torch.cat([prefix_keys, keys], dim=-2), torch.cat([prefix_values, values], dim=-2)
-
-    def _of_prefix(self, rows: int) -> tuple[Tensor, Tensor]:
-        """The prefix as each row would hold it; nothing is copied."""
-        assert self._prefix is not None
-        keys, values = self._prefix.keys, self._prefix.values
-        assert keys is not None
-        assert values is not None
-        return keys.expand(rows, -1, -1, -1), values.expand(rows, -1, -1, -1)
-
-    def _roomy(self, key_states: Tensor, value_states: Tensor) -> tuple[Tensor, Tensor]:
-        """Buffers that hold the prefix and have room for these and all that will follow."""
-        before = self._prefix.get_seq_length() if self._prefix else 0
-        tokens = before + key_states.shape[-2] + self._room
-        keys, values = (s.new_empty(*s.shape[:2], tokens, s.shape[-1]) for s in (key_states, value_states))
-        if before:
-            prefix_keys, prefix_values = self._of_prefix(len(key_states))
-            keys[:, :, :before], values[:, :, :before] = prefix_keys, prefix_values
-        self._filled = before
-        return keys, values
-
-    def _longer(self, tokens: int) -> tuple[Tensor, Tensor]:
-        """The buffers with room for so many tokens."""
-        assert self._buffers is not None
-        keys, values = (b.new_empty(*b.shape[:2], tokens, b.shape[-1]) for b in self._buffers)
-        for longer, held in zip((keys, values), self._buffers, strict=True):
-            longer[:, :, : self._filled] = held[:, :, : self._filled]
-        return keys, values
-
-    def get_seq_length(self) -> int:
-        """Tokens of each row, the prefix included."""
-        if self._buffers is not None:
-            return self._filled
-        return super().get_seq_length() + (self._prefix.get_seq_length() if self._prefix else 0)
-
-    def batch_select_indices(self, indices: Tensor) -> None:
-        """Go on with these rows, one of them several times if it is wanted so. A row that keeps its place is not copied
-        (see `closed_up`)."""
-        if self._buffers is None:
-            super().batch_select_indices(indices)
-            return
-        rows = indices.tolist()
-        moved = [(place, row) for place, row in enumerate(rows) if place != row]
-        if any(row < len(rows) for _, row in moved):  # would be overwritten before it is read
-            self._buffers = self._buffers[0][indices], self._buffers[1][indices]
-            return
-        for buffer in self._buffers:
-            for place, row in moved:
-                buffer[place, :, : self._filled] = buffer[row, :, : self._filled]
-        self._buffers = self._buffers[0][: len(rows)], self._buffers[1][: len(rows)]
-
-
-def closed_up(rows: Sequence[int]) -> list[int]:
-    """Rows of a batch that go on, ascending, in the order that moves the fewest: the last ones fill the gaps."""
-    count = len(rows)
-    last = (row for row in reversed(rows) if row >= count)
-    there = set(rows)
-    return [place if place in there else next(last) for place in range(count)]
+_apart: WeakKeyDictionary[PreTrainedModel, bool] = WeakKeyDictionary()
 
 
 def empty_cache(model: PreTrainedModel) -> Cache:
@@ -202,12 +86,33 @@ def _bytes_per_token(model: PreTrainedModel) -> int:
     return _held_per_token[model]
 
 
+def reads_apart(model: PreTrainedModel) -> bool:
+    """Whether a batch of this model reads its prefix apart: on a CPU, where that gives what reading the whole gives."""
+    if model not in _apart:
+        _apart[model] = can_read_apart(model) and _same_apart(model)
+    return _apart[model]
+
+
+def _same_apart(model: PreTrainedModel) -> bool:
+    whole, told = (Batch(model, [[1, 2, 3], [1, 2, 4]], 1, apart) for apart in (False, True))
+    for batch in (whole, told):
+        batch.append([[5], [6]])
+    return torch.allclose(whole.logits, told.logits, rtol=0, atol=_SAME * float(whole.logits.abs().max()))
+
+
+_SAME = 1e-3
+"""Of the largest logit."""
+
+
 class Batch:
     """Prompts being continued, one row each; one that is there several times is read once. Rows are padded on the left,
     between shared prefix and own part: no more than `rows_that_fit` of different lengths."""
 
-    def __init__(self, model: PreTrainedModel, prompts: Sequence[Sequence[int]], room: int = 0) -> None:
-        """Read the prompts (token ids, at least one each); at most `room` tokens will be appended to each.
+    def __init__(
+        self, model: PreTrainedModel, prompts: Sequence[Sequence[int]], room: int = 0, apart: bool | None = None
+    ) -> None:
+        """Read the prompts (token ids, at least one each); at most `room` tokens will be appended to each. `apart`:
+        whether what all begin with is read apart from the rest; None where it can be.
 
         A sliding window counts places, padding included. So where one may end inside the text, nothing is shared and
         the padding stands before the whole prompt, out of every window's way.
@@ -220,12 +125,12 @@ class Batch:
         distinct = list(dict.fromkeys(map(tuple, prompts)))
         self.takes_many = paddable and not window_may_end(model, longest + len(prompts) * room)
         """Whether several tokens may be appended at a time: that pads the rows which have fewer."""
+        self._apart = bool(shared) and (reads_apart(model) if apart is None else apart)
         prefix = empty_cache(model)
         if shared:
             self._forward(torch.tensor([prompts[0][:shared]]), prefix, torch.arange(shared)[None], None)
-        self._cache = Cache(
-            layers=[SharedPrefixLayer(layer, room) for layer in prefix.layers if isinstance(layer, DynamicLayer)]
-        )
+        layers = [layer for layer in prefix.layers if isinstance(layer, DynamicLayer)]
+        self._cache = Cache(layers=[SharedPrefixLayer(layer, room, self._apart) for layer in layers])
         tokens, own = _padded([prompt[shared:] for prompt in distinct])
         mask = torch.cat([torch.ones(len(distinct), shared, dtype=torch.long), own], dim=1)
         self._mask = mask
@@ -244,8 +149,10 @@ class Batch:
         positions: Int[Tensor, "row token"],
         mask: Int[Tensor, "row all"] | None,
     ) -> Float[Tensor, "row vocabulary"]:
+        """`mask`: None for the prefix itself."""
         device = self._model.device
-        with shared_heads(device):
+        apart = self._apart and mask is not None
+        with prefix_apart(self._model, cache) if apart else shared_heads(device):
             output = self._model(
                 input_ids=tokens.to(device),
                 past_key_values=cache,

@@ -1,4 +1,4 @@
-"""Keys and values that heads share are not copied on a CPU."""
+"""What rows and heads share is not copied on a CPU."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers.cache_utils import DynamicLayer
 
+from autointerp.llm.local import attention
+from autointerp.llm.local.attention import SharedPrefixLayer, can_read_apart, closed_up, shared_heads
 from autointerp.llm.local.model import LocalModel
-from autointerp.llm.local.prefix import SharedPrefixLayer, closed_up, shared_heads
+from autointerp.llm.local.prefix import Batch, reads_apart
 from autointerp.llm.request import Response
 from tests.llm.doubles import completion
 from tests.tiny import tiny_loaded
@@ -59,6 +61,45 @@ def test_it_is_asked_for_on_a_cpu_alone_and_not_beyond_the_block(monkeypatch: py
     with shared_heads(torch.device("cpu")):
         assert os.environ[NAME] == "0"
     assert os.environ[NAME] == "0"
+
+
+@pytest.mark.parametrize("family", ["llama", "qwen3", "mistral", "gpt2", "gpt_neox"])
+def test_a_prefix_that_is_read_apart_counts_as_one_that_every_row_holds(family: str) -> None:
+    """Rows of different lengths, one of them moved, one gone, one padded: as with the whole in every row."""
+    model = tiny_loaded(family).model
+    assert reads_apart(model)
+    prompts = [[1, 2, 3, 4, 5, 6], [1, 2, 3, 4, 9], [1, 2, 3, 4, 7, 8, 10, 11]]
+    found = []
+    for apart in (True, False):
+        batch = Batch(model, prompts, 3, apart)
+        logits = [batch.logits]
+        batch.keep([2, 1])
+        batch.append([[5], [6]])
+        logits.append(batch.logits)
+        batch.append([[7, 12, 9], [6]])
+        found.append([*logits, batch.logits])
+        layer = batch._cache.layers[0]
+        assert isinstance(layer, SharedPrefixLayer)
+        assert layer.get_seq_length() == 12
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other, atol=2e-5, rtol=0)
+    assert model.config._attn_implementation == "sdpa"
+
+
+def test_a_model_that_adds_to_its_attention_reads_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing tells beforehand what a model hands to its attention: it is tried."""
+    model = tiny_loaded("llama").model
+    monkeypatch.setattr(
+        attention, "_FLASH", lambda *args, **kwargs: tuple(2 * part for part in _flash(*args, **kwargs))
+    )
+    assert can_read_apart(model)
+    assert not reads_apart(model)
+    monkeypatch.undo()
+    prompts = [[1, 2, 3], [1, 2, 4, 5]]
+    torch.testing.assert_close(Batch(model, prompts).logits, Batch(model, prompts, 0, False).logits, atol=0, rtol=0)
+
+
+_flash = attention._FLASH
 
 
 @given(rows=st.integers(1, 12).flatmap(lambda n: st.sets(st.integers(0, n - 1), min_size=1).map(lambda s: (n, s))))
