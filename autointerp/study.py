@@ -35,8 +35,10 @@ class Units(Section):
     """Principal components (PCA) per hook, of its vectors on the training split."""
     independent: int = Field(default=0, ge=0)
     """Independent components (ICA) per hook, out of four times as many."""
-    directions: int = Field(default=64, ge=0)
+    directions: int = Field(default=24, ge=0)
     """Random directions per hook, and noise units per SAE, where these controls are on."""
+    sparse: int = Field(default=24, ge=1)
+    """Units of each `KIND-sparse` control: the first ones that are drawn of the kind, where it has more."""
     controls: tuple[str, ...] = ("direction", "neuron-sparse", "direction-sparse", "noise")
     """Arms beside features and neurons: `direction` (random directions), `noise` (values of features, drawn anew for
     every token), and `KIND-sparse`: the units of a kind again, each with the density of a feature."""

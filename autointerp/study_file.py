@@ -14,19 +14,33 @@ from pydantic import ValidationError
 from autointerp.errors import BadInput, nearest
 from autointerp.study import Study
 
+RUN_STUDY = "study.toml"
+"""The study of a run, by path in its folder: every key with its value."""
+
 
 def load_study(path: str | Path, overrides: Sequence[str] = ()) -> Study:
     """Read a study file and apply `section.key=value` overrides.
 
     Raises BadInput for a missing file, bad TOML, unknown keys and values out of range.
     """
+    return parse_study(_read(path), overrides)
+
+
+def study_of(run: Path) -> Study:
+    """The study that a run folder was made from. BadInput as in `load_study`.
+
+    A folder whose study has no word of scrambled subjects was made before there were any: it has none.
+    """
+    return parse_study({"scrambled": {"seeds": []}, **_read(run / RUN_STUDY)})
+
+
+def _read(path: str | Path) -> dict[str, Any]:
     try:
-        raw = tomllib.loads(Path(path).read_text("utf8"))
+        return tomllib.loads(Path(path).read_text("utf8"))
     except FileNotFoundError as error:
         raise BadInput(f"no study file {path}", "see examples/ for one to start from") from error
     except (tomllib.TOMLDecodeError, UnicodeError, OSError) as error:
         raise BadInput(f"{path} is not readable TOML ({error})", "correct it, or see examples/") from error
-    return parse_study(raw, overrides)
 
 
 def parse_study(raw: Mapping[str, Any], overrides: Sequence[str] = ()) -> Study:

@@ -175,9 +175,9 @@ class Scrambled(Section):
     schemes: tuple[Literal["permuted", "init"], ...] = ("permuted",)
     """`permuted` (the entries of every weight matrix change places; embeddings and norms are kept), `init` (the model's
     own initialiser: an easy null)."""
-    seeds: tuple[Annotated[int, Field(ge=0)], ...] = ()
+    seeds: tuple[Annotated[int, Field(ge=0)], ...] = (0,)
     """A subject per scheme and seed; three or more, for an interval that covers the choice of the seed. None: there is
-    no scrambled subject."""
+    no scrambled subject. Nor is there one where the study trains no SAE."""
     features: int = Field(default=24, ge=2)
     """Per scrambled subject and SAE."""
     neurons: int = Field(default=24, ge=2)

@@ -60,6 +60,7 @@ def small_settings(folder: Path) -> dict[str, Any]:
             "context": 16, "near_duplicate": 0.9,
         },
         "sae": [{"hook": HOOK, "train": {"width": 32, "k": 4, "passes": 4, "batch": 128}}],
+        "scrambled": {"seeds": []},
         "units": {"features": 5, "neurons": 4, "directions": 3, "min_contexts": 4,
                   "controls": ["direction", "neuron-sparse", "direction-sparse"]},
         "evidence": {"top": 6, "quantiles": 2, "per_quantile": 1, "random": 6, "held_out_top": 3,

@@ -147,7 +147,8 @@ def _go(
 _QUICK: dict[str, Any] = {
     "corpus": {"tokens": 32_000, "train": 0.4, "evidence": 0.35, "held_out": 0.25},
     "sae": [{"hook": "layers.5.mlp.neurons", "train": {"width": 1024, "passes": 4, "batch": 512}}],
-    "units": {"features": 12, "neurons": 12, "directions": 12, "controls": ["direction", "neuron-sparse"]},
+    "scrambled": {"features": 8, "neurons": 8},
+    "units": {"features": 12, "neurons": 12, "directions": 8, "sparse": 8, "controls": ["direction", "neuron-sparse"]},
     "explain": {"candidates": 6},
 }
 

@@ -21,7 +21,7 @@ from autointerp.records import Split, Unit
 from autointerp.study import Study
 from autointerp.units.interface import SPARSE, Activations, Encoder, Prepared, Readout, base_id, kind_of, sparse_arm
 from autointerp.units.registry import all_candidates, as_thresholded
-from autointerp.units.sampling import sample_units
+from autointerp.units.sampling import group_by_base, sample_units
 
 PREPARING_CONTEXTS = 64
 """Evidence contexts that readouts see before they are read, such as those whose mean centres the random directions."""
@@ -110,7 +110,8 @@ def _sparse_arms(
                 f"control '{control}' has no features on hook '{readout.hook}' to match",
                 "add a [[sae]] on that hook, or take the control out of units.controls",
             )
-        made.append(_match(arm, readout, units, densities))
+        chosen = [unit for group in list(group_by_base(units).values())[: study.units.sparse] for unit in group]
+        made.append(_match(arm, arm.readout.narrowed(chosen), chosen, densities))
     return made
 
 

@@ -21,7 +21,7 @@ from autointerp.scrambled_rows import MeasureRow, ScrambledRow
 from autointerp.simulate.literal import LITERAL
 from autointerp.simulate.lookup import LOOKUP
 from autointerp.study import Study
-from autointerp.study_file import load_study
+from autointerp.study_file import study_of
 from autointerp.tables import read_arrow, read_table
 from autointerp.units.arms import baseline_of, feature_hooks, frozen_arms, is_feature, ordered, questions
 
@@ -187,7 +187,7 @@ def answered(rows: pd.DataFrame) -> pd.Series:
 
 def read_outcome(run_dir: Path) -> Outcome:
     """Read a run's study and its tables units, scores and comparison; BadInput when one is missing or empty."""
-    study = load_study(run_dir / "study.toml")
+    study = study_of(run_dir)
     scores = read_table(run_dir / "scores.parquet")
     if scores.empty:
         raise BadInput(f"{run_dir / 'scores.parquet'} has no rows", "sample at least one unit (units.features...)")

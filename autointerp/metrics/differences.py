@@ -25,6 +25,7 @@ from autointerp.metrics.intervals import (
     bootstrapped,
     few,
     mean_interval,
+    median_of,
 )
 
 _UNKNOWN = Interval(None)
@@ -78,7 +79,7 @@ def welch_interval(first: Sample, second: Other, confidence: float) -> Interval:
 def _difference_of_medians(
     first: Float[np.ndarray, "*batch unit"], second: Float[np.ndarray, "*batch2 unit2"], axis: int = -1
 ) -> Float[np.ndarray, "*batch3"]:
-    return np.asarray(np.median(first, axis=axis) - np.median(second, axis=axis))
+    return np.asarray(median_of(first, axis) - median_of(second, axis))
 
 
 def paired_contrast(first: Sample, second: Sample, plan: Resampling, rng: np.random.Generator) -> Contrast:

@@ -25,7 +25,7 @@ from autointerp.llm.open import Mode
 from autointerp.progress import say
 from autointerp.records import Split
 from autointerp.run.resources import Resources
-from autointerp.study_file import load_study, parse_study
+from autointerp.study_file import RUN_STUDY, parse_study, study_of
 from autointerp.study_inputs import TRAINED, Corpus
 from autointerp.subject.forward import Subject, open_subject
 from autointerp.train.quality import ReadTokens
@@ -66,7 +66,7 @@ def evaluation_contexts(
 TOKENS, CONTEXT = 32_768, 64
 """Tokens, and tokens per context, that a checkpoint is evaluated on unless others are asked for."""
 
-_STUDY, _CONTEXTS = "study.toml", "contexts.parquet"
+_CONTEXTS = "contexts.parquet"
 _FOREIGN_HOOKS = {
     r"blocks\.(\d+)\.hook_resid_post": "layers.{}.resid",
     r"blocks\.(\d+)\.hook_mlp_out": "layers.{}.mlp.out",
@@ -112,7 +112,7 @@ class Place:
 
 def is_run(where: str) -> bool:
     """Whether `where` is the folder of a run (and not a checkpoint)."""
-    return (Path(where) / _STUDY).is_file()
+    return (Path(where) / RUN_STUDY).is_file()
 
 
 def hooks_to_evaluate(where: Sequence[str], asked: EvaluationRequest) -> list[Place]:
@@ -139,7 +139,7 @@ def _run_places(run: Path, label: str, asked: EvaluationRequest, several: bool) 
         if getattr(asked, name) is not None:
             remedy = f"leave out --{name}, or give one of its SAEs: {run / sae_folder('NAME')}"
             raise BadInput(f"{run} is a run, which is evaluated on its own {name}", remedy)
-    study = load_study(run / _STUDY)
+    study = study_of(run)
     if not study.sae:
         raise BadInput(f"the run {run} has no SAE", "give one whose study has a section [[sae]]")
     subject = Resources(study, run, Mode()).subject

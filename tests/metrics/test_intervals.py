@@ -3,11 +3,25 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import array_shapes, arrays
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
 from autointerp.metrics.differences import contrast
-from autointerp.metrics.intervals import EQUAL, FEW, NONE, ONE, PERCENTILE, Resampling, holm, interval, mean_interval
+from autointerp.metrics.intervals import (
+    EQUAL,
+    FEW,
+    NONE,
+    ONE,
+    PERCENTILE,
+    Resampling,
+    holm,
+    interval,
+    mean_interval,
+    median_of,
+)
 from tests.metrics.shapes_of_scores import shapes
 
 PLAN = Resampling(resamples=4000, confidence=0.95)
@@ -151,3 +165,10 @@ def test_holm_equals_statsmodels_and_leaves_the_unknown_unknown(p_values: list[f
     if known:
         expected = multipletests(known, method="holm")[1]
         assert [p for p in found if p is not None] == pytest.approx(list(expected))
+
+
+@given(arrays(np.float64, array_shapes(min_dims=1, max_dims=3, max_side=9), elements=st.floats(-9, 9)), st.data())
+@settings(max_examples=80, deadline=None)
+def test_a_median_by_sorting_is_numpy_s(values: np.ndarray, data: st.DataObject) -> None:
+    axis = data.draw(st.integers(-1, values.ndim - 1))
+    assert np.array_equal(median_of(values, axis), np.median(values, axis=axis))
