@@ -72,6 +72,7 @@ _OK = {"status": Status.OK.value, "reason": ""}
 def hand_study() -> Study:
     """Intervals of 85%: the share at which every end of an interval here is one of few means, and clearly which."""
     return parse_study({
+        "scrambled": {"seeds": []},
         "sae": [{"name": "sae", "train": {"width": 64}}],
         "evidence": {"held_out_top": 1, "held_out_random": 1, "random_only": 2},
         "score": {"metrics": ["pearson", "auroc"], "slices": ["top-and-random", "random-only"]},

@@ -43,15 +43,41 @@ def read_activations(
     return Activations(subject.activations(tokens), torch.from_numpy(contexts), torch.from_numpy(tokens))
 
 
-def stream(
-    study: Study, subject: Reader, contexts: Path, split: Split, label: str, take: Callable[[Activations], None]
-) -> None:
-    """One pass over a split: hand the activations on every batch to `take`."""
-    total = len(context_ids(contexts, split))
-    with bar(label, total, "contexts") as progress:
-        for batch in read_batches(contexts, split, study.subject.batch):
-            take(read_activations(subject, batch.contexts, batch.tokens))
-            progress.advance(len(batch.contexts))
+MOST_KEPT = 2 << 30
+"""Bytes of activations that are kept from one pass over a split for the next."""
+
+
+class Passes:
+    """Passes over one split. The subject computes in the first one alone where what it computes fits into memory."""
+
+    def __init__(self, study: Study, subject: Reader, contexts: Path, split: Split, once: bool = False) -> None:
+        """`once`: there is one pass alone, nothing is kept."""
+        self._study, self._subject, self.contexts, self.split = study, subject, contexts, split
+        tokens = len(context_ids(contexts, split)) * study.corpus.context
+        self._fits = not once and 4 * tokens * sum(subject.widths.values()) <= MOST_KEPT  # float32
+        self._kept: list[Activations] | None = None
+
+    def stream(self, label: str, take: Callable[[Activations], None]) -> None:
+        """One pass: hand the activations on every batch to `take`, which changes none of them."""
+        if self._kept is not None:
+            with bar(label, len(self._kept), "batches") as progress:
+                for read in self._kept:
+                    take(read)
+                    progress.advance()
+            return
+        kept: list[Activations] = []
+        with bar(label, len(context_ids(self.contexts, self.split)), "contexts") as progress:
+            for batch in read_batches(self.contexts, self.split, self._study.subject.batch):
+                read = read_activations(self._subject, batch.contexts, batch.tokens)
+                take(read)
+                if self._fits and all(values.device.type == "cpu" for values in read.by_hook.values()):
+                    kept.append(read)
+                progress.advance(len(batch.contexts))
+        self._kept = kept or None
+
+    def forget(self) -> None:
+        """Free the memory; a further pass computes anew."""
+        self._kept = None
 
 
 def gather_contexts(
@@ -59,11 +85,15 @@ def gather_contexts(
     subject: Reader,
     contexts: Path,
     run: Path,
+    passes: Passes,
     drawn: Sequence[tuple[Readout, list[Unit]]],
     excluded: Sequence[Unit],
     embed: Embed | None,
 ) -> None:
-    """Gather the contexts of every drawn unit from all splits but the training one, and write `run/work`."""
+    """Gather the contexts of every drawn unit from all splits but the training one, and write `run/work`.
+
+    `passes` are over the evidence.
+    """
     wanted = study.evidence
     hard = wanted.hard_negatives > 0
     bands = wanted.quantiles if wanted.held_out_per_quantile else 0
@@ -72,7 +102,8 @@ def gather_contexts(
     calibration = Wanted(wanted.held_out_top, wanted.random_only)
     surveyors = [Surveyor(len(units)) for _, units in drawn]
     sums = [TokenSums(len(units)) for _, units in drawn]
-    gatherers = _pass(study, subject, contexts, Split.EVIDENCE, evidence, drawn, surveyors, sums)
+    gatherers = _pass(study, passes, evidence, drawn, surveyors, sums)
+    passes.forget()
     finished = [_refresh(units, surveyor.finish()) for (_, units), surveyor in zip(drawn, surveyors, strict=True)]
     finder = None
     if hard and gatherers:
@@ -83,27 +114,25 @@ def gather_contexts(
     _write_exemplars(run / "work" / "evidence.parquet", drawn, gatherers)
     tables = {readout.arm: total.table() for (readout, _), total in zip(drawn, sums, strict=True)}
     write_token_tables(run / "work" / "token_tables.safetensors", tables)
-    apart = [_pass(study, subject, contexts, Split.HELD_OUT, held_out, drawn)]
+    apart = [_pass(study, Passes(study, subject, contexts, Split.HELD_OUT, once=True), held_out, drawn)]
     if finder is not None:
         finder.find(apart[0], Split.HELD_OUT, wanted.hard_negatives)
     if study.corpus.calibration:  # drawn alike, so that what fits there fits on the held-out contexts
-        apart.append(_pass(study, subject, contexts, Split.CALIBRATION, calibration, drawn))
+        once = Passes(study, subject, contexts, Split.CALIBRATION, once=True)
+        apart.append(_pass(study, once, calibration, drawn))
     _write_exemplars(run / "work" / "held-out.parquet", drawn, *apart)
     write_table("units", run / "work" / "candidates.parquet", [*(u for us in finished for u in us), *excluded])
 
 
 def _pass(
     study: Study,
-    subject: Reader,
-    contexts: Path,
-    split: Split,
+    passes: Passes,
     wanted: Wanted,
     drawn: Sequence[tuple[Readout, list[Unit]]],
     surveyors: Sequence[Surveyor] = (),
     sums: Sequence[TokenSums] = (),
 ) -> list[Gatherer]:
-    ids = context_ids(contexts, split)
-    seed = study.seed_for("evidence")
+    ids, seed = context_ids(passes.contexts, passes.split), study.seed_for("evidence")
     gatherers = [Gatherer([twin_id(base_id(u.unit)) for u in units], wanted, ids, seed) for _, units in drawn]
 
     def take(read: Activations) -> None:
@@ -114,7 +143,7 @@ def _pass(
                 surveyors[position].add(values, read.contexts, read.tokens)
                 sums[position].add(values, read.tokens)
 
-    stream(study, subject, contexts, split, f"gather {split}", take)
+    passes.stream(f"gather {passes.split}", take)
     return gatherers
 
 

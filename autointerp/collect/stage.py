@@ -13,7 +13,7 @@ import numpy as np
 
 from autointerp.artifacts import rng_of
 from autointerp.collect.hard_negatives import Embed
-from autointerp.collect.passes import Reader, gather_contexts, read_activations, stream
+from autointerp.collect.passes import Passes, Reader, gather_contexts, read_activations
 from autointerp.collect.survey import Surveyor
 from autointerp.contexts.reading import context_ids, read_batches
 from autointerp.errors import BadInput
@@ -47,8 +47,9 @@ def collect(
 
     `encoders` maps an SAE's name to the SAE and its number of latents. Both orientations of a neuron are
     candidates here; one is chosen on evidence by the explain stage. Three passes over the evidence at most
-    (prepare, survey, gather) and one over the held-out contexts; memory does not depend on their number, but for a bit
-    per context and unit where the study asks for hard negatives. These need `embed`, from texts to vectors of length 1.
+    (prepare, survey, gather) and one over the held-out contexts; memory does not depend on their number, but for what
+    the survey keeps for the gathering (`MOST_KEPT` bytes at most) and a bit per context and unit where the study asks
+    for hard negatives. These need `embed`, from texts to vectors of length 1.
     """
     contexts = run / "contexts.parquet"
     arms = [
@@ -61,7 +62,8 @@ def collect(
         for arm in arms:
             arm.surveyor.add(arm.readout.read(read), read.contexts, read.tokens)
 
-    stream(study, subject, contexts, Split.EVIDENCE, "survey units", survey)
+    passes = Passes(study, subject, contexts, Split.EVIDENCE)
+    passes.stream("survey units", survey)
     drawn: list[tuple[Readout, list[Unit]]] = []
     excluded: list[Unit] = []
     for arm in arms:
@@ -71,7 +73,7 @@ def collect(
         drawn.append((arm.readout.narrowed(units), units))
         excluded += left_out
     drawn += _sparse_arms(study, arms, drawn)
-    gather_contexts(study, subject, contexts, run, drawn, excluded, embed)
+    gather_contexts(study, subject, contexts, run, passes, drawn, excluded, embed)
     return drawn
 
 

@@ -39,6 +39,7 @@ def test_units_are_drawn_evenly_whatever_their_number_and_their_density(tmp_path
 
     def densities(features: int) -> dict[int, float]:
         study = parse_study({
+            "scrambled": {"seeds": []},
             "seed": seed,
             "corpus": {"context": LENGTH},
             "subject": {"batch": 500},
@@ -117,6 +118,7 @@ def test_a_full_reservoir_still_draws_evenly_from_all_active_contexts() -> None:
 def test_orientations_and_sparse_twins_draw_alike_and_other_units_and_splits_do_not(tmp_path: Path) -> None:
     write_contexts(tmp_path)
     study = parse_study({
+        "scrambled": {"seeds": []},
         "corpus": {"context": LENGTH},
         "subject": {"batch": 500},
         "units": {"features": 4, "neurons": 4, "directions": 3, "min_contexts": 3, "controls": CONTROLS},

@@ -142,6 +142,7 @@ def test_overlap_is_a_share_of_the_contexts_of_both() -> None:
 
 def study(hard_negatives: int, **evidence: int) -> Study:
     return parse_study({
+        "scrambled": {"seeds": []},
         "corpus": {"context": LENGTH},
         "subject": {"batch": 7},
         "units": {"features": 4, "neurons": 3, "directions": 3, "min_contexts": 3, "controls": CONTROLS},

@@ -10,9 +10,11 @@ import pandas as pd
 import pytest
 import torch
 from jaxtyping import Float, Int
+from pandas.testing import assert_frame_equal
 
 from autointerp.collect.stage import collect
 from autointerp.collect.token_table import read_token_tables
+from autointerp.contexts.reading import context_ids
 from autointerp.contexts.sharing import read_exemplars
 from autointerp.errors import BadInput
 from autointerp.records import Split
@@ -42,6 +44,7 @@ def _study(**units: object) -> Study:
         {
             "corpus": {"context": LENGTH},
             "subject": {"batch": 7},
+            "scrambled": {"seeds": []},
             "units": {"features": 4, "neurons": 3, "directions": 3, "min_contexts": 3, "controls": CONTROLS, **units},
             "evidence": {"top": 4, "quantiles": 2, "per_quantile": 1, "random": 6, "random_only": 8},
         }
@@ -61,6 +64,34 @@ def collected(tmp_path_factory: pytest.TempPathFactory) -> Path:
     collect(_study(), subject, {"sae": (Relu(), LATENTS)}, folder)
     assert max(subject.seen) <= 7
     return folder
+
+
+def test_a_sparse_control_may_hold_fewer_units_the_first_ones_drawn(collected: Path, run: Path) -> None:
+    collect(_study(sparse=2), KnownSubject(), {"sae": (Relu(), LATENTS)}, run)
+    units, of_all = (read_table(folder / "work" / "candidates.parquet") for folder in (run, collected))
+    for arm in ("neuron-sparse", "direction-sparse"):
+        one, other = (table[table["arm"] == arm].reset_index(drop=True) for table in (units, of_all))
+        assert one["index"].nunique() == 2
+        assert_frame_equal(one, other[other["index"].isin(one["index"])].reset_index(drop=True))
+    dense = [table[~table["arm"].str.endswith("-sparse")].reset_index(drop=True) for table in (units, of_all)]
+    assert_frame_equal(*dense)
+
+
+def test_the_subject_computes_once_where_what_it_computes_can_be_kept(
+    collected: Path, run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And the outputs are those of two passes."""
+    kept = KnownSubject()
+    collect(_study(), kept, {"sae": (Relu(), LATENTS)}, run)
+    monkeypatch.setattr("autointerp.collect.passes.MOST_KEPT", 10)
+    twice = KnownSubject()
+    (run / "again").mkdir()
+    again = write_contexts(run / "again")
+    collect(_study(), twice, {"sae": (Relu(), LATENTS)}, again)
+    evidence = len(context_ids(run / "contexts.parquet", Split.EVIDENCE))
+    assert sum(twice.seen) - sum(kept.seen) == evidence
+    for table in (run / "work").iterdir():
+        assert table.read_bytes() == (again / "work" / table.name).read_bytes(), table.name
 
 
 def test_every_arm_holds_what_plain_loops_find(collected: Path) -> None:
@@ -98,6 +129,7 @@ def test_every_arm_holds_what_plain_loops_find(collected: Path) -> None:
 def test_contexts_for_calibration_are_drawn_like_the_held_out_ones_from_their_own_split(tmp_path: Path) -> None:
     run, sae = write_contexts(tmp_path, calibration=True), Relu()
     study = parse_study({
+        "scrambled": {"seeds": []},
         "corpus": {"context": LENGTH, "calibration": 0.1, "train": 0.32},
         "subject": {"batch": 50},
         "units": {"features": 2, "neurons": 2, "controls": [], "min_contexts": 3},
@@ -181,6 +213,7 @@ class TwoHooks(KnownSubject):
 def test_the_directions_of_every_hook_are_centred_on_its_own_mean(tmp_path: Path) -> None:
     run = write_contexts(tmp_path, 90)
     study = parse_study({
+        "scrambled": {"seeds": []},
         "corpus": {"context": LENGTH},
         "subject": {"batch": 50, "hooks": [HOOK, OTHER]},
         "sae": [],

@@ -48,6 +48,7 @@ def predicted(explanation: str, contexts: Sequence[Context]) -> np.ndarray:
 def study(method: str = "exemplars") -> Study:
     """Without density-matched arms: no two units rank on the same contexts."""
     return parse_study({
+        "scrambled": {"seeds": []},
         "corpus": {"context": LENGTH},
         "subject": {"batch": 50},
         "units": {"features": 3, "neurons": 3, "directions": 2, "min_contexts": 3, "controls": ["direction"]},

@@ -32,6 +32,7 @@ def test_explain_and_judge_go_through_batches(
         )
         local = small_settings(tmp_path)["llm"]["simulator"]
         study = parse_study({
+            "scrambled": {"seeds": []},
             **settings, "llm": {"explainer": settings["llm"]["explainer"], "simulator": local},
             "simulate": {"method": "lift", "bank": 8, "literal": False, "both_kinds": False},
             "units": {"features": 5, "neurons": 4, "directions": 0, "controls": [], "min_contexts": 4},

@@ -23,6 +23,7 @@ def _study(folder: Path, url: str, method: str) -> Study:
     settings: dict[str, Any] = small_settings(folder)
     served = {"provider": "openai", "model": "m", "base_url": url, "tokenizer": settings["subject"]["model"]}
     return parse_study({
+        "scrambled": {"seeds": []},
         **settings,
         "units": {"features": 2, "neurons": 2, "controls": [], "min_contexts": 4},
         "evidence": {"top": 4, "quantiles": 1, "per_quantile": 1, "random": 4, "held_out_top": 2,

@@ -24,6 +24,7 @@ def _study(folder: Path, url: str) -> Study:
     llm = {"provider": "openai", "model": "m", "base_url": url, "concurrency": 1, "max_tokens": 40, "reasks": 0,
            "timeout": 120, "temperature": 0}  # fmt: skip
     return parse_study({
+        "scrambled": {"seeds": []},
         **small_settings(folder),
         "sae": [{"hook": HOOK, "train": {"width": 32, "k": 1, "passes": 4, "batch": 128}}],
         "units": {"features": 2, "neurons": 1, "controls": [], "min_contexts": 4},

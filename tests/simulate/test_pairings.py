@@ -21,6 +21,7 @@ from autointerp.study_file import parse_study
 from autointerp.tables import CANDIDATES, TABLES, read_arrow, write_table
 
 STUDY = parse_study({
+    "scrambled": {"seeds": []},
     "evidence": {"held_out_top": 2, "held_out_random": 1, "random_only": 3},
     "score": {"metrics": ["pearson", "spearman", "auroc"], "slices": [TOP_AND_RANDOM, RANDOM_ONLY]},
     "compare": {"derangements": 3},

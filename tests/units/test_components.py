@@ -200,6 +200,7 @@ def test_studies_without_them_hash_as_before(tmp_path: Path) -> None:
 
 def test_without_a_training_split_they_are_refused_before_anything_runs() -> None:
     study = parse_study({
+        "scrambled": {"seeds": []},
         "units": {"independent": 4}, "corpus": {"train": 0, "evidence": 0.6, "held_out": 0.4},
         "sae": [{"checkpoint": "x"}],
     })  # fmt: skip

@@ -186,7 +186,7 @@ def _check_truth(study: Study, run: Path, indices: Sequence[int]) -> None:
 )
 def test_a_kind_that_lacks_a_part_is_refused_by_name(name: str, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
     _register(name, monkeypatch)
-    study = parse_study({"units": {"kinds": {"component": 2}, "features": 0, "controls": []}})
+    study = parse_study({"sae": [], "units": {"kinds": {"component": 2}, "features": 0, "controls": []}})
     with pytest.raises(BadInput, match=message):
         all_candidates(study, {study.subject.hooks[0]: 8}, {})
 
