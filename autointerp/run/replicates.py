@@ -30,13 +30,22 @@ def check_replicates(study: Study) -> None:
 
 
 def redrawn(study: Study, replicate: int) -> Study:
-    """The study of one replicate, from 1: of one replicate itself, and with seeds of its own for what is drawn anew."""
+    """The study of one replicate, from 1: of one replicate itself, and with seeds of its own for what is drawn anew.
+
+    With the SAEs the scrambled subjects are drawn anew: of seeds 0 and 1, the first replicate has 2 and 3.
+    """
     seeds: dict[str, int] = {
         factor: seed_of(study.seed_for(factor), "replicate", replicate, factor) % 2**31
         for factor in study.compare.redraw
     }
-    compare = study.compare.model_copy(update={"replicates": 1, "redraw": ()})
-    return study.model_copy(update={"seeds": study.seeds.model_copy(update=seeds), "compare": compare})
+    changed = {
+        "seeds": study.seeds.model_copy(update=seeds),
+        "compare": study.compare.model_copy(update={"replicates": 1, "redraw": ()}),
+    }
+    if "sae" in study.compare.redraw and study.scrambled.seeds:
+        others = tuple(seed + replicate * (max(study.scrambled.seeds) + 1) for seed in study.scrambled.seeds)
+        changed["scrambled"] = study.scrambled.model_copy(update={"seeds": others})
+    return study.model_copy(update=changed)
 
 
 def redraws_explanations(study: Study) -> bool:

@@ -93,7 +93,8 @@ class Resources:
     @cached_property
     def scrambled(self) -> dict[str, Subject]:
         """The scrambled subjects of the study, by name."""
-        if self._base is not None and self.study.subject.train is None:
+        same = self._base is not None and self._base.study.scrambled == self.study.scrambled
+        if self._base is not None and same and self.study.subject.train is None:
             return self._base.scrambled
         return {each.name: scramble(self.subject, each) for each in self.study.scrambled_subjects}
 
