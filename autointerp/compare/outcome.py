@@ -12,6 +12,7 @@ import pandas as pd
 
 from autointerp.adjusted_rows import AdjustedRow
 from autointerp.compare.families import in_families
+from autointerp.compare.scrambled import OVER_REPLICATES
 from autointerp.contexts.slices import RANDOM_ONLY, TOP_AND_RANDOM
 from autointerp.errors import BadInput
 from autointerp.metrics.metrics import CONSTANT_PREDICTION
@@ -95,9 +96,14 @@ class Outcome:
         """Whether the explanations were also read literally, and not by the headline's simulator."""
         return self.headline.scorer != LITERAL and any(row.scorer == LITERAL for row in self.rows)
 
+    @property
+    def over_replicates(self) -> bool:
+        """Whether the run's replicates, all of them, are held against scrambled subjects."""
+        return self.study.compare.replicates > 1 and (self.run_dir / OVER_REPLICATES).is_file()
+
     @cached_property
     def _scrambled(self) -> tuple[ScrambledRow, ...]:
-        path = self.run_dir / "scrambled.parquet"
+        path = self.run_dir / (OVER_REPLICATES if self.over_replicates else "scrambled.parquet")
         wanted = self.study.scrambled_subjects and path.is_file()  # one that is there may be of an earlier study
         return tuple(ScrambledRow(**row) for row in read_arrow(path).to_pylist()) if wanted else ()
 

@@ -59,12 +59,14 @@ def hold_replicates(study: Study, run: Path, folders: Sequence[Path]) -> None:
     scores: list[pd.DataFrame] = []
     intervals: dict[tuple[int, str, str, str, str, str], tuple[float | None, float | None]] = {}
     columns = [*_CELL, "unit", "arm", "pairing", "value", "status"]
+    everywhere: set[str] = set()
     for number, folder in enumerate(folders):
         found = read_table(folder / "scores.parquet", columns)
+        everywhere = everywhere & set(found["arm"]) if number else set(found["arm"])
         found = found[(found["pairing"] == Pairing.OWN.value) & (found["status"] == Status.OK.value)]
         scores.append(found.assign(unit=found["unit"].map(base_id), replicate=number))
         intervals |= {(number, *key): ends for key, ends in _intervals(folder).items()}
-    arms = ordered(read_table(run / "scores.parquet", ["arm"])["arm"])
+    arms = ordered(everywhere)  # not those of a scrambled subject that was drawn anew
     rows: list[VarianceRow] = []
     for cell, of_cell in pd.concat(scores).groupby(_CELL, sort=False):
         held = _OverReplicates(study, (str(cell[0]), str(cell[1]), str(cell[2])), of_cell, len(folders), intervals)

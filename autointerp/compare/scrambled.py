@@ -36,6 +36,10 @@ FEATURES, BASELINE, DIFFERENCE = "features", "baseline", "difference"
 Values: TypeAlias = Float[np.ndarray, " _"]
 Draw: TypeAlias = tuple[Values, ...]
 """Scores of the units of one draw: of one arm, or of two, the first less the second."""
+ByArm: TypeAlias = Mapping[str, list[Values]]
+"""The scored values of a run, by arm and replicate of its units."""
+OVER_REPLICATES = "scrambled_replicates.parquet"
+"""Of a run with replicates, by path in its folder."""
 
 
 @dataclass(frozen=True)
@@ -96,13 +100,26 @@ def hold_against_scrambled(study: Study, run_dir: Path) -> None:
     A row per feature arm, scheme, measure, and scrambled subject ('': all of the scheme). Raises BadInput when a table
     is missing.
     """
-    scores = read_table(run_dir / "scores.parquet")
-    scores = scores[scores["pairing"] == Pairing.OWN.value]
-    rows: list[ScrambledRow] = []
-    for (scorer, metric, slice_name), cell in scores.groupby(["scorer", "metric", "slice"], sort=False):
-        by_arm = {str(arm): _draws(of_arm) for arm, of_arm in cell.groupby("arm", sort=False)}
-        rows += _rows(study, (str(scorer), str(metric), str(slice_name)), by_arm)
-    write_table("scrambled", run_dir / "scrambled.parquet", rows)
+    write_table("scrambled", run_dir / "scrambled.parquet", _over([(study, run_dir)]))
+
+
+def hold_replicates_against_scrambled(runs: Sequence[tuple[Study, Path]]) -> None:
+    """Write the same over all replicates of a run, each with its study (the run itself first), into the run's folder.
+
+    Every replicate is a draw of either side, with the scrambled subjects that it has.
+    """
+    write_table("scrambled", runs[0][1] / OVER_REPLICATES, _over(runs))
+
+
+def _over(runs: Sequence[tuple[Study, Path]]) -> list[ScrambledRow]:
+    cells: dict[tuple[str, str, str], list[tuple[Study, ByArm]]] = {}
+    for study, folder in runs:
+        scores = read_table(folder / "scores.parquet")
+        scores = scores[scores["pairing"] == Pairing.OWN.value]
+        for (scorer, metric, slice_name), cell in scores.groupby(["scorer", "metric", "slice"], sort=False):
+            by_arm = {str(arm): _draws(of_arm) for arm, of_arm in cell.groupby("arm", sort=False)}
+            cells.setdefault((str(scorer), str(metric), str(slice_name)), []).append((study, by_arm))
+    return [row for cell, of_runs in cells.items() for row in _rows(cell, of_runs)]
 
 
 def _draws(scores: pd.DataFrame) -> list[Values]:
@@ -147,27 +164,30 @@ def counterparts(study: Study, arms: Collection[str]) -> Iterator[Counterparts]:
             yield Counterparts(arm, baseline, scheme, there)
 
 
-def _rows(study: Study, cell: tuple[str, str, str], by_arm: Mapping[str, list[Values]]) -> Iterator[ScrambledRow]:
-    for each in counterparts(study, by_arm):
-        arm, baseline = each.arm, each.baseline
-        own: dict[str, list[Draw]] = {FEATURES: [(v,) for v in by_arm[arm]]}
-        if baseline:
-            own[BASELINE] = [(v,) for v in by_arm[baseline]]
-            own[DIFFERENCE] = list(zip(by_arm[arm], by_arm[baseline], strict=True))
+def _rows(cell: tuple[str, str, str], runs: Sequence[tuple[Study, ByArm]]) -> Iterator[ScrambledRow]:
+    found = [list(counterparts(study, by_arm)) for study, by_arm in runs]
+    for alike in zip(*found, strict=True):  # an arm and a scheme, in every replicate
+        arm, baseline = alike[0].arm, alike[0].baseline
+        own: dict[str, list[Draw]] = {}
         others: dict[str, dict[str, list[Draw]]] = {}
-        for subject, (features, neurons) in each.scrambled.items():
-            others[subject] = {
-                FEATURES: [(v,) for v in by_arm[features]],
-                BASELINE: [(v,) for v in by_arm[neurons]],
-                DIFFERENCE: list(zip(by_arm[features], by_arm[neurons], strict=True)),
-            }
+        for each, (_, by_arm) in zip(alike, runs, strict=True):
+            _take(own, by_arm, arm, baseline)
+            for subject, (features, neurons) in each.scrambled.items():
+                _take(others.setdefault(subject, {}), by_arm, features, neurons)
         for measure, draws in own.items():
-            of = {subject: found[measure] for subject, found in others.items()}
-            made = _Made(cell, arm, baseline, each.scheme, measure, study.compare.confidence)
-            if of:
-                yield made.row("", draws, [draw for each_of in of.values() for draw in each_of], len(of))
-            for subject, its in of.items():
-                yield made.row(subject, draws, its, 1)
+            made = _Made(cell, arm, baseline, alike[0].scheme, measure, runs[0][0].compare.confidence)
+            if others:
+                yield made.row("", draws, [draw for of in others.values() for draw in of[measure]], len(others))
+            for subject, of in others.items():
+                yield made.row(subject, draws, of[measure], 1)
+
+
+def _take(found: dict[str, list[Draw]], by_arm: ByArm, features: str, neurons: str) -> None:
+    """Add the draws of a replicate, of each measure."""
+    found.setdefault(FEATURES, []).extend((values,) for values in by_arm[features])
+    if neurons:
+        found.setdefault(BASELINE, []).extend((values,) for values in by_arm[neurons])
+        found.setdefault(DIFFERENCE, []).extend(zip(by_arm[features], by_arm[neurons], strict=True))
 
 
 @dataclass(frozen=True)
@@ -183,7 +203,9 @@ class _Made:
 
     def row(self, subject: str, own: Sequence[Draw], scrambled: Sequence[Draw], subjects: int) -> ScrambledRow:
         result = welch(own, scrambled, self.confidence)
-        note = result.note or ("" if subject else over_units_alone(subjects))
+        alone = "" if subject or len(scrambled) >= DRAWS else over_units_alone(subjects)
+        several = f"over replicates: scrambled subjects {subjects}" if not subject and subjects < DRAWS else ""
+        note = result.note or alone or several
         return ScrambledRow(
             scorer=self.cell[0],
             metric=self.cell[1],

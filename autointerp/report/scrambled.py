@@ -102,10 +102,19 @@ def section(outcome: Outcome) -> str:
         "The same model with scrambled weights, on the same text: `permuted` has the entries of every weight matrix in "
         "another order, embeddings and norms kept; `init` is drawn by the model's own initialiser. SAEs were trained "
         "on it by the same recipes; explainer and simulator are the same. What scores there owes nothing to what the "
-        "model learned beyond its embeddings. Intervals: Welch's t over units, and over seeds where a scheme has three "
-        "or more; p is not adjusted. Not covered: another training of the SAE on the subject itself."
+        f"model learned beyond its embeddings. Intervals: Welch's t over {_sampled(outcome)}"
     )
     return "\n\n".join(["### Against scrambled weights", words, table(head, rows, left=3), *_tokens(outcome)])
+
+
+def _sampled(outcome: Outcome) -> str:
+    """What the intervals are over, and what they leave out."""
+    if outcome.over_replicates:
+        return "the means of the replicates on either side (over units where they are under three); p is not adjusted."
+    return (
+        "units, and over seeds where a scheme has three or more; p is not adjusted. Not covered: another training of "
+        "the SAE on the subject itself."
+    )
 
 
 def _measure(row: ScrambledRow) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from autointerp.artifacts import hash_file, seed_of
 from autointerp.compare.replicates import VARIANCE, hold_replicates
+from autointerp.compare.scrambled import OVER_REPLICATES, hold_replicates_against_scrambled
 from autointerp.errors import BadInput
 from autointerp.progress import say
 from autointerp.run.hashed import compared
@@ -70,12 +71,21 @@ def carry_out_replicates(resources: Resources, run: Path, again: frozenset[str] 
         carry_out(resources.of_replicate(redrawn(study, replicate), folder), folder, "compare", again, base=run)
     read = [f"{REPLICATES}/{replicate}/{name}" for replicate in range(1, number) for name in _READ]
     hashes = {name: hash_file(run / name) for name in (*_READ, *read)}
+    held = (VARIANCE, OVER_REPLICATES) if study.scrambled_subjects else (VARIANCE,)
     stage = Stage(
         REPLICATES,
         reads=(),
         settings={"compare": compared(study), "redraw": sorted(study.compare.redraw), "tables": hashes},
-        writes=(VARIANCE, *read),  # what it read is recorded too, so that `verify` sees it change
+        writes=(*held, *read),  # what it read is recorded too, so that `verify` sees it change
         bulk=(),
-        work=lambda: hold_replicates(study, run, [folder_of(run, replicate) for replicate in range(number)]),
+        work=lambda: _hold(study, run),
     )
     execute(run, [stage], {"seed": study.seed})
+
+
+def _hold(study: Study, run: Path) -> None:
+    numbers = range(study.compare.replicates)
+    hold_replicates(study, run, [folder_of(run, number) for number in numbers])
+    if study.scrambled_subjects:
+        studies = [redrawn(study, number) if number else study for number in numbers]
+        hold_replicates_against_scrambled([(one, folder_of(run, n)) for n, one in enumerate(studies)])

@@ -74,7 +74,7 @@ def test_a_sparse_control_may_hold_fewer_units_the_first_ones_drawn(collected: P
         assert one["index"].nunique() == 2
         assert_frame_equal(one, other[other["index"].isin(one["index"])].reset_index(drop=True))
     dense = [table[~table["arm"].str.endswith("-sparse")].reset_index(drop=True) for table in (units, of_all)]
-    assert_frame_equal(*dense)
+    assert_frame_equal(dense[0], dense[1])
 
 
 def test_the_subject_computes_once_where_what_it_computes_can_be_kept(

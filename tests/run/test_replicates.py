@@ -7,12 +7,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
+import scipy.stats
 
 import autointerp
 from autointerp import progress
 from autointerp.artifacts import read_json
 from autointerp.compare.replicates import DRAW, ICC, MEAN, UNCHANGED
+from autointerp.compare.scrambled import OVER_REPLICATES
 from autointerp.errors import BadInput
 from autointerp.llm.open import Mode
 from autointerp.run.folder import Run
@@ -23,7 +27,8 @@ from autointerp.run.verify import verify
 from autointerp.study import Study
 from autointerp.study_file import load_study, parse_study
 from autointerp.study_inputs import FACTORS
-from autointerp.tables import read_table
+from autointerp.tables import read_arrow, read_table
+from autointerp.units.scrambled import ScrambledFeatures, scrambled_arm
 from tests.small import small_study
 
 SHARED = ("corpus", "train", "collect")
@@ -157,6 +162,45 @@ def test_another_text_is_another_draw_of_everything(tmp_path: Path) -> None:
     text = (run.folder / "report.md").read_text("utf8")
     assert "no score of a unit with that of another" in text
     assert "2 replicates are few" in text
+
+
+@pytest.mark.pipeline
+@pytest.mark.slow
+def test_scrambled_subjects_are_drawn_anew_and_held_over_all_replicates(tmp_path: Path) -> None:
+    study = small_study(
+        tmp_path, "compare.replicates=3", 'compare.redraw=["sae"]', "scrambled.seeds=[0]", "scrambled.features=4",
+        "scrambled.neurons=3", *SMALLER,
+    )  # fmt: skip
+    run = autointerp.run(study, tmp_path / "run")
+    found: dict[str, list[float]] = {"own": [], "scrambled": []}
+    for number, folder in enumerate(_folders(run)):
+        scores = read_table(folder / "scores.parquet")
+        cell = (scores["scorer"] == "lift") & (scores["metric"] == "pearson") & (scores["slice"] == "top-and-random")
+        fine = scores[cell & (scores["pairing"] == "own") & (scores["status"] == "ok")]
+        assert {s for s in fine["subject"] if s} == {f"permuted-{number}"}
+        found["own"].append(float(fine.loc[fine["arm"] == "feature", "value"].mean()))
+        arm = scrambled_arm(ScrambledFeatures.name, f"permuted-{number}", "sae", False)
+        found["scrambled"].append(float(fine.loc[fine["arm"] == arm, "value"].mean()))
+    rows = pd.DataFrame(read_arrow(run.folder / OVER_REPLICATES).to_pylist())
+    rows = rows[(rows["scorer"] == "lift") & (rows["metric"] == "pearson") & (rows["slice"] == "top-and-random")]
+    (row,) = rows[(rows["measure"] == "features") & (rows["subject"] == "")].to_dict("records")
+    slow = scipy.stats.ttest_ind(found["own"], found["scrambled"], equal_var=False)
+    assert row["subjects"] == 3
+    assert [row["own"], row["scrambled"]] == pytest.approx([np.mean(found["own"]), np.mean(found["scrambled"])])
+    assert row["p"] == pytest.approx(slow.pvalue)
+    assert [row["low"], row["high"]] == pytest.approx(list(slow.confidence_interval(0.95)))
+    report = (run.folder / "report.md").read_text("utf8")
+    assert "(permuted, 3 seeds)" in report
+    assert "over the means of the replicates" in report
+    assert all(check.ok for check in verify(run.folder))
+
+
+def test_a_replicate_has_scrambled_subjects_that_no_other_one_has() -> None:
+    settings = {"scrambled": {"seeds": [0, 2]}, "compare": {"replicates": 4, "redraw": ["sae"]}}
+    seeds = [redrawn(parse_study(settings), number).scrambled.seeds for number in (1, 2, 3)]
+    assert seeds == [(3, 5), (6, 8), (9, 11)]
+    settings["compare"] = {"replicates": 4, "redraw": ["explain"]}
+    assert redrawn(parse_study(settings), 1).scrambled.seeds == (0, 2), "nothing of them depends on it"
 
 
 def test_replicates_share_no_seed_and_leave_the_rest_as_it_is() -> None:
