@@ -87,7 +87,7 @@ class Lift:
         for place, why in hopeless.items():
             progress.advance()
             yield place, why
-        texts = sorted(by_text, key=lambda t: (len(t), t))
+        texts = sorted(by_text)  # those that begin alike are read together
         for part in chunks(len(texts), self._batch):
             chosen = texts[part]
             used = [self._reader.tokens([c for place in by_text[t] for c in tasks[place].contexts]) for t in chosen]

@@ -113,7 +113,7 @@ class BlockReader:
         """
         if not prompts or not all(prompts):
             raise ValueError("no prompt, or an empty one")
-        if not self._sees_as_told(max(len(prompt) for prompt in prompts)):
+        if not self.can_join(max(len(prompt) for prompt in prompts)):
             return torch.cat([self.logits_at(prompt, [len(prompt) - 1]) for prompt in prompts])
         parts, tree, ends = [], _Tree(), list[int]()
         for prompt in prompts:
@@ -129,8 +129,8 @@ class BlockReader:
         logits = self._logits(tree, distinct.tolist())
         return logits[torch.from_numpy(rows).to(logits.device)]
 
-    def _sees_as_told(self, tokens: int) -> bool:
-        """Whether a mask of ours decides what each of so many tokens sees."""
+    def can_join(self, tokens: int) -> bool:
+        """Whether prompts of so many tokens are read in one pass: a mask of ours decides what each token sees."""
         masked = self._model.config._attn_implementation in _MASKED and takes_positions(self._model)
         return masked and not window_may_end(self._model, tokens)
 

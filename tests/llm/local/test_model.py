@@ -276,20 +276,32 @@ def test_positions_that_are_none(positions: list[int]) -> None:
         LocalModel(loaded(), 4).logprobs_at(list(range(2, 12)), positions, [5])
 
 
-def test_the_shared_prefix_runs_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_shared_prefix_runs_once() -> None:
     with forward_passes(loaded()) as seen:
-        list(LocalModel(loaded(), 8).next_token_logprobs(TEXTS))
+        Batch(loaded().model, [ids_of(t) for t in TEXTS], 0, False)
     shared = common_prefix([ids_of(t) for t in TEXTS])
     assert seen[0] == (1, min(shared, len(ids_of(SHARED)) - 1))
     assert seen[1] == (5, max(len(ids_of(t)) for t in TEXTS) - seen[0][1])
     assert len(seen) == 2
 
 
-def test_a_prompt_that_is_there_several_times_is_read_once() -> None:
+def test_what_texts_begin_with_is_read_once_where_the_next_token_is_asked_for() -> None:
     with forward_passes(loaded()) as seen:
-        (rows,) = LocalModel(loaded(), 8).next_token_logprobs(TWICE)
+        list(LocalModel(loaded(), 8).next_token_logprobs(TEXTS))
+    prompts = [ids_of(t) for t in TEXTS]
+    beginnings = {tuple(prompt[:end]) for prompt in prompts for end in range(1, len(prompt) + 1)}
+    assert sum(rows * tokens for rows, tokens in seen) == len(beginnings)
+
+
+def test_a_prompt_that_is_there_several_times_is_read_once() -> None:
+    prompts = [ids_of(t) for t in TWICE]
+    slow = torch.stack([slow_logits(prompt)[-1].log_softmax(0) for prompt in prompts])
+    with forward_passes(loaded()) as seen:
+        rows = Batch(loaded().model, prompts, 0, False).logits.log_softmax(1)
     assert [count for count, _ in seen] == [1, 3]
-    torch.testing.assert_close(rows, torch.stack([slow_logits(ids_of(t))[-1].log_softmax(0) for t in TWICE]))
+    torch.testing.assert_close(rows, slow)
+    (rows,) = LocalModel(loaded(), 8).next_token_logprobs(TWICE)
+    torch.testing.assert_close(rows, slow)
 
 
 def test_a_prompt_that_does_not_fit_fails_alone() -> None:
