@@ -25,3 +25,9 @@ def moved(tensor: Shaped[Tensor, "*n"], device: torch.device) -> Shaped[Tensor, 
     if device.type == "cuda" and tensor.device.type == "cpu":
         return tensor.pin_memory().to(device, non_blocking=True)
     return tensor.to(device)
+
+
+def multiplies_in_bfloat16() -> bool:
+    """Whether this machine's processor has products of bfloat16, which take about half the time of 32-bit ones."""
+    found = torch.cpu.get_capabilities()
+    return any(bool(found.get(name, False)) for name in ("avx512_bf16", "amx_bf16", "bf16"))

@@ -54,6 +54,7 @@ class Recipe:
     thresholds are trained), or `soft-decoder`, whose rows keep a cosine of 0.8 or more with their start. Without
     resampling."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Of the encoder's product. `auto`: bfloat16 on a GPU where it is found to be faster."""
+    """Of the encoder's product. `auto`: bfloat16 on a GPU where it is found to be faster, and on a processor that has
+    such products where the product is large."""
     compile: bool = False
     """Whether torch.compile makes the encoder's product (it needs a C++ compiler; worth its time on a GPU)."""

@@ -6,11 +6,11 @@ bfloat16 take longer and lose most of the digits. So a model that is asked keeps
 
 from __future__ import annotations
 
-import platform
-
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+
+from sae.devices import multiplies_in_bfloat16
 
 
 class HalfLinear(nn.Module):
@@ -35,12 +35,7 @@ class HalfLinear(nn.Module):
 
 def has_products(dtype: torch.dtype) -> bool:
     """Whether this machine's CPU multiplies matrices of `dtype` faster than those of float32."""
-    if dtype != torch.bfloat16:
-        return False
-    found = torch.cpu.get_capabilities()
-    if platform.machine().lower() in ("arm64", "aarch64"):
-        return bool(found.get("bf16", False))
-    return bool(found.get("avx512_bf16", False) or found.get("amx_bf16", False))
+    return dtype == torch.bfloat16 and multiplies_in_bfloat16()
 
 
 def halve(model: nn.Module, dtype: torch.dtype) -> None:

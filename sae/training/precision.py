@@ -10,13 +10,17 @@ from torch import Tensor
 
 from sae.architectures.step import Product, Rooms
 from sae.architectures.weights import Weights
+from sae.devices import multiplies_in_bfloat16
 from sae.recipe import Recipe
 
 _TRIALS = 5
+_LARGE = 1 << 30
+"""Multiplications of a product on a processor, from which on rounding its factors costs less than it saves."""
 
 
 def encoder_product(recipe: Recipe, weights: Weights, rooms: Rooms) -> Product:
-    """The product as the recipe wants it. `auto` times both kinds on this GPU; on a processor it is 32-bit."""
+    """The product as the recipe wants it. `auto` times both kinds on a GPU; on a processor a large one is of bfloat16
+    where the processor has such products."""
     product = {"float32": _single, "bfloat16": _half}.get(recipe.precision) or _faster(recipe, weights, rooms)
     if recipe.compile:
         product = torch.compile(product)
@@ -37,6 +41,8 @@ def _half(
 
 def _faster(recipe: Recipe, weights: Weights, rooms: Rooms) -> Product:
     rows = weights.encoder
+    if rows.device.type == "cpu":
+        return _half if recipe.batch * rows.numel() >= _LARGE and multiplies_in_bfloat16() else _single
     if rows.device.type != "cuda" or not torch.cuda.is_bf16_supported():
         return _single
     vectors = torch.zeros(recipe.batch, rows.shape[1], device=rows.device)

@@ -47,6 +47,18 @@ def test_the_product_is_what_it_should_be_to_its_precision(
         assert float((found - expected).abs().max()) > 1e-3, "it is less precise indeed"
 
 
+@pytest.mark.parametrize("able", [True, False])
+def test_a_large_product_is_rounded_on_a_processor_that_gains_by_it(
+    able: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sae.training.precision.multiplies_in_bfloat16", lambda: able)
+    w, room = weights(), torch.empty(24, 40)
+    exact = CENTRED @ w.encoder.t()
+    for batch, rounded in ((2**21, able), (64, False)):
+        found = encoder_product(Recipe(batch=batch), w, Rooms(w.encoder))(CENTRED, w.encoder, room)
+        assert (float((found - exact).abs().max()) > 1e-3) == rounded
+
+
 def test_room_is_taken_once_and_again_only_for_more() -> None:
     room = Room(torch.empty(1, dtype=torch.float64))
     first = room.matrix(6, 4)
