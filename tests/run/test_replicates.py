@@ -146,6 +146,13 @@ def test_verify_looks_into_every_replicate(finished: Run, tmp_path: Path) -> Non
         wrong = [check.name for check in verify(copy) if not check.ok]
         assert wrong == ([f"hash of {name}"] if "scores" in name else ["replicates/2: hash of explanations.parquet"])
         (copy / name).write_bytes(whole)
+    kept = {"scores.parquet", "comparison.parquet"}
+    for path in (copy / "replicates" / "1").rglob("*"):
+        if path.is_file() and path.name not in kept:
+            path.unlink()
+    checks = verify(copy)
+    assert all(check.ok for check in checks)
+    assert ["not kept whole" in c.detail for c in checks if c.name.endswith("is a run of its own")] == [True, False]
 
 
 @pytest.mark.pipeline
