@@ -120,10 +120,8 @@ def _beside(results: FactorResults, arm: str, baseline: str, way: ReadAs) -> str
         if (row := results.row(SHARE, way, name, factor=UNIT)) is not None
     ]
     own = f"; the unit itself is {listed(units)}" if units else ""
-    return (
-        f"Beside it, {way_words(way)}: the difference is {number(min(known))} to {number(max(known))} and varies by "
-        f"{_root(whole)}{own}."
-    )
+    ends = dict.fromkeys((number(min(known)), number(max(known))))
+    return f"Beside it, {way_words(way)}: the difference is {' to '.join(ends)} and varies by {_root(whole)}{own}."
 
 
 def _ranks(results: FactorResults, arm: str) -> Iterator[str]:
@@ -171,7 +169,7 @@ def _first_result(results: FactorResults, arm: str) -> str:
         return f"{said}Can't be told: it takes a run that redraws the SAE, and others."
     pipeline = listed([FACTOR_WORDS[name] for name in results.in_sums if name != SAE])
     shown = (
-        f"Here other draws of {pipeline} move the mean of {plain(arm)} by a standard deviation of {_root(ours)} "
+        f"Here {pipeline}, drawn anew, move the mean of {plain(arm)} by a standard deviation of {_root(ours)} "
         f"together, another seed of the SAE by {_root(theirs)}: "
     )
     if ours.low > theirs.high:

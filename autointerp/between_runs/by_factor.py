@@ -41,7 +41,7 @@ from autointerp.variance_rows import FactorRow
 SAMPLING, CONSISTENCY, TOP, SHARE = "sampling", "consistency", "top", "share"
 ALL_FACTORS, PIPELINE = "all", "pipeline"
 UNITS, SAE = "units", "sae"
-TOO_FEW = "under half of the units are scored in every draw: only means are held together"
+TOO_FEW = "under half of the units are the same and scored in every draw: only means are held together"
 MISSING = "not every run has scores in every draw"
 _SHARED = 0.5
 """Share of an arm's units that must be scored in every draw before single units are held together."""

@@ -108,7 +108,7 @@ def _moves(panel: Axes, results: FactorResults, ways: list[ReadAs], lines: list[
         handles.append(Line2D([], [], color=QUIET, linestyle=(0, (4, 3)), label="by chance, by the units of one draw"))
     panel.set_yticks(range(len(lines)), [capital(FACTOR_WORDS[name]) for name in lines], fontsize=pt(10.5))
     panel.set_ylim(len(lines) - 0.5, -0.5)
-    panel.set_xlim(left=0)
+    panel.set_xlim(left=-0.02 * panel.get_xlim()[1])
     panel.tick_params(axis="x", labelsize=pt(10))
     panel.tick_params(axis="y", length=0)
     panel.spines["left"].set_visible(False)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from autointerp.between_runs.answer_by_factor import FACTOR_WORDS, PAPER, lines_of, of_the_paper, way_words
 from autointerp.between_runs.by_factor import ALL_FACTORS, CONSISTENCY, PIPELINE, SAMPLING, SHARE, TOP
 from autointerp.between_runs.factor_results import PICTURE, FactorResults
-from autointerp.compare.replicates import ICC, MEAN, RANK, REPLICATE, RESIDUAL
+from autointerp.compare.replicates import ICC, MEAN, RANK, REPLICATE, RESIDUAL, UNCHANGED
 from autointerp.compare.words import capital, deviation, share_text, with_interval
 from autointerp.metrics.shares import TOTAL, UNIT
 from autointerp.report.markdown import UNKNOWN, escape, prose, table
@@ -89,8 +89,10 @@ def _by_itself(results: FactorResults, arm: str) -> str:
     return table(head, rows, left=2)
 
 
-def _note(*rows: FactorRow | None) -> str:
-    return "; ".join(dict.fromkeys(row.note for row in rows if row is not None and row.note)) or UNKNOWN
+def _note(mean: FactorRow, shift: FactorRow | None) -> str:
+    if mean.note == UNCHANGED or shift is None:
+        return mean.note or UNKNOWN
+    return "; ".join(note for note in (mean.note, shift.note) if note) or UNKNOWN
 
 
 def _cell(row: FactorRow | None, words: Callable[[float | None, float | None, float | None], str]) -> str:
@@ -106,13 +108,14 @@ def _how_to_read(results: FactorResults) -> str:
         "unit beyond that shift; it is known where the units stay the same, and else it is in *between units*. "
         "The share of a factor is both of its parts over the variance of one score of one unit in one draw of "
         "everything; that of the unit itself is what is left. The draw of units is left out of shares and sums: "
-        "it must move a mean by no more than chance, which its own line checks. What comes first in the flow of "
-        "the data holds what follows from it: another corpus is also another training text of the SAE, other "
-        "contexts and other explanations, and other contexts are other explanations, so a factor upstream is "
-        "too large by what is downstream, and the unit itself too small. An explainer or simulator of another "
-        "kind, another model and another SAE recipe are not drawn. *Test-retest* is ICC(2,1), *but for the "
-        "shift* ICC(3,1); *best quarter* is how much of it stays in another draw, 25% by chance. Formulas, and "
-        "how often the intervals cover: docs/variance.md."
+        "it must move a mean by no more than chance, which its own line checks. Sums are cut at 0 after adding, "
+        "so one may be below its parts. What comes first in the flow of the data holds what follows from it: "
+        "another corpus is also another training text of the SAE, other contexts and other explanations, and "
+        "other contexts are other explanations, so a factor upstream is too large by what is downstream, and "
+        "the unit itself too small. An explainer or simulator of another kind, another model and another SAE "
+        "recipe are not drawn. *Test-retest* is ICC(2,1), *but for the shift* ICC(3,1); *best quarter* is how "
+        "much of it stays in another draw, 25% by chance. Formulas, and how often the intervals cover: "
+        "docs/variance.md."
     )
 
 

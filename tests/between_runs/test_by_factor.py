@@ -36,19 +36,20 @@ LIFT, LITERALLY, TABLE = ReadAs("lift"), ReadAs("literal"), ReadAs("lookup")
 ALONE = {"evidence": 0.08, "explain": 0.02}
 """Standard deviation of what a redraw does to a unit alone, of the factors that leave units as they are."""
 SHIFTS: Mapping[str, Sequence[float]] = {
-    "sae": (0.01, -0.01, 0.0), "evidence": (0.05, -0.04, 0.02), "explain": (0.01, 0.0, -0.01),
+    "sae": (0.01, -0.01, 0.0), "units": (0.3, -0.2, 0.3),
+    "evidence": (0.05, -0.04, 0.02), "explain": (0.01, 0.0, -0.01),
 }  # fmt: skip
 """By how much the features of each draw score higher than in the run itself."""
 
 
 def _changed(base: pd.DataFrame, factor: str, number: int, shift: float) -> pd.DataFrame:
-    """The scores of another draw of a factor: another SAE has other features and the same neurons."""
+    """The scores of another draw: another SAE has other features and the same neurons, other units are other ones."""
     rng, frame = np.random.default_rng([number, *factor.encode()]), base.copy()
     features = frame["arm"] == "feature"
-    if factor == "sae":
-        names = frame.loc[features, "unit"].map(lambda unit: f"feature/{100 * number + int(unit.partition('/')[2])}")
-        frame.loc[features, "unit"] = names
-        frame.loc[features, "value"] = rng.uniform(0.2, 0.9, features.sum()) + shift
+    if factor in ("sae", "units"):
+        anew = features if factor == "sae" else frame["arm"].isin(["feature", "neuron"])
+        frame.loc[anew, "unit"] = frame.loc[anew, "unit"].map(lambda unit: unit.replace("/", f"/{number}00"))
+        frame.loc[anew, "value"] = rng.uniform(0.2, 0.9, anew.sum()) + shift * features[anew]
         return frame
     by_unit = {unit: rng.normal(0, ALONE[factor]) for unit in frame["unit"].unique()}
     frame["value"] += frame["unit"].map(by_unit) + features * shift
@@ -84,7 +85,9 @@ def runs(base: Path) -> dict[str, Path]:
 
 @pytest.fixture(scope="module")
 def results(runs: Mapping[str, Path], tmp_path_factory: pytest.TempPathFactory) -> FactorResults:
-    return put_together([runs["explain"], runs["sae"], runs["evidence"]], tmp_path_factory.mktemp("out"))
+    return put_together(
+        [runs[name] for name in ("explain", "units", "sae", "evidence")], tmp_path_factory.mktemp("out")
+    )
 
 
 def _value(
@@ -157,12 +160,11 @@ def test_the_difference_moves_by_what_draws_do_beyond_chance(results: FactorResu
     for factor in SHIFTS:
         arms = [_by_draw(runs[factor], arm) for arm in ("feature", "neuron")]
         difference = (arms[0].mean() - arms[1].mean()).to_numpy()
-        by_chance = sum(_value(results, RESIDUAL, arm, factor) / UNITS for arm in ("feature", "neuron")
-                        if factor != "sae")  # fmt: skip
-        if factor == "sae":
-            by_chance = _value(results, UNIT, "feature", "sae") / UNITS
+        parts = {"sae": ((UNIT, "feature"),), "units": ((UNIT, "feature"), (UNIT, "neuron"))}
+        of_chance = parts.get(factor, ((RESIDUAL, "feature"), (RESIDUAL, "neuron")))
+        by_chance = sum(_value(results, part, arm, factor) / UNITS for part, arm in of_chance)
         shifts[factor] = difference.var(ddof=1) - by_chance
-        total += shifts[factor]
+        total += shifts[factor] * (factor != "units")  # a check, and in no sum
         assert _value(results, REPLICATE, "feature", factor, "neuron") == pytest.approx(max(0.0, shifts[factor]))
         assert _value(results, MEAN, "feature", factor, "neuron") == pytest.approx(difference.mean())
     assert _value(results, REPLICATE, "feature", ALL_FACTORS, "neuron") == pytest.approx(max(0.0, total))
@@ -175,8 +177,9 @@ def test_the_difference_moves_by_what_draws_do_beyond_chance(results: FactorResu
 @pytest.mark.parametrize("arm", ["feature", "neuron"])
 @pytest.mark.parametrize("way", [LIFT, LITERALLY, TABLE, ReadAs("lift", Pairing.SHUFFLED)])
 def test_the_shares_of_a_unit_s_score_are_of_one_variance(results: FactorResults, arm: str, way: ReadAs) -> None:
-    found = {name: _value(results, SHARE, arm, name, way=way) for name in (UNIT, *SHIFTS)}
+    found = {name: _value(results, SHARE, arm, name, way=way) for name in (UNIT, "sae", "evidence", "explain")}
     assert sum(found.values()) == pytest.approx(1)
+    assert results.row(SHARE, way, arm, factor="units") is None
     whole = _value(results, TOTAL, arm, ALL_FACTORS, way=way)
     for factor in ("evidence", "explain"):
         parts = _value(results, REPLICATE, arm, factor, way=way) + _value(results, RESIDUAL, arm, factor, way=way)
@@ -210,7 +213,7 @@ def test_the_page_the_figure_and_the_lines_have_the_numbers_of_the_table(results
     for name in (UNIT, "evidence"):
         assert f"{_value(results, SHARE, 'feature', name):.0%} [" in said
     assert "what two of them do together (interactions) is not seen" in said
-    assert "Under 5 draws in sae (4), evidence (4), explain (4)" in said
+    assert "Under 5 draws in sae (4), units (4), evidence (4), explain (4)" in said
     assert "Not drawn anew, and so held as if they did nothing: corpus and simulator." in said
 
 
