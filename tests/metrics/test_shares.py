@@ -51,6 +51,18 @@ def test_a_factor_that_does_nothing_has_no_share_and_no_interval_around_it() -> 
     assert (found["explain"].variance, found["explain"].low, found["explain"].high) == (0.0, 0.0, 0.0)
     assert (found[UNIT].variance, found[UNIT].low, found[UNIT].high) == (1.0, 1.0, 1.0)
     assert shares(Square(0.0, 31), {"explain": nothing}, 0.95) == {}
+    chance = Redrawn(Square(0.0001, 4), Square(0.9, 155), 32, same=False)  # so that all else may be nothing, too
+    unsure = shares(Square(0.04, 31), {"explain": nothing, "sae": chance}, 0.95)
+    assert _numbers(unsure["explain"]) == (0.0, 0.0, 0.0)
+
+
+def test_what_is_taken_off_the_units_makes_their_share_as_unsure_as_it_is_itself() -> None:
+    """Units that are as good as known, and 0.01 of 0.04 that by its four degrees of freedom may be 0.083."""
+    contexts = Redrawn(Square(0.01 / 32, 10**6), Square(0.01, 4), 32, same=True)
+    low, value, high = _numbers(shares(Square(0.04, 10**6), {"evidence": contexts}, 0.95)[UNIT])
+    assert low == 0.0
+    assert value == pytest.approx(0.75)
+    assert 0.85 < high < 1
 
 
 def test_what_is_below_nothing_is_cut_and_said() -> None:
