@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from autointerp.between_runs.by_factor import ALL_FACTORS, CONSISTENCY, PIPELINE, SAE, SAMPLING, SHARE, TOP, UNITS
 from autointerp.between_runs.factor_results import FactorResults
 from autointerp.between_runs.redrawn import ReadAs
-from autointerp.compare.replicates import ICC, MEAN, RANK, REPLICATE
+from autointerp.compare.replicates import ICC, MEAN, RANK, REPLICATE, RESIDUAL
 from autointerp.compare.words import (
     capital,
     deviation,
@@ -55,6 +55,7 @@ def lines_of(results: FactorResults) -> list[str]:
     for way in plain_ways:
         found += [_beside(results, arm, baseline, way) for arm, baseline in results.pairs]
     found += [line for arm in results.arms if arm.partition(":")[0] == Features.name for line in _ranks(results, arm)]
+    found += [_not_alike(results, arm, baseline, first) for arm, baseline in results.pairs]
     found += results.put_together.caveats
     found.append(
         "One factor was drawn anew at a time, around one run: what two of them do together (interactions) is not seen, "
@@ -122,6 +123,21 @@ def _beside(results: FactorResults, arm: str, baseline: str, way: ReadAs) -> str
     own = f"; the unit itself is {listed(units)}" if units else ""
     ends = dict.fromkeys((number(min(known)), number(max(known))))
     return f"Beside it, {way_words(way)}: the difference is {' to '.join(ends)} and varies by {_root(whole)}{own}."
+
+
+def _not_alike(results: FactorResults, arm: str, baseline: str, way: ReadAs) -> str:
+    """Of which factors the units of one arm stay and those of the other do not."""
+    known = {
+        name: [one for one in (arm, baseline) if results.row(RESIDUAL, way, one, factor=name) is not None]
+        for name in results.in_sums
+    }
+    apart = [FACTOR_WORDS[name] for name, arms in known.items() if arms == [baseline]]
+    if not apart:
+        return ""
+    return (
+        f"What {listed(apart)} does to a unit alone is known of {plain(baseline)} and not of {plain(arm)}, which are "
+        "other ones in each draw: there it is in the unit itself, so the unit's own shares of both are not alike."
+    )
 
 
 def _ranks(results: FactorResults, arm: str) -> Iterator[str]:

@@ -213,6 +213,7 @@ def test_the_page_the_figure_and_the_lines_have_the_numbers_of_the_table(results
     assert f"The choice of units gives {sampling:.3f} in one draw by itself" in said
     for name in (UNIT, "evidence"):
         assert f"{_value(results, SHARE, 'feature', name):.0%} [" in said
+    assert "What SAE seed does to a unit alone is known of neurons and not of SAE features" in said
     assert "what two of them do together (interactions) is not seen" in said
     assert "Under 5 draws in sae (4), units (4), evidence (4), explain (4)" in said
     assert "Not drawn anew, and so held as if they did nothing: corpus and simulator." in said
