@@ -16,7 +16,7 @@ from autointerp.component_rows import ComponentRow
 from autointerp.records import Big, Context, Exemplar, Pairing, Scale, Status, Unit, Unscored
 from autointerp.sae_rows import SaeRow
 from autointerp.scrambled_rows import MeasureRow, ScrambledRow
-from autointerp.variance_rows import VarianceRow
+from autointerp.variance_rows import FactorRow, VarianceRow
 
 ALL = "all"
 """The stratum of all units."""
@@ -402,6 +402,7 @@ ROWS: Mapping[str, type] = {
     "covariates": CovariateRow,
     "adjusted": AdjustedRow,
     "variance": VarianceRow,
+    "variance_sources": FactorRow,
     "comparison-of-runs": BetweenRunsRow,
     "usage": UsageRow,
     "benchmark": BenchmarkRow,
@@ -409,4 +410,5 @@ ROWS: Mapping[str, type] = {
     "benchmark_sanity": SanityRow,
     "benchmark_recovery": RecoveryRow,
 }
-"""Table -> its row. Those that begin with `benchmark` and `comparison-of-runs` are of folders of their own."""
+"""Table -> its row. Those that begin with `benchmark`, `comparison-of-runs` and `variance_sources` are of folders of
+their own."""

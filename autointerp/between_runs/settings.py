@@ -78,7 +78,7 @@ _LONGEST = 60
 
 def differing(base: Side, other: Side) -> list[Difference]:
     """Every key of the studies with different values, and what differs under equal keys: weights that were trained."""
-    return [*_of_studies(base.study, other.study), *_of_weights(base, other)]
+    return [*of_studies(base.study, other.study), *_of_weights(base, other)]
 
 
 def parts_of(differences: Sequence[Difference]) -> list[RunPart]:
@@ -92,7 +92,8 @@ def simulators_differ(differences: Sequence[Difference]) -> list[Difference]:
     return [one for one in differences if RunPart.SIMULATOR in one.parts]
 
 
-def _of_studies(base: Study, other: Study) -> Iterator[Difference]:
+def of_studies(base: Study, other: Study) -> Iterator[Difference]:
+    """Every key of two studies with different values; of language models those that are asked."""
     first, second = (dict(_keys(_comparable(study))) for study in (base, other))
     for key in dict.fromkeys([*first, *second]):
         values = first.get(key), second.get(key)

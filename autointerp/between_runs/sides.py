@@ -104,16 +104,21 @@ def read_sides(folders: Sequence[Path]) -> list[Side]:
         raise BadInput(
             f"{len(folders)} run to compare", "give two run folders or more, the first being what the rest is held to"
         )
-    for folder in folders:
-        _check_finished(folder)
-    sides = [
-        Side(label, folder, read_outcome(folder), read_manifest(folder))
-        for label, folder in zip(labels_of(folders), folders, strict=True)
-    ]
+    sides = read_finished(folders)
     for place, side in enumerate(sides):
         for earlier in sides[:place]:
             _check_another(earlier, side)
     return sides
+
+
+def read_finished(folders: Sequence[Path]) -> list[Side]:
+    """Runs in their order; BadInput for a folder that holds no run, an unfinished or a damaged one."""
+    for folder in folders:
+        _check_finished(folder)
+    return [
+        Side(label, folder, read_outcome(folder), read_manifest(folder))
+        for label, folder in zip(labels_of(folders), folders, strict=True)
+    ]
 
 
 def labels_of(folders: Sequence[Path]) -> list[str]:
@@ -162,14 +167,19 @@ def check_replicates(base: Side, other: Side) -> None:
     """Raise BadInput where one run has replicates that the other has no counterpart for."""
     found = [(side.replicates, sorted(side.study.compare.redraw)) for side in (base, other)]
     for side in (base, other):
-        if side.replicates > 1 and REPLICATES not in side.stages:
-            raise BadInput(
-                f"{side.folder} is unfinished: its replicates have not run",
-                f"finish it: autointerp run STUDY --out {side.folder}",
-            )
+        check_replicated(side)
     if found[0] != found[1]:
         told = " against ".join(f"{count} ({', '.join(redraw) or 'nothing'} drawn anew)" for count, redraw in found)
         raise BadInput(
             f"{base.folder} and {other.folder} have other replicates: {told}",
             "run both with the same compare.replicates and compare.redraw, or both with compare.replicates = 1",
+        )
+
+
+def check_replicated(side: Side) -> None:
+    """Raise BadInput where a run's replicates have not run."""
+    if side.replicates > 1 and REPLICATES not in side.stages:
+        raise BadInput(
+            f"{side.folder} is unfinished: its replicates have not run",
+            f"finish it: autointerp run STUDY --out {side.folder}",
         )

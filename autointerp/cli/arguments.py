@@ -30,6 +30,8 @@ Simulators = Annotated[
 ]
 COMPARED = Path("results/compared")
 """Where a comparison of several runs goes by default."""
+BY_FACTOR = Path("results/variance")
+"""Where several runs that redraw one factor each are put together by default."""
 
 
 def run_folders(paths: Sequence[Path]) -> Sequence[Path]:

@@ -1,4 +1,4 @@
-"""Verbs on what a run left: plot, report, power, verify, and the ledger."""
+"""Verbs on what a run left: plot, report, power, variance, verify, and the ledger."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from autointerp.cli.arguments import COMPARED, RunFolder, Simulators, run_folders
+from autointerp.cli.arguments import BY_FACTOR, COMPARED, RunFolder, Simulators, run_folders
 from autointerp.cli.help import Verbs, add_verb
 from autointerp.errors import BadInput, CheckFailed
 
@@ -20,6 +20,7 @@ def register(app: typer.Typer) -> None:
     add_verb(app, plot, "every figure again, from the tables alone")
     add_verb(app, report, "report.md and report.html again, from the tables")
     add_verb(app, power, "what more units, replicates or hours would find")
+    add_verb(app, variance, "where a score's variance comes from, of several runs")
     add_verb(app, verify, "check hashes, splits and coverage of a run")
     ledger = typer.Typer(cls=Verbs, help="The answers of language models that a run has paid for", no_args_is_help=True)
     add_verb(ledger, show, "answers, failures and tokens, per endpoint and model")
@@ -37,11 +38,13 @@ def plot(
     size: Annotated[str | None, typer.Option("--size", metavar="paper|slides", help="how wide they are shown")] = None,
     simulators: Simulators = False,
 ) -> None:
-    """Every figure of a run or a benchmark again, from the tables alone: no model and no network.
+    """Every figure of a run, a benchmark or the folder of `variance` again, from tables alone: no model, no network.
 
     Of several runs: every arm run by run, and the differences from the first; into results/compared, or --out.
     """
     from autointerp.between_runs.comparing import plot_runs
+    from autointerp.between_runs.factor_results import is_by_factor
+    from autointerp.between_runs.putting_together import draw_by_factor
     from autointerp.planted.figure import draw as draw_benchmark
     from autointerp.planted.results import is_benchmark
     from autointerp.plot.stage import plot as draw
@@ -51,6 +54,8 @@ def plot(
         figures = plot_runs(run_folders(runs), folder, simulators=simulators, style=style, size=size)
     elif out is not None or simulators:
         raise BadInput("--out and --simulators are for several runs", "leave them out: a run has its figures in itself")
+    elif is_by_factor(runs[0]):
+        figures = draw_by_factor(runs[0], style, size)
     else:
         figures = (draw_benchmark if is_benchmark(runs[0]) else draw)(runs[0], style, size)
     for figure in figures:
@@ -58,14 +63,16 @@ def plot(
 
 
 def report(run: RunFolder) -> None:
-    """report.md and report.html of a run, or benchmark.md of a benchmark, again, from the tables alone."""
+    """report.md and report.html of a run, benchmark.md of a benchmark, or variance.md, again, from the tables alone."""
+    from autointerp.between_runs.factor_results import is_by_factor
+    from autointerp.between_runs.putting_together import write_page_by_factor
     from autointerp.planted.page import write_page
     from autointerp.planted.results import is_benchmark
     from autointerp.report.provenance import write_sources
     from autointerp.report.stage import report as write
 
-    if is_benchmark(run):
-        typer.echo(write_page(run))
+    if is_benchmark(run) or is_by_factor(run):
+        typer.echo((write_page if is_benchmark(run) else write_page_by_factor)(run))
         return
     written = write(run)
     for path in (written, written.with_suffix(".html"), write_sources(run)):
@@ -96,6 +103,26 @@ def power(
 
     for line in power_lines(read_outcome(run), difference, tau, hours):
         typer.echo(line)
+
+
+def variance(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="run folders", show_default=False)],
+    out: Annotated[Path, typer.Option("--out", help="folder for the table, the page and the figure")] = BY_FACTOR,
+) -> None:
+    """How much of a score's variance is due to corpus, SAE seed, draw of units or contexts, explainer and simulator.
+
+    Of finished runs of one study, each of which has replicates that draw one of these anew; from their tables alone.
+    """
+    from autointerp.between_runs.answer_by_factor import lines_of
+    from autointerp.between_runs.factor_results import PAGE, PICTURE, TABLE
+    from autointerp.between_runs.putting_together import put_together
+
+    for line in lines_of(put_together(run_folders(runs), out)):
+        typer.echo(line)
+    typer.echo("")
+    typer.echo(f"page     {out / PAGE}")
+    typer.echo(f"figure   {out / 'figures' / PICTURE}.png")
+    typer.echo(f"table    {out / TABLE}")
 
 
 def verify(run: RunFolder) -> None:

@@ -138,7 +138,8 @@ class _OverReplicates:
         means = np.array([values.mean() for values in draws])
         yield from self._each(blank, means, [len(values) for values in draws])
         confidence = self.study.compare.confidence
-        spread, together = self._spread(arm, draws), self._together(arm, draws)
+        together = kept_units(self.study, arm, draws)
+        spread = unit_spread(together, draws)
         blank = replace(blank, units=len(together))
         found, _ = with_units(means, [spread] if spread else [], confidence)
         yield replace(blank, value=found.value, low=found.low, high=found.high, note=_note(means, found))
@@ -166,7 +167,8 @@ class _OverReplicates:
         differences = np.array([own.mean() - other.mean() for own, other in pairs])
         yield from self._each(blank, differences, [len(values) for values in first])
         confidence = self.study.compare.confidence
-        spreads = [s for s in (self._spread(arm, first), self._spread(baseline, second)) if s is not None]
+        of_arms = ((arm, first), (baseline, second))
+        spreads = [s for n, d in of_arms if (s := unit_spread(kept_units(self.study, n, d), d)) is not None]
         found, p = with_units(differences, spreads, confidence)
         yield replace(blank, value=found.value, low=found.low, high=found.high, p=p, note=_note(differences, found))
         if len(spreads) == len((arm, baseline)):
@@ -180,24 +182,28 @@ class _OverReplicates:
             one = replace(blank, component=DRAW, replicate=number, units=units[number], replicates=1)
             yield replace(one, value=float(value), low=low, high=high)
 
-    def _together(self, arm: str, draws: Sequence[pd.Series]) -> pd.DataFrame:
-        """Units that are the same and scored in every replicate, a row each; none where names mean other units."""
-        found: pd.DataFrame = pd.concat(draws, axis=1, join="inner")
-        return found if stays(self.study, arm) else found.iloc[:0]
-
     def _same(self, together: pd.DataFrame, draws: Sequence[pd.Series]) -> bool:
         return len(together) >= _MATCHED * max(len(values) for values in draws)
 
-    def _spread(self, arm: str, draws: Sequence[pd.Series]) -> UnitSpread | None:
-        """What the arm's units give; of m units that stay among n, the shared part is (m / n)^2 of that of all."""
-        apart = nested_spread([values.to_numpy(dtype=np.float64) for values in draws])
-        together = self._together(arm, draws)
-        both = crossed_spread(together.to_numpy(dtype=np.float64))
-        if apart is None or both is None:
-            return apart
-        share = (len(together) / float(np.mean([len(values) for values in draws]))) ** 2
-        squares = tuple((share * part, degrees) for part, degrees in both.squares)
-        return UnitSpread(max(0.0, apart.within - share * both.beside), share * both.beside, squares)
+
+def kept_units(study: Study, arm: str, draws: Sequence[pd.Series]) -> pd.DataFrame:
+    """Units that are the same and scored in every replicate, a row each; none where names mean other units.
+
+    `draws`: scores by unit in each replicate.
+    """
+    found: pd.DataFrame = pd.concat(draws, axis=1, join="inner")
+    return found if stays(study, arm) else found.iloc[:0]
+
+
+def unit_spread(kept: pd.DataFrame, draws: Sequence[pd.Series]) -> UnitSpread | None:
+    """What an arm's units give; of m units that stay among n, the shared part is (m / n)^2 of that of all."""
+    apart = nested_spread([values.to_numpy(dtype=np.float64) for values in draws])
+    both = crossed_spread(kept.to_numpy(dtype=np.float64))
+    if apart is None or both is None:
+        return apart
+    share = (len(kept) / float(np.mean([len(values) for values in draws]))) ** 2
+    squares = tuple((share * part, degrees) for part, degrees in both.squares)
+    return UnitSpread(max(0.0, apart.within - share * both.beside), share * both.beside, squares)
 
 
 def _note(values: np.ndarray, found: Interval) -> str:

@@ -59,6 +59,21 @@ def with_interval(value: float | None, low: float | None, high: float | None) ->
     return number(value) if low is None or high is None else f"{number(value)} [{number(low)}, {number(high)}]"
 
 
+def deviation(variance: float | None, low: float | None, high: float | None) -> str:
+    """The standard deviation of a variance, `0.031 [0.012, 0.090]`, or without interval; `?` when unknown."""
+    if variance is None:
+        return "?"
+    value = f"{variance**0.5:.3f}"
+    return value if low is None or high is None else f"{value} [{low**0.5:.3f}, {high**0.5:.3f}]"
+
+
+def share_text(value: float | None, low: float | None = None, high: float | None = None) -> str:
+    """`12% [3%, 40%]`, or without interval; `?` when unknown."""
+    if value is None:
+        return "?"
+    return f"{value:.0%}" if low is None or high is None else f"{value:.0%} [{low:.0%}, {high:.0%}]"
+
+
 def p_text(p: float | None) -> str:
     """`p = 0.013`, `p < 0.001`, or nothing when there is no p."""
     if p is None:

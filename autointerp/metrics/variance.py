@@ -208,12 +208,42 @@ def retest(found: Anova, confidence: float) -> Interval:
     return Interval(value, low, high)
 
 
+def consistency(found: Anova, confidence: float) -> Interval:
+    """ICC(3,1): the same agreement but for what shifts all units of a replicate alike; the interval is exact by F.
+
+    It is the share of the units in unit and residual (Shrout and Fleiss 1979).
+    """
+    n, k = found.units, found.replicates
+    if found.of_units + (k - 1) * found.residual == 0:
+        return Interval(None, note=EQUAL)
+    if found.residual <= _ROUNDING * found.of_units:
+        return Interval(1.0, note=EQUAL)
+    ratio, tail = found.of_units / found.residual, (1 + confidence) / 2
+    low = ratio / float(stats.f.ppf(tail, n - 1, found.residual_freedom))
+    high = ratio * float(stats.f.ppf(tail, found.residual_freedom, n - 1))
+    value, lowest, highest = ((one - 1) / (one + k - 1) for one in (ratio, low, high))
+    return Interval(value, lowest, highest)
+
+
 def rank_agreement(values: Repeated) -> float | None:
     """Spearman correlation of the units' scores, averaged over all pairs of replicates; None where there is none."""
     pairs = list(combinations(range(values.shape[1]), 2))
     if values.shape[0] < 2 or not pairs or (values.max(axis=0) == values.min(axis=0)).any():
         return None
     return float(np.mean([stats.spearmanr(values[:, a], values[:, b]).statistic for a, b in pairs]))
+
+
+def top_agreement(values: Repeated) -> float | None:
+    """How much of the best quarter of the units is in the best quarter of another replicate, over all pairs, in [0, 1].
+
+    By chance it is a quarter. None below four units or two replicates.
+    """
+    best = values.shape[0] // 4
+    pairs = list(combinations(range(values.shape[1]), 2))
+    if not best or not pairs:
+        return None
+    tops = [set(np.argsort(-column, kind="stable")[:best]) for column in values.T]
+    return float(np.mean([len(tops[a] & tops[b]) / best for a, b in pairs]))
 
 
 def covered(error: float, varies_by: float, confidence: float) -> float:

@@ -9,7 +9,7 @@ import numpy as np
 
 from autointerp.compare.outcome import Outcome
 from autointerp.compare.replicates import DRAW, ERROR, ICC, MEAN, RANK, REPLICATE, RESIDUAL, UNIT, read_variance, stays
-from autointerp.compare.words import number, p_text, with_interval
+from autointerp.compare.words import deviation, number, p_text, with_interval
 from autointerp.contexts.slices import slice_words
 from autointerp.metrics.variance import covered
 from autointerp.records import Pairing, Status
@@ -88,12 +88,7 @@ def _redrawn(outcome: Outcome) -> str:
 
 def _root(row: VarianceRow) -> str:
     """A standard deviation and its interval, of a variance."""
-    if row.value is None:
-        return UNKNOWN
-    value = f"{np.sqrt(row.value):.3f}"
-    if row.low is None or row.high is None:
-        return value
-    return f"{value} [{np.sqrt(row.low):.3f}, {np.sqrt(row.high):.3f}]"
+    return UNKNOWN if row.value is None else deviation(row.value, row.low, row.high)
 
 
 def _parts(rows: Sequence[VarianceRow], cell: Cell, arm: str, baseline: str) -> dict[str, VarianceRow]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -67,3 +67,20 @@ def values(run: Path, arm: str, metric: str = "pearson", slice_name: str = "top-
         & (scores["scorer"] == "lift") & (scores["pairing"] == "own") & (scores["status"] == "ok")
     ]  # fmt: skip
     return chosen.set_index(chosen["unit"].str.rstrip("+-"))["value"]
+
+
+def redrawing(base: Path, folder: Path, factor: str, draws: Sequence[pd.DataFrame], **more: Any) -> Path:
+    """A copy of a run whose replicates redraw `factor`: `draws` are the scores of each after the run's own.
+
+    `more`: further keys of its section `compare`.
+    """
+    shutil.copytree(base, folder)
+    dump = load_study(base / "study.toml").model_dump(mode="json", exclude_none=True)
+    dump["compare"] |= {"replicates": len(draws) + 1, "redraw": [factor], **more}
+    write_text(folder / "study.toml", dump_study(parse_study(dump)))
+    paths = []
+    for number, frame in enumerate(draws, start=1):
+        paths.append(f"replicates/{number}/scores.parquet")
+        records = frame.astype(object).where(frame.notna(), None).to_dict("records")
+        write_table("scores", folder / paths[-1], records)
+    return sealed(folder, replicates=StageEntry("", {path: hash_file(folder / path) for path in paths}))

@@ -6,6 +6,7 @@ import re
 import shutil
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from scipy import stats
 
@@ -16,7 +17,7 @@ from autointerp.between_runs.answer_of_runs import lines_of
 from autointerp.between_runs.comparable import OTHER_ACTIVATIONS, OTHER_HOOK, OTHER_SAE
 from autointerp.between_runs.compared import ComparedRuns, compared_runs
 from autointerp.study import Study
-from autointerp.study_file import parse_study
+from autointerp.study_file import dump_study, parse_study
 from autointerp.tables import read_table
 from tests.between_runs.made import values
 from tests.small import small_settings
@@ -155,3 +156,42 @@ def test_the_verbs_write_the_answer_a_table_a_page_and_figures(
     ]  # fmt: skip
     for path in (tmp_path / "again" / "figures").iterdir():
         assert path.read_bytes() == written[path.name]
+
+
+def test_two_factors_that_were_redrawn_are_put_together_by_the_command_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Every number that a run's own `variance.parquet` has too is the same."""
+    settings = small_settings(tmp_path)
+    settings["simulate"] |= {"literal": True}
+    settings["units"] |= {"controls": []}
+    settings["score"] = {"slices": ["top-and-random"], "metrics": ["pearson"]}
+    settings["compare"] |= {"replicates": 3, "redraw": ["simulate"]}
+    (tmp_path / "study.toml").write_text(dump_study(parse_study(settings)), encoding="utf8")
+
+    def call(*words: str) -> str:
+        monkeypatch.setattr("sys.argv", ["autointerp", *words])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        assert ended.value.code == 0
+        return capsys.readouterr().out
+
+    runs = {factor: str(tmp_path / factor) for factor in ("simulate", "sae")}
+    for factor, run in runs.items():
+        redraw, ledger = f"compare.redraw=['{factor}']", str(tmp_path / "answers" / "ledger.sqlite")
+        call("compare", str(tmp_path / "study.toml"), "--set", redraw, "--ledger", ledger, "--out", run)
+    out = tmp_path / "together"
+    shown = call("variance", *runs.values(), "--out", str(out))
+    assert "otherwise" not in shown, "the first draw is the same in both"
+    table = read_table(out / "variance_sources.parquet")
+    at = ["scorer", "arm", "baseline", "component"]
+    held = 0
+    for factor, run in runs.items():
+        theirs = read_table(Path(run) / "variance.parquet").set_index(at)["value"]
+        ours = table[(table["factor"] == factor) & (table["pairing"] == "own")].set_index(at)["value"]
+        both = pd.concat([ours, theirs[~theirs.index.get_level_values("component").isin(["draw", "error"])]], axis=1)
+        both = both.dropna()
+        assert both.iloc[:, 0].to_numpy() == pytest.approx(both.iloc[:, 1].to_numpy(), abs=1e-12)
+        held += len(both)
+    assert held > 20
+    assert (table.loc[table["component"] == "share", "value"].dropna() >= 0).all()

@@ -14,6 +14,7 @@ from autointerp.metrics.variance import (
     ONE_REPLICATE,
     anova,
     between,
+    consistency,
     covered,
     crossed_components,
     crossed_spread,
@@ -22,6 +23,7 @@ from autointerp.metrics.variance import (
     over_replicates,
     rank_agreement,
     retest,
+    top_agreement,
     with_units,
 )
 
@@ -153,6 +155,9 @@ def test_the_agreement_of_shrout_and_fleiss_four_judges_is_theirs() -> None:
     agreement = retest(found, 0.95)
     assert agreement.value == pytest.approx(0.29, abs=0.005)
     assert (agreement.low, agreement.high) == pytest.approx((0.019, 0.761), abs=0.001)  # R's psych::ICC prints these
+    alike = consistency(found, 0.95)
+    assert alike.value == pytest.approx(0.71, abs=0.005)  # as printed there, ICC(3,1)
+    assert (alike.low, alike.high) == pytest.approx((0.342, 0.946), abs=0.001)  # as in psych::ICC
 
 
 def test_mean_squares_of_three_units_in_two_replicates_by_hand() -> None:
@@ -168,6 +173,12 @@ def test_mean_squares_of_three_units_in_two_replicates_by_hand() -> None:
     spread = crossed_spread(values)
     assert spread is not None
     assert (spread.within, spread.beside) == pytest.approx((2 / 3, 4.5 / 6))
+
+
+def test_the_best_quarter_of_eight_units_in_three_replicates_by_hand() -> None:
+    """The best two are a and b, b and c, a and b: one, two and one of two in common."""
+    ranks = [[8, 7, 6, 5, 4, 3, 2, 1], [6, 8, 7, 5, 4, 3, 2, 1], [7, 8, 1, 2, 3, 4, 5, 6]]
+    assert top_agreement(np.array(ranks, dtype=np.float64).T) == pytest.approx((1 + 2 + 1) / 6)
 
 
 def test_three_differences_by_hand() -> None:
@@ -196,5 +207,9 @@ def test_where_nothing_can_be_said_it_is_said_why() -> None:
     assert anova(np.zeros((1, 3))) is None
     same = anova(np.array([[1.0, 1.0], [2.0, 2.0]]))
     assert same is not None
-    assert retest(same, 0.95).value == 1.0
+    assert retest(same, 0.95).value == consistency(same, 0.95).value == 1.0
+    nothing = anova(np.ones((2, 2)))
+    assert nothing is not None
+    assert consistency(nothing, 0.95).value is None
+    assert top_agreement(np.zeros((3, 2))) is top_agreement(np.zeros((8, 1))) is None
     assert rank_agreement(np.array([[1.0, 1.0], [1.0, 2.0]])) is None
