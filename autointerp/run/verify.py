@@ -76,7 +76,7 @@ def _replicates(run: Path) -> Iterator[Check]:
     folders = {str(Path(name).parent): None for name in (entry.outputs if entry else ()) if "/" in name}
     for folder in folders:
         if not (run / folder / "manifest.json").exists():
-            yield Check(f"{folder} is a run of its own", True, "not kept whole in this folder: the hashes above are all")
+            yield Check(f"{folder} is a run of its own", True, "not kept whole here: the hashes above are all")
             continue
         checks = verify(run / folder)
         wrong = [check for check in checks if not check.ok]
