@@ -217,6 +217,8 @@ class JudgementRow:
     """P(yes)."""
     status: Status
     reason: str
+    token: str = ""
+    """The token that was judged; '' where contexts are."""
 
 
 @dataclass(frozen=True)
@@ -240,7 +242,7 @@ class ScoreRow:
     n_tokens: int | None
     """Tokens that were correlated; None where whole contexts were judged."""
     n_contexts: int
-    """Contexts of the slice."""
+    """Contexts of the slice; 0 where tokens are judged."""
     status: Status
     reason: str
     kind: str = ""

@@ -10,12 +10,13 @@ from autointerp.contexts.slices import JUDGED
 from autointerp.judge.embedding import EmbeddingJudge
 from autointerp.judge.fuzzing import Fuzzing
 from autointerp.judge.intruder import Intruder
+from autointerp.judge.promoted_tokens import PromotedLiteral, PromotedTokens
 from autointerp.judge.saebench import SaeBench
 from autointerp.judge.surprisal import Surprisal
 from autointerp.metrics.classification import JUDGED_SCORES
 from autointerp.records import Pairing
 from autointerp.report.markdown import UNKNOWN, escape, table
-from autointerp.rows import NO_BASELINE, OWN_SHUFFLED, Cell, ComparisonRow
+from autointerp.rows import NO_BASELINE, OWN_SHUFFLED, READ_LITERALLY, Cell, ComparisonRow
 from autointerp.units.arms import plain
 
 _NOTES = {
@@ -40,6 +41,15 @@ _NOTES = {
     EmbeddingJudge.name: (
         "`embedding` compares how near each context is to the explanation in a sentence model: the order counts and "
         "there is no threshold, so AUROC is all there is."
+    ),
+    PromotedTokens.name: (
+        "`promoted-tokens` sees no text at all: of tokens that the unit's output direction promotes, and as many that "
+        "other units of its arm promote, about as commonly, it says how much likelier the explanation makes each as "
+        "what comes next (the logit task of Towards Monosemanticity). The order counts, so AUROC is all there is. "
+        "Explanations of explainers that are shown these tokens are left out as circular."
+    ),
+    PromotedLiteral.name: (
+        "`promoted-literal` is its floor: the same tokens, and whether the explanation names them, without any model."
     ),
 }
 """What is special about some of the judges."""
@@ -87,6 +97,12 @@ def _rows(outcome: Outcome, cell: Cell) -> Iterator[list[str]]:
             metric, escape(plain(arm)), escape(own.reasons) or UNKNOWN, number(own.chance), _mean(own), _mean(null),
             *_difference(over), f"{own.n} of {own.n + own.unscored}",
         ]  # fmt: skip
+    for arm in outcome.arms:
+        literally = outcome.row(cell, arm, READ_LITERALLY)
+        if literally is not None and literally.difference is not None:
+            shown, p = _difference(literally)
+            name = f"{plain(arm)} minus the same read literally"
+            yield [metric, escape(name), UNKNOWN, number(0.0), shown, UNKNOWN, UNKNOWN, p, f"{literally.n} units"]
     for against in outcome.contrasts(cell):
         if against.baseline != OWN_SHUFFLED and against.difference is not None:
             name = f"{plain(against.arm)} minus {plain(against.baseline)}"

@@ -92,10 +92,10 @@ def test_judges_of_other_packages_of_both_kinds() -> None:
 
 def test_who_needs_the_language_model_and_where() -> None:
     used = {name for name in (*JUDGES.built_in, "asks", "decides") if uses_model(name)}
-    assert used == {"detection", "fuzzing", "intruder", "saebench", "surprisal", "asks"}
+    assert used == {"detection", "fuzzing", "intruder", "saebench", "surprisal", "promoted-tokens", "asks"}
     served = parse_study({"judge": {"llm": "far"}, "llm": {"far": {"provider": "openai", "model": "m"}}})
     for name in JUDGES.built_in:
-        assert reads_in_process(parse_study({}), name) == (name == "surprisal")
+        assert reads_in_process(parse_study({}), name) == (name in ("surprisal", "promoted-tokens"))
         assert not reads_in_process(served, name)
 
 
