@@ -65,17 +65,18 @@ def draw_tokens(case: Case, rng: np.random.Generator) -> list[tuple[str, bool]] 
 
     A foil is a token that other units promote, about as many units of the arm in all as promote the token that it
     stands against; a promoted token for which there is none is left out. No foil is promoted by the unit in another
-    spelling (case, blanks around it), and none comes twice. Unscored with fewer than two of a kind. The draw depends on
-    the tokens and `rng` alone.
+    spelling (case, blanks around it), and none comes twice. Control characters are left out on both sides: some
+    tokenizers can't spell them. Unscored with fewer than two of a kind. The draw depends on the tokens and `rng` alone.
     """
     promoted = case.promoted
     if isinstance(promoted, Unscored):
         return promoted
-    commonness = Counter(token for tokens in (promoted.own, *promoted.others) for token in dict.fromkeys(tokens))
+    units = [[t for t in dict.fromkeys(tokens) if _is_text(t)] for tokens in (promoted.own, *promoted.others)]
+    commonness = Counter(token for tokens in units for token in tokens)
     own = {_spelled(token) for token in promoted.own}
     left = [token for token in commonness if _spelled(token) not in own]
     kept, foils = [], []
-    for token in dict.fromkeys(promoted.own):
+    for token in units[0]:
         apart = [abs(log(commonness[foil] / commonness[token])) for foil in left]
         nearest = min(apart, default=inf)
         if nearest <= log(MOST_APART):
@@ -87,6 +88,10 @@ def draw_tokens(case: Case, rng: np.random.Generator) -> list[tuple[str, bool]] 
     if len(foils) < FEWEST:
         return NO_FOILS
     return [*((token, True) for token in kept), *((token, False) for token in foils)]
+
+
+def _is_text(token: str) -> bool:
+    return all(character.isprintable() or character in "\n\r\t" for character in token)
 
 
 def _spelled(token: str) -> str:

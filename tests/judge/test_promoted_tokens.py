@@ -89,6 +89,8 @@ def test_half_is_promoted_and_no_foil_is_promoted_in_another_spelling() -> None:
     assert [truth for _, truth in drawn] == [True] * 3 + [False] * 3
     assert tuple(token for token, truth in drawn if truth) == WATER.own
     assert {token for token, truth in drawn if not truth} == {" list", " width", " words"}
+    controls = Promoted((*WATER.own, "\x14"), (*WATER.others, ("\x16", "\x16")))
+    assert draw_tokens(Case("e", (), controls), np.random.default_rng(0)) == drawn
     assert draw_tokens(Case("another's", (), WATER), np.random.default_rng(0)) == drawn, "the explanation tells nothing"
     few = Promoted(WATER.own, ((" list",), ("RAIN",)))
     assert draw_tokens(Case("e", (), few), np.random.default_rng(0)) == NO_FOILS
