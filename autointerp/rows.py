@@ -55,7 +55,7 @@ class DocumentRow:
     contexts: int
     """How many contexts were taken from it."""
     text_hash: str
-    """Hash of the text with white space folded: no two documents of a run have the same."""
+    """First 16 digits of the hash of the text with white space folded: no two documents of a run have the same."""
 
 
 @dataclass(frozen=True)

@@ -101,7 +101,7 @@ def _explaining(
             reads=(*_TABLES, PROPOSALS, TABLES, CANDIDATES),
             settings={**simulator, **held, **base, **seeds_of(study, "simulate")},
             writes=("simulations.parquet", "shuffled.parquet", BY_KIND),
-            bulk=(),
+            bulk=("shuffled.parquet", BY_KIND),  # in `scores`, unit by unit
             work=lambda: _simulate(resources, run),
         ),
     ]
