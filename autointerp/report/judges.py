@@ -53,6 +53,8 @@ _NOTES = {
     ),
 }
 """What is special about some of the judges."""
+_OF_TOKENS = (PromotedTokens.name, PromotedLiteral.name)
+"""Those that see no context."""
 
 
 def judges(outcome: Outcome) -> str:
@@ -66,16 +68,21 @@ def judges(outcome: Outcome) -> str:
 def _words(outcome: Outcome) -> str:
     """What all tables have in common, and what some of the judges don't."""
     shuffled = outcome.study.judge.derangements
+    of_tokens = {name in _OF_TOKENS for name in outcome.study.judge.methods}
     words = (
-        "A judge reads an explanation and some of the unit's held-out contexts, as many active ones as ones checked to "
-        "be inactive, and says of each whether the unit is active in it. *Chance* is what an answer that knows nothing "
-        "gets at best (for F1: always yes). Each unit was also judged with other units' explanations of its arm (mean "
-        f"over {shuffled} seeded derangement{'s' if shuffled > 1 else ''}): that is what this model really gets "
-        "without knowing the unit. AUROC is the same as balanced accuracy where the endpoint gives no "
-        "log-probabilities. A unit without enough active or inactive held-out contexts can't be judged; dense units "
-        "have few inactive ones."
+        "*Chance* is what an answer that knows nothing gets at best (for F1: always yes). Each unit was also judged "
+        f"with other units' explanations of its arm (mean over {shuffled} seeded "
+        f"derangement{'s' if shuffled > 1 else ''}): that is what this model really gets without knowing the unit."
     )
-    return " ".join([words, *(_NOTES[name] for name in outcome.study.judge.methods if name in _NOTES)])
+    contexts = (
+        "A judge reads an explanation and some of the unit's held-out contexts, as many active ones as ones checked to "
+        f"be inactive, and says of each whether the unit is active in it. {words} AUROC is the same as balanced "
+        "accuracy where the endpoint gives no log-probabilities. A unit without enough active or inactive held-out "
+        "contexts can't be judged; dense units have few inactive ones."
+    )
+    if of_tokens == {True}:
+        contexts = f"A judge of tokens reads an explanation, and says of each token how well it fits. {words}"
+    return " ".join([contexts, *(_NOTES[name] for name in outcome.study.judge.methods if name in _NOTES)])
 
 
 def _judge(outcome: Outcome, judge: str) -> str:
