@@ -263,7 +263,7 @@ def test_the_example_study_has_five_arms_at_every_layer_and_a_figure_of_them(tmp
         f"llm.explainer.model='{model}'", f"llm.simulator.model='{model}'", "units.min_contexts=4",
         "explain.methods=['exemplars']", "explain.candidates=4", "simulate.method='literal'", "compare.resamples=1000",
         "compare.derangements=2", "simulate.lookup=false", "simulate.literal=false", "simulate.both_kinds=false",
-        "score.metrics=['pearson']", "score.slices=['top-and-random']",
+        "score.slices=['top-and-random']",
     ])  # fmt: skip
     run = autointerp.run(made, tmp_path / "run")
     points = layer_points(read_outcome(run.folder))
