@@ -107,6 +107,8 @@ def _check_model(study: Study, name: str) -> None:
     if needs == Needs():
         return
     there = known(llm, None if llm.provider == LOCAL else identity_of(llm))
+    if there is None and needs.whole_distribution:
+        there = Capabilities(identity_of(llm), llm.model)  # no endpoint has it, whatever a probe would find
     lacking = None if there is None else missing(needs, there)
     if lacking is not None:
         raise BadInput(
