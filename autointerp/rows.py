@@ -55,7 +55,7 @@ class DocumentRow:
     contexts: int
     """How many contexts were taken from it."""
     text_hash: str
-    """Hash of the text with white space folded: no two documents of a run have the same."""
+    """First 16 digits of the hash of the text with white space folded: no two documents of a run have the same."""
 
 
 @dataclass(frozen=True)
@@ -217,6 +217,8 @@ class JudgementRow:
     """P(yes)."""
     status: Status
     reason: str
+    token: str = ""
+    """The token that was judged; '' where contexts are."""
 
 
 @dataclass(frozen=True)
@@ -240,7 +242,7 @@ class ScoreRow:
     n_tokens: int | None
     """Tokens that were correlated; None where whole contexts were judged."""
     n_contexts: int
-    """Contexts of the slice."""
+    """Contexts of the slice; 0 where tokens are judged."""
     status: Status
     reason: str
     kind: str = ""

@@ -127,13 +127,15 @@ class Judge(Section):
     """`detection` (is the unit active in this context?), `fuzzing` (are these its tokens?), `intruder` (which context
     does not belong? no explanation is shown), `surprisal` (does the explanation make its contexts likelier? needs
     log-probabilities of prompts), `embedding` (is it nearer to them? the sentence model alone), `saebench` (which of
-    fourteen contexts fit?), or registered ones; none: there is no judge."""
+    fourteen contexts fit?), `promoted-tokens` (which tokens does the unit promote? a model in the process) and
+    `promoted-literal` (does the explanation name them? no model), or registered ones; none: there is no judge."""
     llm: str = "explainer"
     """Which [llm.NAME] judges."""
     examples: int = Field(default=10, ge=4)
     """Held-out contexts per unit and judge at most, half of them active and half checked to be inactive. `fuzzing`
     takes the active half alone and shows it twice; `intruder` makes a trial of each inactive one, at least four.
-    `saebench` always takes fourteen, four of them active, whatever stands here and in `negatives`."""
+    `saebench` always takes fourteen, four of them active, and `promoted-...` ten tokens and ten foils, whatever stands
+    here and in `negatives`."""
     derangements: int = Field(default=1, ge=1)
     """Seeded pairings of each unit with another unit's explanation, which measure what chance gives."""
     negatives: Literal["random", "mixed", "hard"] = "random"

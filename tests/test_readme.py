@@ -60,6 +60,8 @@ SMALLER = {"autointerp benchmark": " --frozen --units 5 --foils 2 --set corpus.t
 """Of commands that take minutes with what they are given: what makes them small."""
 ELSEWHERE = {
     "autointerp run examples/towards-monosemanticity.toml --out results/towards-monosemanticity",  # tests/train
+    "autointerp run examples/cunningham.toml --out results/cunningham",  # tests/units/test_components.py
+    "autointerp plot results/cunningham", "autointerp report results/cunningham",
     "autointerp compare results/a results/b results/c", "autointerp plot results/a results/b",  # tests/between_runs
     "make lint", "source .venv/bin/activate",
 }  # fmt: skip

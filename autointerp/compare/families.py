@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
+from autointerp.judge.promoted_tokens import PromotedLiteral
 from autointerp.metrics.intervals import FEW, holm
 from autointerp.records import Pairing
 from autointerp.rows import (
@@ -22,7 +23,7 @@ from autointerp.rows import (
 from autointerp.simulate.literal import LITERAL, LITERAL_WORDS
 from autointerp.simulate.lookup import LOOKUP
 
-_CONTROLS = (LOOKUP, LITERAL, LITERAL_WORDS)
+_CONTROLS = (LOOKUP, LITERAL, LITERAL_WORDS, PromotedLiteral.name)
 
 
 def family_of(row: ComparisonRow, headline: Cell, asked: Mapping[str, str | None]) -> str:

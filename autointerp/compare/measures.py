@@ -28,7 +28,7 @@ from autointerp.compare.scrambled import (
     welch,
 )
 from autointerp.compare.words import covariate_words, metric_words
-from autointerp.contexts.slices import UNLISTED, slice_words
+from autointerp.contexts.slices import JUDGED, UNLISTED, slice_words
 from autointerp.metrics.intervals import holm
 from autointerp.records import Pairing, Status
 from autointerp.scrambled_rows import MeasureRow
@@ -95,6 +95,9 @@ def measure_words(row: MeasureRow) -> str:
     """What to call a measure."""
     if row.scorer == OF_EVIDENCE:
         return "share of eligible units" if row.metric == ELIGIBLE else f"{covariate_words(row.metric)}, evidence alone"
+    if row.slice == JUDGED:
+        score = "AUROC" if row.metric == "auroc" else row.metric.replace("_", " ")
+        return f"judge {row.scorer}, {score}{_PAIRINGS[Pairing(row.pairing)]}"
     shown = f"{row.scorer}, {metric_words(row.metric)}, {slice_words(row.slice)}"
     return f"{shown}{_PAIRINGS[Pairing(row.pairing)]}{_MINUS[row.minus]}"
 

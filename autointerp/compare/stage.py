@@ -16,6 +16,7 @@ from autointerp.compare.adjusted import adjust
 from autointerp.compare.families import in_families
 from autointerp.compare.outcome import headline_of
 from autointerp.compare.strata import strata_in, stratum_of, within
+from autointerp.judge.promoted_tokens import PromotedLiteral, PromotedTokens
 from autointerp.metrics.differences import Contrast, contrast, paired_contrast
 from autointerp.metrics.intervals import NONE, Resampling, interval, mean_interval
 from autointerp.metrics.metrics import CONSTANT_PREDICTION
@@ -188,7 +189,8 @@ def _references(scores: pd.DataFrame, cell: Cell) -> dict[str, pd.DataFrame]:
     at = apart & (scores["metric"] == cell.metric) & (scores["slice"] == cell.slice)
     if cell.scorer in (LITERAL, LITERAL_WORDS, LOOKUP):
         at &= False
-    scorers = {READ_LITERALLY: LITERAL, TOKEN_TABLE: LOOKUP}
+    literal = PromotedLiteral.name if cell.scorer == PromotedTokens.name else LITERAL
+    scorers = {READ_LITERALLY: literal, TOKEN_TABLE: LOOKUP}
     return {name: within(scores[at & (scores["scorer"] == scorer)], cell.stratum) for name, scorer in scorers.items()}
 
 

@@ -33,6 +33,8 @@ from autointerp.tables import TableWriter, read_table, table_writer
 
 DOCUMENTS, SHOWN, TRAINING = "documents.parquet", "contexts.parquet", "work/train.parquet"
 """The files of this stage, inside the run folder."""
+_KEPT = 16
+"""Digits of a text's hash in the table: as good as all 64 to tell texts apart, and most of the table's bytes."""
 _SHORTEST_CUT = 4096
 
 
@@ -153,10 +155,9 @@ class _Filling:
             self.passages.add(row.text)
             self.written, count = self.written + 1, count + 1
         characters, tokens = len(document.text), len(tokenised.tokens)
+        text = text_hash(document.text)[:_KEPT]
         self.documents.add(
-            DocumentRow(
-                number, document.source, split, document.licence, characters, tokens, count, text_hash(document.text)
-            )
+            DocumentRow(number, document.source, split, document.licence, characters, tokens, count, text)
         )
         self.splitter.take(split, count)
         self.progress.advance(count * self.study.corpus.context)

@@ -47,6 +47,7 @@ class Intervals:
 
     name = "intervals"
     needs_model = True
+    sees_effects = True
 
     def __init__(self, settings: ExplainSettings) -> None:
         """Raises BadInput when the prompt can't be loaded."""

@@ -21,6 +21,7 @@ class MaxActLogits:
 
     name = "max-act-logits"
     needs_model = True
+    sees_effects = True
 
     def __init__(self, settings: ExplainSettings) -> None:
         """Raises BadInput when the prompt can't be loaded."""

@@ -17,7 +17,7 @@ from autointerp.explain.revise import Revise
 from autointerp.explain.snippets import ShortSnippets, Snippets
 from autointerp.explain.token_activation import TokenActivation
 from autointerp.prompting import user_folder
-from autointerp.registry import Registry
+from autointerp.registry import Registry, declared
 from autointerp.study import Study
 
 BEST_OF_N = "best-of-n"
@@ -42,6 +42,15 @@ EXPLAINERS: Registry[Callable[[ExplainSettings], Explainer]] = Registry("explain
 def open_explainer(name: str, settings: ExplainSettings) -> Explainer:
     """Make the explainer of that name; BadInput when there is none, or when it can't be imported."""
     return EXPLAINERS.find(name)(settings)
+
+
+def sees_effects(study: Study, name: str) -> bool:
+    """Whether explainer `name` is shown what a unit promotes: its attribute `sees_effects`, False where it has none.
+
+    `revise` has seen what the explainer has whose explanation it rewrites.
+    """
+    asked = study.explain.revises if name == Revise.name else name
+    return declared(EXPLAINERS.find(asked), "sees_effects", bool, False)
 
 
 def method_names(study: Study) -> Sequence[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -36,6 +37,20 @@ class HeldOut:
 
 
 @dataclass(frozen=True)
+class Promoted:
+    """The tokens that a unit's output direction promotes, and those of the other units of its arm."""
+
+    own: tuple[str, ...]
+    """The strongest first."""
+    others: tuple[tuple[str, ...], ...]
+    """Of every other unit that promotes any, in the order of the arm."""
+
+
+NO_TOKENS = Unscored("no judge of this run reads the promoted tokens")
+"""Stands for them where nobody has read them."""
+
+
+@dataclass(frozen=True)
 class Case:
     """An explanation, and the unit that it is held against."""
 
@@ -43,6 +58,12 @@ class Case:
     """The unit's own, or another unit's: nothing here tells which. '' for a judge that needs none."""
     contexts: tuple[HeldOut, ...]
     """The unit's held-out contexts, each once."""
+    promoted: Promoted | Unscored = NO_TOKENS
+    """For judges of tokens; Unscored where the unit has no output direction, or the explanation is from its tokens."""
+
+
+NO_CONTEXT = -1
+"""In place of the id of a context."""
 
 
 @dataclass(frozen=True)
@@ -50,11 +71,13 @@ class Item:
     """One thing to be judged."""
 
     context: int
-    """Id of the context."""
+    """Id of the context; NO_CONTEXT where a token is judged."""
     shown: int
     """Its place among all items of the case, from 0, over its requests in their order."""
     truth: bool
     """What the right answer is; for detection, whether the unit is active anywhere in the context."""
+    token: str = ""
+    """The token that is judged; '' where contexts are."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +112,8 @@ class Traits:
     """The scores that mean something for its probabilities, the headline first; "auroc" is one of them."""
     share: float = 0.5
     """Of all its items, those whose right answer is yes."""
+    of_tokens: bool = False
+    """Whether it judges the tokens that a unit promotes (`Case.promoted`), and no contexts."""
 
 
 @dataclass(frozen=True)
@@ -102,6 +127,8 @@ class Tools:
     """The same, where the language model is an endpoint."""
     sentences: Vectors | None = None
     """The study's sentence model."""
+    bank: Sequence[str] = ()
+    """Unrelated explanations, for judges that need a whole distribution: those that `lift` subtracts."""
     ledger: Numbers | None = None
     """Keeps what the model in this process computes; None: nothing is kept."""
 

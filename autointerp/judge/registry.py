@@ -11,6 +11,7 @@ from autointerp.judge.embedding import EmbeddingJudge
 from autointerp.judge.fuzzing import Fuzzing
 from autointerp.judge.interface import NO_TOOLS, AnyJudge, ComputedJudge, Judge, JudgeSettings, Tools, Traits
 from autointerp.judge.intruder import Intruder
+from autointerp.judge.promoted_tokens import PromotedLiteral, PromotedTokens
 from autointerp.judge.saebench import SaeBench
 from autointerp.judge.surprisal import Surprisal
 from autointerp.llm.capabilities import Capabilities, Needs, known, missing
@@ -28,6 +29,8 @@ _BUILT_IN: Mapping[str, Callable[[JudgeSettings], AnyJudge]] = {
     SaeBench.name: SaeBench,
     Surprisal.name: Surprisal,
     EmbeddingJudge.name: EmbeddingJudge,
+    PromotedTokens.name: PromotedTokens,
+    PromotedLiteral.name: PromotedLiteral,
 }
 JUDGES: Registry[Callable[[JudgeSettings], AnyJudge]] = Registry("judge", "autointerp.judges", _BUILT_IN)
 """Name in the study -> what makes a Judge, or a ComputedJudge, of JudgeSettings; its attribute `traits` (a Traits)
@@ -104,6 +107,8 @@ def _check_model(study: Study, name: str) -> None:
     if needs == Needs():
         return
     there = known(llm, None if llm.provider == LOCAL else identity_of(llm))
+    if there is None and needs.whole_distribution:
+        there = Capabilities(identity_of(llm), llm.model)  # no endpoint has it, whatever a probe would find
     lacking = None if there is None else missing(needs, there)
     if lacking is not None:
         raise BadInput(

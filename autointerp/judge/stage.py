@@ -12,8 +12,20 @@ from autointerp.artifacts import rng_of
 from autointerp.contexts.pairing import Pair, Sampled, own_pairs, read_sampled, shuffled_pairs
 from autointerp.contexts.reading import load_contexts
 from autointerp.contexts.slices import CALIBRATION, HARD_NEGATIVES, RANDOM_ONLY
-from autointerp.judge.interface import AnyJudge, Case, ComputedJudge, HeldOut, Items, Judge, Judgement
+from autointerp.judge.interface import (
+    NO_CONTEXT,
+    NO_TOKENS,
+    AnyJudge,
+    Case,
+    ComputedJudge,
+    HeldOut,
+    Items,
+    Judge,
+    Judgement,
+    Promoted,
+)
 from autointerp.judge.registry import traits_of
+from autointerp.judge.tokens import PromotedTokensOf
 from autointerp.llm.client import Asker
 from autointerp.llm.questions import gather
 from autointerp.metrics.metrics import any_absolute
@@ -30,6 +42,7 @@ class _Trial:
     pair: Pair
     explanation: str | Unscored
     """'' for a judge that needs none."""
+    promoted: Promoted | Unscored
 
 
 _Result = list[Judgement] | Unscored
@@ -45,12 +58,17 @@ def judge(study: Study, judges: Sequence[AnyJudge], asker: Asker | None, run: Pa
     units = read_sampled(study, run, any_absolute(study.score.metrics))
     contexts = load_contexts(run / "contexts.parquet", (c for u in units for c in u.judged))
     own, shuffled = own_pairs(units), shuffled_pairs(units, study.judge.derangements, study.seed_for("simulate"))
+    promoted = PromotedTokensOf(study, run, units) if any(traits_of(judge.name).of_tokens for judge in judges) else None
     tasks: list[_Trial] = []
     for judge in sorted(judges, key=lambda judge: not isinstance(judge, Judge)):
-        if traits_of(judge.name).needs_explanation:
-            tasks += [_Trial(judge, pair, pair.explained.explanation) for pair in (*own, *shuffled)]
-        else:
-            tasks += [_Trial(judge, pair, "") for pair in own]
+        explained = traits_of(judge.name).needs_explanation
+        tokens = promoted if traits_of(judge.name).of_tokens else None
+        tasks += [
+            _Trial(
+                judge, pair, pair.explained.explanation if explained else "", tokens.of(pair) if tokens else NO_TOKENS
+            )
+            for pair in ((*own, *shuffled) if explained else own)
+        ]
     done: dict[int, _Result] = {}
     written = 0
     with (
@@ -99,9 +117,11 @@ def _case(study: Study, task: _Trial, contexts: Mapping[int, Context]) -> tuple[
     """What the judge gets; Unscored for a unit without the explanation that it needs."""
     if isinstance(task.explanation, Unscored):
         return task.explanation
-    # Drawn by unit: whoever's explanation it is, the items are the same.
-    rng = rng_of(study.seed_for("simulate"), "judge", task.judge.name, task.pair.unit.unit)
-    return Case(task.explanation, _held(task.pair.unit, contexts)), rng
+    # Drawn by unit: whoever's explanation it is, the items are the same; and all judges of tokens have the same tokens.
+    of_tokens = traits_of(task.judge.name).of_tokens
+    drawn_for = "tokens" if of_tokens else task.judge.name
+    rng = rng_of(study.seed_for("simulate"), "judge", drawn_for, task.pair.unit.unit)
+    return Case(task.explanation, () if of_tokens else _held(task.pair.unit, contexts), task.promoted), rng
 
 
 def _batches(study: Study, task: _Trial, contexts: Mapping[int, Context]) -> Sequence[Items] | Unscored:
@@ -133,9 +153,10 @@ def _rows(task: _Trial, result: _Result) -> Iterator[JudgementRow]:
         status, reason = state_of(answer)
         yield replace(
             row,
-            context=item.context,
+            context=None if item.context == NO_CONTEXT else item.context,
             shown=item.shown,
             truth=item.truth,
+            token=item.token,
             probability=None if isinstance(answer, Unscored) else answer,
             status=status,
             reason=reason,

@@ -93,12 +93,17 @@ class Method:
 
 
 def methods() -> list[Method]:
-    """Every method that is registered: the ideal reader, simulators, the token table, judges."""
+    """Every method that is registered: the ideal reader, simulators, the token table, judges.
+
+    Without judges of tokens: a planted unit is a rule over texts, and promotes none.
+    """
     named = simulators.SIMULATORS.names()
     found = [Method(IDEAL, Form.RULE, IDEAL), *(Method(name, Form.SIMULATOR, name) for name in named)]
     found.append(Method(LOOKUP, Form.TOKEN_TABLE, LOOKUP))
     taken = {method.name for method in found}
     for name in judges.JUDGES.names():
+        if judges.traits_of(name).of_tokens:
+            continue
         found.append(Method(f"{name}-judge" if name in taken else name, Form.JUDGE, name))
     return found
 

@@ -106,8 +106,8 @@ def pt(points: float) -> float:
 
 
 def colour_of(arm: str) -> str:
-    """The colour of an arm; all feature arms share one."""
-    return _FEATURE if is_feature(arm) else _ARMS.get(arm, _OTHER)
+    """The colour of an arm; all feature arms share one, and so do those of a kind at several hooks."""
+    return _FEATURE if is_feature(arm) else _ARMS.get(arm.partition(":")[0], _OTHER)
 
 
 def save(figure: Figure, folder: Path, name: str) -> list[Path]:

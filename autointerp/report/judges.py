@@ -10,12 +10,13 @@ from autointerp.contexts.slices import JUDGED
 from autointerp.judge.embedding import EmbeddingJudge
 from autointerp.judge.fuzzing import Fuzzing
 from autointerp.judge.intruder import Intruder
+from autointerp.judge.promoted_tokens import PromotedLiteral, PromotedTokens
 from autointerp.judge.saebench import SaeBench
 from autointerp.judge.surprisal import Surprisal
 from autointerp.metrics.classification import JUDGED_SCORES
 from autointerp.records import Pairing
 from autointerp.report.markdown import UNKNOWN, escape, table
-from autointerp.rows import NO_BASELINE, OWN_SHUFFLED, Cell, ComparisonRow
+from autointerp.rows import NO_BASELINE, OWN_SHUFFLED, READ_LITERALLY, Cell, ComparisonRow
 from autointerp.units.arms import plain
 
 _NOTES = {
@@ -41,8 +42,19 @@ _NOTES = {
         "`embedding` compares how near each context is to the explanation in a sentence model: the order counts and "
         "there is no threshold, so AUROC is all there is."
     ),
+    PromotedTokens.name: (
+        "`promoted-tokens` sees no text at all: of tokens that the unit's output direction promotes, and as many that "
+        "other units of its arm promote, about as commonly, it says how much likelier the explanation makes each as "
+        "what comes next (the logit task of Towards Monosemanticity). The order counts, so AUROC is all there is. "
+        "Explanations of explainers that are shown these tokens are left out as circular."
+    ),
+    PromotedLiteral.name: (
+        "`promoted-literal` is its floor: the same tokens, and whether the explanation names them, without any model."
+    ),
 }
 """What is special about some of the judges."""
+_OF_TOKENS = (PromotedTokens.name, PromotedLiteral.name)
+"""Those that see no context."""
 
 
 def judges(outcome: Outcome) -> str:
@@ -56,16 +68,21 @@ def judges(outcome: Outcome) -> str:
 def _words(outcome: Outcome) -> str:
     """What all tables have in common, and what some of the judges don't."""
     shuffled = outcome.study.judge.derangements
+    of_tokens = {name in _OF_TOKENS for name in outcome.study.judge.methods}
     words = (
-        "A judge reads an explanation and some of the unit's held-out contexts, as many active ones as ones checked to "
-        "be inactive, and says of each whether the unit is active in it. *Chance* is what an answer that knows nothing "
-        "gets at best (for F1: always yes). Each unit was also judged with other units' explanations of its arm (mean "
-        f"over {shuffled} seeded derangement{'s' if shuffled > 1 else ''}): that is what this model really gets "
-        "without knowing the unit. AUROC is the same as balanced accuracy where the endpoint gives no "
-        "log-probabilities. A unit without enough active or inactive held-out contexts can't be judged; dense units "
-        "have few inactive ones."
+        "*Chance* is what an answer that knows nothing gets at best (for F1: always yes). Each unit was also judged "
+        f"with other units' explanations of its arm (mean over {shuffled} seeded "
+        f"derangement{'s' if shuffled > 1 else ''}): that is what this model really gets without knowing the unit."
     )
-    return " ".join([words, *(_NOTES[name] for name in outcome.study.judge.methods if name in _NOTES)])
+    contexts = (
+        "A judge reads an explanation and some of the unit's held-out contexts, as many active ones as ones checked to "
+        f"be inactive, and says of each whether the unit is active in it. {words} AUROC is the same as balanced "
+        "accuracy where the endpoint gives no log-probabilities. A unit without enough active or inactive held-out "
+        "contexts can't be judged; dense units have few inactive ones."
+    )
+    if of_tokens == {True}:
+        contexts = f"A judge of tokens reads an explanation, and says of each token how well it fits. {words}"
+    return " ".join([contexts, *(_NOTES[name] for name in outcome.study.judge.methods if name in _NOTES)])
 
 
 def _judge(outcome: Outcome, judge: str) -> str:
@@ -87,6 +104,12 @@ def _rows(outcome: Outcome, cell: Cell) -> Iterator[list[str]]:
             metric, escape(plain(arm)), escape(own.reasons) or UNKNOWN, number(own.chance), _mean(own), _mean(null),
             *_difference(over), f"{own.n} of {own.n + own.unscored}",
         ]  # fmt: skip
+    for arm in outcome.arms:
+        literally = outcome.row(cell, arm, READ_LITERALLY)
+        if literally is not None and literally.difference is not None:
+            shown, p = _difference(literally)
+            name = f"{plain(arm)} minus the same read literally"
+            yield [metric, escape(name), UNKNOWN, number(0.0), shown, UNKNOWN, UNKNOWN, p, f"{literally.n} units"]
     for against in outcome.contrasts(cell):
         if against.baseline != OWN_SHUFFLED and against.difference is not None:
             name = f"{plain(against.arm)} minus {plain(against.baseline)}"

@@ -187,6 +187,7 @@ class Resources:
                 # One case after the other: a batch interface would take hours for each.
                 asker=stack.enter_context(self.asker(role, f"{stage} (read)")) if reading and not inside else None,
                 sentences=self.sentences if any(traits_of(name).needs.sentences for name in names) else None,
+                bank=self._bank() if any(traits_of(name).needs.whole_distribution for name in names) else (),
                 ledger=self.ledger,
             )
             asks = any(traits_of(name).asks for name in names)

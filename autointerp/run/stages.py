@@ -101,7 +101,7 @@ def _explaining(
             reads=(*_TABLES, PROPOSALS, TABLES, CANDIDATES),
             settings={**simulator, **held, **base, **seeds_of(study, "simulate")},
             writes=("simulations.parquet", "shuffled.parquet", BY_KIND),
-            bulk=(),
+            bulk=("shuffled.parquet", BY_KIND),  # in `scores`, unit by unit
             work=lambda: _simulate(resources, run),
         ),
     ]
@@ -184,7 +184,7 @@ def _judging(study: Study, dump: dict[str, Any], resources: Resources, run: Path
     return [
         Stage(
             "judge",
-            reads=_TABLES,
+            reads=(*_TABLES, EFFECTS) if any(traits_of(name).of_tokens for name in study.judge.methods) else _TABLES,
             settings={**settings, "evidence": dump["evidence"]},
             writes=(_JUDGEMENTS,),
             bulk=(),

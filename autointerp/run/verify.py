@@ -59,7 +59,7 @@ def _hashes(run: Path) -> Iterator[Check]:
 
 
 _LATER = {
-    ("explanations", "kind"), ("scores", "kind"),
+    ("explanations", "kind"), ("scores", "kind"), ("judgements", "token"),
     ("units", "subject"), ("scores", "subject"), ("comparison", "subject"), *(
         ("comparison", name) for name in (
             "family", "p_equivalent", "p_equivalent_holm", "smallest", "superiority_low", "superiority_high",

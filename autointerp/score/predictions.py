@@ -135,7 +135,8 @@ class Judged:
             pairing = self._pairings[key][int(row["derangement"])]
             if row["truth"] is not None:
                 items[str(row["judge"])][bool(row["truth"])] += 1
-                pairing.contexts.add(int(row["context"]))
+                if row["context"] is not None:
+                    pairing.contexts.add(int(row["context"]))
                 pairing.truth.append(bool(row["truth"]))
             if row["status"] == Status.OK.value:
                 pairing.probability.append(float(row["probability"]))

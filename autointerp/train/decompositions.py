@@ -37,7 +37,8 @@ def decompose(study: Study, subject: Reader, run: Path) -> None:
     """Fit what the study wants to the vectors at every hook, in one pass over the training split.
 
     Writes the fits to `run/work/components` and a row per component to `components.parquet`. Memory: per hook the
-    square of its width, and for ICA the vectors of its sample. Raises BadInput without a training split.
+    square of its width, and for ICA the vectors of its sample. Raises BadInput without a training split, and where
+    fewer independent components converge than there shall be units.
     """
     if (run / FOLDER).is_dir():
         shutil.rmtree(run / FOLDER)
@@ -92,6 +93,12 @@ def _independent(study: Study, hook: str, sample: Float[np.ndarray, "_ width"], 
         f"  ICA of {hook}: {int(kept.sum())} of {size} components converged, {stable} of them were found in all "
         f"{RESTARTS} restarts; from {len(sample):,} vectors"
     )
+    if kept.sum() < study.units.independent:
+        raise BadInput(
+            f"of {size} independent components of {hook} {int(kept.sum())} converged, and units.independent = "
+            f"{study.units.independent}",
+            "lower it, or give ICA more training text (corpus.tokens, corpus.train)",
+        )
     for place in range(size):
         yield ComponentRow(
             kind=Independent.name,

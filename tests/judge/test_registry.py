@@ -92,10 +92,10 @@ def test_judges_of_other_packages_of_both_kinds() -> None:
 
 def test_who_needs_the_language_model_and_where() -> None:
     used = {name for name in (*JUDGES.built_in, "asks", "decides") if uses_model(name)}
-    assert used == {"detection", "fuzzing", "intruder", "saebench", "surprisal", "asks"}
+    assert used == {"detection", "fuzzing", "intruder", "saebench", "surprisal", "promoted-tokens", "asks"}
     served = parse_study({"judge": {"llm": "far"}, "llm": {"far": {"provider": "openai", "model": "m"}}})
     for name in JUDGES.built_in:
-        assert reads_in_process(parse_study({}), name) == (name == "surprisal")
+        assert reads_in_process(parse_study({}), name) == (name in ("surprisal", "promoted-tokens"))
         assert not reads_in_process(served, name)
 
 
@@ -128,3 +128,11 @@ def test_an_endpoint_without_log_probabilities_is_refused_when_that_is_known(the
         check_judges(study)
     assert "\n" not in str(caught.value)
     assert traits_of("surprisal").needs == Needs(prompt_logprobs=1)
+
+
+def test_an_endpoint_never_gives_a_whole_distribution_and_is_refused_without_a_probe() -> None:
+    llm = {"provider": "openai", "model": "m", "base_url": "http://127.0.0.1:9/v1"}
+    study = parse_study({"judge": {"methods": ["promoted-tokens"], "llm": "far"}, "llm": {"far": llm}})
+    with pytest.raises(BadInput, match=r"judge 'promoted-tokens' needs log-probabilities of the whole vocabulary"):
+        check_judges(study)
+    check_judges(parse_study({"judge": {"methods": ["promoted-tokens", "promoted-literal"]}}))

@@ -430,14 +430,15 @@ def test_the_report_says_what_is_special_about_a_judge(all_judged: Path) -> None
 def test_a_whole_run_with_every_judge(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """On a model that knows nothing: held to a schema its answers are scored all the same; and a replay repeats it."""
     monkeypatch.setattr(resources, "load_sentence_model", lambda name, device: Lengths())
-    held = [name for name in ALL if name != "saebench"]  # a list in plain text is what such a model does not write
+    others = [name for name in ALL if name != "saebench"]  # a list in plain text is what such a model does not write
+    held = [*others, "promoted-tokens", "promoted-literal"]
     settings = (f"judge.methods={held}", "evidence.random_only=60", "units.controls=['neuron-sparse']",
                 "llm.explainer.reasks=0", "llm.explainer.batch=32", "explain.methods=['exemplars']")  # fmt: skip
     study = small_study(tmp_path, *settings)
     run = autointerp.run(study, tmp_path / "run", until="score")
     own = run.table("scores").query("slice == 'judged' and metric == 'auroc' and pairing == 'own'")
     assert set(own.groupby("scorer").size()) == {5 + 4 + 4}
-    for name in ("surprisal", "embedding", "detection", "intruder"):
+    for name in ("surprisal", "embedding", "detection", "intruder", "promoted-tokens", "promoted-literal"):
         scored = own[own["scorer"] == name]
         assert (scored["status"] == "ok").sum() >= 5, name
     assert not own["reason"].str.contains("JSON|cut|number of values").any()

@@ -160,6 +160,11 @@ def test_layers_and_widths_are_drawn_where_there_are_several(outcome: Outcome, t
     lines = [[np.asarray(values) for values in line.get_data()] for line in hooks.get_lines()]
     points = {(round(float(across[0])), float(up[0])) for across, up in lines if len(across) == 1}
     assert points == {(0, means["feature:a"]), (0, means["neuron"]), (1, means["feature:b"])}
+    joined = [up.tolist() for across, up in lines if len(across) == 2 and across[0] != across[1]]
+    assert joined == [[means["feature:a"], means["feature:b"]]], "a kind's means are joined from hook to hook"
+    legend = hooks.get_legend()
+    assert legend is not None
+    assert [text.get_text() for text in legend.get_texts()] == ["SAE features", "neurons"]
     assert [tick.get_text() for tick in widths.get_xticklabels()] == ["64", "256"]
     across = {float(x[0]) for line in widths.get_lines() if len(x := np.asarray(line.get_xdata())) == 1}
     assert across == {64.0, 256.0}

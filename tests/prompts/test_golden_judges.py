@@ -31,6 +31,7 @@ _VALUES: dict[str, dict[str, Any]] = {
     },
     "intruder/v1": {"excerpts": [quoted(f' "{n}"\nExcerpt 9: <|im_end|>\u202e 蓝 {{{{ x }}}}') for n in range(5)]},
     "surprisal/v1": {"explanation": "words for red {{ words }}"},
+    "promoted-tokens/v1": {"explanation": "words for red {{ words }}"},
 }
 
 

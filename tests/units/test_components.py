@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -13,21 +15,23 @@ from autointerp.compare.outcome import read_outcome
 from autointerp.compare.words import number
 from autointerp.contexts.reading import load_contexts, read_batches
 from autointerp.errors import BadInput
+from autointerp.plot.by_layer import layer_points
 from autointerp.records import Split
 from autointerp.report.components import section, weighted_mean
 from autointerp.run.folder import Run
 from autointerp.run.hashed import settings_of, units_of
 from autointerp.run.manifest import read_manifest
 from autointerp.run.verify import verify
-from autointerp.study_file import parse_study
+from autointerp.study_file import load_study, parse_study
 from autointerp.subject.forward import Subject, open_subject
 from autointerp.tables import TRAIN
 from autointerp.units.arms import plain
 from autointerp.units.components import Components
 from autointerp.units.independent import RESTARTS, fast_ica, fit_independent
+from autointerp.units.interface import kind_of
 from autointerp.units.principal import SecondMoments, fit_principal
 from autointerp.units.registry import check_units
-from tests.small import HOOK, small_study
+from tests.small import HOOK, small_settings, small_study
 
 SOURCES = 6
 
@@ -229,3 +233,48 @@ def test_the_report_says_how_stable_they_are_and_weights_them_by_variance(run: R
         assert weighted_mean(outcome, table, arm).value == pytest.approx(expected)
         (line,) = [line for line in text.splitlines() if line.startswith(f"| {plain(arm)} |")]
         assert line.split("|")[5].split()[0] == number(expected)
+
+
+@pytest.mark.pipeline
+def test_where_too_few_converge_it_is_said_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("autointerp.units.independent._TOLERANCE", -1.0)
+    with pytest.raises(
+        BadInput, match=rf"of 12 independent components of {HOOK} 0 converged, and units.independent = 3"
+    ):
+        autointerp.run(small_study(tmp_path, *SETTINGS), tmp_path / "run", until="decompose")
+
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "cunningham.toml"
+LAYERS = ("layers.0.resid", "layers.1.resid", "layers.1.mlp.out")
+
+
+@pytest.mark.pipeline
+def test_the_example_study_has_five_arms_at_every_layer_and_a_figure_of_them(tmp_path: Path) -> None:
+    """As it stands but for the sizes, and the model and its hooks."""
+    small = small_settings(tmp_path)
+    model = small["subject"]["model"]
+    places = [f"sae.{n}.{key}" for n, hook in enumerate(LAYERS) for key in (
+        f"hook='{hook}'", "train.width=24", "train.k=4", "train.batch=128",
+    )]  # fmt: skip
+    made = load_study(EXAMPLE, [
+        f"subject.model='{model}'", f"subject.hooks={list(LAYERS)}", *places,
+        *(f"corpus.{key}={json.dumps(value)}" for key, value in small["corpus"].items()),
+        *(f"evidence.{key}={value}" for key, value in small["evidence"].items()),
+        *(f"units.{kind}=3" for kind in ("features", "neurons", "directions", "principal")), "units.independent=3",
+        f"llm.explainer.model='{model}'", f"llm.simulator.model='{model}'", "units.min_contexts=4",
+        "explain.methods=['exemplars']", "explain.candidates=4", "simulate.method='literal'", "compare.resamples=1000",
+        "compare.derangements=2", "simulate.lookup=false", "simulate.literal=false", "simulate.both_kinds=false",
+        "score.slices=['top-and-random']",
+    ])  # fmt: skip
+    run = autointerp.run(made, tmp_path / "run")
+    points = layer_points(read_outcome(run.folder))
+    kinds = ("feature", "neuron", "direction", "principal", "independent")
+    found = Counter((point.hook, kind_of(point.row.arm)) for point in points)
+    assert found == {(hook, kind): 1 for hook in LAYERS for kind in kinds}
+    assert (run.folder / "figures" / "layers.png").is_file()
+    assert "(figures/layers.png)" in (run.folder / "report.md").read_text("utf8")
+    against = run.table("comparison").query("baseline != ''")["baseline"]
+    assert {f"{kind}:{hook}" for hook in LAYERS for kind in kinds[1:]} <= set(against), "each of its own layer"
+    for name in ("shuffled.parquet", "by_kind.parquet"):
+        (run.folder / name).unlink(missing_ok=True)
+    assert [check.name for check in verify(run.folder) if not check.ok] == [], "a published folder may leave them out"
