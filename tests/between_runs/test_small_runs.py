@@ -187,8 +187,8 @@ def test_two_factors_that_were_redrawn_are_put_together_by_the_command_line(
     at = ["scorer", "arm", "baseline", "component"]
     held = 0
     for factor, run in runs.items():
-        theirs = read_table(Path(run) / "variance.parquet")
-        theirs = theirs[~theirs["component"].isin(["draw", "error"])].set_index(at)["value"]
+        of_run = read_table(Path(run) / "variance.parquet")
+        theirs = of_run[~of_run["component"].isin(["draw", "error"])].set_index(at)["value"]
         ours = table[(table["factor"] == factor) & (table["pairing"] == "own")].set_index(at)["value"]
         # Of an arm with a unit that some draw could not score a run itself compares means alone.
         crossed = [{row[:3] for row in t.dropna().index if row[3] == "residual"} for t in (ours, theirs)]
