@@ -141,8 +141,8 @@ def _fitting(resources: Resources, run: Path) -> int:
     asks = not resources.mode.replay and any(llm.provider != LOCAL for llm in used_llms(study).values())
     if asks or resources.check_subject().type != "cpu":
         return 1
-    free, needed = available(), [entry.facts.get("resident") for entry in read_manifest(run).values()]
-    return min(cores(), free // max(needed)) if free and all(needed) else 1
+    free, needed = available(), [int(entry.facts.get("resident", 0)) for entry in read_manifest(run).values()]
+    return min(cores(), free // max(needed)) if free and needed and all(needed) else 1
 
 
 def _hold(study: Study, run: Path) -> None:
