@@ -29,14 +29,17 @@ SMALLER = ("units.controls=[]", "sae.0.train.passes=1")
 @pytest.mark.pipeline
 @pytest.mark.slow
 def test_in_a_process_of_its_own_a_replicate_comes_out_the_same(tmp_path: Path) -> None:
-    """To the last bit, with as many threads."""
+    """To the last bit, with as many threads; from another ledger, and replayed from that, too."""
     wanted = ("compare.replicates=3", 'compare.redraw=["explain"]', "threads=1", *SMALLER)
     before = torch.get_num_threads()
     folders = [tmp_path / name for name in ("beside", "after")]
+    answers = tmp_path / "answers.sqlite"
     try:
-        for at_once, folder in zip((2, 1), folders, strict=True):
+        for at_once, folder, ledger in zip((2, 1), folders, (answers, None), strict=True):
             study = small_study(tmp_path, *wanted, f"compare.side_by_side={at_once}")
-            autointerp.run(study, folder, until="compare")
+            autointerp.run(study, folder, until="compare", ledger=ledger)
+        study = small_study(tmp_path, *wanted, "compare.side_by_side=2")
+        autointerp.run(study, folders[0], until="compare", ledger=answers, replay=True)
     finally:
         torch.set_num_threads(before)
     for number in "12":
@@ -45,8 +48,11 @@ def test_in_a_process_of_its_own_a_replicate_comes_out_the_same(tmp_path: Path) 
             assert (beside / f"{name}.parquet").read_bytes() == (after / f"{name}.parquet").read_bytes(), name
         assert (beside / "study.toml").read_bytes() == (after / "study.toml").read_bytes()
         assert {one.facts["threads"] for one in read_manifest(beside).values()} == {1}
-    spent = [read_table(folder / "usage.parquet")[["stage", "requests"]] for folder in folders]
-    assert spent[0].equals(spent[1]), "one account, whoever asks"
+        explained = read_manifest(beside)["explain"].facts, read_manifest(after)["explain"].facts
+        assert explained[0]["finished"] > explained[1]["finished"], "it was replayed"
+    spent, once = (read_table(folder / "usage.parquet").set_index("stage")["requests"] for folder in folders)
+    assert spent["explain"] == 2 * once["explain"], "one account, whoever asks"
+    assert not list(folders[0].rglob("ledger.sqlite"))
 
 
 def test_as_many_run_at_a_time_as_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
