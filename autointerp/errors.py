@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copyreg
 from collections.abc import Iterable
 from difflib import get_close_matches
+from typing import Any
 
 
 class AutointerpError(Exception):
@@ -11,6 +13,10 @@ class AutointerpError(Exception):
 
     exit_code: int = 2
     """What the command line exits with."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled as it is: a subclass is made of other arguments than its message."""
+        return copyreg.__newobj__, (type(self), *self.args), self.__dict__  # type: ignore[attr-defined]
 
 
 class BadInput(AutointerpError):

@@ -22,6 +22,14 @@ from rich.progress import (
 from rich.text import Text
 
 _PLAIN_EVERY = 15.0
+_speaker = ""
+"""What lines of this process begin with."""
+
+
+def speak_as(name: str) -> None:
+    """Have every line of this process begin with `name`, and no bars: other processes write to the same terminal."""
+    global _speaker
+    _speaker = f"{name}: "
 
 
 class Bar:
@@ -47,7 +55,7 @@ class _Plain(Bar):
         now = time.monotonic()
         if now - self._last >= _PLAIN_EVERY:
             self._last = now
-            print(self._line(now - self._start), file=sys.stderr, flush=True)
+            say(self._line(now - self._start))
 
     def _line(self, elapsed: float) -> str:
         rate = self._done / elapsed
@@ -83,7 +91,7 @@ class _Rich(Bar):
 def bar(label: str, total: int | None, unit: str = "") -> Iterator[Bar]:
     """A progress bar named `label` over `total` things called `unit` (None: unknown)."""
     console = Console(stderr=True)
-    if not console.is_terminal:
+    if _speaker or not console.is_terminal:
         yield _Plain(label, total, unit)
         return
     columns = (
@@ -113,4 +121,4 @@ def aligned(rows: Iterable[Sequence[str]], numbers: slice = slice(1, None)) -> I
 
 def say(text: str) -> None:
     """A line about what is happening, on standard error, so that standard output stays the answer."""
-    print(text, file=sys.stderr, flush=True)
+    print(f"{_speaker}{text}", file=sys.stderr, flush=True)

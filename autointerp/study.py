@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -20,32 +20,9 @@ from autointerp.study_inputs import (
     Seeds,
     Subject,
     Training,
+    Units,
 )
 from autointerp.study_models import Budget, Llm, Sentences
-
-
-class Units(Section):
-    """How many units of each arm."""
-
-    features: int = Field(default=64, ge=0)
-    """Per SAE."""
-    neurons: int = Field(default=64, ge=0)
-    """Per hook."""
-    principal: int = Field(default=0, ge=0)
-    """Principal components (PCA) per hook, of its vectors on the training split."""
-    independent: int = Field(default=0, ge=0)
-    """Independent components (ICA) per hook, out of four times as many."""
-    directions: int = Field(default=24, ge=0)
-    """Random directions per hook, and noise units per SAE, where these controls are on."""
-    sparse: int = Field(default=24, ge=1)
-    """Units of each `KIND-sparse` control: the first ones that are drawn of the kind, where it has more."""
-    controls: tuple[str, ...] = ("direction", "neuron-sparse", "direction-sparse", "noise")
-    """Arms beside features and neurons: `direction` (random directions), `noise` (values of features, drawn anew for
-    every token), and `KIND-sparse`: the units of a kind again, each with the density of a feature."""
-    kinds: dict[str, Annotated[int, Field(ge=1)]] = Field(default_factory=dict)
-    """Units of each kind that a package registers, by its name: per hook, or per SAE."""
-    min_contexts: int = Field(default=10, ge=2)
-    """Evidence contexts that a unit must be active in to be sampled; the rest are excluded and counted."""
 
 
 class Evidence(Section):
@@ -196,6 +173,9 @@ class Compare(Section):
     difference is then over these, and three are the fewest that give a useful one. The first is the run itself."""
     redraw: tuple[Factor, ...] = ()
     """What replicates draw anew, by the names of `[seeds]`; what does not depend on it is shared."""
+    side_by_side: int = Field(default=0, ge=0)
+    """Replicates carried out at a time, each in a process of its own that takes its part of `threads`; 0: as many as
+    cores and memory allow, and one on a GPU or where an endpoint is asked."""
     resamples: int = Field(default=10_000, ge=1000)
     """Bootstrap resamples and permutations."""
     derangements: int = Field(default=16, ge=1)

@@ -1,4 +1,4 @@
-"""The study's sections on what is read and trained: the subject, the text, the SAEs. The others are in `study`."""
+"""The study's sections on what is read, trained and drawn: subject, text, SAEs, units. The others are in `study`."""
 
 from __future__ import annotations
 
@@ -192,6 +192,30 @@ class Scrambled(Section):
         if len(set(given)) < len(given):
             raise ValueError(f"{list(given)} names one twice")
         return given
+
+
+class Units(Section):
+    """How many units of each arm."""
+
+    features: int = Field(default=64, ge=0)
+    """Per SAE."""
+    neurons: int = Field(default=64, ge=0)
+    """Per hook."""
+    principal: int = Field(default=0, ge=0)
+    """Principal components (PCA) per hook, of its vectors on the training split."""
+    independent: int = Field(default=0, ge=0)
+    """Independent components (ICA) per hook, out of four times as many."""
+    directions: int = Field(default=24, ge=0)
+    """Random directions per hook, and noise units per SAE, where these controls are on."""
+    sparse: int = Field(default=24, ge=1)
+    """Units of each `KIND-sparse` control: the first ones that are drawn of the kind, where it has more."""
+    controls: tuple[str, ...] = ("direction", "neuron-sparse", "direction-sparse", "noise")
+    """Arms beside features and neurons: `direction` (random directions), `noise` (values of features, drawn anew for
+    every token), and `KIND-sparse`: the units of a kind again, each with the density of a feature."""
+    kinds: dict[str, Annotated[int, Field(ge=1)]] = Field(default_factory=dict)
+    """Units of each kind that a package registers, by its name: per hook, or per SAE."""
+    min_contexts: int = Field(default=10, ge=2)
+    """Evidence contexts that a unit must be active in to be sampled; the rest are excluded and counted."""
 
 
 Factor: TypeAlias = Literal["corpus", "sae", "units", "evidence", "explain", "simulate"]

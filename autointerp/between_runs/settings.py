@@ -60,6 +60,7 @@ _SECTIONS: Mapping[str, RunPart] = {
         (
             "subject.device", "subject.batch", "training.minutes", "training.log", "training.log_every",
             "simulate.lookup", "simulate.literal", "simulate.both_kinds", "explain.llm", "simulate.llm",
+            "compare.side_by_side",
         ),
         RunPart.NONE,
     ),

@@ -37,6 +37,8 @@ class Mode:
     """Through the provider's batch interface (half the price, within a day), what was handed in kept in this file."""
     device: str = "auto"
     """Where a model in this process runs, as in `load_model`: a run has all its models on its subject's device."""
+    side_by_side: int = 1
+    """How many processes ask endpoints at a time: each of them has its part of `concurrency`."""
 
 
 def check_llm(llm: Llm) -> None:
@@ -87,12 +89,12 @@ def open_asker(llm: Llm, ledger: Ledger, usage: Usage, stage: str, mode: Mode = 
         with open_batches(llm, ledger, mode.batches, Purse(usage, stage, llm, BATCH_DISCOUNT)) as batches:
             yield Counted(batches, usage, stage, llm, charged=True)
     else:
-        with _online(llm, ledger, usage, stage) as online:
+        with _online(llm, ledger, usage, stage, mode.side_by_side) as online:
             yield Counted(online, usage, stage, llm, charged=True)
 
 
 @contextmanager
-def _online(llm: Llm, ledger: Ledger, usage: Usage, stage: str) -> Iterator[Asker]:
+def _online(llm: Llm, ledger: Ledger, usage: Usage, stage: str, side_by_side: int) -> Iterator[Asker]:
     from autointerp.llm.budget.purse import Budgeted
     from autointerp.llm.ledger.recorded import Recorded
     from autointerp.llm.online.asker import AsyncAsker
@@ -101,7 +103,8 @@ def _online(llm: Llm, ledger: Ledger, usage: Usage, stage: str) -> Iterator[Aske
 
     purse = Purse(usage, stage, llm)
     provider = open_provider(llm)
-    paid = Budgeted(Limited(provider, llm.concurrency, provider.takes_turns), purse)
+    slots = max(1, llm.concurrency // side_by_side)
+    paid = Budgeted(Limited(provider, slots, provider.takes_turns), purse)
     client = Recorded(Retrying(paid, llm.attempts, provider.identity), ledger, provider.identity)
 
     async def wind_down() -> None:
@@ -109,7 +112,7 @@ def _online(llm: Llm, ledger: Ledger, usage: Usage, stage: str) -> Iterator[Aske
         await paid.aclose()
         await provider.aclose()
 
-    asker = AsyncAsker(client, provider.identity, llm.concurrency * _WINDOW_PER_SLOT, llm.reasks, wind_down)
+    asker = AsyncAsker(client, provider.identity, slots * _WINDOW_PER_SLOT, llm.reasks, wind_down)
     # What is there now stays: a collection of garbage that looks at all of it (torch, transformers) holds up every
     # request that is under way by a tenth of a second.
     gc.freeze()

@@ -58,7 +58,7 @@ class WatchedResources(Resources):
     @cached_property
     def ledger(self) -> _Watched:
         """The ledger of answers."""
-        return _Watched(self._ledger_path)
+        return _Watched(self.ledger_path)
 
     def asked(self, stage: str) -> tuple[int, int, int]:
         """Requests of a stage so far, those of them that the ledger answered, and tokens of all of them."""

@@ -56,7 +56,7 @@ def run(
     try:
         with joined(study.subject.device):
             if follows():
-                note_threads(study)
+                note_threads(study.threads)
                 while summoned():
                     train_along(study, lambda: resources.subject, folder)
                 return Run(folder, study)

@@ -24,7 +24,7 @@ def settings_of(study: Study) -> dict[str, Any]:
 
 def compared(study: Study) -> dict[str, Any]:
     """The section `compare` as what is compared within one replicate depends on it, and as it was before replicates."""
-    return {**study.compare.model_dump(mode="json", exclude={"redraw"}), "replicates": 1}
+    return {**study.compare.model_dump(mode="json", exclude={"redraw", "side_by_side"}), "replicates": 1}
 
 
 def seeds_of(study: Study, *factors: Factor) -> dict[str, Any]:

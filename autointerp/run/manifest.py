@@ -32,7 +32,8 @@ class StageEntry:
     bulk: tuple[str, ...] = ()
     """Outputs that only a continued run needs; a published run may leave them out."""
     facts: Mapping[str, Any] = field(default_factory=dict)
-    """Versions, threads, seed, wall time: recorded, never compared."""
+    """Versions, threads, seed, wall time, `resident` (the most memory that the process had in use until then, bytes):
+    recorded, never compared."""
 
 
 def read_manifest(run: Path) -> dict[str, StageEntry]:

@@ -15,6 +15,7 @@ from autointerp.artifacts import hash_file, hash_value
 from autointerp.errors import BadInput
 from autointerp.progress import say
 from autointerp.run.manifest import StageEntry, read_manifest, versions, write_manifest
+from autointerp.run.memory import most_resident
 
 
 @dataclass(frozen=True)
@@ -64,13 +65,7 @@ def execute(
     for stage in stages:
         inputs = input_hash(stage, hashes)
         entry = entries.get(stage.name)
-        if (
-            stage.name in again
-            or entry is None
-            or entry.inputs != inputs
-            or entry.facts.get("unanswered")
-            or not all((run / path).exists() for path in stage.writes)
-        ):
+        if entry is None or _due(run, stage, entry, inputs, again):
             if base is not None:
                 there = made.get(stage.name)
                 if there is not None and there.inputs == inputs and _whole(base, stage, there):
@@ -86,6 +81,8 @@ def execute(
             seconds = round(time.monotonic() - start, 1)
             when = datetime.now(UTC).isoformat(timespec="seconds")
             recorded = {**facts, **stage.facts, "seconds": seconds, "finished": when, "versions": versions()}
+            if (resident := most_resident()) is not None:
+                recorded["resident"] = resident
             if lost := unanswered() - before:
                 recorded["unanswered"] = lost
                 say(f"{stage.name}: {lost} requests got no answer; the same command asks them again")
@@ -97,6 +94,22 @@ def execute(
             ran.append(stage.name)
         hashes |= entry.outputs
     return ran
+
+
+def up_to_date(run: Path, stages: Sequence[Stage], again: frozenset[str] = frozenset()) -> bool:
+    """Whether `execute` would run none of these stages, and take over none."""
+    entries = read_manifest(run)
+    hashes: dict[str, str] = {}
+    for stage in stages:
+        entry = entries.get(stage.name)
+        if entry is None or _due(run, stage, entry, input_hash(stage, hashes), again):
+            return False
+        hashes |= entry.outputs
+    return True
+
+
+def _due(run: Path, stage: Stage, entry: StageEntry, inputs: str, again: frozenset[str]) -> bool:
+    return stage.name in again or entry.inputs != inputs or not _whole(run, stage, entry)
 
 
 def _whole(run: Path, stage: Stage, entry: StageEntry) -> bool:

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from autointerp.artifacts import hash_file, seed_of
 from autointerp.compare.replicates import VARIANCE, hold_replicates
 from autointerp.compare.scrambled import OVER_REPLICATES, hold_replicates_against_scrambled
 from autointerp.errors import BadInput
+from autointerp.llm.open import Mode
+from autointerp.llm.providers import LOCAL
 from autointerp.progress import say
+from autointerp.run.checks import used_llms
 from autointerp.run.hashed import compared
-from autointerp.run.manifest import REPLICATES
-from autointerp.run.plan import Stage, execute
-from autointerp.run.resources import Resources
-from autointerp.run.stages import carry_out
+from autointerp.run.manifest import REPLICATES, read_manifest
+from autointerp.run.memory import available, cores
+from autointerp.run.plan import Stage, execute, up_to_date
+from autointerp.run.resources import SPENDING, Resources, note_threads
+from autointerp.run.side_by_side import call_side_by_side
+from autointerp.run.stages import carry_out, stages
 from autointerp.study import Study
 from autointerp.train.peers import together
 
@@ -41,7 +48,7 @@ def redrawn(study: Study, replicate: int) -> Study:
     }
     changed = {
         "seeds": study.seeds.model_copy(update=seeds),
-        "compare": study.compare.model_copy(update={"replicates": 1, "redraw": ()}),
+        "compare": study.compare.model_copy(update={"replicates": 1, "redraw": (), "side_by_side": 0}),
     }
     if "sae" in study.compare.redraw and study.scrambled.seeds:
         others = tuple(seed + replicate * (max(study.scrambled.seeds) + 1) for seed in study.scrambled.seeds)
@@ -60,15 +67,30 @@ def folder_of(run: Path, replicate: int) -> Path:
 
 
 def carry_out_replicates(resources: Resources, run: Path, again: frozenset[str] = frozenset()) -> None:
-    """Carry out what a finished run's replicates lack, one after the other, and hold them together."""
+    """Carry out what a finished run's replicates lack, several side by side, and hold them together.
+
+    Raises what a replicate raises, after those that run beside it have come to their end; what is finished is kept.
+    """
     study = resources.study
     number = study.compare.replicates
     if number < 2:
         return
+    due = [replicate for replicate in range(1, number) if _is_due(resources, run, replicate, again)]
+    at_once = min(_fitting(resources, run), len(due))
+    drawn = f"{', '.join(study.compare.redraw)} drawn anew"
     for replicate in range(1, number):
-        say(f"replicate {replicate + 1} of {number}: {', '.join(study.compare.redraw)} drawn anew")
-        folder = folder_of(run, replicate)
-        carry_out(resources.of_replicate(redrawn(study, replicate), folder), folder, "compare", again, base=run)
+        if replicate not in due or at_once < 2:
+            say(f"{_named(replicate)} of {number}: {drawn}")
+            _carry_out_one(resources, run, replicate, again)
+    if at_once > 1:
+        threads = max(1, note_threads(study.threads) // at_once)
+        say(f"{len(due)} of {number} replicates, {at_once} at a time, threads of each {threads}: {drawn}")
+        mode = replace(resources.mode, side_by_side=at_once)
+        apart = partial(_carry_out_apart, study, run, mode, resources.ledger_path, again, threads)
+        fewer = f"set compare.side_by_side = {at_once - 1}"
+        call_side_by_side([(_named(one), partial(apart, one)) for one in due], at_once, fewer)
+        if (run / SPENDING).exists():
+            resources.usage.rows()  # of all processes: it is written down when the resources are closed
     read = [f"{REPLICATES}/{replicate}/{name}" for replicate in range(1, number) for name in _READ]
     hashes = {name: hash_file(run / name) for name in (*_READ, *read)}
     held = (VARIANCE, OVER_REPLICATES) if study.scrambled_subjects else (VARIANCE,)
@@ -81,6 +103,46 @@ def carry_out_replicates(resources: Resources, run: Path, again: frozenset[str] 
         work=lambda: _hold(study, run),
     )
     execute(run, [stage], {"seed": study.seed})
+
+
+def _named(replicate: int) -> str:
+    return f"replicate {replicate + 1}"
+
+
+def _is_due(resources: Resources, run: Path, replicate: int, again: frozenset[str]) -> bool:
+    folder, study = folder_of(run, replicate), redrawn(resources.study, replicate)
+    return not up_to_date(folder, stages(study, resources.of_replicate(study, folder), folder), again)
+
+
+def _carry_out_one(
+    resources: Resources, run: Path, replicate: int, again: frozenset[str] = frozenset(), threads: int = 0
+) -> None:
+    folder = folder_of(run, replicate)
+    own = resources.of_replicate(redrawn(resources.study, replicate), folder)
+    carry_out(own, folder, "compare", again, base=run, threads=threads)
+
+
+def _carry_out_apart(
+    study: Study, run: Path, mode: Mode, ledger: Path, again: frozenset[str], threads: int, replicate: int
+) -> None:
+    """`_carry_out_one` in a process of its own, which opens everything anew: `study`, `run` are those of the run."""
+    resources = Resources(study, run, mode, ledger)
+    try:
+        _carry_out_one(resources, run, replicate, again, threads)
+    finally:
+        resources.close()
+
+
+def _fitting(resources: Resources, run: Path) -> int:
+    """How many replicates may run at a time."""
+    study = resources.study
+    if study.compare.side_by_side:
+        return study.compare.side_by_side
+    asks = not resources.mode.replay and any(llm.provider != LOCAL for llm in used_llms(study).values())
+    if asks or resources.check_subject().type != "cpu":
+        return 1
+    free, needed = available(), [int(entry.facts.get("resident", 0)) for entry in read_manifest(run).values()]
+    return min(cores(), free // max(needed)) if free and needed and all(needed) else 1
 
 
 def _hold(study: Study, run: Path) -> None:

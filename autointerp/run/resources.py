@@ -65,7 +65,8 @@ class Resources:
         self.study, self.run, self.mode = study, run, mode
         self.unanswered = 0
         """Requests so far that nothing came back for."""
-        self._ledger_path = ledger or run / FILE_NAME
+        self.ledger_path = ledger or run / FILE_NAME
+        """Where the answers are kept."""
         self._base = base
 
     @cached_property
@@ -99,8 +100,12 @@ class Resources:
         return {each.name: scramble(self.subject, each) for each in self.study.scrambled_subjects}
 
     def of_replicate(self, study: Study, run: Path) -> Resources:
-        """Those of a replicate in folder `run`: one ledger and one account, which stay open, and one subject."""
-        return Resources(study, run, self.mode, self._ledger_path, self)
+        """Those of a replicate in folder `run`: one ledger and one account, which stay open, and one subject.
+
+        Its open batches are its own: one process at a time may hold a file of them.
+        """
+        batches = None if self.mode.batches is None else run / BATCHES
+        return Resources(study, run, replace(self.mode, batches=batches), self.ledger_path, self)
 
     def check_subject(self) -> torch.device:
         """The subject's device; BadInput for a model, device or hook that can't be had, even before it is trained."""
@@ -111,7 +116,7 @@ class Resources:
     @cached_property
     def ledger(self) -> Ledger:
         """The ledger of answers."""
-        return Ledger(self._ledger_path) if self._base is None else self._base.ledger
+        return Ledger(self.ledger_path) if self._base is None else self._base.ledger
 
     @contextmanager
     def asker(self, name: str, stage: str, *, batch: bool = False) -> Iterator[Counted]:
@@ -241,8 +246,8 @@ def simulator_asks(study: Study) -> bool:
     return not (inside and study.llm[study.simulate.llm].provider == LOCAL)
 
 
-def note_threads(study: Study) -> int:
-    """Set torch's threads as the study says; return how many there are now."""
-    if study.threads:
-        torch.set_num_threads(study.threads)
+def note_threads(threads: int) -> int:
+    """Set torch's threads, 0: leave them as they are; return how many there are now."""
+    if threads:
+        torch.set_num_threads(threads)
     return int(torch.get_num_threads())

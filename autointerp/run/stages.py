@@ -108,14 +108,20 @@ def _explaining(
 
 
 def carry_out(
-    resources: Resources, run: Path, until: str, again: frozenset[str] = frozenset(), base: Path | None = None
+    resources: Resources,
+    run: Path,
+    until: str,
+    again: frozenset[str] = frozenset(),
+    base: Path | None = None,
+    threads: int = 0,
 ) -> None:
     """Carry the study out in folder `run`, up to stage `until`; stages named in `again` in any case.
 
-    A replicate takes over what its run, in folder `base`, has made of the same inputs.
+    A replicate takes over what its run, in folder `base`, has made of the same inputs. `threads`: of torch, where
+    they are not those of the study.
     """
     study = resources.study
-    threads = note_threads(study)
+    threads = note_threads(threads or study.threads)
     plan = stages(study, resources, run)
     device = resources.check_subject()  # a wrong model or hook is said before anything is written
     write_text(run / "study.toml", dump_study(_without_secrets(study)))

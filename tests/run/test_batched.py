@@ -55,3 +55,24 @@ def test_explain_and_judge_go_through_batches(
         assert len(server.batches) == batches
     with pytest.raises(BadInput, match="provider 'local' has no batch interface"):
         autointerp.run(parse_study(small_settings(tmp_path)), tmp_path / "local", batch=True)
+
+
+def test_replicates_side_by_side_hand_in_batches_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AUTOINTERP_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("BATCH_KEY", KEY)
+    monkeypatch.setattr("time.sleep", lambda _: None)  # of the run itself
+    with stand_in("openai") as server:
+        settings = served_settings(tmp_path, server.url, api_key_env="BATCH_KEY", reasks=1)
+        local = small_settings(tmp_path)["llm"]["simulator"]
+        study = parse_study({
+            **settings, "llm": {"explainer": settings["llm"]["explainer"], "simulator": local},
+            "simulate": {"method": "lift", "bank": 8, "literal": False, "both_kinds": False}, "judge": {},
+            "units": {"features": 3, "neurons": 3, "controls": [], "min_contexts": 4},
+            "compare": {"resamples": 1000, "replicates": 3, "redraw": ["explain"], "side_by_side": 2},
+        })  # fmt: skip
+        run = autointerp.run(study, tmp_path / "run", until="compare", batch=True)
+        assert not server.problems
+        held = [name for batch in server.batches for name in batch.names]
+        assert len(held) == len(set(held)) > 10
+    assert run.table("usage").set_index("stage").loc["explain", "attempts"] == len(held)
+    assert {path.parent.name for path in run.folder.glob("replicates/*/batches.sqlite")} == {"1", "2"}

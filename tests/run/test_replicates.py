@@ -43,7 +43,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
 
 @pytest.fixture(scope="module")
 def finished(study: Study, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """Interrupted while its second replicate simulates, and carried on."""
+    """Interrupted while its second replicate simulates, one after the other, and carried on side by side."""
     folder = tmp_path_factory.mktemp("out") / "run"
     advance: Callable[..., None] = progress._Plain.advance
 
@@ -55,10 +55,14 @@ def finished(study: Study, tmp_path_factory: pytest.TempPathFactory) -> Run:
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(progress._Plain, "advance", watching)
         with pytest.raises(KeyboardInterrupt):
-            autointerp.run(study, folder)
+            autointerp.run(_at_once(study, 1), folder)
     shutil.copy(folder / "manifest.json", folder.parent / "base.json")
     shutil.copy(folder / "replicates" / "1" / "manifest.json", folder.parent / "first.json")
-    return autointerp.run(study, folder)
+    return autointerp.run(_at_once(study, 2), folder)
+
+
+def _at_once(study: Study, number: int) -> Study:
+    return study.model_copy(update={"compare": study.compare.model_copy(update={"side_by_side": number})})
 
 
 def _facts(path: Path) -> dict[str, Any]:
@@ -176,7 +180,7 @@ def test_another_text_is_another_draw_of_everything(tmp_path: Path) -> None:
 def test_scrambled_subjects_are_drawn_anew_and_held_over_all_replicates(tmp_path: Path) -> None:
     study = small_study(
         tmp_path, "compare.replicates=3", 'compare.redraw=["sae"]', "scrambled.seeds=[0]", "scrambled.features=4",
-        "scrambled.neurons=3", *SMALLER,
+        "scrambled.neurons=3", "compare.side_by_side=1", *SMALLER,
     )  # fmt: skip
     run = autointerp.run(study, tmp_path / "run")
     found: dict[str, list[float]] = {"own": [], "scrambled": []}
@@ -239,7 +243,8 @@ def test_a_seed_that_is_the_run_s_own_changes_no_hash(tmp_path: Path) -> None:
     for factor in FACTORS:
         after = settings("judge.methods=['detection']", f"seeds.{factor}=1")
         assert {name for name in before if after[name] != before[name]} == touched[factor]
-    assert before == settings("judge.methods=['detection']", "compare.replicates=2", 'compare.redraw=["units"]')
+    more = ("compare.replicates=2", 'compare.redraw=["units"]', "compare.side_by_side=2")
+    assert before == settings("judge.methods=['detection']", *more)
 
 
 @pytest.mark.parametrize(

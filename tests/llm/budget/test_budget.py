@@ -354,6 +354,44 @@ def test_two_processes_share_one_limit(tmp_path: Path) -> None:
     assert first.spent() == second.spent()
 
 
+_SPENDS = """
+import sys
+from pathlib import Path
+from autointerp.llm.budget.account import Usage
+from autointerp.llm.budget.purse import Purse
+from autointerp.study_models import Budget, Llm
+from tests.llm.doubles import YES, request
+usage = Usage(Path(sys.argv[1]), Budget(limit_tokens=int(sys.argv[2])))
+purse = Purse(usage, "explain", Llm(model="m"))
+sys.stdin.readline()
+granted = 0
+for number in range(60):
+    ticket = purse.reserve(request())
+    if ticket is not None:
+        granted += 1
+        if number % 2:
+            purse.settle(ticket, YES)
+    usage.count("explain", "m", priced=False, requests=1)
+print(granted)
+"""
+
+
+def test_processes_that_spend_at_once_stay_within_one_limit(tmp_path: Path) -> None:
+    path, limit = tmp_path / "spending.sqlite", 40 * worst_case(request()).total
+    children = [Forked(_SPENDS, str(path), str(limit)) for _ in range(4)]
+    for child in children:
+        child.stdin.write("go\n")
+        child.stdin.flush()
+    ended = [child.ends() for child in children]
+    assert [code for code, _, _ in ended] == [0] * 4, ended
+    granted = sum(int(said) for _, said, _ in ended)
+    usage = Usage(path, Budget(limit_tokens=limit))
+    (row,) = usage.rows()
+    assert (row.requests, row.attempts) == (4 * 60, granted)
+    assert row.input_tokens + row.output_tokens == usage.spent()[0] <= limit
+    assert 40 < granted < 4 * 60, "what was settled made room for others, and there was not room for all"
+
+
 @pytest.mark.parametrize(
     "text", ["", "abc", "«ключ» 🦊 한국어", "\ud800", "<|im_start|>" * 40, "\n" * 100, "🦊" * 1000]
 )

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import threading
 import time
 import traceback
 from collections.abc import Sequence
@@ -10,7 +11,7 @@ import pytest
 from autointerp.errors import BadInput
 from autointerp.llm.budget.account import Usage
 from autointerp.llm.ledger.ledger import open_ledger
-from autointerp.llm.open import check_llm, open_asker
+from autointerp.llm.open import Mode, check_llm, open_asker
 from autointerp.llm.questions import ask_all
 from autointerp.llm.request import Answer, Failure, Request, Response
 from autointerp.study_models import Llm
@@ -26,6 +27,27 @@ def _ask(
     llm, counts = Llm.model_validate(settings), usage or Usage()
     with open_ledger(path / "ledger.sqlite") as ledger, open_asker(llm, ledger, counts, "explain") as asker:
         return ask_all(asker, requests, Counter())
+
+
+@pytest.mark.parametrize(("side_by_side", "slots"), [(1, 4), (2, 2), (9, 1)])
+def test_processes_side_by_side_share_the_slots(side_by_side: int, slots: int, tmp_path: Path) -> None:
+    here, meeting, lock = [0, 0], threading.Barrier(slots, timeout=20), threading.Lock()
+
+    def behave(body: dict[str, object]) -> Reply:
+        with lock:
+            here[0] += 1
+            here[1] = max(here)
+        meeting.wait()
+        with lock:
+            here[0] -= 1
+        return chat("yes")
+
+    with serve(behave=behave) as server, open_ledger(tmp_path / "ledger.sqlite") as ledger:
+        llm = Llm(provider="openai", model="m", base_url=server.url, concurrency=4)
+        with open_asker(llm, ledger, Usage(), "explain", Mode(side_by_side=side_by_side)) as asker:
+            answers = ask_all(asker, [request(str(number)) for number in range(2 * slots)], Counter())
+    assert [a.text for a in answers if isinstance(a, Response)] == ["yes"] * 2 * slots
+    assert here == [0, slots]
 
 
 def test_a_chat(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
