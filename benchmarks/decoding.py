@@ -1,8 +1,9 @@
 """Decoding in the process: how long a batch of explainers' requests takes, beside its matrix products alone.
 
 The requests are those that `phrase`, `short-snippets` and `snippets` make of planted units. The bound is the same
-model's linear maps on random numbers of the shapes of the very passes that the batch took. Attention, norms, sampling
-and all Python are in the measured time alone. Both take turns in the same process.
+model's linear maps, in the precision that a study has by default, on random numbers of the shapes of the very passes that
+the batch took. Attention, norms, sampling and all Python are in the measured time alone. Both take turns in the same
+process.
 """
 
 from __future__ import annotations
@@ -29,8 +30,10 @@ from autointerp.explain.registry import open_explainer
 from autointerp.llm.local.encode import common_prefix, encode
 from autointerp.llm.local.model import LocalModel
 from autointerp.llm.request import Request
-from autointerp.models import LoadedModel, load_model
+from autointerp.models import LoadedModel, load_asked
+from autointerp.models.half import HalfLinear
 from autointerp.planted.stage import benchmark_study
+from autointerp.study_models import Llm
 
 EXPLAINERS = ("phrase", "short-snippets", "snippets")
 _SEED = 0
@@ -76,7 +79,7 @@ def main() -> int:
 
 def measure(explainer: str, answers: int, rounds: int) -> Decoded:
     """Median times over some rounds, after a warm-up."""
-    loaded = load_model("builtin", device="cpu")
+    loaded = load_asked("builtin", device="cpu", dtype=Llm().dtype)
     model, asked = LocalModel(loaded, answers), requests(explainer, answers)
     with passes(loaded) as shapes:
         model.generate(asked)
@@ -129,10 +132,10 @@ def product_seconds(loaded: LoadedModel, rows: int, tokens: int) -> float:
     head = loaded.model.get_output_embeddings()  # type: ignore[no-untyped-call]  # transformers leaves it untyped
     seconds = 0.0
     for layer in loaded.model.modules():
-        if isinstance(layer, torch.nn.Linear):
-            values = torch.randn(rows if layer is head else rows * tokens, layer.in_features)
+        if isinstance(layer, torch.nn.Linear | HalfLinear):
+            values = torch.randn(rows if layer is head else rows * tokens, layer.in_features).to(layer.weight.dtype)
             start = time.perf_counter()
-            layer(values)
+            torch.nn.functional.linear(values, layer.weight)
             seconds += time.perf_counter() - start
     return seconds
 
