@@ -86,7 +86,7 @@ def test_a_failure_arrives_as_it_was_and_costs_the_others_nothing(
         assert str(raised.value) == str(error)
         assert vars(raised.value) == vars(error)
     said = (tmp_path / "b.failed").read_text()
-    assert said == f"replicate 3 stopped ({raised.value}); 1 under way come to their end first"
+    assert said == f"replicate 3 failed (1 others go on to their end): {raised.value}"
 
 
 def test_a_fault_of_the_program_is_shown_where_it_was(capfd: pytest.CaptureFixture[str]) -> None:
