@@ -88,9 +88,11 @@ def carry_out_replicates(resources: Resources, run: Path, again: frozenset[str] 
         mode = replace(resources.mode, side_by_side=at_once)
         apart = partial(_carry_out_apart, study, run, mode, resources.ledger_path, again, threads)
         fewer = f"set compare.side_by_side = {at_once - 1}"
-        call_side_by_side([(_named(one), partial(apart, one)) for one in due], at_once, fewer)
-        if (run / SPENDING).exists():
-            resources.usage.rows()  # of all processes: it is written down when the resources are closed
+        try:
+            call_side_by_side([(_named(one), partial(apart, one)) for one in due], at_once, fewer)
+        finally:
+            if (run / SPENDING).exists():
+                resources.usage.rows()  # opened, so that what all spent is written when the resources are closed
     read = [f"{REPLICATES}/{replicate}/{name}" for replicate in range(1, number) for name in _READ]
     hashes = {name: hash_file(run / name) for name in (*_READ, *read)}
     held = (VARIANCE, OVER_REPLICATES) if study.scrambled_subjects else (VARIANCE,)

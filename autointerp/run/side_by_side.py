@@ -51,9 +51,7 @@ def call_side_by_side(calls: Sequence[Call], at_once: int, remedy: str) -> None:
                     running.remove(ended)
                     if failure is not None:
                         failures.append(failure)
-                        if running or len(failures) > 1:
-                            others = f"; {len(running)} under way come to their end first" if running else ""
-                            say(f"{ended.name} stopped ({failure}){others}")
+                        say(f"{ended.name} failed ({len(running)} others go on to their end): {failure}")
     finally:
         _stop(running)
     if failures:

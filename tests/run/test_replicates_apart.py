@@ -30,7 +30,7 @@ SMALLER = ("units.controls=[]", "sae.0.train.passes=1")
 @pytest.mark.slow
 def test_in_a_process_of_its_own_a_replicate_comes_out_the_same(tmp_path: Path) -> None:
     """To the last bit, with as many threads; from another ledger, and replayed from that, too."""
-    wanted = ("compare.replicates=3", 'compare.redraw=["explain"]', "threads=1", *SMALLER)
+    wanted = ("compare.replicates=3", 'compare.redraw=["sae", "explain"]', "threads=1", *SMALLER)
     before = torch.get_num_threads()
     folders = [tmp_path / name for name in ("beside", "after")]
     answers = tmp_path / "answers.sqlite"

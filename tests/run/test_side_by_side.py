@@ -23,20 +23,34 @@ REMEDY = "set compare.side_by_side = 1"
 
 
 def test_so_many_run_at_a_time_and_every_line_says_whose_it_is(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")  # a terminal, as `rich` sees it
     wanted = [
         (f"replicate {name}", partial(calls.meets, tmp_path, name, max(place, 2)))
         for place, name in enumerate("abc", 1)
     ]
+    begin, end, alive = side_by_side._Process.begin, side_by_side._Process.end, [0]
+
+    def begun(process: side_by_side._Process) -> None:
+        alive.append(alive[-1] + 1)
+        begin(process)
+
+    def ended(process: side_by_side._Process, remedy: str) -> AutointerpError | None:
+        alive.append(alive[-1] - 1)
+        return end(process, remedy)
+
+    monkeypatch.setattr(side_by_side._Process, "begin", begun)
+    monkeypatch.setattr(side_by_side._Process, "end", ended)
     call_side_by_side(wanted, 2, REMEDY)
+    assert alive == [0, 1, 2, 1, 2, 1, 0]
     under_way = [int((tmp_path / f"{name}.done").read_text()) for name in "abc"]
-    assert max(under_way) == 2, "the first two met, and the third did not begin before one had ended"
+    assert max(under_way) == 2, "the first two met"
     shown = capfd.readouterr()
     assert shown.out == "", "what is printed there is no answer here"
     said = shown.err.splitlines()
     assert {f"replicate {name}: one of {number}" for name, number in zip("abc", under_way, strict=True)} < set(said)
-    assert "\x1b" not in shown.err
+    assert "\x1b" not in shown.err, "no bars that fight for the line"
     assert said.count("not an answer") == 3
 
 
@@ -72,7 +86,7 @@ def test_a_failure_arrives_as_it_was_and_costs_the_others_nothing(
         assert str(raised.value) == str(error)
         assert vars(raised.value) == vars(error)
     said = (tmp_path / "b.failed").read_text()
-    assert said == f"replicate 3 stopped ({raised.value}); 1 under way come to their end first"
+    assert said == f"replicate 3 failed (1 others go on to their end): {raised.value}"
 
 
 def test_a_fault_of_the_program_is_shown_where_it_was(capfd: pytest.CaptureFixture[str]) -> None:

@@ -31,13 +31,16 @@ def _ask(
 
 @pytest.mark.parametrize(("side_by_side", "slots"), [(1, 4), (2, 2), (9, 1)])
 def test_processes_side_by_side_share_the_slots(side_by_side: int, slots: int, tmp_path: Path) -> None:
-    here, meeting, lock = [0, 0], threading.Barrier(slots, timeout=20), threading.Lock()
+    here, meeting, lock, too_many = [0, 0], threading.Barrier(slots, timeout=20), threading.Lock(), threading.Event()
 
     def behave(body: dict[str, object]) -> Reply:
         with lock:
             here[0] += 1
             here[1] = max(here)
+            if here[0] > slots:
+                too_many.set()
         meeting.wait()
+        too_many.wait(0.05)  # time for another to come
         with lock:
             here[0] -= 1
         return chat("yes")
