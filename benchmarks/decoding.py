@@ -1,9 +1,9 @@
 """Decoding in the process: how long a batch of explainers' requests takes, beside its matrix products alone.
 
 The requests are those that `phrase`, `short-snippets` and `snippets` make of planted units. The bound is the same
-model's linear maps, in the precision that a study has by default, on random numbers of the shapes of the very passes that
-the batch took. Attention, norms, sampling and all Python are in the measured time alone. Both take turns in the same
-process.
+model's linear maps, in the precision that a study has by default, on random numbers of the shapes of the very passes
+that the batch took. Attention, norms, sampling and all Python are in the measured time alone. Both take turns in the
+same process.
 """
 
 from __future__ import annotations

@@ -36,7 +36,7 @@ from autointerp.units.arms import baseline_of, feature_hooks, is_feature, ordere
 from autointerp.units.features import Features
 from autointerp.units.interface import base_id, kind_of
 from autointerp.units.noise import NoiseUnits
-from autointerp.units.scrambled import ScrambledFeatures
+from autointerp.units.scrambled import ScrambledFeatures, subject_of
 from autointerp.variance_rows import VarianceRow
 
 VARIANCE = "variance.parquet"
@@ -59,14 +59,15 @@ def hold_replicates(study: Study, run: Path, folders: Sequence[Path]) -> None:
     scores: list[pd.DataFrame] = []
     intervals: dict[tuple[int, str, str, str, str, str], tuple[float | None, float | None]] = {}
     columns = [*_CELL, "unit", "arm", "pairing", "value", "status"]
-    everywhere: set[str] = set()
+    arms_of: list[set[str]] = []
     for number, folder in enumerate(folders):
         found = read_table(folder / "scores.parquet", columns)
-        everywhere = everywhere & set(found["arm"]) if number else set(found["arm"])
+        arms_of.append(set(found["arm"]))
         found = found[(found["pairing"] == Pairing.OWN.value) & (found["status"] == Status.OK.value)]
         scores.append(found.assign(unit=found["unit"].map(base_id), replicate=number))
         intervals |= {(number, *key): ends for key, ends in _intervals(folder).items()}
-    arms = ordered(everywhere)  # not those of a scrambled subject that was drawn anew
+    everywhere = set.intersection(*arms_of)
+    arms = ordered(arm for arm in arms_of[0] if arm in everywhere or not subject_of(arm))  # no other one's are here
     rows: list[VarianceRow] = []
     for cell, of_cell in pd.concat(scores).groupby(_CELL, sort=False):
         held = _OverReplicates(study, (str(cell[0]), str(cell[1]), str(cell[2])), of_cell, len(folders), intervals)
