@@ -48,7 +48,7 @@ def register(app: typer.Typer) -> None:
 def demo(
     out: Annotated[Path, typer.Option("--out", help="run folder")] = Path("results/demo"),
     quick: Annotated[
-        bool, typer.Option("--quick", help="fewer tokens and units: two or three minutes, wide intervals")
+        bool, typer.Option("--quick", help="fewer tokens and units: two minutes, wide intervals")
     ] = False,
     overrides: Overrides = None,
 ) -> None:
@@ -154,5 +154,5 @@ _QUICK: dict[str, Any] = {
 
 
 def demo_study(quick: bool = False, overrides: Sequence[str] = ()) -> Study:
-    """The demo's study: the defaults of every section, or a smaller copy that takes two or three minutes."""
+    """The demo's study: the defaults of every section, or a smaller copy that takes two minutes."""
     return parse_study(_QUICK if quick else {}, overrides)
