@@ -47,9 +47,7 @@ def register(app: typer.Typer) -> None:
 
 def demo(
     out: Annotated[Path, typer.Option("--out", help="run folder")] = Path("results/demo"),
-    quick: Annotated[
-        bool, typer.Option("--quick", help="fewer tokens and units: two minutes, wide intervals")
-    ] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="fewer tokens and units: two minutes, wide intervals")] = False,
     overrides: Overrides = None,
 ) -> None:
     """The embedded example: SmolLM2-135M, no key and no network."""

@@ -184,11 +184,15 @@ def headline_of(study: Study) -> Cell:
     return Cell(study.simulate.method, metric, slices_of(study)[0], ALL)
 
 
-def answered(rows: pd.DataFrame) -> pd.Series:
-    """Scores by unit; a prediction that is the same everywhere is an answer, that nothing fits, and gets chance."""
+def values_answered(rows: pd.DataFrame) -> pd.Series:
+    """A value per row; a prediction that is the same everywhere is an answer, that nothing fits, and gets chance."""
     constant = rows["reason"] == CONSTANT_PREDICTION.reason
-    values = rows["value"].where(~constant, rows["chance"])
-    return values.set_axis(pd.MultiIndex.from_frame(rows[["unit", "replicate"]])).dropna()
+    return rows["value"].where(~constant, rows["chance"])
+
+
+def answered(rows: pd.DataFrame) -> pd.Series:
+    """`values_answered` by unit, of those that have one."""
+    return values_answered(rows).set_axis(pd.MultiIndex.from_frame(rows[["unit", "replicate"]])).dropna()
 
 
 def read_outcome(run_dir: Path) -> Outcome:

@@ -203,9 +203,8 @@ class _Made:
 
     def row(self, subject: str, own: Sequence[Draw], scrambled: Sequence[Draw], subjects: int) -> ScrambledRow:
         result = welch(own, scrambled, self.confidence)
-        alone = "" if subject or len(scrambled) >= DRAWS else over_units_alone(subjects)
-        several = f"over replicates: scrambled subjects {subjects}" if not subject and subjects < DRAWS else ""
-        note = result.note or alone or several
+        few = over_units_alone(subjects) if len(scrambled) < DRAWS else _over_replicates_of(subjects)
+        note = result.note or ("" if subject else few)
         return ScrambledRow(
             scorer=self.cell[0],
             metric=self.cell[1],
@@ -233,6 +232,13 @@ def over_units_alone(subjects: int) -> str:
     if subjects >= DRAWS:
         return ""
     return f"over units alone: {subjects} scrambled {'subjects' if subjects > 1 else 'subject'}"
+
+
+def _over_replicates_of(subjects: int) -> str:
+    """The note of an interval over replicates; '' where it covers the choice of the scrambled subjects' seeds, too."""
+    if subjects >= DRAWS:
+        return ""
+    return f"over replicates, of {subjects} scrambled {'subjects' if subjects > 1 else 'subject'}"
 
 
 def mean_of(draws: Sequence[Draw]) -> float | None:

@@ -14,12 +14,11 @@ from jaxtyping import Float
 from autointerp.artifacts import rng_of
 from autointerp.compare.adjusted import adjust
 from autointerp.compare.families import in_families
-from autointerp.compare.outcome import headline_of
+from autointerp.compare.outcome import headline_of, values_answered
 from autointerp.compare.strata import strata_in, stratum_of, within
 from autointerp.judge.promoted_tokens import PromotedLiteral, PromotedTokens
 from autointerp.metrics.differences import Contrast, contrast, paired_contrast
 from autointerp.metrics.intervals import NONE, Resampling, interval, mean_interval
-from autointerp.metrics.metrics import CONSTANT_PREDICTION
 from autointerp.metrics.power import equivalence_p, smallest_difference
 from autointerp.progress import bar
 from autointerp.records import Pairing, Status
@@ -160,7 +159,9 @@ class _Comparison:
         """A pairing of the simulator against what needs no model, of the same pairing or not."""
         found = self._references[reference]
         found = found[(found["arm"] == arm.arm) & (found["pairing"] == other.value)]
-        own, needing_none = (_answered(rows) for rows in (self._of(arm.arm, pairing), found))
+        own, needing_none = (
+            _by_unit(rows.assign(value=values_answered(rows))) for rows in (self._of(arm.arm, pairing), found)
+        )
         return self._paired(arm, reference, own, needing_none)
 
     def _paired(self, arm: ComparisonRow, baseline: str, own: _ByUnit, other: _ByUnit) -> ComparisonRow:
@@ -202,12 +203,6 @@ def _by_unit(rows: pd.DataFrame) -> _ByUnit:
     """The scores that there are; plain Python: an index of pandas costs more than the few units of an arm."""
     units = zip(rows["unit"], rows["replicate"], strict=True)
     return {unit: value for unit, value in zip(units, rows["value"].tolist(), strict=True) if value == value}
-
-
-def _answered(rows: pd.DataFrame) -> _ByUnit:
-    """As `outcome.answered`, in plain Python."""
-    constant = (rows["reason"] == CONSTANT_PREDICTION.reason).to_numpy(dtype=bool)
-    return _by_unit(rows.assign(value=np.where(constant, rows["chance"], rows["value"])))
 
 
 def _with(arm: ComparisonRow, baseline: str, sizes: tuple[int, int], found: Contrast, margin: float) -> ComparisonRow:

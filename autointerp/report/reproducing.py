@@ -12,6 +12,7 @@ from autointerp.compare.outcome import Outcome
 from autointerp.quoting import visible
 from autointerp.report.markdown import code, table
 from autointerp.report.provenance import provenance
+from autointerp.study_file import RUN_STUDY
 
 _HASH = 16
 """Characters of a hash that are shown; `manifest.json` has them whole."""
@@ -19,7 +20,7 @@ _HASH = 16
 
 def settings(outcome: Outcome) -> str:
     """The run's `study.toml`, every key with its value."""
-    text = (outcome.run_dir / "study.toml").read_text("utf8")
+    text = (outcome.run_dir / RUN_STUDY).read_text("utf8")
     return f"## Exact settings\n\nEvery key, those at their defaults too.\n\n{fenced(text, 'toml')}"
 
 

@@ -19,7 +19,7 @@ from autointerp.run.plan import Stage, execute
 from autointerp.run.resources import Resources, note_threads
 from autointerp.run.training import training
 from autointerp.study import Study
-from autointerp.study_file import dump_study
+from autointerp.study_file import RUN_STUDY, dump_study
 from autointerp.tables import BY_KIND, CANDIDATES, EFFECTS, EVIDENCE, HELD_OUT, PROPOSALS, REVISIONS, TABLES, TRAIN
 from autointerp.train.saes import sae_folder
 from autointerp.train.subject import SUBJECT, TOKENIZER
@@ -124,7 +124,7 @@ def carry_out(
     threads = note_threads(threads or study.threads)
     plan = stages(study, resources, run)
     device = resources.check_subject()  # a wrong model or hook is said before anything is written
-    write_text(run / "study.toml", dump_study(_without_secrets(study)))
+    write_text(run / RUN_STUDY, dump_study(_without_secrets(study)))
     names = [stage.name for stage in plan]
     facts = {"threads": threads, "seed": study.seed, "device": str(device)}
     wanted = plan[: names.index(until) + 1]
