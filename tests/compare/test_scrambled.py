@@ -14,15 +14,27 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 import autointerp
 from autointerp.compare.outcome import Outcome, read_outcome
-from autointerp.compare.scrambled import BASELINE, DIFFERENCE, FEATURES, Draw, beats, hardest, welch
+from autointerp.compare.scrambled import (
+    BASELINE,
+    DIFFERENCE,
+    FEATURES,
+    OVER_REPLICATES,
+    Draw,
+    beats,
+    hardest,
+    hold_replicates_against_scrambled,
+    welch,
+)
 from autointerp.compare.words import with_interval
 from autointerp.report.scrambled import conditional, peak_entropy, section, sentences
+from autointerp.run.replicates import redrawn
 from autointerp.run.verify import verify
 from autointerp.scrambled_rows import ScrambledRow
 from autointerp.simulate.lookup import LOOKUP
 from autointerp.study_file import parse_study
-from autointerp.tables import read_table
+from autointerp.tables import read_arrow, read_table, write_table
 from autointerp.units.arms import plain
+from autointerp.units.scrambled import ScrambledFeatures, ScrambledNeurons, scrambled_arm
 from tests.small import small_settings, small_study
 from tests.tiny import tiny_folder
 
@@ -93,6 +105,40 @@ def test_what_has_no_interval_says_why() -> None:
     assert welch([(two[:0],)], [(two,)], 0.95).value is None
     same = welch([(np.full(4, 0.5),)], [(np.full(3, 0.25),)], 0.95)
     assert (same.value, same.low, same.note) == (0.25, None, "nothing varies")
+
+
+@pytest.mark.parametrize(
+    ("redraw", "replicates", "said"),
+    [("explain", 3, "over replicates, of 1 scrambled subject"), ("sae", 3, ""), ("sae", 2, "over units alone: 2 sc")],
+)
+def test_over_replicates_the_note_says_how_many_scrambled_subjects_there_were(
+    redraw: str, replicates: int, said: str, tmp_path: Path
+) -> None:
+    study = parse_study({"compare": {"replicates": replicates, "redraw": [redraw]}})
+    rng, runs = np.random.default_rng(3), []
+    for number in range(replicates):
+        own, folder = redrawn(study, number) if number else study, tmp_path / str(number)
+        (subject,) = (each.name for each in own.scrambled_subjects)
+        arms = ["feature", "neuron", *(scrambled_arm(k.name, subject, "sae", False) for k in KINDS)]
+        rows = [
+            {
+                "unit": f"{arm}/{unit}", "arm": arm, "pairing": "own", "explainer": "exemplars", "scorer": "reader",
+                "metric": "pearson", "slice": "top-and-random", "replicate": 0, "value": float(rng.random()),
+                "chance": 0.0, "n_tokens": 9, "n_contexts": 9, "status": "ok", "reason": "",
+            }
+            for arm in arms for unit in range(5)
+        ]  # fmt: skip
+        write_table("scores", folder / "scores.parquet", rows)
+        runs.append((own, folder))
+    hold_replicates_against_scrambled(runs)
+    found = read_arrow(tmp_path / "0" / OVER_REPLICATES).to_pylist()
+    (row,) = (row for row in found if row["measure"] == FEATURES and not row["subject"])
+    assert row["note"] == said if not said or redraw == "explain" else row["note"].startswith(said)
+    assert row["subjects"] == (1 if redraw == "explain" else replicates)
+    assert row["n"] == row["n_scrambled"] == 5 * replicates
+
+
+KINDS = (ScrambledFeatures, ScrambledNeurons)
 
 
 def row(scheme: str, scrambled: float, low: float, p: float, subject: str = "") -> ScrambledRow:
