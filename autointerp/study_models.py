@@ -22,7 +22,7 @@ class Llm(Section):
     """NAME of the environment variable that holds the key; the key itself is never stored."""
     concurrency: int = Field(default=8, ge=1)
     """Requests in flight at most; fewer while an endpoint answers 429."""
-    batch: int = Field(default=64, ge=1)
+    batch: int = Field(default=128, ge=1)
     """Requests per forward pass (`local`)."""
     dtype: Literal["float32", "bfloat16", "float16"] = "bfloat16"
     """Of a `local` model: on a CPU of its linear layers' products alone, all else is float32; on a GPU of the whole."""

@@ -20,10 +20,10 @@ from readers.fitting import Development, Plan, fit, tried
 from readers.gathering import developed
 
 from autointerp.artifacts import hash_value
-from autointerp.cli.runs import demo_study
 from autointerp.metrics.metrics import score_one
 from autointerp.simulate.reader import SIGNALS, ReaderWeights
 from autointerp.study import Study
+from autointerp.study_file import parse_study
 
 RESERVED = (5, 18)
 """Layers that are reported: the demo's, and that of the measurement in docs/simulators.md."""
@@ -42,20 +42,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if asked.out:
         weights = fit(list(texts.values()), plan)
         about = {"texts": [f"layer {layer}, seed {seed}" for layer, seed in texts], "plan": vars(plan)}
-        asked.out.writelayer_and_seed(json.dumps(written(weights, about), indent=1) + "\n", encoding="utf8")
+        asked.out.write_text(json.dumps(written(weights, about), indent=1) + "\n", encoding="utf8")
     return 0
 
 
 def study_of(layer: int, seed: int) -> Study:
-    """A smaller demo on another layer: 32 units of each arm, half the text."""
+    """The defaults on another layer, smaller: 32 units of each arm, less than half of the text."""
     hook = f"layers.{layer}.mlp.neurons"
-    return demo_study(
-        overrides=[
+    return parse_study(
+        {},
+        [
             f"seed={seed}", f'subject.hooks=["{hook}"]', f'sae=[{{hook="{hook}", train={{width=1024, passes=3}}}}]',
             "corpus.tokens=100000", "units.features=32", "units.neurons=32", "units.directions=32",
             'units.controls=["direction"]', "explain.candidates=8", "explain.model_share=0.25",
             'simulate.method="reader"', "simulate.bank=32",
-        ]
+        ],
     )  # fmt: skip
 
 

@@ -150,8 +150,8 @@ def test_a_real_ctrl_c_ends_with_130_and_the_same_command_continues(tmp_path: Pa
 
 def test_the_demo_study_asks_for_what_the_readme_says() -> None:
     full, quick = demo_study(), demo_study(quick=True)
-    assert full.units.features >= 64
-    assert full.units.neurons >= 64
+    assert full.units.features == full.units.neurons == 32
+    assert quick.units.features < full.units.features
     for study in (full, quick):
         assert study.scrambled_subjects, "the headline is held against a subject whose weights say nothing"
     assert full.explain.methods == quick.explain.methods == ("exemplars", "short-snippets")

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
+from autointerp.between_runs.comparable import SHARED
 from autointerp.between_runs.redrawn import ReadAs, RedrawnRun
 from autointerp.compare.replicates import (
     ICC,
@@ -43,8 +44,6 @@ ALL_FACTORS, PIPELINE = "all", "pipeline"
 UNITS, SAE = "units", "sae"
 TOO_FEW = "under half of the units are the same and scored in every draw: only means are held together"
 MISSING = "not every run has scores in every draw"
-_SHARED = 0.5
-"""Share of an arm's units that must be scored in every draw before single units are held together."""
 _ROUNDING = 1e-12
 
 
@@ -99,7 +98,7 @@ class _OverDraws:
 def _arm_of(run: RedrawnRun, arm: str, way: ReadAs) -> _OverDraws:
     draws = run.draws(arm, way)
     kept = kept_units(run.side.study, arm, draws)
-    enough = len(kept) >= max(2.0, _SHARED * max(len(values) for values in draws))
+    enough = len(kept) >= max(2.0, SHARED * max(len(values) for values in draws))
     note = TOO_FEW if stays(run.side.study, arm) and not enough else ""
     return _OverDraws(draws, kept if enough else kept.iloc[:0], unit_spread(kept, draws), note)
 

@@ -34,8 +34,8 @@ _ALIKE = 0.02
 """Two readings of one unit on one text differ by less than this share of either: precision and device may differ."""
 _MOST = 0.9
 """Share of the units of a name that must be read alike."""
-_SHARED = 0.5
-"""Share of the smaller arm that must be the same units: below that a paired difference would leave most of them out."""
+SHARED = 0.5
+"""Share of the smaller arm that must be the same units: below that most of them would be left out."""
 
 
 @dataclass(frozen=True)
@@ -202,7 +202,7 @@ def same_units(base: Side, other: Side, arm: str, same_evidence: bool) -> str:
         if base.sae(name) != other.sae(name):
             return OTHER_SAE
     shared = {base_id(unit) for unit in first["unit"]} & {base_id(unit) for unit in second["unit"]}
-    if len(shared) < max(1.0, _SHARED * min(len(first), len(second))):
+    if len(shared) < max(1.0, SHARED * min(len(first), len(second))):
         return OTHER_UNITS
     if not same_evidence:
         return "" if arm.partition(":")[0] in (Features.name, Neurons.name) else OTHER_EVIDENCE

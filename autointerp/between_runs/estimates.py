@@ -18,10 +18,11 @@ from autointerp.artifacts import rng_of
 from autointerp.between_rows import BetweenRunsRow
 from autointerp.between_runs.comparable import Ground, same_units
 from autointerp.between_runs.sides import Side
+from autointerp.compare.families import adjusted
 from autointerp.compare.outcome import answered
 from autointerp.compare.replicates import MEAN, read_variance, stays
 from autointerp.metrics.differences import Contrast, contrast, paired_contrast, weighted_sum
-from autointerp.metrics.intervals import FEW, NONE, Interval, Resampling, holm
+from autointerp.metrics.intervals import FEW, NONE, Interval, Resampling
 from autointerp.metrics.power import equivalence_p, smallest_difference
 from autointerp.metrics.variance import UnitSpread, crossed_spread, error_with_units, with_units
 from autointerp.progress import Bar
@@ -228,16 +229,7 @@ def in_families_of_runs(rows: Sequence[BetweenRunsRow], headline: Cell) -> list[
     metric: all else.
     """
     named = [replace(row, family=_family_of(row, headline)) for row in rows]
-    families: dict[tuple[str, str], list[int]] = {}
-    for place, row in enumerate(named):
-        if row.family:
-            families.setdefault((row.family, row.metric), []).append(place)
-    for places in families.values():
-        adjusted = holm([named[place].p for place in places])
-        equivalent = holm([named[place].p_equivalent for place in places])
-        for place, p, same in zip(places, adjusted, equivalent, strict=True):
-            named[place] = replace(named[place], p_holm=p, p_equivalent_holm=same)
-    return named
+    return adjusted(named, lambda row: (row.family, row.metric) if row.family else None)
 
 
 def _family_of(row: BetweenRunsRow, headline: Cell) -> str:

@@ -47,7 +47,7 @@ def register(app: typer.Typer) -> None:
 
 def demo(
     out: Annotated[Path, typer.Option("--out", help="run folder")] = Path("results/demo"),
-    quick: Annotated[bool, typer.Option("--quick", help="fewer tokens and units: two minutes, wide intervals")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="fewer tokens and units: 90 seconds, wide intervals")] = False,
     overrides: Overrides = None,
 ) -> None:
     """The embedded example: SmolLM2-135M, no key and no network."""
@@ -142,15 +142,21 @@ def _go(
         typer.echo(f"{until}: done, in {finished.folder}")
 
 
+_DEMO: dict[str, Any] = {
+    "corpus": {"tokens": 220_000},
+    "scrambled": {"features": 16, "neurons": 16},
+    "units": {"features": 32, "neurons": 32, "directions": 12, "sparse": 12},
+}
 _QUICK: dict[str, Any] = {
-    "corpus": {"tokens": 32_000, "train": 0.4, "evidence": 0.35, "held_out": 0.25},
+    "corpus": {"tokens": 28_000, "train": 0.4, "evidence": 0.35, "held_out": 0.25},
     "sae": [{"hook": "layers.5.mlp.neurons", "train": {"width": 1024, "passes": 4, "batch": 512}}],
-    "scrambled": {"features": 8, "neurons": 8},
-    "units": {"features": 12, "neurons": 12, "directions": 8, "sparse": 8, "controls": ["direction", "neuron-sparse"]},
-    "explain": {"candidates": 6},
+    "scrambled": {"features": 6, "neurons": 6},
+    "units": {"features": 8, "neurons": 8, "directions": 6, "controls": ["direction"]},
+    "explain": {"candidates": 4},
+    "compare": {"resamples": 2000},
 }
 
 
 def demo_study(quick: bool = False, overrides: Sequence[str] = ()) -> Study:
-    """The demo's study: the defaults of every section, or a smaller copy that takes two minutes."""
-    return parse_study(_QUICK if quick else {}, overrides)
+    """The demo's study: the defaults but for half of the units and less text, or one that is smaller still."""
+    return parse_study(_QUICK if quick else _DEMO, overrides)

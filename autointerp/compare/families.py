@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import TypeVar
 
+from autointerp.between_rows import BetweenRunsRow
 from autointerp.judge.promoted_tokens import PromotedLiteral
 from autointerp.metrics.intervals import FEW, holm
 from autointerp.records import Pairing
@@ -51,16 +53,29 @@ def in_families(rows: Iterable[ComparisonRow], headline: Cell, asked: Mapping[st
 
     A secondary family is of one scorer and metric; rows outside any have no adjusted p.
     """
-    named = [replace(row, family=family_of(row, headline, asked), p_holm=None, p_equivalent_holm=None) for row in rows]
-    families = defaultdict[tuple[str, ...], list[int]](list)
-    for place, row in enumerate(named):
+    named = [replace(row, family=family_of(row, headline, asked)) for row in rows]
+
+    def within(row: ComparisonRow) -> tuple[str, ...] | None:
         if row.family == PRIMARY:
-            families[PRIMARY,].append(place)
-        elif row.family == SECONDARY:
-            families[SECONDARY, row.scorer, row.metric].append(place)
+            return (PRIMARY,)
+        return (SECONDARY, row.scorer, row.metric) if row.family == SECONDARY else None
+
+    return adjusted(named, within)
+
+
+Tested = TypeVar("Tested", ComparisonRow, BetweenRunsRow)
+
+
+def adjusted(rows: Sequence[Tested], within: Callable[[Tested], tuple[str, ...] | None]) -> list[Tested]:
+    """The rows, p-values adjusted (Holm 1979) over the rows of the same `within`; where that is None there is none."""
+    families = defaultdict[tuple[str, ...], list[int]](list)
+    for place, row in enumerate(rows):
+        if (family := within(row)) is not None:
+            families[family].append(place)
+    found = [replace(row, p_holm=None, p_equivalent_holm=None) for row in rows]
     for places in families.values():
-        different = holm([named[place].p for place in places])
-        equivalent = holm([named[place].p_equivalent for place in places])
+        different = holm([rows[place].p for place in places])
+        equivalent = holm([rows[place].p_equivalent for place in places])
         for place, p, same in zip(places, different, equivalent, strict=True):
-            named[place] = replace(named[place], p_holm=p, p_equivalent_holm=same)
-    return named
+            found[place] = replace(found[place], p_holm=p, p_equivalent_holm=same)
+    return found

@@ -38,7 +38,7 @@ class Outcome:
     rows: tuple[ComparisonRow, ...]
     """The comparison table."""
 
-    @property
+    @cached_property
     def arms(self) -> list[str]:
         """Arms with a sampled unit, features first."""
         return ordered(self.scores["arm"])

@@ -48,7 +48,8 @@ UNCHANGED = "the same in every replicate: what was drawn anew changed nothing he
 _CELL = ["scorer", "metric", "slice"]
 _ROUNDING = 1e-12
 _MATCHED = 0.9
-"""Share of an arm's units that must be scored in every replicate before they are taken for the same ones."""
+"""Share of an arm's units that must be scored in every replicate before they are taken for the same ones: with fewer,
+what is said of the shared ones would stand beside means of others."""
 
 
 def hold_replicates(study: Study, run: Path, folders: Sequence[Path]) -> None:

@@ -116,6 +116,7 @@ class _Pieces:
         self._of_word: dict[str, list[int]] = {}
         self._of_folded: dict[str, list[int]] = {}
         self._rows: dict[tuple[str, ...], Int[np.ndarray, " token"]] = {}
+        self._spaced = np.empty(0, dtype=np.float32)
 
     def rows(self, contexts: Sequence[Context]) -> Int[np.ndarray, "context token"]:
         """The numbers of the contexts' tokens. All have as many."""
@@ -149,7 +150,9 @@ class _Pieces:
 
     def spaced(self) -> Float[np.ndarray, " piece"]:
         """1 for a piece that begins with a space."""
-        return np.array([float(piece[:1] == " ") for piece in self._numbers], dtype=np.float32)
+        if len(self._spaced) < len(self._numbers):
+            self._spaced = np.array([float(piece[:1] == " ") for piece in self._numbers], dtype=np.float32)
+        return self._spaced
 
 
 class TrainedReader:

@@ -114,15 +114,18 @@ def test_a_reported_layer_is_refused() -> None:
     assert (study.subject.hooks, study.sae[0].hook, study.seed) == ((hook,), hook, 104)
 
 
-def test_what_is_written_is_what_is_read(tmp_path: Path) -> None:
+def test_what_is_written_is_what_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import train_reader
     from readers.fitting import fit
 
-    weights = fit([_development(0)], _plan())
+    monkeypatch.setattr(train_reader, "developed", lambda study, folder: _development(study.seed))
+    monkeypatch.setattr(train_reader, "Plan", _plan)
     file = tmp_path / "weights.json"
-    file.write_text(json.dumps(train_reader.written(weights, {"texts": []})), "utf8")
+    assert train_reader.main(["--text", "8:0", "--work", str(tmp_path), "--out", str(file)]) == 0
+    weights = fit([_development(0)], _plan())
     np.testing.assert_array_equal(frozen(file).first, weights.first)
     np.testing.assert_array_equal(frozen(file).second, weights.second)
+    assert json.loads(file.read_text("utf8"))["trained_on"]["texts"] == ["layer 8, seed 0"]
 
 
 @pytest.mark.pipeline

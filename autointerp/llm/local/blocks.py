@@ -20,7 +20,7 @@ from autointerp.llm.local.prefix import empty_cache, takes_positions, window_may
 BLOCK = 128
 """Tokens per forward pass. A block is computed in the same way whether the ones before it were kept or not, so
 results don't depend, to the last bit, on which prompts came before."""
-MOST_IN_TREE = 4096
+MOST_IN_TREE = 512
 """Tokens beyond the first prompt that are read with it: each is weighed against all that were read before it."""
 _ROOT = -1
 _MASKED = ("sdpa", "eager")
