@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -25,7 +25,8 @@ from autointerp.units.scrambled import subject_of
 def conditional(outcome: Outcome, row: ComparisonRow, claim: str) -> str:
     """The claim that the features of `row` are more interpretable than its baseline, or what is left of it.
 
-    It stands where they beat the features of the hardest scrambled subject on the same cell, and nowhere else.
+    It stands where they beat the features of the hardest scrambled subject on the same cell, and nowhere else; with
+    what is left there of their lead over the baseline.
     """
     rows = outcome.against_scrambled(row.cell, row.arm)
     if not rows:
@@ -37,10 +38,25 @@ def conditional(outcome: Outcome, row: ComparisonRow, claim: str) -> str:
     if worst is None or worst.difference is None:
         return "not shown to be more interpretable: no unit of a scrambled subject could be scored to hold them against"
     if beats(worst, outcome.study.compare.confidence):
-        return claim
+        both = _lead(rows, worst.scheme)
+        return claim if both is None else f"{claim}; {_told(both, outcome.study.compare.confidence)}"
     return (
         f"not shown to be more interpretable, for features of a subject with scrambled weights ({worst.scheme}) score "
         f"{number(worst.scrambled)} too: the difference from them is {_shown(worst)}"
+    )
+
+
+def _lead(rows: Sequence[ScrambledRow], scheme: str) -> ScrambledRow | None:
+    """Features minus baseline, here and in all scrambled subjects of a scheme; None where there is none."""
+    found = (row for row in rows if row.scheme == scheme and not row.subject and row.measure == DIFFERENCE)
+    return next((row for row in found if row.difference is not None), None)
+
+
+def _told(both: ScrambledRow, confidence: float) -> str:
+    larger = "is larger than" if beats(both, confidence) else "is not shown to be larger than"
+    return (
+        f"their lead over {plain(both.baseline)} {larger} in a subject with scrambled weights ({both.scheme}): "
+        f"{number(both.own)} here, {number(both.scrambled)} there, {_shown(both)}"
     )
 
 
@@ -51,14 +67,12 @@ def sentences(outcome: Outcome) -> Iterator[str]:
         worst = hardest(rows)
         if worst is None:
             continue
-        same = [row for row in rows if row.scheme == worst.scheme and not row.subject]
-        both = next((row for row in same if row.measure == DIFFERENCE), None)
         seeds = f"{worst.subjects} {'seeds' if worst.subjects > 1 else 'seed'}"
         line = (
             f"Held against a subject with scrambled weights ({worst.scheme}, {seeds}), whose features score "
             f"{number(worst.scrambled)}: {plain(arm)} minus those {_shown(worst)}"
         )
-        if both is not None and both.difference is not None:
+        if (both := _lead(rows, worst.scheme)) is not None:
             line += (
                 f"; the difference from {plain(both.baseline)} is {number(both.own)} here and "
                 f"{number(both.scrambled)} there: {_shown(both)}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -227,6 +228,32 @@ def test_the_report_says_it_and_its_claim_depends_on_it(outcome: Outcome) -> Non
     assert worst is not None
     assert not beats(worst, 0.95)
     assert told.startswith("not shown to be more interpretable")
+
+
+@pytest.mark.pipeline
+@pytest.mark.parametrize(("low", "told"), [(-0.1, "is not shown to be larger than"), (0.02, "is larger than")])
+def test_the_claim_says_whether_the_lead_is_larger_than_there(
+    outcome: Outcome, monkeypatch: pytest.MonkeyPatch, low: float, told: str
+) -> None:
+    """Features may beat those of a scrambled subject, whose features lead its neurons by more all the same."""
+    against = outcome.against_baseline(outcome.headline, "feature")
+    assert against is not None
+    set_to: dict[str, dict[str, Any]] = {
+        FEATURES: {"difference": 0.2, "low": 0.2, "high": 0.2, "p": 0.001},
+        DIFFERENCE: {"own": 0.3, "scrambled": 0.25, "difference": 0.05, "low": low, "high": 0.15, "p": 0.03},
+    }
+    rows = [
+        replace(row, **set_to.get(row.measure, {}))
+        for row in outcome.against_scrambled(outcome.headline, "feature")
+    ]
+    monkeypatch.setattr(Outcome, "against_scrambled", lambda *arguments: rows)
+    claim = conditional(outcome, against, "SAE features are more interpretable")
+    worst = hardest(rows)
+    assert worst is not None
+    assert claim == (
+        f"SAE features are more interpretable; their lead over neurons {told} in a subject with scrambled weights "
+        f"({worst.scheme}): 0.30 here, 0.25 there, {with_interval(0.05, low, 0.15)}, p = 0.030"
+    )
 
 
 @pytest.mark.pipeline
