@@ -61,9 +61,9 @@ def test_the_scores_of_the_committed_run_are_made_again(folder: Path) -> None:
     (folder / "scores.parquet").unlink()
     score(load_study(folder / "study.toml"), folder)
     before, after = rows(REFERENCE, "scores"), rows(folder, "scores")
-    # Arms, units; of three scrambled subjects two arms, 24 units;
+    # Features and neurons; four controls, and two arms of a scrambled subject;
     # three that read explanations in four pairings, and the token table; metrics; slices.
-    assert len(before) == len(after) == (6 * 64 + 3 * 2 * 24) * (3 * 4 + 1) * 2 * 3
+    assert len(before) == len(after) == (2 * 64 + (4 + 2) * 24) * (3 * 4 + 1) * 2 * 3
     for old, new in zip(before, after, strict=True):
         for name in ("value", "chance"):
             assert new.pop(name) == near(old.pop(name), 1e-13)
@@ -134,7 +134,15 @@ def marks(path: Path) -> list[tuple[str, dict[str, str], str, list[float]]]:
 
 def test_there_are_as_many_figures_as_before(drawn: Path) -> None:
     """Of the last four the pictures alone are committed, for their size."""
-    assert FIGURES == ["distribution", "equal-determinism", "forest", "measures", "strips-feature", "strips-neuron"]
+    assert FIGURES == [
+        "distribution",
+        "equal-determinism",
+        "forest",
+        "measures",
+        "replicates",
+        "strips-feature",
+        "strips-neuron",
+    ]
     later = ["against-evidence", "coverage", "own-shuffled", "reliability"]
     assert sorted({path.stem for path in drawn.iterdir()}) == sorted([*FIGURES, *later])
     assert sorted(path.stem for path in (REFERENCE / "figures").glob("*.png")) == sorted([*FIGURES, *later])

@@ -19,7 +19,7 @@ from autointerp.run.verify import Check, verify
 from autointerp.tables import EVIDENCE, read_arrow, read_table, write_table
 
 REFERENCE = Path(__file__).parents[2] / "results" / "reference"
-UNITS, ARMS = 3, 12
+UNITS, ARMS = 3, 8
 RANKED = "explanations are shown and ranked on evidence contexts alone"
 OPENED = f"{EVIDENCE} holds evidence contexts alone"
 Change = Callable[[pd.DataFrame], pd.DataFrame]
