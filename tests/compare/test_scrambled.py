@@ -243,8 +243,7 @@ def test_the_claim_says_whether_the_lead_is_larger_than_there(
         DIFFERENCE: {"own": 0.3, "scrambled": 0.25, "difference": 0.05, "low": low, "high": 0.15, "p": 0.03},
     }
     rows = [
-        replace(row, **set_to.get(row.measure, {}))
-        for row in outcome.against_scrambled(outcome.headline, "feature")
+        replace(row, **set_to.get(row.measure, {})) for row in outcome.against_scrambled(outcome.headline, "feature")
     ]
     monkeypatch.setattr(Outcome, "against_scrambled", lambda *arguments: rows)
     claim = conditional(outcome, against, "SAE features are more interpretable")
