@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Generic, TypeVar
 
+from autointerp.llm.answers.thoughts import after_thoughts
 from autointerp.llm.client import Asker
 from autointerp.llm.request import Answer, Failure, Question, Request, Unreadable
 from autointerp.progress import Bar
@@ -16,7 +17,7 @@ from autointerp.records import Unscored
 
 T = TypeVar("T")
 G = TypeVar("G")
-_AGAIN = frozenset({"length", "no-logprobs"})
+_AGAIN = frozenset({"length", "no-logprobs", "unreadable", "no-text"})
 """Failures that another draw may mend. A refusal is final, and so is a prompt that does not fit."""
 
 
@@ -110,7 +111,7 @@ def gather(
 def _read(question: Question[T], answer: Answer) -> T | Unscored | Unreadable:
     if isinstance(answer, Failure):
         return Unreadable(answer.reason) if answer.finish in _AGAIN else Unscored(answer.reason)
-    return question.read(answer)
+    return question.read(answer if question.request.is_completion else after_thoughts(answer))
 
 
 def _final(said: T | Unscored | Unreadable) -> T | Unscored:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, Generic, TypeVar
 
@@ -112,8 +112,8 @@ class Failure:
     """In words that group well: no ids, no texts."""
     finish: str = ""
     """The model's last word on this request, kept in the ledger: `length` (cut at max_tokens), `refusal`, `too-long`
-    (the prompt), `no-logprobs` (promised, and not there). '': nothing came back (an endpoint that is down); it is not
-    kept, and a later run asks again."""
+    (the prompt), `no-logprobs` (promised, and not there), `unreadable` (by the endpoint's own word), `no-text`. '':
+    nothing came back (an endpoint that is down); it is not kept, and a later run asks again."""
     partial: str = ""
     """What came back, for the record only."""
     input_tokens: int | None = None
@@ -138,6 +138,16 @@ class Unreadable:
 
     reason: str
     """In words that group well."""
+
+
+def without_system(messages: Sequence[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
+    """The messages of a chat for a model that knows no system role: its text begins the first user turn."""
+    system = "\n\n".join(content for role, content in messages if role == "system")
+    rest = [message for message in messages if message[0] != "system"]
+    first = next((place for place, (role, _) in enumerate(rest) if role == "user"), None)
+    if system and first is not None:
+        rest[first] = ("user", f"{system}\n\n{rest[first][1]}")
+    return tuple(rest)
 
 
 T = TypeVar("T")

@@ -13,12 +13,14 @@ from autointerp.llm.address import address, identity
 from autointerp.llm.anthropic.messages import message_body, read_message
 from autointerp.llm.capabilities import QUESTION, Capabilities
 from autointerp.llm.client import Probe, Transient
-from autointerp.llm.http.refusals import EndpointRefusal, verdict_on
+from autointerp.llm.http.refusals import EndpointRefusal, Forms, form_of
 from autointerp.llm.http.transport import HttpClient, send
 from autointerp.llm.openai.answers import token_count
 from autointerp.llm.request import Answer, Request
 from autointerp.progress import say
 from autointerp.study_models import Llm
+
+_PATH = "/v1/messages"
 
 
 class AnthropicProvider:
@@ -39,7 +41,7 @@ class AnthropicProvider:
             max_retries=0,
             http_client=HttpClient(llm.concurrency, llm.timeout),
         )
-        self._takes_temperature = True
+        self._takes_temperature, self._forms = True, Forms()
         self.takes_turns = True
         """Holds a slot only from the first byte of a request to the last of its answer (see `Limited`)."""
         self.identity = identity(llm)
@@ -55,7 +57,8 @@ class AnthropicProvider:
         if isinstance(answer, EndpointRefusal) and warm and answer.about_form and "temperature" in answer.says:
             answer, warm = await self._ask(request, False), False
         if isinstance(answer, EndpointRefusal):
-            return verdict_on(answer, self._where, self._key_env)
+            form = form_of(_PATH, message_body(request, self._model, warm))
+            return await self._forms.verdict_on(answer, form, self._where, self._key_env)
         if self._takes_temperature and not warm:
             self._takes_temperature = False
             say(f"{self._where} takes no 'temperature': sent without it")
@@ -63,8 +66,8 @@ class AnthropicProvider:
 
     async def _ask(self, request: Request, temperature: bool) -> object:
         body = message_body(request, self._model, temperature)
-        sending = self._client.post("/v1/messages", cast_to=object, body=body)
-        return await send(anthropic, sending, self._secrets)
+        sending = send(anthropic, self._client.post(_PATH, cast_to=object, body=body), self._secrets)
+        return await self._forms.ask(form_of(_PATH, body), sending)
 
     async def probe(self) -> Probe:
         """Measure one short answer, and ask for the context length. Raises what `complete` raises."""

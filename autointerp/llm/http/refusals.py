@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import re
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections import Counter
+from collections.abc import Awaitable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any
 
+from autointerp.artifacts import canonical_json
 from autointerp.errors import BadInput
 from autointerp.llm.address import without
 from autointerp.llm.client import Transient
@@ -18,10 +22,28 @@ _SHOWN = 300
 _PASSING = frozenset({408, 409, 425})
 _OVERLOADED = 529
 _TOO_LONG = re.compile(
-    r"context[ _](length|size|window)|maximum context|prompt is too long|input is too long|exceed_context", re.I
+    r"context[ _](length|size|window)|maximum context|prompt is too long|input is too long|exceed_context|"
+    r"max_new_tokens`? must be|input token count|too many input tokens",
+    re.I,
 )
 _NO_CREDIT = re.compile(r"insufficient[ _]quota|insufficient[ _]credit|billing_error|credit balance is too low", re.I)
-_FILTERED = frozenset({"content_filter", "content_policy_violation", "ResponsibleAIPolicyViolation"})
+_FILTERED = frozenset({
+    "content_filter", "content_policy_violation", "ResponsibleAIPolicyViolation", "invalid_prompt",
+    "data_inspection_failed", "DataInspectionFailed",
+})  # fmt: skip
+"""Codes: Azure's, OpenAI's, Alibaba's."""
+_FILTERED_WORDS = re.compile(r"content exists risk|content filter(ing)? policy|content management policy", re.I)
+"""Where no code says so: DeepSeek's, Anthropic's, Azure's."""
+_UNREADABLE = frozenset({"json_validate_failed"})
+"""Codes for an answer that the server asked a JSON object of, and that was none (Groq)."""
+_ABOUT_FORM = re.compile(
+    r"not allowed to request|unsupported|not support|not permitted|(unknown|invalid|unexpected|unrecognized) "
+    r"(parameter|argument|field|keyword)|extra inputs",
+    re.I,
+)
+"""Words about a request's form, under a status that is not for that."""
+MOST_IN_A_ROW = 20
+"""Prompts that may be refused one after the other, for no known reason, before the run ends."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +61,8 @@ class EndpointRefusal:
     """Seconds."""
     flagged: bool
     """A moderation in front of the model did not let the prompt through."""
+    written: str = ""
+    """What the model wrote and the server would not pass on."""
 
     @property
     def too_long(self) -> bool:
@@ -48,7 +72,13 @@ class EndpointRefusal:
     @property
     def filtered(self) -> bool:
         """The prompt was not let through."""
-        return self.flagged or bool(self.codes & _FILTERED)
+        words = self.status < 500 and _FILTERED_WORDS.search(self.says)
+        return self.flagged or bool(self.codes & _FILTERED) or bool(words)
+
+    @property
+    def unreadable(self) -> bool:
+        """The model's answer was not in the form that the server was to see to: another draw may be."""
+        return bool(self.codes & _UNREADABLE)
 
     @property
     def out_of_credit(self) -> bool:
@@ -62,8 +92,14 @@ class EndpointRefusal:
 
     @property
     def about_form(self) -> bool:
-        """The request's form was refused: another form may do."""
-        return self.status in (400, 422) and not (self.too_long or self.filtered or self.out_of_credit)
+        """The request's form was refused, or its prompt for a reason that is not known: another form may do.
+
+        Some refuse a parameter under 403 (OpenAI's reasoning models) or 500 (gateways): their words tell.
+        """
+        if self.too_long or self.filtered or self.out_of_credit or self.unreadable:
+            return False
+        told = bool(self.param) or _ABOUT_FORM.search(self._words) is not None
+        return self.status in (400, 422) or (told and (self.status == 403 or self.status >= 500))
 
     @property
     def _words(self) -> str:
@@ -74,19 +110,34 @@ def read_refusal(status: int, headers: Mapping[str, str], body: object, secrets:
     """Read an error answer: `body` is whatever JSON came, or text."""
     error = body.get("error", body) if isinstance(body, dict) else body
     fields = error if isinstance(error, dict) else {}
-    codes = frozenset(str(fields[name]) for name in ("code", "type") if isinstance(fields.get(name), str | int))
     metadata = fields.get("metadata")
-    words = " ".join(_texts(error)) or "no reason given"
+    behind = _behind(metadata)
+    inner = behind.get("error", behind) if isinstance(behind, dict) else behind
+    both = [part for part in (fields, inner) if isinstance(part, dict)]
+    codes = frozenset(
+        str(part[name]) for part in both for name in ("code", "type") if isinstance(part.get(name), str | int)
+    )
+    words = " ".join((*_texts(error), *_texts(inner))) or "no reason given"
     # Without what moves a terminal's cursor, and on one line.
     words = " ".join("".join(c if c.isprintable() else " " for c in words).split())
     return EndpointRefusal(
         status,
         without(words, secrets)[:_SHOWN],
         codes,
-        _param(fields),
+        next((param for part in both if (param := _param(part))), ""),
         retry_after(headers),
         isinstance(metadata, dict) and "flagged_input" in metadata,
+        next((text for part in both if isinstance(text := part.get("failed_generation"), str)), ""),
     )
+
+
+def _behind(metadata: object) -> object:
+    """What a gateway was told by the provider behind it (OpenRouter's `raw`): JSON, or text; None without."""
+    raw = metadata.get("raw") if isinstance(metadata, dict) else None
+    try:
+        return json.loads(raw) if isinstance(raw, str) else raw
+    except (ValueError, RecursionError):
+        return raw
 
 
 def _texts(error: object) -> Iterator[str]:
@@ -107,7 +158,8 @@ def _param(fields: Mapping[str, Any]) -> str:
     param = fields.get("param")
     if isinstance(param, str):
         return param.partition(".")[0]
-    detail = fields.get("detail")
+    message = fields.get("message")
+    detail = fields.get("detail") or (message.get("detail") if isinstance(message, dict) else None)
     first = detail[0] if isinstance(detail, list) and detail else None
     place = first.get("loc") if isinstance(first, dict) else None
     return str(place[1]) if isinstance(place, list) and len(place) > 1 else ""
@@ -123,6 +175,8 @@ def verdict_on(refused: EndpointRefusal, where: str, key_env: str | None) -> Fai
         return Failure("refused by the endpoint's content filter", "refusal")
     if refused.too_long:
         return Failure("the prompt does not fit into the model's context", "too-long")
+    if refused.unreadable:
+        return Failure("the endpoint found its answer to be no valid JSON", "unreadable", refused.written)
     status = refused.status
     if refused.out_of_credit:
         raise BadInput(f"{where}: out of credit ({status})", "top up the account, or use another key")
@@ -131,11 +185,66 @@ def verdict_on(refused: EndpointRefusal, where: str, key_env: str | None) -> Fai
     if refused.may_pass:
         crowded = status == _OVERLOADED or (status == 503 and refused.retry_after is not None)
         raise Transient(f"the endpoint answered {status}", refused.retry_after, crowded=crowded)
-    if status in (401, 403):
-        variable = f"${key_env}" if key_env else "api_key_env"
+    variable = f"${key_env}" if key_env else "api_key_env"
+    if status == 401:
         raise BadInput(f"{where} refuses the key ({status})", f"check {variable} in the environment")
+    if status == 403:
+        what = f"{where} refuses to answer ({status}: {refused.says})"
+        raise BadInput(what, f"check {variable}, and that its account may use this model from here")
     raise BadInput(f"{where} refuses the request ({status}: {refused.says})",
                    "check base_url, model and the prompt's form (chat or completion)")  # fmt: skip
+
+
+class Forms:
+    """Which forms of a request an endpoint has taken: what is refused in such a form is refused for its prompt.
+
+    For requests that are under way together, in one event loop.
+    """
+
+    def __init__(self) -> None:
+        self._taken: set[str] = set()
+        self._asking: Counter[str] = Counter()
+        self._changed = asyncio.Event()
+        self._in_a_row = 0
+
+    async def ask(self, form: str, sending: Awaitable[object]) -> object:
+        """What `sending`, a request in this form, comes to: a body, or EndpointRefusal. Raises what it raises."""
+        self._asking[form] += 1
+        try:
+            answer = await sending
+            if not isinstance(answer, EndpointRefusal):
+                self._taken.add(form)
+                self._in_a_row = 0
+        finally:
+            self._asking[form] -= 1
+            self._changed.set()
+            self._changed = asyncio.Event()
+        return answer
+
+    async def verdict_on(self, refused: EndpointRefusal, form: str, where: str, key_env: str | None) -> Failure:
+        """As the function, but a prompt that is refused in a form that others are taken in is a Failure.
+
+        Before one has been taken, those of this form that are under way are waited for. Raises BadInput for too many
+        such refusals in a row, too.
+        """
+        if not (refused.about_form and refused.status in (400, 422)):
+            return verdict_on(refused, where, key_env)
+        while form not in self._taken and self._asking[form]:
+            await self._changed.wait()
+        if form not in self._taken:
+            return verdict_on(refused, where, key_env)
+        self._in_a_row += 1
+        if self._in_a_row >= MOST_IN_A_ROW:
+            what = f"{where} refuses one prompt after the other ({refused.status}: {refused.says})"
+            raise BadInput(what, "check the prompts and the model; the same command goes on with what is left")
+        return Failure(f"the endpoint refused the prompt ({refused.status})", "refusal", refused.says)
+
+
+def form_of(path: str, body: Mapping[str, Any]) -> str:
+    """What a request's body is but for its words and its seed, and where it goes."""
+    rest = {name: value for name, value in body.items() if name not in ("messages", "prompt", "seed", "system")}
+    roles = [message["role"] for message in body.get("messages", ())]
+    return canonical_json([path, rest, roles])
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:

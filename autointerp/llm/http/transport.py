@@ -20,7 +20,7 @@ import httpx2
 
 from autointerp.errors import BadInput
 from autointerp.llm.client import Transient
-from autointerp.llm.http.refusals import read_refusal
+from autointerp.llm.http.refusals import EndpointRefusal, read_refusal
 from autointerp.llm.online.slots import TURN
 
 _log = logging.getLogger(__name__)
@@ -133,13 +133,28 @@ async def send(sdk: ModuleType, sending: Awaitable[object], secrets: Collection[
     try:
         body = await sending
         # A body that is not declared as JSON comes as text.
-        return json.loads(body) if isinstance(body, str) else body
+        found = json.loads(body) if isinstance(body, str) else body
+        return _error_in(found, secrets) or found
     except sdk.APIStatusError as error:
         return read_refusal(error.status_code, error.response.headers, error.body, secrets)
     except (sdk.APIConnectionError, *FAULTS) as error:
         raise broken(error) from None
     except (sdk.APIError, ValueError, RecursionError):
         raise Transient("the endpoint's answer is malformed") from None
+
+
+_OF_AN_ANSWER = ("choices", "content", "data")
+_STATUS_OF_NONE = 500
+
+
+def _error_in(body: object, secrets: Collection[str]) -> EndpointRefusal | None:
+    """An error that comes under status 200 (gateways send them so), as if under the status that its code names."""
+    error = body.get("error") if isinstance(body, dict) else None
+    if not isinstance(body, dict) or not error or any(name in body for name in _OF_AN_ANSWER):
+        return None
+    code = str(error.get("code", "")) if isinstance(error, dict) else ""
+    status = int(code) if code.isdecimal() and 400 <= int(code) < 600 else _STATUS_OF_NONE
+    return read_refusal(status, {}, body, secrets)
 
 
 def broken(error: BaseException) -> Transient:

@@ -9,7 +9,7 @@ from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerBase
 
 from autointerp.errors import BadInput
-from autointerp.llm.request import Request
+from autointerp.llm.request import Request, without_system
 
 
 def defuse(text: str, tokenizer: PreTrainedTokenizerBase) -> str:
@@ -44,9 +44,13 @@ def encode(request: Request, tokenizer: PreTrainedTokenizerBase) -> list[int]:
         raise BadInput(
             f"model '{request.model}' has no chat template", "use an instruct model, or a prompt of form completion"
         )
-    chat = [{"role": role, "content": defuse(content, tokenizer)} for role, content in request.messages]
     try:
-        text = tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True)
+        try:
+            text = _templated(request.messages, tokenizer)
+        except TemplateError:  # some know no system role
+            if not any(role == "system" for role, _ in request.messages):
+                raise
+            text = _templated(without_system(request.messages), tokenizer)
     except TemplateError as error:
         roles = ", ".join(role for role, _ in request.messages)
         raise BadInput(
@@ -55,6 +59,11 @@ def encode(request: Request, tokenizer: PreTrainedTokenizerBase) -> list[int]:
         ) from error
     ids: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]
     return ids
+
+
+def _templated(messages: Sequence[tuple[str, str]], tokenizer: PreTrainedTokenizerBase) -> str:
+    chat = [{"role": role, "content": defuse(content, tokenizer)} for role, content in messages]
+    return str(tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True))
 
 
 def common_prefix(prompts: Sequence[Sequence[object]]) -> int:

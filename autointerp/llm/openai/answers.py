@@ -51,17 +51,26 @@ def read_answer(body: object, request: Request, echo: bool = False) -> Answer:
     answer = text.removeprefix(well_formed(request.messages[0][1])) if text is not None and echo else text
     cut = kept_length(answer or "", request.stop)
     finish = _finish(choice.get("finish_reason"), counts["output_tokens"], request.max_tokens)
+    thought = not text and _only_thought(fields)
     if finish in _CUT and cut == len(answer or "") and not (request.whole_when_cut and text is not None):
-        return Failure(_CUT[finish], "length", answer or "", **counts)
+        reason = f"{_CUT[finish]}, while the model reasoned" if thought else _CUT[finish]
+        return Failure(reason, "length", answer or "", **counts)
     if fields.get("refusal"):
         return Failure("the model refused", "refusal", answer or "", **counts)
     if finish in _FILTERED:
         return Failure("stopped by the endpoint's content filter", "refusal", answer or "", **counts)
     if finish not in _WHOLE and finish not in _CUT:
         raise Transient("the endpoint broke off its answer")
+    if thought and finish in _WHOLE:
+        return Failure(f"no text came, only `{thought}`", "no-text", **counts)
     if text is None or answer is None:
         raise Transient("no text in the endpoint's answer")
     return _with_logprobs(choice, request, text, answer, cut, counts)
+
+
+def _only_thought(message: Mapping[str, Any]) -> str:
+    """The field in which a reasoning model's thought came, where it did; else ''."""
+    return next((name for name in ("reasoning_content", "reasoning") if message.get(name)), "")
 
 
 def _finish(given: object, written: int | None, limit: int) -> str:

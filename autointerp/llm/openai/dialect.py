@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from autointerp.llm.http.refusals import EndpointRefusal
-from autointerp.llm.request import Request
+from autointerp.llm.request import Request, without_system
 
 _SEEDS = 2**31
 _MOST = 20
@@ -19,6 +19,9 @@ _COMMON = 5
 _OTHER_NAME = "max_completion_tokens"
 _OPTIONAL = ("response_format", "temperature", "seed", "stop")
 _ALSO_CALLED = {"response_format": ("json_schema", "structured_outputs?", "grammar")}
+_SYSTEM = re.compile(
+    r"(system|developer) (role|message|instruction|prompt)|role\W{1,3}system|only user and assistant roles", re.I
+)
 _LOGPROBS = ("top_logprobs", "logprobs")
 _PROMPT = ("prompt_logprobs", "echo")
 JsonForm = Literal["json_schema", "schema", "json_object"]
@@ -43,6 +46,9 @@ class Dialect:
     """How an answer's JSON schema is given: as OpenAI's structured outputs, beside the type `json_object` (llama.cpp,
     Together), or not at all."""
 
+    system: bool = True
+    """Whether it knows the role `system`; else its text begins the first user turn."""
+
     def body(self, request: Request, model: str) -> dict[str, Any]:
         """The request's JSON."""
         body: dict[str, Any] = {
@@ -58,7 +64,8 @@ class Dialect:
         if request.is_completion:
             body |= {"prompt": request.messages[0][1], **self._completion_logprobs(request)}
         else:
-            body["messages"] = [{"role": role, "content": content} for role, content in request.messages]
+            messages = request.messages if self.system else without_system(request.messages)
+            body["messages"] = [{"role": role, "content": content} for role, content in messages]
             if request.top_logprobs:
                 body |= {"logprobs": True, "top_logprobs": min(request.top_logprobs, self.most)}
         return {name: value for name, value in body.items() if name not in self.dropped}
@@ -82,8 +89,11 @@ class Dialect:
     def without_what_is_refused(self, refused: EndpointRefusal, body: Mapping[str, Any]) -> Dialect | None:
         """The dialect in which `body` may be taken; None when there is no other way to write it.
 
-        There are ten such steps at most: none is ever taken back.
+        There are eleven such steps at most: none is ever taken back.
         """
+        roles = {message["role"] for message in body.get("messages", ())}
+        if "system" in roles and _SYSTEM.search(refused.says):
+            return replace(self, system=False)
         name = named(refused, body)
         if name == "response_format" and body[name] != _PLAIN_JSON:
             return replace(self, json_form=_JSON_FORMS[_JSON_FORMS.index(self.json_form) + 1])
@@ -107,6 +117,7 @@ class Dialect:
             min(self.most, other.most),
             max(self.prompt_form, other.prompt_form, key=lambda form: form == "echo"),
             max(self.json_form, other.json_form, key=_JSON_FORMS.index),
+            self.system and other.system,
         )
 
     def news(self, before: Dialect) -> list[str]:
@@ -116,6 +127,8 @@ class Dialect:
             news.append(f"wants '{self.limit}' in place of '{before.limit}'")
         if self.most < before.most:
             news.append(f"gives log-probabilities of {self.most} tokens at most: no more are asked for")
+        if self.system != before.system:
+            news.append("knows no system role: its text begins the first user turn")
         if self.prompt_form != before.prompt_form:
             news.append("takes no 'prompt_logprobs': 'echo' is used")
         if (

@@ -12,7 +12,7 @@ from openai import AsyncOpenAI, Omit
 from autointerp.errors import BadInput
 from autointerp.llm.address import address, identity
 from autointerp.llm.client import Probe, Transient
-from autointerp.llm.http.refusals import EndpointRefusal, verdict_on
+from autointerp.llm.http.refusals import EndpointRefusal, Forms, form_of, verdict_on
 from autointerp.llm.http.transport import HttpClient, send
 from autointerp.llm.openai.answers import read_answer
 from autointerp.llm.openai.dialect import Dialect, lacks_logprobs
@@ -45,7 +45,7 @@ class OpenAIProvider:
             max_retries=0,
             http_client=HttpClient(llm.concurrency, llm.timeout),
         )
-        self._dialect = Dialect()
+        self._dialect, self._forms = Dialect(), Forms()
         self._prompt_form_is_sure = False
         self.takes_turns = True
         """Holds a slot only from the first byte of a request to the last of its answer (see `Limited`)."""
@@ -60,7 +60,9 @@ class OpenAIProvider:
         known = dialect = self._dialect
         while True:
             body = dialect.body(request, self._model)
-            answer = await self.post("/completions" if request.is_completion else "/chat/completions", body)
+            path = "/completions" if request.is_completion else "/chat/completions"
+            form = form_of(path, body)
+            answer = await self._forms.ask(form, self.post(path, body))
             if not isinstance(answer, EndpointRefusal):
                 break
             other = dialect.without_what_is_refused(answer, body) if answer.about_form else None
@@ -68,7 +70,7 @@ class OpenAIProvider:
                 if answer.about_form and (lack := lacks_logprobs(answer, body)):
                     raise BadInput(f"{self._where} gives no {lack} ({answer.status}: {answer.says})",
                                    "choose a simulator that needs none, or another endpoint")  # fmt: skip
-                return verdict_on(answer, self._where, self._key_env)
+                return await self._forms.verdict_on(answer, form, self._where, self._key_env)
             dialect = other
         if dialect != known:
             self._learn(dialect)

@@ -399,6 +399,16 @@ def test_chats_go_through_the_template_and_no_text_forges_a_role() -> None:
         encode(completion(""), tokenizer)
 
 
+def test_a_template_without_a_system_role_has_its_text_in_the_first_user_turn() -> None:
+    tokenizer = tiny_tokenizer()
+    tokenizer.chat_template = TEMPLATE
+    whole = encode(replace(request(), messages=(("user", "Be brief.\n\nWhat?"), ("user", "And?"))), tokenizer)
+    refusing = "{% for m in messages if m.role == 'system' %}{{ raise_exception('no system role') }}{% endfor %}"
+    tokenizer.chat_template = refusing + TEMPLATE
+    messages = (("system", "Be brief."), ("user", "What?"), ("user", "And?"))
+    assert encode(replace(request(), messages=messages), tokenizer) == whole
+
+
 class Counting(LocalModel):
     """Shows what it was asked to generate."""
 

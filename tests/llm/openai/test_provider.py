@@ -158,7 +158,7 @@ def test_cut_and_refused_answers_are_kept_and_not_asked_again(tmp_path: Path, re
     ("reply", "says"),
     [
         (error(401, f"Incorrect API key provided: {KEY}"), r"refuses the key \(401\): check \$MY_KEY"),
-        (error(403, f"key {KEY} may not"), r"refuses the key \(403\)"),
+        (error(403, f"key {KEY} may not"), r"refuses to answer \(403: key \[key\] may not\): check \$MY_KEY"),
         (error(404, "no model 'm'"), r"refuses the request \(404: .*no model 'm'"),
         (error(400, f"bad: {KEY}\nand a second line"), r"refuses the request \(400: .*bad: \[key\] and a second"),
         (error(429, "quota", "insufficient_quota"), "out of credit"),
