@@ -36,7 +36,7 @@ def study_of(run: Path) -> Study:
 
 def _read(path: str | Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(Path(path).read_text("utf8"))
+        return tomllib.loads(Path(path).read_text("utf-8-sig"))  # some editors begin with a byte-order mark
     except FileNotFoundError as error:
         raise BadInput(f"no study file {path}", "see examples/ for one to start from") from error
     except (tomllib.TOMLDecodeError, UnicodeError, OSError) as error:

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import io
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -129,23 +131,55 @@ def test_verify_fails_with_exit_1_and_names_what_is_wrong(
 
 
 @pytest.mark.pipeline
-def test_a_real_ctrl_c_ends_with_130_and_the_same_command_continues(tmp_path: Path) -> None:
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_a_real_signal_ends_with_130_and_the_same_command_continues(tmp_path: Path, sent: signal.Signals) -> None:
     study = small_study(tmp_path, "units.controls=[]", "explain.methods=['exemplars']")
     (tmp_path / "study.toml").write_text(dump_study(study))
     process = started(tmp_path, "compare", "study.toml", "--out", "a")
     for line in process.stderr:
         if line.startswith("collect ..."):
             time.sleep(0.1)
-            os.kill(process.pid, signal.SIGINT)
+            os.kill(process.pid, sent)
             break
     code, _, rest = process.ends()
-    assert code == 130
+    assert code == 130, rest
     assert rest.strip().splitlines()[-1] == "autointerp: interrupted; the same command continues where this one stopped"
     code, _, error = command_line(tmp_path, "compare", "study.toml", "--out", "a")
     assert code == 0, error
     autointerp.run(study, tmp_path / "b", until="compare")
     for table in TABLES:
         assert (tmp_path / "a" / f"{table}.parquet").read_bytes() == (tmp_path / "b" / f"{table}.parquet").read_bytes()
+
+
+def test_a_terminal_that_lacks_a_character_shows_the_nearest(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = io.TextIOWrapper(io.BytesIO(), encoding="cp1252")
+    monkeypatch.setattr("sys.stderr", shown)
+    assert _call(monkeypatch, "plot", "no\u2212such\u65e5\u2019s \xe9") == 2
+    shown.seek(0)
+    assert "no-such?\u2019s \xe9" in shown.read(), "cp1252 has the apostrophe"
+
+
+@pytest.mark.pipeline
+def test_a_full_disk_is_one_line_and_the_same_command_continues_with_more_room(tmp_path: Path) -> None:
+    """A file system of its own, in a namespace of its own, that is too small."""
+    unshare = ["unshare", "--user", "--map-root-user", "--mount"]
+    if not shutil.which("unshare") or subprocess.run([*unshare, "true"], check=False).returncode:
+        pytest.skip("no namespaces here")
+    study = small_study(tmp_path, "units.controls=[]", "explain.methods=['exemplars']")
+    (tmp_path / "study.toml").write_text(dump_study(study))
+    (tmp_path / "out").mkdir()
+    run = f"{sys.executable} -m autointerp compare study.toml --out out/run"
+    script = (
+        f"mount -t tmpfs -o size=120k tmpfs out && {run}; echo first $?; "
+        f"mount -o remount,size=100m out && {run}; echo then $?"
+    )
+    done = subprocess.run([*unshare, "sh", "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert "first 2\n" in done.stdout, done.stderr
+    assert "then 0\n" in done.stdout, done.stderr
+    assert "Traceback" not in done.stderr
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("autointerp:")]
+    assert "full" in line
+    assert "the same command continues" in line
 
 
 def test_the_demo_study_asks_for_what_the_readme_says() -> None:

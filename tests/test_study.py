@@ -90,6 +90,8 @@ def test_missing_and_broken_files(tmp_path: Path) -> None:
     (tmp_path / "bad.toml").write_text("seed = = 3")
     with pytest.raises(BadInput, match="is not readable TOML"):
         load_study(tmp_path / "bad.toml")
+    (tmp_path / "marked.toml").write_text("seed = 3", "utf-8-sig")
+    assert load_study(tmp_path / "marked.toml").seed == 3, "with a byte-order mark"
 
 
 @pytest.mark.parametrize(
