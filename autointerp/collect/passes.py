@@ -20,6 +20,7 @@ from autointerp.contexts.reading import context_ids, read_batches
 from autointerp.progress import bar
 from autointerp.records import Split, Unit
 from autointerp.study import Study
+from autointerp.subject.forward import NotFinite
 from autointerp.tables import table_writer, write_table
 from autointerp.units.interface import Activations, Readout, base_id, twin_id
 from autointerp.units.sampling import Survey
@@ -39,8 +40,13 @@ class Reader(Protocol):
 def read_activations(
     subject: Reader, contexts: Int[np.ndarray, " context"], tokens: Int[np.ndarray, "context token"]
 ) -> Activations:
-    """What the subject does on a batch of contexts, of these ids."""
-    return Activations(subject.activations(tokens), torch.from_numpy(contexts), torch.from_numpy(tokens))
+    """What the subject does on a batch of contexts, of these ids. Raises NotFinite, which names the context."""
+    try:
+        by_hook = subject.activations(tokens)
+    except NotFinite as error:
+        context = f"context {contexts[error.row]} of contexts.parquet"
+        raise NotFinite(error.hook, error.row, error.dtype, context) from error
+    return Activations(by_hook, torch.from_numpy(contexts), torch.from_numpy(tokens))
 
 
 MOST_KEPT = 2 << 30

@@ -9,6 +9,7 @@ from math import isclose
 from pathlib import Path
 
 import pandas as pd
+import pyarrow.compute as pc
 
 from autointerp.artifacts import hash_file
 from autointerp.contexts.sharing import read_exemplars, share_out
@@ -36,7 +37,16 @@ def verify(run: Path) -> list[Check]:
     hashes = list(_hashes(run))
     if not all(check.ok for check in hashes):
         return hashes
-    return [*hashes, *_replicates(run), *_schemas(run), *_splits(run), *_shown(run), *_explained(run), *_coverage(run)]
+    return [
+        *hashes,
+        *_replicates(run),
+        *_schemas(run),
+        *_finite(run),
+        *_splits(run),
+        *_shown(run),
+        *_explained(run),
+        *_coverage(run),
+    ]
 
 
 def _hashes(run: Path) -> Iterator[Check]:
@@ -93,6 +103,17 @@ def _schemas(run: Path) -> Iterator[Check]:
             wanted = [field for field in schema if field.name in found.names or (name, field.name) not in _LATER]
             ok = [(field.name, field.type) for field in found] == [(field.name, field.type) for field in wanted]
             yield Check(f"columns of {path.name}", ok, "as documented" if ok else f"found {', '.join(found.names)}")
+
+
+def _finite(run: Path) -> Iterator[Check]:
+    """What the subject did and what was predicted: a NaN would go through every mean."""
+    for name, column in (("evidence", "activations"), ("simulations", "predicted")):
+        path = run / f"{name}.parquet"
+        if path.is_file():
+            values = pc.list_flatten(read_arrow(path, [column])[column])
+            wrong = len(values) - (pc.sum(pc.is_finite(values)).as_py() or 0)
+            detail = f"{len(values):,} values" if not wrong else f"{wrong:,} are NaN, infinite or missing"
+            yield Check(f"{column} of {path.name} are numbers", not wrong, detail)
 
 
 def _splits(run: Path) -> Iterator[Check]:

@@ -21,6 +21,20 @@ class _Stop(Exception):
     """Raised inside a hook when everything asked for has been read."""
 
 
+class NotFinite(BadInput):
+    """A hook gave NaN or infinity: whatever is made of that is about nothing."""
+
+    def __init__(self, hook: str, row: int, dtype: str, context: str = "") -> None:
+        """`row`: the first such context of the batch, which `context` calls by another name."""
+        self.hook, self.row, self.dtype = hook, row, dtype
+        """Where, and the precision of the subject."""
+        super().__init__(
+            f"hook '{hook}' gives NaN or infinite activations in {context or f'context {row} of a batch'} "
+            f"(subject.dtype = '{dtype}')",
+            "read the subject in float32 or bfloat16, or check its weights",
+        )
+
+
 class Subject:
     """A language model with named hook points.
 
@@ -70,7 +84,7 @@ class Subject:
         """What the model computes at each hook for contexts of equal length, by hook name.
 
         float32, on the model's device, in the tensor's own scale, without gradients; ordinary tensors that a trainer
-        may use. Raises BadInput when the contexts are longer than the model's positions.
+        may use. Raises BadInput when the contexts are longer than the model's positions, NotFinite for NaN or infinity.
         """
         ids = self.with_start(tokens)
         captured: dict[str, torch.Tensor] = {}
@@ -82,6 +96,11 @@ class Subject:
 
         with self._hooked(keep):
             self._run(ids)
+        for hook in self.hooks:
+            finite = torch.isfinite(captured[hook.name])
+            if not bool(finite.all()):
+                row = int((~finite).flatten(1).any(dim=1).int().argmax())
+                raise NotFinite(hook.name, row, self._loaded.precision)
         return {hook.name: captured[hook.name] for hook in self.hooks}
 
     @property
@@ -91,9 +110,16 @@ class Subject:
     def with_start(self, tokens: Int[np.ndarray, "context token"]) -> Int[torch.Tensor, "context position"]:
         """The ids that the model reads: the start token, if there is one, and the context; on the model's device.
 
-        Raises BadInput when they are more than the model's positions.
+        Raises BadInput when they are more than the model's positions, and for an id that the model has no embedding of.
         """
         ids = torch.as_tensor(tokens, dtype=torch.long)
+        embeddings: Any = self._loaded.model.get_input_embeddings()
+        known = embeddings.weight.shape[0]
+        if ids.numel() and int(ids.max()) >= known:
+            raise BadInput(
+                f"the tokenizer gives id {int(ids.max())}, the model has embeddings of {known} tokens alone",
+                "give the folder the tokenizer that the model was trained with",
+            )
         if self.start_token is not None:
             ids = torch.nn.functional.pad(ids, (1, 0), value=self.start_token)
         text: Any = self._loaded.model.config.get_text_config()

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
 import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import autointerp
 from autointerp import progress
@@ -288,3 +290,19 @@ def test_scores_in_the_units_own_scale_need_text_that_fits_it(tmp_path: Path) ->
     with pytest.raises(BadInput, match="'r2', which needs predictions in the unit's own scale: set apart text"):
         autointerp.run(study, tmp_path / "run")
     assert not (tmp_path / "run" / "contexts.parquet").exists()
+
+
+def test_a_subject_that_gives_no_numbers_stops_the_run_where_that_is_first_seen(tmp_path: Path) -> None:
+    study = small_study(tmp_path, "sae=[]", "units.features=0", "units.controls=[]")
+    word = AutoTokenizer.from_pretrained(study.subject.model)(" river")["input_ids"][-1]
+    model = AutoModelForCausalLM.from_pretrained(study.subject.model)
+    with torch.no_grad():
+        model.get_input_embeddings().weight[word] = float("inf")  # type: ignore[operator]
+    model.save_pretrained(study.subject.model)
+    what = r"gives NaN or infinite activations in context \d+ of contexts\.parquet"
+    with pytest.raises(BadInput, match=what) as told:
+        autointerp.run(study, tmp_path / "run", until="collect")
+    context = int(re.findall(r"context (\d+)", str(told.value))[0])
+    rows = read_table(tmp_path / "run" / "contexts.parquet").set_index("context")
+    assert word in list(rows["tokens"][context])
+    assert rows["split"][context] == Split.EVIDENCE

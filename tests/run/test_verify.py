@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -120,6 +121,19 @@ def test_columns_other_than_the_documented_ones_are_named(run: Path, kind: str) 
         rows = rows.set_column(place, "cached", rows["cached"].cast(pa.int64()))
     pq.write_table(rows, run / "usage.parquet")
     assert list(failed(run)) == ["columns of usage.parquet"]
+
+
+@pytest.mark.parametrize(("table", "column"), [("evidence", "activations"), ("simulations", "predicted")])
+def test_a_value_that_is_no_number_is_found(run: Path, table: str, column: str) -> None:
+    def spoil(rows: pd.DataFrame) -> pd.DataFrame:
+        place = rows[column].first_valid_index()
+        values = np.array(rows.at[place, column], dtype=np.float32)
+        values[1:3] = np.nan, np.inf
+        rows.at[place, column] = values  # type: ignore[assignment]  # a list is one value here
+        return rows
+
+    doctor(run, table, spoil)
+    assert failed(run) == {f"{column} of {table}.parquet are numbers": "2 are NaN, infinite or missing"}
 
 
 PLACES = {"the first shown": 0, "the first that ranks": 1, "the last": -1}

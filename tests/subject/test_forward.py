@@ -12,7 +12,7 @@ from transformers import PreTrainedModel
 from autointerp import study_inputs
 from autointerp.errors import BadInput
 from autointerp.models import LoadedModel
-from autointerp.subject.forward import Subject, open_subject
+from autointerp.subject.forward import NotFinite, Subject, open_subject
 from tests.tiny import END, NEURONS, POSITIONS, START, VOCABULARY, WIDTH, tiny_folder, tiny_model, tiny_tokenizer
 
 TOKENS = np.random.default_rng(0).integers(2, VOCABULARY, size=(3, 5))
@@ -103,7 +103,7 @@ def test_an_error_in_the_pass_is_not_swallowed_and_leaves_no_hook() -> None:
     model = tiny_model()
     subject, hooks = _subject(model, "layers.1.resid"), _hooks_on(model)
     with pytest.raises(IndexError):
-        subject.activations(TOKENS + VOCABULARY)
+        subject.activations(TOKENS - VOCABULARY)
     assert _hooks_on(model) == hooks
 
 
@@ -117,6 +117,26 @@ def test_activations_are_copies_that_a_trainer_can_use() -> None:
     torch.testing.assert_close(first, second, rtol=0, atol=0)
     first.zero_()
     assert second.abs().sum() > 0
+
+
+def test_what_is_no_number_is_named_with_its_hook_context_and_precision() -> None:
+    model = tiny_model()
+    with torch.no_grad():
+        model.get_input_embeddings().weight[int(TOKENS[1, 1])] = float("inf")  # type: ignore[operator]
+    clean = np.where(TOKENS[1, 1] == TOKENS, TOKENS[0, 0], TOKENS)
+    assert TOKENS[0, 0] != TOKENS[1, 1]
+    batch = np.concatenate([clean, TOKENS[1:2]])
+    hooks = _subject(model, "layers.0.mlp.neurons", "layers.1.mlp.neurons")
+    with pytest.raises(NotFinite, match=rf"hook 'layers\.0\.mlp\.neurons' .* context {len(clean)} .*dtype = 'float32'"):
+        hooks.activations(batch)
+    hooks.activations(clean)
+
+
+def test_a_token_that_the_model_has_no_embedding_of_is_one_line() -> None:
+    tokens = TOKENS.copy()
+    tokens[1, 2] = VOCABULARY
+    with pytest.raises(BadInput, match=f"gives id {VOCABULARY}, the model has embeddings of {VOCABULARY} tokens alone"):
+        _subject(tiny_model(), "layers.1.mlp.neurons").activations(tokens)
 
 
 def test_half_precision_models_give_float32() -> None:
