@@ -87,7 +87,8 @@ class Corpus(Section):
     """The text, and how it is split."""
 
     source: str = "builtin"
-    """`builtin` (listed packages), a .txt/.md, .jsonl or .parquet path (or a folder of them), or a hub data set id."""
+    """`builtin` (listed packages), a file (.txt, .md, .jsonl, .jsonl.gz, .jsonl.zst, .json, .csv, .tsv, .parquet,
+    .arrow), a folder of them or of `save_to_disk`, or a hub data set id."""
     tokens: int = Field(default=270_000, ge=1)
     """Tokens in all four splits together; reading stops there."""
     context: int = Field(default=64, ge=8)
@@ -105,13 +106,13 @@ class Corpus(Section):
     near_duplicate: float = Field(default=0.7, gt=0, le=1)
     """Estimated Jaccard similarity of word 5-grams above which a document is a copy and is dropped."""
     text_field: str = "text"
-    """Column or key of JSONL, Parquet and hub documents that holds the text."""
+    """Column or key of documents that are rows which holds the text; `data.text`: the one inside another."""
     source_field: str | None = None
-    """Column or key that names a document's source file; without it each document is its own source."""
+    """Column or key that names a document's source file; without it, or where it is null, each document is its own."""
     config: str | None = None
     """Configuration name of a hub data set."""
     hub_split: str = "train"
-    """Split of a hub data set."""
+    """Split of a hub data set, or of a saved one that has several."""
 
     @model_validator(mode="after")
     def _whole(self) -> Corpus:

@@ -1,4 +1,4 @@
-"""Documents of files and of the hub, as a stream: text, JSONL and Parquet, a folder of them, a data set."""
+"""Documents of files and of the hub, as a stream: text, rows of tables, a folder of them, a data set."""
 
 from __future__ import annotations
 
@@ -6,14 +6,16 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from autointerp.artifacts import rng_of
 from autointerp.corpus.document import BLOCK_CHARACTERS, Document, blocks
+from autointerp.corpus.row_files import SUFFIXES as OF_ROWS
+from autointerp.corpus.row_files import rows_of, suffix_of
 from autointerp.errors import BadInput, nearest
+from autointerp.progress import say
 from autointerp.quoting import well_formed
 from autointerp.study_inputs import Corpus
 
@@ -31,23 +33,33 @@ def document_of(row: Mapping[str, Any], place: str, corpus: Corpus) -> Document 
             f"{place}: '{corpus.text_field}' holds {type(text).__name__}, not text",
             "set corpus.text_field to the field that holds the text",
         )
-    source = place
-    if corpus.source_field is not None:
-        source = str(_field(row, corpus.source_field, "source_field", place))
-    return Document(source, well_formed(text))
+    source = None if corpus.source_field is None else _field(row, corpus.source_field, "source_field", place)
+    return Document(place if source in (None, "") else str(source), well_formed(text))
 
 
 def _field(row: Mapping[str, Any], name: str, key: str, place: str) -> Any:
+    """A field of a row; of one inside another, such as `data.text`, the path of names. None where it is null."""
+    outer, dot, inner = name.partition(".")
+    if name not in row and dot and outer in row:
+        inside = row[outer]
+        if inside is None:
+            return None
+        if isinstance(inside, Mapping):
+            return _field(inside, inner, key, f"{place}: '{outer}'")
     if name not in row:
         raise BadInput(f"{place} has no field '{name}'", f"set corpus.{key}: {nearest(name, row)}")
     return row[name]
 
 
 _TEXT = (".txt", ".md")
-SUFFIXES = (*_TEXT, ".jsonl", ".parquet")
-"""Files that can be read."""
+SUFFIXES = (*_TEXT, *OF_ROWS)
+"""How the names of files end that can be read."""
+_ABOUT = frozenset({"readme", "license", "licence", "copying", "notice", "changelog", "citation", "contributing"})
+"""Names of files that are about a folder's data, and none of it."""
+_OF_DATASETS = ("dataset_dict.json", "state.json")
+"""What the package `datasets` saves beside its Arrow files: for several splits, and for one."""
+_SHOWN = 5
 _LINE_CHARACTERS = 16_384
-_BATCH_ROWS = 256
 _PARTS, _MOST_BLOCKS_PER_PART = 24, 8
 
 
@@ -55,33 +67,59 @@ def file_documents(path: Path, corpus: Corpus, seed: int) -> Iterator[Document]:
     """Documents of a file, or of every readable file in a folder, in a seeded order of the files.
 
     Sources: a text file is one, its documents are blocks of about 2000 characters; a single text file can't be split
-    by file, so there its sources are `file#part-k`, sections of a few consecutive documents; a row of JSONL or Parquet
-    is its own source unless `corpus.source_field` names one. Raises BadInput for what can't be read.
+    by file, so there its sources are `file#part-k`, sections of a few consecutive documents; a row of a table or of
+    JSON is its own source unless `corpus.source_field` names one, and says something in that row. What a folder holds
+    beside is named. Raises BadInput for what can't be read.
     """
-    files = _files(path)
+    files = _files(path, corpus)
     root = path if path.is_dir() else path.parent
+    fields = {"text_field": corpus.text_field}
+    if corpus.source_field is not None:
+        fields["source_field"] = corpus.source_field
     for number in rng_of(seed, "order of the files").permutation(len(files)):
         file = files[number]
         name = file.relative_to(root).as_posix()
         with _readable(file):
-            if file.suffix.lower() in _TEXT:
+            if suffix_of(file) in _TEXT:
                 yield from _text(file, name, in_parts=len(files) == 1)
-            elif file.suffix.lower() == ".jsonl":
-                with file.open("rb") as lines:
-                    yield from _json_documents(lines, name, corpus)
-            else:
-                yield from _parquet(file, name, corpus)
+                continue
+            for place, row in enumerate(rows_of(file, name, fields), start=1):
+                document = document_of(row, f"{name}#{place}", corpus) if row else None
+                if document is not None:
+                    yield document
 
 
-def _files(path: Path) -> list[Path]:
+def _files(path: Path, corpus: Corpus) -> list[Path]:
     if path.is_file():
-        if path.suffix.lower() not in SUFFIXES:
+        if suffix_of(path) not in SUFFIXES:
             raise BadInput(f"can't read {path} as a corpus", f"give a file that ends in {', '.join(SUFFIXES)}")
         return [path]
-    found = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+    if (saved := _saved(path, corpus.hub_split)) is not None:
+        return saved
+    held = sorted(p for p in path.rglob("*") if p.is_file())
+    found = [p for p in held if suffix_of(p) in SUFFIXES and p.name.partition(".")[0].lower() not in _ABOUT]
     if not found:
         raise BadInput(f"folder {path} holds no corpus file", f"put files in it that end in {', '.join(SUFFIXES)}")
+    if left := [p.relative_to(path).as_posix() for p in held if p not in set(found)]:
+        more = f" and {len(left) - _SHOWN} more" if len(left) > _SHOWN else ""
+        say(f"  corpus: {len(found)} files of {path}; not taken for text: {', '.join(left[:_SHOWN])}{more}")
     return found
+
+
+def _saved(folder: Path, split: str) -> list[Path] | None:
+    """The files of a data set that `datasets` saved (`save_to_disk`), of one split where it has several; else None."""
+    several, one = (folder / name for name in _OF_DATASETS)
+    try:
+        if several.is_file():
+            splits = json.loads(several.read_text("utf8"))["splits"]
+            if split not in splits:
+                raise BadInput(f"{folder} has no split '{split}'", f"set corpus.hub_split: {nearest(split, splits)}")
+            return _saved(folder / split, split)
+        if one.is_file():
+            return [folder / file["filename"] for file in json.loads(one.read_text("utf8"))["_data_files"]]
+    except (ValueError, KeyError, TypeError) as error:
+        raise BadInput(f"{folder} is no whole data set of the package datasets", "save it again") from error
+    return None
 
 
 @contextmanager
@@ -100,40 +138,6 @@ def _text(file: Path, name: str, in_parts: bool) -> Iterator[Document]:
         bounded = iter(lambda: lines.readline(_LINE_CHARACTERS), "")
         for number, block in enumerate(blocks(bounded)):
             yield Document(f"{name}#part-{number // per_part}" if in_parts else name, block)
-
-
-def _json_documents(lines: BinaryIO, name: str, corpus: Corpus) -> Iterator[Document]:
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except ValueError as error:
-            raise BadInput(f"{name} line {number} is not JSON ({error})", "write one object per line") from error
-        if not isinstance(row, dict):
-            raise BadInput(f"{name} line {number} is a {type(row).__name__}", "write one object per line")
-        document = document_of(row, f"{name}#{number}", corpus)
-        if document is not None:
-            yield document
-
-
-def _parquet(file: Path, name: str, corpus: Corpus) -> Iterator[Document]:
-    with pq.ParquetFile(file) as table:
-        columns = {"text_field": corpus.text_field}
-        if corpus.source_field is not None:
-            columns["source_field"] = corpus.source_field
-        for key, column in columns.items():
-            if column not in table.schema_arrow.names:
-                raise BadInput(
-                    f"{name} has no column '{column}'", f"set corpus.{key}: {nearest(column, table.schema_arrow.names)}"
-                )
-        number = 0
-        for batch in table.iter_batches(_BATCH_ROWS, columns=list(columns.values())):
-            for row in batch.to_pylist():
-                number += 1
-                document = document_of(row, f"{name}#{number}", corpus)
-                if document is not None:
-                    yield document
 
 
 def hub_documents(corpus: Corpus) -> Iterator[Document]:

@@ -22,6 +22,7 @@ from autointerp.corpus.contexts import (
 from autointerp.corpus.document import Document, text_hash
 from autointerp.corpus.files import SUFFIXES, file_documents, hub_documents
 from autointerp.corpus.listing import BUILTIN, builtin_text
+from autointerp.corpus.row_files import suffix_of
 from autointerp.corpus.split import NearDuplicates, Splitter, assert_disjoint, quotas
 from autointerp.errors import BadInput
 from autointerp.progress import Bar, bar, say
@@ -93,7 +94,7 @@ def open_documents(corpus: Corpus, seed: int) -> Iterator[Document]:
     path = Path(corpus.source).expanduser()
     if path.exists():
         return file_documents(path, corpus, seed)
-    if path.suffix.lower() in SUFFIXES or path.is_absolute() or corpus.source.startswith((".", "~")):
+    if suffix_of(path) in SUFFIXES or path.is_absolute() or corpus.source.startswith((".", "~")):
         raise BadInput(f"no corpus file or folder {path}", "correct corpus.source, or use 'builtin'")
     return hub_documents(corpus)
 

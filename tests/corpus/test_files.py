@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import gzip
 import json
 from itertools import islice
 from pathlib import Path
@@ -64,7 +66,7 @@ def test_every_text_file_of_a_folder_is_its_own_source(tmp_path: Path) -> None:
     for name in ("a.txt", "deep/b.md", "deep/c.TXT"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("\ufeffSome text.\n\n" * 300, "utf8")
-    (tmp_path / "ignored.csv").write_text("x")
+    (tmp_path / "ignored.docx").write_text("x")
     documents = _read(tmp_path)
     assert {d.source for d in documents} == {"a.txt", "deep/b.md", "deep/c.TXT"}
     assert len(documents) > 3
@@ -89,6 +91,82 @@ def test_parquet(tmp_path: Path) -> None:
     assert {d.source for d in _read(tmp_path, source_field="file")} == {f"f{i}" for i in range(10)}
 
 
+ROWS = [{"data": {"text": f"text {i}"}, "repo": "x" if i % 2 else None} for i in range(4)]
+OWN = [Document("x" if i % 2 else f"{{name}}#{i + 1}", f"text {i}") for i in range(4)]
+
+
+def _lines() -> bytes:
+    return "".join(json.dumps(row) + "\n" for row in ROWS).encode()
+
+
+def _written(file: Path) -> None:
+    """The rows, in the layout that the name says."""
+    flat = [{"data.text": row["data"]["text"], "repo": row["repo"]} for row in ROWS]  # type: ignore[index]
+    if file.suffix == ".gz":
+        file.write_bytes(gzip.compress(_lines()))
+    elif file.suffix == ".zst":
+        with pa.output_stream(str(file), compression="zstd") as out:
+            out.write(_lines())
+    elif file.name == "listed.json":
+        file.write_text(json.dumps(ROWS))
+    elif file.name == "under.json":
+        file.write_text(json.dumps({"version": 1, "rows": ROWS}))
+    elif file.name == "lines.json":
+        file.write_bytes(_lines())
+    elif file.suffix == ".parquet":
+        pq.write_table(pa.Table.from_pylist(ROWS), file)
+    elif file.suffix == ".arrow":
+        table = pa.Table.from_pylist(ROWS)
+        with pa.ipc.new_stream(str(file), table.schema) as out:
+            out.write_table(table)
+    else:
+        with file.open("w", newline="") as out:
+            writer = csv.DictWriter(out, ["data.text", "repo"], delimiter="\t" if file.suffix == ".tsv" else ",")
+            writer.writeheader()
+            writer.writerows(flat)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["d.jsonl.gz", "d.jsonl.zst", "listed.json", "under.json", "lines.json", "d.csv", "d.tsv", "d.parquet", "d.arrow"],
+)
+def test_rows_of_every_layout_are_the_same_documents(tmp_path: Path, name: str) -> None:
+    """A text inside another field; a source that is null is its own."""
+    _written(tmp_path / name)
+    expected = [Document(document.source.format(name=name), document.text) for document in OWN]
+    assert _read(tmp_path / name, text_field="data.text", source_field="repo") == expected
+    assert _read(tmp_path, text_field="data.text", source_field="repo") == expected
+
+
+def test_a_cell_of_csv_may_hold_lines_and_separators(tmp_path: Path) -> None:
+    (tmp_path / "d.csv").write_text('\ufefftext,other\n"a, ""quoted""\nsecond line",1\n', "utf8")
+    assert _read(tmp_path / "d.csv") == [Document("d.csv#1", 'a, "quoted"\nsecond line')]
+
+
+def test_a_folder_never_takes_its_data_card_for_data_and_names_what_it_left_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _written(tmp_path / "d.jsonl.gz")
+    (tmp_path / "README.md").write_text("A card. " * 400)
+    (tmp_path / "LICENSE.txt").write_text("All rights. " * 400)
+    (tmp_path / "weights.bin").write_bytes(b"1")
+    assert {d.source for d in _read(tmp_path, text_field="data.text")} == {f"d.jsonl.gz#{n}" for n in range(1, 5)}
+    assert "1 files of" in (said := capsys.readouterr().err)
+    assert "not taken for text: LICENSE.txt, README.md, weights.bin" in said
+
+
+def test_a_data_set_that_datasets_saved_is_read_as_it_is(tmp_path: Path) -> None:
+    datasets = pytest.importorskip("datasets")
+    one = datasets.Dataset.from_list([{"text": f"text {i}"} for i in range(5)])
+    one.save_to_disk(tmp_path / "one", num_shards=2)
+    assert sorted(d.text for d in _read(tmp_path / "one")) == [f"text {i}" for i in range(5)]
+    datasets.DatasetDict({"train": one.select([1]), "test": one.select([2, 3])}).save_to_disk(tmp_path / "two")
+    assert [d.text for d in _read(tmp_path / "two")] == ["text 1"]
+    assert [d.text for d in _read(tmp_path / "two", hub_split="test")] == ["text 2", "text 3"]
+    with pytest.raises(BadInput, match=r"has no split 'tst': set corpus.hub_split: did you mean 'test'"):
+        _read(tmp_path / "two", hub_split="tst")
+
+
 def test_reading_is_a_stream(tmp_path: Path) -> None:
     file = _jsonl(tmp_path / "d.jsonl", [{"text": "one"}])
     file.write_text(file.read_text() * 1000 + "this is not JSON")
@@ -110,15 +188,15 @@ def test_every_bad_file_gives_one_line(tmp_path: Path) -> None:
     empty, latin = tmp_path / "empty", tmp_path / "latin.txt"
     empty.mkdir()
     latin.write_bytes("Müller".encode("latin-1"))
-    table, csv, broken = tmp_path / "d.csv", tmp_path / "broken.parquet", tmp_path / "list.jsonl"
-    csv.write_bytes(b"no parquet at all")
+    table, cut, broken = tmp_path / "d.docx", tmp_path / "broken.parquet", tmp_path / "list.jsonl"
+    cut.write_bytes(b"no parquet at all")
     table.write_text("a,b")
     broken.write_text('{"text": "fine"}\n["a list"]\n')
     cases: list[tuple[Path, dict[str, str], str]] = [
         (empty, {}, r"folder .*empty holds no corpus file: put files in it that end in .txt"),
-        (table, {}, r"can't read .*d.csv as a corpus: give a file that ends in .txt, .md, .jsonl, .parquet"),
+        (table, {}, r"can't read .*d.docx as a corpus: give a file that ends in .txt, .md, .jsonl, "),
         (latin, {}, r"latin.txt is not UTF-8 text \(byte 1\): convert it to UTF-8"),
-        (csv, {}, r"can't read .*broken.parquet \(.*\): check that the file is whole"),
+        (cut, {}, r"can't read .*broken.parquet \(.*\): check that the file is whole"),
         (broken, {}, r"list.jsonl line 2 is a list: write one object per line"),
         (_jsonl(tmp_path / "n.jsonl", [{"txt": "x"}]), {}, r"n.jsonl#1 has no field 'text': .*did you mean 'txt'"),
         (_jsonl(tmp_path / "o.jsonl", [{"text": 3}]), {}, r"o.jsonl#1: 'text' holds int, not text: set corpus.text_f"),
