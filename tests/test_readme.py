@@ -298,11 +298,17 @@ def test_python(code: str, at_desk: Path) -> None:
 
 
 def test_the_numbers_are_those_of_the_committed_run() -> None:
-    """Every mean and difference of the run's own headline, as it prints them."""
+    """The first lines of the run's own headline, as it prints them, and the numbers of the whole page around them."""
     shown = autointerp.Run(ROOT / "results" / "reference", autointerp.Study()).headline()
-    numbers = re.findall(r"−?\d\.\d\d \[−?\d\.\d\d, −?\d\.\d\d\]", shown)
-    assert len(numbers) >= 8
-    assert [n for n in numbers if n not in README] == []
+    (block,) = _blocks("text")
+    lines = block.rstrip("\n").splitlines()
+    assert lines == shown.splitlines()[: len(lines)]
+    assert len(lines) == 5
+    report = (ROOT / "results" / "reference" / "report.md").read_text("utf8")
+    table = README[README.index("| arm | its own explanation") : README.index("What the run says of them")]
+    numbers = re.findall(r"−?\d\.\d\d \[−?\d\.\d\d, −?\d\.\d\d\]", table)
+    assert len(numbers) == 8 * 5
+    assert [number for number in numbers if number not in report] == []
 
 
 def test_string_matching_scores_what_the_readme_says_of_it() -> None:

@@ -89,7 +89,8 @@ def shares(between_units: Square, factors: Mapping[str, Redrawn], confidence: fl
     found = {}
     for name, part in parts.items():
         low, high = _ends_of_share(part.over_zero(), rests[name])
-        found[name] = Component(points[name] / total, low, high, NEGATIVE if part.value < 0 else "")
+        share = points[name] / total  # may lie beyond the ends where other estimates were cut
+        found[name] = Component(share, min(low, share), max(high, share), NEGATIVE if part.value < 0 else "")
     of_all = _sum([whole, *shifts.values()]).over_zero()
     return {**found, TOTAL: Component(total, min(total, of_all.low), max(total, of_all.high))}
 

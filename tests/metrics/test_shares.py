@@ -56,6 +56,17 @@ def test_a_factor_that_does_nothing_has_no_share_and_no_interval_around_it() -> 
     assert _numbers(unsure["explain"]) == (0.0, 0.0, 0.0)
 
 
+def test_an_estimate_lies_within_its_interval_where_factors_do_more_than_units_vary() -> None:
+    """What is left of the units is cut to 0, and the estimates of the factors are shares of a larger whole."""
+    large = Redrawn(Square(0.001, 4), Square(0.03, 124), 32, same=True)
+    small = Redrawn(Square(0.001, 4), Square(0.02, 124), 32, same=True)
+    found = shares(Square(0.02, 31), {"simulate": large, "evidence": small}, 0.95)
+    assert found[UNIT].variance == 0
+    for part in found.values():
+        low, value, high = _numbers(part)
+        assert low <= value <= high
+
+
 def test_what_is_taken_off_the_units_makes_their_share_as_unsure_as_it_is_itself() -> None:
     """Units that are as good as known, and 0.01 of 0.04 that by its four degrees of freedom may be 0.083."""
     contexts = Redrawn(Square(0.01 / 32, 10**6), Square(0.01, 4), 32, same=True)
