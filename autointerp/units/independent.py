@@ -1,9 +1,9 @@
 """Independent components: directions of a hook's vectors whose values are as little Gaussian as can be (ICA).
 
-FastICA with the contrast log cosh and symmetric decorrelation (Hyvarinen 1999), in double precision, on vectors
-whitened to the leading principal components. It is restarted from other random directions, and a component that the
-first start finds is stable where every other one finds it too (Himberg and Hyvarinen 2003, Icasso, without its
-clusters).
+FastICA with the contrast log cosh and symmetric decorrelation, stabilised where it swings (Hyvarinen 1999), in double
+precision, on vectors whitened to the leading principal components. It is restarted from other random directions, and a
+component that the first start finds is stable where every other one finds it too (Himberg and Hyvarinen 2003, Icasso,
+without its clusters).
 """
 
 from __future__ import annotations
@@ -30,7 +30,10 @@ WHITENED = 4
 FOUND = 0.9
 """A component is found again where a direction of the other start has at least this |cosine| with it."""
 _TOLERANCE = 1e-4
-_ITERATIONS = 200
+_ITERATIONS = 400
+_SMALLER, _PATIENCE = 0.7, 15
+"""Share of the least change so far that counts as smaller, and steps without one before they are halved."""
+_LEAST_PART = 1 / 4
 _BLOCK = 4096
 
 
@@ -41,7 +44,8 @@ class Start:
     directions: Float[np.ndarray, "component white"]
     """Orthogonal unit vectors in the whitened space."""
     converged: Bool[np.ndarray, " component"]
-    """Whether the last step left the direction where it was: 1 - |cosine| under 1e-4."""
+    """Whether the last step left the direction where it was: 1 - |cosine| under 1e-4, and as much less for a part of a
+    step as that moves it less."""
 
 
 @dataclass(frozen=True)
@@ -62,30 +66,44 @@ class IndependentFit:
 def fast_ica(white: Float[np.ndarray, "vector white"], start: Float[np.ndarray, "white white"]) -> Start:
     """One start of symmetric FastICA from the rows of `start`, on vectors of mean 0 and unit covariance.
 
-    At most 200 steps; all directions move until every one of them is where it was.
+    At most 400 steps; all directions move until every one of them is where it was. Whole steps may swing between two
+    places for ever; where the largest change has not become smaller for a while, steps are halved.
     """
     directions = _decorrelated(start)
     converged = np.zeros(len(start), dtype=bool)
+    part, least, waited = 1.0, np.inf, 0
     for _ in range(_ITERATIONS):
-        moved = _decorrelated(_step(white, directions))
-        converged = 1 - np.abs((moved * directions).sum(axis=1)) < _TOLERANCE
+        moved = _decorrelated(_step(white, directions, part))
+        changes = 1 - np.abs((moved * directions).sum(axis=1))
+        converged = changes < _TOLERANCE * part**2
         directions = moved
         if converged.all():
             break
+        smaller = changes.max() < _SMALLER * least
+        least, waited = (changes.max(), 0) if smaller else (least, waited + 1)
+        if waited >= _PATIENCE and part > _LEAST_PART:
+            part, least, waited = part / 2, np.inf, 0
     return Start(directions, converged)
 
 
 def _step(
-    white: Float[np.ndarray, "vector white"], directions: Float[np.ndarray, "component white"]
+    white: Float[np.ndarray, "vector white"], directions: Float[np.ndarray, "component white"], part: float
 ) -> Float[np.ndarray, "component white"]:
-    """E[x g(w.x)] - E[g'(w.x)] w for every direction w, where g is tanh; block by block, to bound the memory."""
-    total, slopes = np.zeros_like(directions), np.zeros(len(directions))
+    """E[x g(w.x)] - E[g'(w.x)] w for every direction w, where g is tanh; block by block, to bound the memory.
+
+    `part` of it, if it is under 1: w - part (E[x g(w.x)] - b w) / (E[g'(w.x)] - b), where b is E[w.x g(w.x)].
+    """
+    total, slopes, own = np.zeros_like(directions), np.zeros(len(directions)), np.zeros(len(directions))
     for begin in range(0, len(white), _BLOCK):
         block = white[begin : begin + _BLOCK]
-        values = np.tanh(block @ directions.T)
+        projected = block @ directions.T
+        values = np.tanh(projected)
         total += values.T @ block
         slopes += (1 - values**2).sum(axis=0)
-    return np.asarray((total - slopes[:, None] * directions) / len(white))
+        own += (projected * values).sum(axis=0)
+    if part == 1:
+        return np.asarray((total - slopes[:, None] * directions) / len(white))
+    return np.asarray(directions - part * (total - own[:, None] * directions) / (slopes - own)[:, None])
 
 
 def _decorrelated(rows: Float[np.ndarray, "component white"]) -> Float[np.ndarray, "component white"]:

@@ -72,6 +72,38 @@ def test_ica_finds_known_sources_and_pca_does_not() -> None:
     np.testing.assert_allclose(values @ independent.components.written, vectors - vectors.mean(axis=0), atol=1e-8)
 
 
+def whitened(vectors: np.ndarray) -> np.ndarray:
+    centred = vectors - vectors.mean(axis=0)
+    values, columns = np.linalg.eigh(centred.T @ centred / len(centred))
+    return np.asarray(centred @ columns / np.sqrt(values))
+
+
+def nearest_orthogonal(rows: np.ndarray) -> np.ndarray:
+    inner, turn = np.linalg.eigh(rows @ rows.T)
+    return np.asarray(turn @ np.diag(inner**-0.5) @ turn.T @ rows)
+
+
+def test_where_whole_steps_swing_for_ever_parts_of_them_arrive() -> None:
+    """Whole steps by the formula, 400 of them, come to no end; what is found stays where it is under a small step."""
+    rng = np.random.default_rng(0)
+    white, start = whitened(rng.standard_normal((400, 8))), rng.standard_normal((8, 8))
+    directions = nearest_orthogonal(start)
+    for _ in range(400):
+        values = np.tanh(white @ directions.T)
+        moved = nearest_orthogonal(values.T @ white / 400 - (1 - values**2).mean(axis=0)[:, None] * directions)
+        changes = 1 - np.abs((moved * directions).sum(axis=1))
+        directions = moved
+    assert changes.max() > 0.01
+    found = fast_ica(white, start)
+    assert found.converged.all()
+    values = np.tanh(white @ found.directions.T)
+    own = (values * (white @ found.directions.T)).mean(axis=0)
+    gradient = values.T @ white / 400 - own[:, None] * found.directions
+    newton = gradient / ((1 - values**2).mean(axis=0) - own)[:, None]
+    again = nearest_orthogonal(found.directions - 0.25 * newton)
+    assert (1 - np.abs((again * found.directions).sum(axis=1))).max() < 1e-5
+
+
 def test_of_gaussian_vectors_there_is_nothing_to_find_again() -> None:
     vectors = np.random.default_rng(0).standard_normal((3000, 12))
     fit = fit_independent(vectors, 3, 0, "h")
@@ -100,9 +132,7 @@ def test_it_is_whitened_to_four_times_the_wanted_number() -> None:
 def test_a_step_is_the_formula_of_fast_ica() -> None:
     """The slow twin: sums over single vectors and directions, and an inverse square root of a matrix."""
     vectors, _ = mixed(60)
-    centred = vectors - vectors.mean(axis=0)
-    values, columns = np.linalg.eigh(centred.T @ centred / 60)
-    white = centred @ columns / np.sqrt(values)
+    white = whitened(vectors)
     directions = np.linalg.qr(np.random.default_rng(4).standard_normal((SOURCES, SOURCES)))[0]
     slow = directions.copy()
     for _ in range(200):
@@ -111,8 +141,7 @@ def test_a_step_is_the_formula_of_fast_ica() -> None:
             for x in white:
                 y = float(np.tanh(direction @ x))
                 moved[row] += (x * y - (1 - y**2) * direction) / 60
-        inner, turn = np.linalg.eigh(moved @ moved.T)
-        moved = turn @ np.diag(inner**-0.5) @ turn.T @ moved
+        moved = nearest_orthogonal(moved)
         still = 1 - np.abs(np.sum(moved * slow, axis=1))
         slow = moved
         if (still < 1e-4).all():
