@@ -65,7 +65,7 @@ def test_the_interval_of_a_difference_of_medians_covers_it(units: int) -> None:
     medians = {name: np.median(draw(rng(), 1_000_000)) for name, (draw, _) in draws.items()}
     covered = []
     for one, other in (("features", "neurons"), ("long tail", "features")):
-        for _ in range(60):
+        for _ in range(150):
             pair = draws[one][0](generator, units), draws[other][0](generator, units)
             found = contrast(*pair, Resampling(400, 0.95), generator).medians
             assert found.value == np.median(pair[0]) - np.median(pair[1])

@@ -217,7 +217,7 @@ def test_a_batch_that_may_have_been_made_is_not_given_up_when_the_list_is_refuse
     llm = endpoint(provider, server.url)
     server.faults["create"].append(Fault(lost=True))
     server.faults["list"] += [Fault(), Fault(403)]
-    with pytest.raises(BadInput, match="refuses the key"):
+    with pytest.raises(BadInput, match="refuses to answer"):
         answers(llm, tmp_path, asks(3))
     found = answers(llm, tmp_path, asks(3))
     assert texts(found) == [f"echo question {i} é" for i in range(3)]
