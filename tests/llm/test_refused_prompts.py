@@ -14,6 +14,7 @@ import pytest
 from autointerp.errors import BadInput
 from autointerp.llm.client import Transient
 from autointerp.llm.http.refusals import MOST_IN_A_ROW
+from autointerp.llm.online.slots import Limited
 from autointerp.llm.open import open_provider
 from autointerp.llm.questions import read_each
 from autointerp.llm.request import Answer, Failure, Question, Request, Response, TokenLogprob, Unreadable
@@ -100,6 +101,32 @@ def test_the_first_refusal_waits_for_those_that_are_under_way() -> None:
     with serve(error(422, "no"), error(422, "no")) as server:
         both = ask(server, request("bad"), request("worse"))
     assert all(isinstance(found, BadInput) for found in both), "nothing is taken: it is the form"
+
+
+@pytest.mark.parametrize("taken", [True, False])
+def test_a_refused_request_keeps_no_slot_from_those_that_it_waits_for(taken: bool) -> None:
+    """One slot, and the first in line is refused: the others come after it, whatever becomes of them."""
+
+    def behave(asked: Body) -> Reply:
+        good = taken and asked["messages"][0]["content"] == "2"
+        return chat("yes") if good else error(400, "no")
+
+    async def go(url: str) -> list[Answer | BaseException]:
+        client = open_provider(Llm.model_validate({"provider": "openai", "model": "m", "base_url": url}))
+        one = Limited(client, 1, client.takes_turns)
+        asked = (one.complete(request(str(number))) for number in range(4))
+        try:
+            return list(await asyncio.wait_for(asyncio.gather(*asked, return_exceptions=True), 20))
+        finally:
+            await client.aclose()
+
+    with serve(behave=behave) as server:
+        found = asyncio.run(go(server.url))
+    assert len(server.seen) == 4
+    if taken:
+        assert [type(one) for one in found] == [Failure, Failure, Response, Failure]
+    else:
+        assert all(isinstance(one, BadInput) for one in found)
 
 
 def test_refusal_after_refusal_ends_the_run() -> None:

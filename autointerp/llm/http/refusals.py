@@ -16,6 +16,7 @@ from autointerp.artifacts import canonical_json
 from autointerp.errors import BadInput
 from autointerp.llm.address import without
 from autointerp.llm.client import Transient
+from autointerp.llm.online.slots import TURN
 from autointerp.llm.request import Failure
 
 _SHOWN = 300
@@ -229,6 +230,8 @@ class Forms:
         """
         if not (refused.about_form and refused.status in (400, 422)):
             return verdict_on(refused, where, key_env)
+        if (turn := TURN.get()) is not None:
+            turn.give_back()  # those that are waited for may be waiting for a slot
         while form not in self._taken and self._asking[form]:
             await self._changed.wait()
         if form not in self._taken:
