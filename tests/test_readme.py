@@ -308,6 +308,10 @@ def test_the_numbers_are_those_of_the_committed_run() -> None:
     table = README[README.index("| arm | its own explanation") : README.index("What the run says of them")]
     numbers = re.findall(r"−?\d\.\d\d \[−?\d\.\d\d, −?\d\.\d\d\]", table)
     assert len(numbers) == 8 * 5
+    intro = README[README.index("The picture is") : README.index("## Two commands")]
+    around = re.findall(r"−?\d\.\d\d \[−?\d\.\d\d, −?\d\.\d\d\]", intro)
+    assert len(around) == 3
+    numbers += around
     assert [number for number in numbers if number not in report] == []
 
 

@@ -68,7 +68,7 @@ def _json_lines(lines: BinaryIO, name: str) -> Iterator[Row]:
 
 
 def _json(file: Path, name: str) -> Iterator[Row]:
-    """A list of objects, one that is alone under a key, or JSON lines under another name."""
+    """A list of objects, one that is alone under a key, or JSON lines under another name, were it one line."""
     content = file.read_bytes()
     try:
         found = json.loads(content)
@@ -76,6 +76,9 @@ def _json(file: Path, name: str) -> Iterator[Row]:
         yield from _json_lines(io.BytesIO(content), name)
         return
     lists = [value for value in found.values() if isinstance(value, list)] if isinstance(found, dict) else [found]
+    if isinstance(found, dict) and not lists:
+        yield found
+        return
     if len(lists) != 1 or not all(isinstance(row, dict) for row in lists[0]):
         raise BadInput(f"{name} holds no list of objects", "write [{...}, {...}], or one object per line as .jsonl")
     yield from lists[0]

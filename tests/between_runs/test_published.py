@@ -54,5 +54,9 @@ def test_the_readme_has_the_pages_shares() -> None:
     ]
     told = re.findall(r"^\| ([^|]+) \| (\d+% \[[^|]+\]) \| (\d+% \[[^|]+\]) \|$", readme, re.MULTILINE)
     assert len(told) == len(of_arm[0]) == 6
+    (moved, by_chance) = re.search(
+        r"standard deviation (\S+ \[.*?\]); the units of a draw give (\S+) by", readme
+    ).groups()  # type: ignore[union-attr]
+    assert f"of all but the units together {moved}. The choice of units gives {by_chance} in one draw" in page
     for name, features, neurons in told:
         assert (features, neurons) == (of_arm[0][name], of_arm[1][name])

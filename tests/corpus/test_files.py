@@ -138,6 +138,14 @@ def test_rows_of_every_layout_are_the_same_documents(tmp_path: Path, name: str) 
     assert _read(tmp_path, text_field="data.text", source_field="repo") == expected
 
 
+def test_one_line_of_json_is_one_document_and_what_holds_no_rows_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "one.json").write_text('{"text": "alone"}')
+    assert _read(tmp_path / "one.json") == [Document("one.json#1", "alone")]
+    (tmp_path / "words.json").write_text('["a", "b"]')
+    with pytest.raises(BadInput, match=r"words.json holds no list of objects: write"):
+        _read(tmp_path / "words.json")
+
+
 def test_a_cell_of_csv_may_hold_lines_and_separators(tmp_path: Path) -> None:
     (tmp_path / "d.csv").write_text('\ufefftext,other\n"a, ""quoted""\nsecond line",1\n', "utf8")
     assert _read(tmp_path / "d.csv") == [Document("d.csv#1", 'a, "quoted"\nsecond line')]

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import socket
 import struct
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from autointerp.errors import BadInput
+from autointerp.llm.client import Provider, Transient
 from autointerp.llm.request import Answer, Request, Response
 from autointerp.models import LoadedModel
 from autointerp.progress import Bar
@@ -82,6 +85,22 @@ class EchoAsker:
         for place, request in enumerate(requests):
             self.seen.append(request)
             yield place, self.write(request)
+
+
+def one_by_one(client: Provider, requests: Sequence[Request]) -> list[Answer | Transient | BadInput]:
+    """What one attempt for each comes to, one after the other; the client is closed."""
+
+    async def go() -> list[Answer | Transient | BadInput]:
+        found: list[Answer | Transient | BadInput] = []
+        for one in requests:
+            try:
+                found.append(await client.complete(one))
+            except (Transient, BadInput) as stopped:
+                found.append(stopped)
+        await client.aclose()
+        return found
+
+    return asyncio.run(go())
 
 
 @dataclass

@@ -20,7 +20,7 @@ from autointerp.llm.questions import read_each
 from autointerp.llm.request import Answer, Failure, Question, Request, Response, TokenLogprob, Unreadable
 from autointerp.records import Unscored
 from autointerp.study_models import Llm
-from tests.llm.doubles import Counter, EchoAsker, Reply, Server, chat, error, request, serve
+from tests.llm.doubles import Counter, EchoAsker, Reply, Server, chat, error, one_by_one, request, serve
 from tests.llm.test_endpoint_faults import PROVIDERS, ask, fault
 
 FILTERED = Failure("refused by the endpoint's content filter", "refusal")
@@ -31,19 +31,9 @@ Body = dict[str, Any]
 def in_turn(server: Server, *requests: Request, provider: str = "openai") -> list[Answer | Transient | BadInput]:
     """One attempt for each, one after the other, by one provider."""
     url = server.url if provider == "openai" else server.url.removesuffix("/v1")
-
-    async def go() -> list[Answer | Transient | BadInput]:
-        client = open_provider(Llm.model_validate({"provider": provider, "model": "m", "base_url": url}))
-        found: list[Answer | Transient | BadInput] = []
-        for one in requests:
-            try:
-                found.append(await client.complete(one))
-            except (Transient, BadInput) as stopped:
-                found.append(stopped)
-        await client.aclose()
-        return found
-
-    return asyncio.run(go())
+    return one_by_one(
+        open_provider(Llm.model_validate({"provider": provider, "model": "m", "base_url": url})), requests
+    )
 
 
 def body(status: int, content: object) -> Reply:
@@ -81,6 +71,30 @@ def test_what_is_refused_in_a_form_that_was_taken_is_refused_for_its_prompt(prov
         _, other = in_turn(server, request("0"), request("1", max_tokens=9), provider=provider)
     assert isinstance(other, BadInput)
     assert "refuses the request (400: We can't do that)" in str(other)
+
+
+def test_words_that_name_a_parameter_do_not_make_a_refused_prompt_a_matter_of_form() -> None:
+    """ "stop" is a parameter, and a word; the others were taken with it, before or just then."""
+    words = "We have to stop here, whatever the temperature"
+
+    def behave(asked: Body) -> Reply:
+        return error(400, words) if asked["messages"][0]["content"] == "bad" else chat("yes")
+
+    asked = [request(text, stop=("x",)) for text in ("good", "bad", "fine")]
+    with serve(behave=behave) as server:
+        good, bad, fine = in_turn(server, *asked)
+    assert bad == Failure(
+        "the endpoint refused the prompt (400)", "refusal", "We have to stop here, whatever the temperature"
+    )
+    assert isinstance(good, Response)
+    assert isinstance(fine, Response)
+    assert ["stop" in sent for sent in server.seen] == [True] * 3
+    with serve(behave=behave) as server:
+        bad, good = in_turn(server, asked[1], asked[0])
+    assert isinstance(bad, BadInput), "nothing was taken yet, and nothing is under way"
+    with serve(behave=behave) as server:
+        found = ask(server, *asked)
+    assert [type(one) for one in found] == [Response, Failure, Response]
 
 
 def test_the_first_refusal_waits_for_those_that_are_under_way() -> None:

@@ -222,6 +222,10 @@ class Forms:
             self._changed = asyncio.Event()
         return answer
 
+    def takes(self, form: str) -> bool:
+        """Whether a request in this form was taken: what is refused in it is no matter of form, whatever its words."""
+        return form in self._taken
+
     async def verdict_on(self, refused: EndpointRefusal, form: str, where: str, key_env: str | None) -> Failure:
         """As the function, but a prompt that is refused in a form that others are taken in is a Failure.
 

@@ -58,19 +58,22 @@ class OpenAIProvider:
         Raises Transient for what may pass, BadInput for what won't.
         """
         known = dialect = self._dialect
+        first = ""
         while True:
             body = dialect.body(request, self._model)
             path = "/completions" if request.is_completion else "/chat/completions"
             form = form_of(path, body)
+            first = first or form
             answer = await self._forms.ask(form, self.post(path, body))
             if not isinstance(answer, EndpointRefusal):
                 break
-            other = dialect.without_what_is_refused(answer, body) if answer.about_form else None
+            of_form = answer.about_form and not self._forms.takes(form)
+            other = dialect.without_what_is_refused(answer, body) if of_form else None
             if other is None:
-                if answer.about_form and (lack := lacks_logprobs(answer, body)):
+                if of_form and (lack := lacks_logprobs(answer, body)):
                     raise BadInput(f"{self._where} gives no {lack} ({answer.status}: {answer.says})",
                                    "choose a simulator that needs none, or another endpoint")  # fmt: skip
-                return await self._forms.verdict_on(answer, form, self._where, self._key_env)
+                return await self._forms.verdict_on(answer, first, self._where, self._key_env)
             dialect = other
         if dialect != known:
             self._learn(dialect)

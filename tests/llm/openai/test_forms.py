@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -18,7 +17,7 @@ from autointerp.llm.openai.answers import read_answer
 from autointerp.llm.openai.provider import OpenAIProvider
 from autointerp.llm.request import Answer, Failure, Request, Response, TokenLogprob
 from autointerp.study_models import Llm
-from tests.llm.doubles import Reply, chat, completion, error, request, serve
+from tests.llm.doubles import Reply, chat, completion, error, one_by_one, request, serve
 
 Body = dict[str, Any]
 
@@ -26,18 +25,7 @@ Body = dict[str, Any]
 def ask(url: str, *requests: Request) -> list[Answer | Transient | BadInput]:
     """One attempt each, one after the other, by one provider."""
 
-    async def go() -> list[Answer | Transient | BadInput]:
-        client = OpenAIProvider(Llm(provider="openai", model="m", base_url=url, timeout=5.0))
-        found: list[Answer | Transient | BadInput] = []
-        for one in requests:
-            try:
-                found.append(await client.complete(one))
-            except (Transient, BadInput) as stopped:
-                found.append(stopped)
-        await client.aclose()
-        return found
-
-    return asyncio.run(go())
+    return one_by_one(OpenAIProvider(Llm(provider="openai", model="m", base_url=url, timeout=5.0)), requests)
 
 
 def refusing(
