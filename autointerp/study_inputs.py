@@ -9,6 +9,7 @@ from annotated_types import Ge
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from pydantic.dataclasses import dataclass as pydantic_dataclass
 
+from autointerp.hook_names import short_name
 from sae.recipe import Recipe
 
 TRAINED = "trained"
@@ -57,17 +58,26 @@ class Subject(Section):
     model: str = "builtin"
     """`builtin` (the offline model), hub id, local folder, or GGUF file; `trained` when `train` says how."""
     hooks: tuple[str, ...] = ("layers.5.mlp.neurons",)
-    """Short names (`layers.N.mlp.neurons`, `layers.N.mlp.out`, `layers.N.resid`) or `module.path:in` / `:out`."""
+    """Short names ([all of them](methods.md#hooks)), for example `layers.N.resid` or `layers.N.mlp.neurons`;
+    TransformerLens' names for the same (`blocks.N.hook_resid_pre`); or `module.path:in` / `:out`."""
     revision: str | None = None
     """Commit or tag of a hub model."""
     device: str = "auto"
     """`auto`, `cpu`, `cuda`, `cuda:1`..."""
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     """Of the subject's weights and activations."""
+    start_token: Literal["auto", "none", "bos", "eos"] = "auto"
+    """What stands before every context: the tokenizer's token for the beginning or the end of a text, nothing, or the
+    first of the two that there is (`auto`). Vectors near the start of a context are others without it."""
     batch: int = Field(default=16, ge=1)
     """Contexts per forward pass; fixed by the plan, so that a resumed run repeats the same sums."""
     train: SubjectTraining | None = None
     """Train the subject in this run, instead of loading one."""
+
+    @field_validator("hooks")
+    @classmethod
+    def _short(cls, hooks: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(short_name(hook) for hook in hooks)
 
     @model_validator(mode="before")
     @classmethod
@@ -80,6 +90,8 @@ class Subject(Section):
             raise ValueError(
                 f"model = {self.model!r}: a subject with train = {{...}} is named '{TRAINED}', no other is"
             )
+        if self.train is not None and self.start_token != "auto":
+            raise ValueError(f"start_token = '{self.start_token}': a subject that is trained has its own")
         return self
 
 
@@ -136,9 +148,13 @@ class Sae(Section):
     name: str = "sae"
     """What it is called in arms, tables and folders: letters, digits, `_`, `.` and `-`."""
     hook: str = "layers.5.mlp.neurons"
-    """Where it reads; one of `subject.hooks`."""
+    """Where it reads; one of `subject.hooks`. Left out of an SAE that has a name of SAELens' registry, it is what the
+    registry says, and so are `subject.hooks`."""
     checkpoint: str | None = None
-    """Local folder or hub id in SAELens' layout."""
+    """Local folder or file, hub id, or `saelens:RELEASE/ID` (`autointerp sae list` shows what there is), of any layout
+    that [can be read](sae-training.md#checkpoints)."""
+    despite: tuple[Literal["model", "hook", "context", "start_token"], ...] = ()
+    """What a checkpoint says of itself and the study contradicts, and may: the run stops otherwise."""
     train: SaeTraining | None = None
     """Train it in this run, instead of loading a checkpoint."""
 
@@ -147,6 +163,11 @@ class Sae(Section):
         if (self.checkpoint is None) == (self.train is None):
             raise ValueError("an SAE needs either checkpoint = ... or train = {...}, not both")
         return self
+
+    @field_validator("hook")
+    @classmethod
+    def _short(cls, hook: str) -> str:
+        return short_name(hook)
 
     @field_validator("name")
     @classmethod

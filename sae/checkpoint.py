@@ -1,26 +1,24 @@
-"""Find a checkpoint, load that of every library in `sae.formats`, save in SAELens' layout, which is ours, or convert.
+"""Find a checkpoint, load that of every layout in `sae.formats`, save in SAELens' layout, which is ours, or convert.
 
-A local folder or the Hugging Face hub. Nothing read is ever run.
+A local folder or file, the Hugging Face hub, or a name of SAELens' registry. Nothing read is ever run.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import hf_hub_download
-from huggingface_hub.errors import EntryNotFoundError, HFValidationError, LocalEntryNotFoundError
+import torch
 
 from sae.atomic import atomic_folder
 from sae.base import SparseAutoencoder
 from sae.errors import SaeError
 from sae.formats.interface import Files, Format
-from sae.formats.registry import FORMATS, format_named
-
-_HUB_ID = re.compile(r"(?P<repo>[\w-][\w.-]*/[\w-][\w.-]*)(?:/(?P<folder>[^@]+))?(?:@(?P<revision>.+))?")
+from sae.formats.registry import FORMATS, writable_format
+from sae.places import HubPlace, LocalPlace, place_of
+from sae.published.registry import PREFIX, Published, published, published_at
 
 
 @dataclass(frozen=True)
@@ -29,62 +27,56 @@ class Located:
 
     layout: Format
     files: Files
+    known: Published | None
+    """What SAELens' registry has under its name, or at its place on the hub."""
 
 
-def locate_checkpoint(where: str | Path, layouts: Collection[Format]) -> Located:
-    """Find a checkpoint of any of the layouts; what is on the hub is downloaded into its cache.
+def locate_checkpoint(where: str | Path, layouts: Collection[Format] | None = None) -> Located:
+    """Find a checkpoint of any of the layouts (of all, if none are given); what is on the hub gets into its cache.
 
-    Raises SaeError when there is no such folder, repository or file, or the hub can't be reached.
+    Raises SaeError when there is no such folder, repository, file or name, or the hub can't be reached.
     """
-    folder = Path(where)
-    if folder.is_dir():
-        return _in_folder(folder, layouts)
-    match = _HUB_ID.fullmatch(str(where)) if isinstance(where, str) else None
-    if match is None:
-        raise SaeError(f"no folder {where}", "give the folder of a checkpoint, or a hub id such as owner/name/folder")
-    return _on_hub(match, layouts)
-
-
-def _in_folder(folder: Path, layouts: Collection[Format]) -> Located:
-    for layout in layouts:
-        files = Files(folder / layout.config, folder / layout.weights)
-        if files.config.is_file() and files.weights.is_file():
-            return Located(layout, files)
-    known = {name: None for layout in layouts for name in (layout.config, layout.weights)}
-    there = ", ".join(name for name in known if (folder / name).is_file())
-    raise SaeError(f"{folder} holds no checkpoint (of the files needed: {there or 'none'})", _needed(layouts))
-
-
-def _on_hub(match: re.Match[str], layouts: Collection[Format]) -> Located:
-    """Ask for each layout's weights in turn: what is in the cache is found without the network too."""
-    shown = f"{match[0]} is no local folder, and the hub"
-    unreachable: LocalEntryNotFoundError | None = None
-    for layout in layouts:
-        try:
-            weights = _download(match, layout.weights)
-            return Located(layout, Files(_download(match, layout.config), weights))
-        except LocalEntryNotFoundError as error:
-            unreachable = error
-        except EntryNotFoundError:
-            continue
-        except HFValidationError as error:
-            raise SaeError(f"{shown} takes no such name ({error})", "write it as owner/name/folder") from error
-        except OSError as error:  # the hub client's own HTTP errors are among these
+    if isinstance(where, str) and where.startswith(PREFIX):
+        known = published(where)
+        if known.layout is None:
             raise SaeError(
-                f"{shown} refuses {match['repo']} ({error})", "check its name and your access to it"
-            ) from error
-    if unreachable is not None:
-        raise SaeError(f"{shown} can't be reached", "check the network, or give a local folder") from unreachable
-    raise SaeError(f"{shown}'s {match['repo']} has no checkpoint there", _needed(layouts))
+                f"{where}: its layout ({known.conversion}) can't be loaded",
+                "'autointerp sae list' shows those that can",
+            )
+        return _located(HubPlace(known.repo, known.path), [FORMATS[known.layout]], known)
+    place = place_of(where)
+    if isinstance(place, LocalPlace):
+        return _located(place, layouts or FORMATS.values(), None)
+    return _located(place, layouts or FORMATS.values(), published_at(place.repo, place.path))
 
 
-def _download(match: re.Match[str], name: str) -> Path:
-    return Path(hf_hub_download(match["repo"], name, subfolder=match["folder"], revision=match["revision"]))
+def _located(place: LocalPlace | HubPlace, layouts: Collection[Format], known: Published | None) -> Located:
+    for layout in layouts:
+        if (found := layout.find(place)) is not None:
+            if known is not None:
+                found = replace(found, factor=known.factor, overrides=known.overrides)
+            return Located(layout, found, known)
+    needed = f"name what holds {' or '.join(layout.needs for layout in layouts)}"
+    if isinstance(place, HubPlace):
+        shown = f"{place.name} is no local folder, and the hub"
+        if place.unreachable is not None:
+            raise SaeError(
+                f"{shown} can't be reached", "check the network, or give a local folder"
+            ) from place.unreachable
+        raise SaeError(f"{shown}'s {place.repo} has no checkpoint there", needed)
+    inside = sorted(path.name for path in place.path.iterdir() if _holds_one(path)) if place.path.is_dir() else []
+    if inside:
+        more = f" and {len(inside) - 8} more" if len(inside) > 8 else ""
+        raise SaeError(
+            f"{place.path} holds several checkpoints: {', '.join(inside[:8])}{more}",
+            f"name one of them: {place.path / inside[0]}",
+        )
+    there = sorted(path.name for path in place.path.iterdir())[:5] if place.path.is_dir() else []
+    raise SaeError(f"{place.path} holds no checkpoint (it holds {', '.join(there) or 'nothing'})", needed)
 
 
-def _needed(layouts: Collection[Format]) -> str:
-    pairs = " or ".join(f"{layout.config} with {layout.weights} ({layout.name})" for layout in layouts)
-    return f"name the folder that holds {pairs}"
+def _holds_one(path: Path) -> bool:
+    return any(layout.find(LocalPlace(path)) is not None for layout in FORMATS.values())
 
 
 def save(sae: SparseAutoencoder, folder: Path, metadata: Mapping[str, Any], layout: str = "saelens") -> None:
@@ -93,40 +85,54 @@ def save(sae: SparseAutoencoder, folder: Path, metadata: Mapping[str, Any], layo
     `metadata` takes JSON values; SAELens' own tools look for `model_name`, `hook_name`, `context_size`, `dataset_path`
     and `prepend_bos`. Raises SaeError when the folder can't be written, or the layout can't express the autoencoder.
     """
-    chosen = format_named(layout)
+    chosen = writable_format(layout)
     with atomic_folder(folder) as temporary:
         chosen.write(sae, temporary, metadata)
 
 
 def load(where: str | Path, device: str = "cpu") -> SparseAutoencoder:
-    """Load a local folder, or `owner/name`, `owner/name/folder` or either with `@revision` from the Hugging Face hub.
+    """Load a checkpoint: a local folder or file; `owner/name`, `owner/name/path` or either with `@revision` from the
+    Hugging Face hub; or `saelens:RELEASE/ID`, which also brings what SAELens' registry says in no file.
 
-    The files tell the layout: SAELens (standard, gated, jumprelu, topk, and batchtopk and matryoshka as its training
-    saves them; of version 6 and before), dictionary_learning (all its trained classes) or sparsify. Weights become
-    32-bit floats. Raises SaeError for anything that is missing, damaged, of another shape than announced, or
-    unsupported.
+    The files tell the layout (`sae.formats.registry.FORMATS`): SAELens, of version 6 and before, dictionary_learning,
+    sparsify, Gemma Scope 1 and 2, Llama Scope and its R1 Distill, Qwen Scope, and circuit-tracer's transcoders. Weights
+    become 32-bit floats. Raises SaeError for anything that is missing, damaged, of another shape than announced, not
+    finite, or unsupported.
     """
-    found = locate_checkpoint(where, FORMATS.values())
-    return found.layout.read(found.files, device)
+    found = locate_checkpoint(where)
+    made = found.layout.read(found.files, device)
+    for name, tensor in made.tensors().items():
+        # A latent with an infinite threshold is never active, which is a value like others.
+        wrong = ~torch.isfinite(tensor) if name != "threshold" else torch.isnan(tensor) | (tensor == -torch.inf)
+        if bool(wrong.any()):
+            raise SaeError(
+                f"{found.files.weights}: {name} has {int(wrong.sum()):,} values that are NaN or infinite",
+                "get the checkpoint again, or choose another",
+            )
+    return made
 
 
-def read_metadata(where: str | Path) -> Mapping[str, Any]:
+def read_metadata(where: str | Path) -> dict[str, Any]:
     """What a checkpoint says about its training: `model_name`, `hook_name`, `context_size`... as far as it is known.
 
-    `where` and errors as in `load`.
+    What its files don't say, SAELens' registry may. `where` and errors as in `load`.
     """
-    found = locate_checkpoint(where, FORMATS.values())
-    return found.layout.metadata(found.files.config)
+    found = locate_checkpoint(where)
+    said = found.layout.metadata(found.files)
+    if found.known is None:
+        return said
+    also = {"model_name": found.known.model, "hook_name": found.known.hook, "neuronpedia_id": found.known.neuronpedia}
+    return {**{key: value for key, value in also.items() if value is not None}, **said}
 
 
 def convert(source: str | Path, target: Path, layout: str, device: str = "cpu") -> SparseAutoencoder:
     """Write the checkpoint at `source` (as in `load`) into the new folder `target` in a library's layout.
 
-    `layout` is one of `sae.formats.registry.FORMATS`. The library then computes the same activations, up to rounding;
-    what its layout has no place for in the metadata is lost. Returns what was written. Raises SaeError when the
-    source can't be loaded, the layout can't express it, or the target holds files already.
+    `layout` is one of `sae.formats.registry.FORMATS` that can be written. The library then computes the same
+    activations, up to rounding; what its layout has no place for in the metadata is lost. Returns what was written.
+    Raises SaeError when the source can't be loaded, the layout can't express it, or the target holds files already.
     """
-    format_named(layout)
+    writable_format(layout)
     if target.exists() and not (target.is_dir() and not any(target.iterdir())):
         raise SaeError(f"{target} exists", "give a folder that does not exist yet, or is empty")
     sae = load(source, device)

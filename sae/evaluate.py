@@ -76,7 +76,7 @@ class Reconstruction:
     def reconstruct(self, x: Float[Tensor, "vector d_in"]) -> Float[Tensor, "vector d_in"]:
         """The autoencoder's reconstruction of raw vectors (on its own device), which are counted."""
         code = self._sae.encode_sparse(x)
-        made = code.times(self._sae.W_dec) + self._sae.b_dec
+        made = self._sae.written(x, code)
         self._left += float((_wide(made) - _wide(x)).square().sum())
         self._firings += code.firings().cpu()
         self._moments.add(x)

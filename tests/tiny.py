@@ -5,17 +5,26 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import (
+    BloomConfig,
+    FalconConfig,
     Gemma2Config,
     Gemma3TextConfig,
     GemmaConfig,
     GPT2Config,
+    GPTJConfig,
     GPTNeoXConfig,
+    GptOssConfig,
     LlamaConfig,
     MistralConfig,
+    MixtralConfig,
+    MptConfig,
+    Olmo2Config,
+    OlmoeConfig,
     OPTConfig,
     Phi3Config,
     PhiConfig,
@@ -23,7 +32,10 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerFast,
     Qwen2Config,
+    Qwen2MoeConfig,
     Qwen3Config,
+    Qwen3MoeConfig,
+    Starcoder2Config,
 )
 from transformers.models.auto.modeling_auto import AutoModelForCausalLM
 
@@ -83,7 +95,43 @@ _CONFIGS: dict[str, Callable[[], PreTrainedConfig]] = {
 }  # fmt: skip
 
 FAMILIES = tuple(_CONFIGS)
-"""Names that `tiny_model` knows."""
+"""Names that `tiny_model` knows, and that most tests of families go through."""
+
+_PLAIN_ROPE: dict[str, Any] = {"rope_type": "default", "rope_theta": 10_000.0}
+_EXPERTS = {"num_key_value_heads": 1, "num_experts": 4, "num_experts_per_tok": 2}
+_IDS: dict[str, Any] = {"bos_token_id": START, "eos_token_id": END, "pad_token_id": END}
+
+_FURTHER: dict[str, Callable[[], PreTrainedConfig]] = {
+    "mixtral": lambda: _modern(MixtralConfig, **_GROUPED, num_local_experts=4, sliding_window=None),
+    "qwen2_moe": lambda: _modern(
+        Qwen2MoeConfig, **_EXPERTS, moe_intermediate_size=8, shared_expert_intermediate_size=8
+    ),
+    "qwen3_moe": lambda: _modern(Qwen3MoeConfig, **_EXPERTS, moe_intermediate_size=8, head_dim=8),
+    "olmoe": lambda: _modern(OlmoeConfig, **_EXPERTS),
+    "gpt_oss": lambda: _modern(GptOssConfig, **_GROUPED, num_local_experts=4, head_dim=8, rope_parameters=_PLAIN_ROPE),
+    "gptj": lambda: GPTJConfig(
+        vocab_size=VOCABULARY, n_embd=WIDTH, n_inner=NEURONS, n_layer=LAYERS, n_head=HEADS, rotary_dim=4,
+        n_positions=POSITIONS, bos_token_id=START, eos_token_id=END,
+    ),
+    "falcon": lambda: FalconConfig(
+        vocab_size=VOCABULARY, hidden_size=WIDTH, ffn_hidden_size=NEURONS, num_hidden_layers=LAYERS,
+        num_attention_heads=HEADS, **_IDS,
+    ),
+    "falcon_in_turn": lambda: FalconConfig(
+        vocab_size=VOCABULARY, hidden_size=WIDTH, ffn_hidden_size=NEURONS, num_hidden_layers=LAYERS,
+        num_attention_heads=HEADS, parallel_attn=False, multi_query=False, alibi=True, **_IDS,
+    ),
+    "bloom": lambda: BloomConfig(vocab_size=VOCABULARY, hidden_size=WIDTH, n_layer=LAYERS, n_head=HEADS, **_IDS),
+    "mpt": lambda: MptConfig(
+        vocab_size=VOCABULARY, d_model=WIDTH, n_layers=LAYERS, n_heads=HEADS, max_seq_len=POSITIONS
+    ),
+    "starcoder2": lambda: _modern(Starcoder2Config, **_GROUPED, sliding_window=None),
+    "olmo2": lambda: _modern(Olmo2Config, **_GROUPED),
+    "gpt_neox_in_turn": lambda: _modern(GPTNeoXConfig, use_parallel_residual=False),
+}  # fmt: skip
+
+EVERY_FAMILY = (*FAMILIES, *_FURTHER)
+"""Those, and the families whose hooks alone differ."""
 
 
 def tiny_model(family: str = "llama", seed: int = 0) -> PreTrainedModel:
@@ -94,7 +142,7 @@ def tiny_model(family: str = "llama", seed: int = 0) -> PreTrainedModel:
     generator = torch.Generator().manual_seed(seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = AutoModelForCausalLM.from_config(_CONFIGS[family]())
+        model = AutoModelForCausalLM.from_config((_CONFIGS | _FURTHER)[family]())
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(torch.randn(parameter.shape, generator=generator), alpha=0.2)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from autointerp.cli.help import Verbs, add_verb
+from autointerp.quoting import visible
+
+if TYPE_CHECKING:
+    from sae.published.registry import Published
 
 Where = Annotated[
     list[str], typer.Argument(metavar="WHERE", help="run folders, checkpoint folders, hub ids", show_default=False)
@@ -18,8 +22,10 @@ def register(app: typer.Typer) -> None:
     """Add the verbs."""
     saes = typer.Typer(cls=Verbs, help="Sparse autoencoders, of a run or of others", no_args_is_help=True)
     add_verb(saes, evaluate, "L0, variance, dead latents and loss recovered", name="eval")
+    add_verb(saes, show_published, "published SAEs: what there is, and whether it loads here", name="list")
+    add_verb(saes, show, "one SAE: where it reads, and what its checkpoint says")
     add_verb(saes, convert, "the same SAE in another tool's layout")
-    app.add_typer(saes, name="sae", short_help="eval, convert: how good an SAE is, and other layouts")
+    app.add_typer(saes, name="sae", short_help="eval, list, show, convert: how good, and which there are")
 
 
 def evaluate(
@@ -57,6 +63,86 @@ def evaluate(
     typer.echo("")
     for path in write_evaluation(rows, out):
         typer.echo(path)
+
+
+def show_published(
+    pattern: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[PATTERN]",
+            help="part of a release, id, model or hook; * and ? stand for any text",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
+    """Published SAEs by the names of SAELens' registry, which a study takes as checkpoints.
+
+    Without a pattern one line per release; nothing is downloaded.
+    """
+    from autointerp.errors import BadInput
+    from sae.published.registry import every_published, published_like, registry_version
+
+    found = list(every_published()) if pattern is None else published_like(pattern)
+    if not found:
+        raise BadInput(f"no published SAE is like '{pattern}'", "'autointerp sae list' shows every release")
+    if pattern is None:
+        for release in dict.fromkeys(known.release for known in found):
+            here = [known for known in found if known.release == release]
+            typer.echo(f"{release}  {len(here):,} of {here[0].model}  {_loads(here[0])}")
+    else:
+        for known in found:
+            sparsity = "" if known.l0 is None else f"  L0 {known.l0:g}"
+            hook = known.hook or "its files say the hook"
+            typer.echo(f"{known.name}  {known.model}  {hook}{sparsity}  {_loads(known)}")
+    count = sum(known.layout is not None for known in found)
+    typer.echo(
+        f"{len(found):,} SAEs, {count:,} of them in layouts that load here (registry of SAELens {registry_version()})"
+    )
+
+
+def _loads(known: Published) -> str:
+    kind = "transcoder, " if known.transcodes else ""
+    return f"{kind}{known.layout}" if known.layout else f"{kind}can't be loaded: layout {known.conversion}"
+
+
+def show(
+    checkpoint: Annotated[
+        str,
+        typer.Argument(metavar="SAE", help="saelens:RELEASE/ID, a checkpoint folder or a hub id", show_default=False),
+    ],
+) -> None:
+    """What a name of the registry means, or what a checkpoint says of itself.
+
+    Of a name the registry alone is asked, and nothing is downloaded; of a hub id its files are.
+    """
+    from autointerp.errors import BadInput
+    from autointerp.hook_names import short_name
+    from sae.checkpoint import load, read_metadata
+    from sae.errors import SaeError
+    from sae.published.registry import PREFIX, published
+
+    try:
+        if checkpoint.startswith(PREFIX):
+            known = published(checkpoint)
+            said: dict[str, Any] = {
+                "files": f"{known.repo}/{known.path}", "layout": _loads(known), "model": known.model,
+                "hook": known.hook, "factor": known.factor, "L0": known.l0, **known.overrides,
+            }  # fmt: skip
+        else:
+            made = load(checkpoint)
+            kind = "transcoder" if made.transcodes else "SAE"
+            said = {
+                "form": f"{made.architecture} {kind} of {made.width:,} latents on vectors of {made.d_in:,}",
+                "normalisation": made.normalisation, **read_metadata(checkpoint),
+            }  # fmt: skip
+    except SaeError as error:
+        raise BadInput(error.what, error.remedy) from error
+    hook = said.get("hook", said.get("hook_name"))
+    if isinstance(hook, str) and short_name(hook) != hook:
+        said["hook here"] = short_name(hook)
+    for name, value in said.items():
+        if value is not None:
+            typer.echo(f"{name:<18} {visible(str(value))}")
 
 
 def convert(

@@ -19,6 +19,8 @@ def settings_of(study: Study) -> dict[str, Any]:
     """The study as its stages depend on it: how many replicates there are is their own business."""
     dump = study.model_dump(mode="json")
     dump["compare"] = compared(study)
+    if dump["subject"]["start_token"] == "auto":
+        del dump["subject"]["start_token"]
     return dump
 
 

@@ -5,7 +5,6 @@ SAEs that come without a run are given tokens of a corpus, drawn as a run draws 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from autointerp.corpus.document import text_hash
 from autointerp.corpus.split import NearDuplicates
 from autointerp.corpus.stage import open_documents, say_text
 from autointerp.errors import BadInput
+from autointerp.hook_names import short_name
 from autointerp.llm.open import Mode
 from autointerp.progress import say
 from autointerp.records import Split
@@ -67,12 +67,6 @@ TOKENS, CONTEXT = 32_768, 64
 """Tokens, and tokens per context, that a checkpoint is evaluated on unless others are asked for."""
 
 _CONTEXTS = "contexts.parquet"
-_FOREIGN_HOOKS = {
-    r"blocks\.(\d+)\.hook_resid_post": "layers.{}.resid",
-    r"blocks\.(\d+)\.hook_mlp_out": "layers.{}.mlp.out",
-    r"blocks\.(\d+)\.mlp\.hook_post": "layers.{}.mlp.neurons",
-}
-"""Names of TransformerLens, which checkpoints of SAELens carry, where one of ours means the same tensor."""
 
 
 @dataclass(frozen=True)
@@ -184,14 +178,7 @@ def _origin(checkpoint: str, asked: EvaluationRequest) -> tuple[str, str]:
             raise BadInput(f"checkpoint {checkpoint} does not say which {name} it is for", f"give --{name}")
     if model == TRAINED:
         raise BadInput(f"checkpoint {checkpoint} is for a subject that a run trained", "give the folder of that run")
-    return str(model), _own_name(str(hook))
-
-
-def _own_name(hook: str) -> str:
-    for pattern, own in _FOREIGN_HOOKS.items():
-        if match := re.fullmatch(pattern, hook):
-            return own.format(match[1])
-    return hook
+    return str(model), short_name(str(hook))
 
 
 def _checkpoint_place(
@@ -237,6 +224,11 @@ def _load(where: Mapping[str, str | Path], subject: Subject, hook: str) -> tuple
     candidates = []
     for name, checkpoint in where.items():
         sae = load(checkpoint)
+        if sae.transcodes:
+            raise BadInput(
+                f"'{name}' is a transcoder, which writes another vector than it reads",
+                "sae eval splices reconstructions in where they were read: give an SAE",
+            )
         if sae.d_in != width:
             raise BadInput(
                 f"SAE '{name}' reads vectors of {sae.d_in}, hook '{hook}' gives {width}",

@@ -18,13 +18,11 @@ from transformers.pytorch_utils import Conv1D
 
 from autointerp.records import Effects, Unscored
 from autointerp.subject.forward import Subject
-from autointerp.subject.hooks import Family, HookPoint, family_of, find_module
+from autointerp.subject.hooks import Family, HookPoint, block_of, family_of, find_module
 
 _FINAL_NORMS = ("norm", "ln_f", "final_layer_norm", "final_layernorm")
 """After the last block, by name beside the list of blocks."""
-_NORMS_AFTER_MLP = ("post_feedforward_layernorm", "post_mlp_layernorm")
-"""Between the MLP and the residual stream, by name in a block (Gemma 2 and 3, OLMo 2, GLM 4)."""
-_NO_PATH = Unscored("what is hooked does not write into the residual stream (blocks, MLPs and their neurons do)")
+_NO_PATH = Unscored("what is hooked does not write into the residual stream (blocks, attention, MLPs and neurons do)")
 
 
 def to_residual(
@@ -32,23 +30,30 @@ def to_residual(
 ) -> Float[Tensor, "unit residual"] | Unscored:
     """What directions of the hooked vector add to the residual stream, each up to a factor above 0.
 
-    A block's input or output is the residual stream. An MLP's output is added to it, through the norm after the MLP
-    where there is one (`linear_part`). A neuron's coordinate goes through its column of the MLP's second layer.
-    Everything else (attention, MLPs' inputs, modules of a model whose layers are not known) is Unscored.
+    A block's input or output is the residual stream, and so is what stands between its attention and its MLP. An MLP's
+    or attention's output is added to it, through the norm after it where there is one (`linear_part`). A neuron's
+    coordinate goes through its column of the MLP's second layer, a head's through attention's output projection.
+    Everything else (what an MLP reads, modules of a model whose layers are not known) is Unscored.
     """
     family = family_of(model)
     if family is None:
         return Unscored("where this type of model has its blocks is not known")
     number, _, part = hook.path.removeprefix(f"{family.blocks}.").partition(".")
-    block = find_module(model, f"{family.blocks}.{number}")
-    if block is None or not hook.path.startswith(f"{family.blocks}."):
+    known = block_of(model, family, number) if hook.path.startswith(f"{family.blocks}.") else None
+    if known is None:
         return _NO_PATH
-    if not part:
+    block = model.get_submodule(f"{family.blocks}.{number}")
+    here = (part, hook.side)
+    if not part or here in [known.place(name) for name in ("resid_mid", "attn.contribution", "mlp.contribution")]:
         return directions
-    if part == family.down and hook.side == "in":
-        return _after_mlp(block, directions @ _weight(block.get_submodule(part)))
-    if part in (family.down, family.mlp) and hook.side == "out":
-        return _after_mlp(block, directions)
+    if here == known.place("mlp.neurons"):
+        return _through(block, known.after_mlp, directions @ _weight(block.get_submodule(part)))
+    if here == known.place("attn.z"):
+        return _through(block, known.after_attention, directions @ _weight(block.get_submodule(part)))
+    if here == known.place("attn.out"):
+        return _through(block, known.after_attention, directions)
+    if here == known.place("mlp.out") or here == (family.down, "out"):
+        return _through(block, known.after_mlp, directions)
     return _NO_PATH
 
 
@@ -87,15 +92,14 @@ def _odd(norm: torch.nn.Module, vector: Float[Tensor, "1 width"]) -> Float[Tenso
     return (answers[0] - answers[1]) / 2
 
 
-def _after_mlp(block: torch.nn.Module, directions: Float[Tensor, "unit residual"]) -> Float[Tensor, "unit residual"]:
-    for name in _NORMS_AFTER_MLP:
-        norm = find_module(block, name)
-        if norm is not None:
-            return linear_part(norm, directions)
-    return directions
+def _through(
+    block: torch.nn.Module, norm: str | None, directions: Float[Tensor, "unit residual"]
+) -> Float[Tensor, "unit residual"]:
+    """What comes out of the block's norm of this name, where it has one."""
+    return directions if norm is None else linear_part(block.get_submodule(norm), directions)
 
 
-def _weight(layer: torch.nn.Module) -> Float[Tensor, "neuron residual"]:
+def _weight(layer: torch.nn.Module) -> Float[Tensor, "coordinate residual"]:
     weight = layer.get_parameter("weight").float()
     return weight if isinstance(layer, Conv1D) else weight.T
 

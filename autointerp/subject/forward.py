@@ -172,12 +172,19 @@ class Subject:
 def open_subject(config: study_inputs.Subject) -> Subject:
     """Load the model of a study and find its hooks.
 
-    The start token is the tokenizer's beginning-of-sequence token, else its end-of-sequence token (what models such
-    as Qwen see between documents), else none. Raises BadInput as `load_model` and `Subject` do.
+    The start token `auto` is the tokenizer's beginning-of-sequence token, else its end-of-sequence token (what models
+    such as Qwen see between documents), else none. Raises BadInput as `load_model` and `Subject` do, and for a start
+    token that the tokenizer lacks.
     """
     loaded = load_model(config.model, revision=config.revision, device=config.device, dtype=config.dtype)
-    start, end = loaded.tokenizer.bos_token_id, loaded.tokenizer.eos_token_id
-    return Subject(loaded, config.hooks, start if start is not None else end)
+    known = {"bos": loaded.tokenizer.bos_token_id, "eos": loaded.tokenizer.eos_token_id}
+    if config.start_token == "auto":
+        start = known["bos"] if known["bos"] is not None else known["eos"]
+    elif config.start_token == "none":
+        start = None
+    elif (start := known[config.start_token]) is None:
+        raise BadInput(f"subject.start_token = '{config.start_token}': the tokenizer has no such token", "take another")
+    return Subject(loaded, config.hooks, start)
 
 
 def _attach(

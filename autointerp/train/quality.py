@@ -14,7 +14,7 @@ from torch import Tensor
 from autointerp.artifacts import rng_of
 from autointerp.contexts.reading import count_contexts
 from autointerp.errors import BadInput
-from autointerp.metrics.intervals import Resampling
+from autointerp.metrics.intervals import Interval, Resampling
 from autointerp.metrics.loss_recovered import Losses, Recovered, recovered
 from autointerp.progress import bar
 from autointerp.records import Split, Unscored
@@ -109,7 +109,14 @@ def _at(
     study: Study, subject: Subject, run: Path, hook: str, here: Sequence[Sae], held: _QualityContexts, seen: int | None
 ) -> Iterator[SaeRow]:
     """The SAEs of one hook; the subject's own losses and its ablations are computed once for all of them."""
-    saes = [_load(sae, run).to(subject.device) for sae in here]
+    every = [(sae, _load(sae, run).to(subject.device)) for sae in here]
+    for sae, loaded in every:
+        if loaded.transcodes:
+            yield _row(sae, loaded, run, held, _TRANSCODES, _UNKNOWN_LOSS, seen)
+    here = [sae for sae, loaded in every if not loaded.transcodes]
+    saes = [loaded for _, loaded in every if not loaded.transcodes]
+    if not saes:
+        return
     tallies = [Reconstruction(sae) for sae in saes]
     moments = Moments(subject.widths[hook])
     with bar(f"SAEs at {hook}", len(held.tokens), "contexts") as progress:
@@ -125,6 +132,11 @@ def _at(
     for number, (sae, loaded, tally) in enumerate(zip(here, saes, tallies, strict=True)):
         found = _finished(tally)
         yield _row(sae, loaded, run, held, found, recovered_by(losses, number, study.seed), seen)
+
+
+_TRANSCODES = Unscored("a transcoder writes another vector than it reads: what of it is right is not measured here")
+_UNKNOWN = Interval(None, None, None, "")
+_UNKNOWN_LOSS = Recovered(_UNKNOWN, _UNKNOWN, _UNKNOWN, _UNKNOWN, _UNKNOWN, _UNKNOWN)
 
 
 def _load(sae: Sae, run: Path) -> SparseAutoencoder:

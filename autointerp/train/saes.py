@@ -16,6 +16,7 @@ from autointerp.progress import Bar, bar, say
 from autointerp.study import Study
 from autointerp.study_inputs import Sae, SaeTraining, Training
 from autointerp.subject.forward import Subject
+from autointerp.train.agreement import check_agreement
 from autointerp.train.peers import summon
 from autointerp.train.streams import SHARDS, live_vectors, read_shards, write_shards
 from autointerp.units.scrambled import sae_of
@@ -81,9 +82,11 @@ def sae_folder(name: str) -> Path:
 
 
 def saes_as_hashed(dump: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
-    """The SAEs of a dumped study, as the key `sae`; where nothing is frozen, as they were in older runs."""
-    found = [{**sae, "train": dict(sae["train"])} if sae["train"] else sae for sae in dump["sae"]]
+    """The SAEs of a dumped study, as the key `sae`; where nothing is frozen or let through, as in older runs."""
+    found = [{**sae, "train": dict(sae["train"])} if sae["train"] else dict(sae) for sae in dump["sae"]]
     for sae in found:
+        if not sae["despite"]:
+            del sae["despite"]
         if sae["train"] and sae["train"]["freeze"] == "none":
             del sae["train"]["freeze"]
     return {"sae": found}
@@ -103,7 +106,7 @@ def make_saes(study: Study, subject: Reader, identity: str, run: Path) -> None:
             write_shards(study, subject, identity, run, sorted({stream.hook for stream in streams}))
         for sae in study.sae:
             if sae.train is None:
-                _copy(subject, sae, run)
+                _copy(study, subject, sae, run)
         if streams:
             summon()
         for stream in streams:
@@ -166,14 +169,17 @@ def _vectors(
     return live_vectors(study, *subject(), run, stream.hook)
 
 
-def _copy(subject: Reader, sae: Sae, run: Path) -> None:
+def _copy(study: Study, subject: Reader, sae: Sae, run: Path) -> None:
+    said = read_metadata(str(sae.checkpoint))
+    if isinstance(subject, Subject):
+        check_agreement(study, subject, sae, said)
     made = load(str(sae.checkpoint))
     if made.d_in != subject.widths[sae.hook]:
         raise BadInput(
             f"SAE '{sae.name}' reads vectors of {made.d_in}, hook '{sae.hook}' gives {subject.widths[sae.hook]}",
             "name the hook that it was trained on",
         )
-    save(made, run / sae_folder(sae.name), read_metadata(str(sae.checkpoint)))
+    save(made, run / sae_folder(sae.name), said)
 
 
 def _make(study: Study, stream: _TrainingStream, vectors: VectorSource, run: Path) -> None:

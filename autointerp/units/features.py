@@ -10,9 +10,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from autointerp.records import Unit
+from autointerp.records import Unit, Unscored
 from autointerp.study import Study
 from autointerp.units.interface import Activations, Candidates, Encoder, arm_name
+from sae.base import SparseAutoencoder
 
 
 @dataclass
@@ -42,8 +43,10 @@ class FeatureReadout:
             codes = self.encoder.encode_latents(vectors, torch.as_tensor(self.indices, device=vectors.device))
         return codes.reshape(contexts, tokens, -1)
 
-    def writes(self, width: int) -> Float[Tensor, "unit width"]:
-        """Rows of the decoder."""
+    def writes(self, width: int) -> Float[Tensor, "unit width"] | Unscored:
+        """Rows of the decoder; Unscored for a transcoder, whose rows are vectors of another place."""
+        if isinstance(self.encoder, SparseAutoencoder) and self.encoder.transcodes:
+            return Unscored("a transcoder writes at another hook than it reads")
         rows = self.encoder.W_dec
         return rows[torch.as_tensor(self.indices, device=rows.device)]
 

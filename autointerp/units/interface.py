@@ -37,7 +37,7 @@ class Encoder(Protocol):
         ...
 
     @property
-    def W_dec(self) -> Float[Tensor, "latent d_in"]:
+    def W_dec(self) -> Float[Tensor, "latent d_out"]:
         """Row j: what latent j writes."""
         ...
 

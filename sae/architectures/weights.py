@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from sae.base import Named
 from sae.codes.code import Code
 
 _ALL = slice(None)
@@ -62,7 +63,7 @@ def start_weights(
     return Weights(decoder * encoder_length, zeros, decoder, centre.to(device, copy=True), moved)
 
 
-def folded(weights: Weights, scale: float) -> dict[str, Tensor]:
+def folded(weights: Weights, scale: float) -> Named:
     """The tensors of an autoencoder that takes raw vectors, out of weights that were trained on `scale` x vectors.
 
     The scale goes out of the biases and so out of the activations, which come out in the vectors' own unit: for

@@ -19,11 +19,11 @@ from sae.architectures.gated import GatedSae
 from sae.architectures.jumprelu import JumpReluSae
 from sae.architectures.standard import StandardSae
 from sae.architectures.topk import TopKSae
-from sae.base import SparseAutoencoder
+from sae.base import Named, SparseAutoencoder
 from sae.errors import SaeError
-from sae.formats.equivalent import fold_decoder_lengths, has_unit_decoder, with_centring
-from sae.formats.interface import Files, Format
-from sae.formats.tensors import Shapes, active_latents, read_object, read_pickle, shapes_of, size
+from sae.formats.equivalent import fold_decoder_lengths, form_of, has_unit_decoder, with_centring
+from sae.formats.interface import Files, Writable
+from sae.formats.tensors import active_latents, plain_tensors, read_pickle, require_known, require_shapes, size
 
 _INPUT, _DICT = ("activation_dim",), ("dict_size",)
 _LINEAR = {"encoder.weight": _DICT + _INPUT, "decoder.weight": _INPUT + _DICT}
@@ -46,6 +46,8 @@ class DictionaryClass:
 
 def class_for(sae: SparseAutoencoder) -> tuple[str, dict[str, Tensor]]:
     """The class whose `encode` computes what `sae` does, and its state dict; SaeError if there is none."""
+    if sae.normalisation != "none" or sae.transcodes:
+        raise SaeError(f"dictionary_learning has no class for {form_of(sae)}", "write it as saelens")
     if isinstance(sae, StandardSae):
         return _as_standard(sae)
     if isinstance(sae, JumpReluSae):
@@ -81,7 +83,7 @@ def _as_linear(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {"encoder.weight": tensors["W_enc"].t(), "decoder.weight": tensors["W_dec"].t()}
 
 
-def _from_linear(tensors: Mapping[str, Tensor], **others: str) -> dict[str, Tensor]:
+def _from_linear(tensors: Mapping[str, Tensor], **others: str) -> Named:
     """Our tensors: the matrices, and the others, each from the library's name for it."""
     return {
         "W_enc": tensors["encoder.weight"].t().contiguous(),
@@ -109,7 +111,8 @@ def _gated(path: Path, tensors: Mapping[str, Tensor]) -> SparseAutoencoder:
 
 
 def _jump_relu(path: Path, tensors: Mapping[str, Tensor]) -> SparseAutoencoder:
-    return JumpReluSae(**tensors, apply_b_dec_to_input=False)
+    found: Named = dict(tensors)
+    return JumpReluSae(**found, apply_b_dec_to_input=False)
 
 
 def _topk(path: Path, tensors: Mapping[str, Tensor]) -> SparseAutoencoder:
@@ -124,7 +127,7 @@ def _batch_topk(path: Path, tensors: Mapping[str, Tensor]) -> SparseAutoencoder:
 
 
 def _matryoshka(path: Path, tensors: Mapping[str, Tensor]) -> SparseAutoencoder:
-    found = {name: tensors[name] for name in _DIRECT}
+    found: Named = {name: tensors[name] for name in _DIRECT}
     return JumpReluSae(**found, threshold=_one_threshold(path, tensors), apply_b_dec_to_input=True)
 
 
@@ -139,6 +142,8 @@ def _one_threshold(path: Path, tensors: Mapping[str, Tensor]) -> Tensor:
     return threshold.expand(tensors["b_enc" if "b_enc" in tensors else "encoder.bias"].shape).contiguous()
 
 
+_MATRYOSHKA = DictionaryClass({**_DIRECT, "k": (), "threshold": (), "group_sizes": ("groups",)}, _matryoshka)
+
 CLASSES: Mapping[str, DictionaryClass] = {
     "AutoEncoder": DictionaryClass({**_LINEAR, "encoder.bias": _DICT, "bias": _INPUT}, _auto_encoder),
     "AutoEncoderNew": DictionaryClass({**_LINEAR, "encoder.bias": _DICT, "decoder.bias": _INPUT}, _auto_encoder_new),
@@ -148,9 +153,8 @@ CLASSES: Mapping[str, DictionaryClass] = {
     "JumpReluAutoEncoder": DictionaryClass({**_DIRECT, "threshold": _DICT}, _jump_relu),
     "AutoEncoderTopK": DictionaryClass(_TOPK, _topk),
     "BatchTopKSAE": DictionaryClass(_TOPK, _batch_topk),
-    "MatryoshkaBatchTopKSAE": DictionaryClass(
-        {**_DIRECT, "k": (), "threshold": (), "group_sizes": ("groups",)}, _matryoshka
-    ),
+    "MatryoshkaBatchTopKSAE": _MATRYOSHKA,
+    "MatroyshkaBatchTopKSAE": _MATRYOSHKA,  # the spelling of its first months
 }
 """By the name in `config.json`'s `trainer.dict_class`."""
 
@@ -166,7 +170,7 @@ _COUNTS = ("k", "group_sizes")
 """The tensors that hold whole numbers; the others are weights, and become 32-bit floats."""
 
 
-class DictionaryLearning(Format):
+class DictionaryLearning(Writable):
     """dictionary_learning, as its `load_dictionary` reads it."""
 
     name = "dictionary_learning"
@@ -175,24 +179,25 @@ class DictionaryLearning(Format):
 
     def read(self, files: Files, device: str) -> SparseAutoencoder:
         """See Format."""
-        trainer = _section(read_object(files.config), "trainer")
+        path, config = require_known(files)
+        trainer = _section(config, "trainer")
         named = str(trainer.get("dict_class"))
         if named not in CLASSES:
             raise SaeError(
-                f"{files.config}: trainer.dict_class = '{named}' can't be loaded",
+                f"{path}: trainer.dict_class = '{named}' can't be loaded",
                 f"valid: {', '.join(sorted(CLASSES))}",
             )
-        sizes = {key: size(files.config, trainer, key) for key in ("activation_dim", "dict_size")}
-        tensors = _state_dict(files.weights, device)
+        sizes = {key: size(path, trainer, key) for key in ("activation_dim", "dict_size")}
+        tensors = _of_any_age(path, named, trainer, _state_dict(files.weights, device))
         if "group_sizes" in tensors:
             sizes["groups"] = tensors["group_sizes"].numel()
-        Shapes(CLASSES[named].symbols, sizes).check(files.weights, shapes_of(tensors))
+        require_shapes(files.weights, tensors, CLASSES[named].symbols, sizes)
         _check_k(files, trainer, tensors)
         return CLASSES[named].read(files.weights, tensors)
 
-    def metadata(self, config: Path) -> dict[str, Any]:
+    def metadata(self, files: Files) -> dict[str, Any]:
         """See Format."""
-        found = read_object(config)
+        _, found = require_known(files)
         values = {name: _section(found, section).get(key) for name, (section, key) in _METADATA.items()}
         return {name: value for name, value in values.items() if value is not None}
 
@@ -217,6 +222,23 @@ def _section(config: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
+def _of_any_age(path: Path, named: str, trainer: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """A TopK's tensors as the library writes them today.
+
+    Until December 2024 a TopK kept its k in the configuration alone, and had no threshold; where it was trained with
+    compiled kernels, its decoder was one tensor with a row per latent.
+    """
+    found = dict(tensors)
+    if named == "AutoEncoderTopK" and "k" not in found and "threshold" not in found:
+        k = trainer.get("k")
+        if not isinstance(k, int):
+            raise SaeError(f"{path}: trainer.k = {k}", "k must be a number: neither file says how many are active")
+        found |= {"k": torch.tensor(k), "threshold": torch.tensor(UNSET)}
+    if named == "AutoEncoderTopK" and "decoder" in found and "decoder.weight" not in found:
+        found["decoder.weight"] = found.pop("decoder").t()
+    return found
+
+
 def _check_k(files: Files, trainer: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
     """The library's loader compares the two places of k as well."""
     if "k" in tensors and trainer.get("k", tensors["k"].item()) != tensors["k"].item():
@@ -234,8 +256,5 @@ def _state_dict(path: Path, device: str) -> dict[str, Tensor]:
             f"{path} is a backup of a training that was interrupted at step {found.get('step')}, not its result",
             "its biases may be those of scaled vectors: finish the training, or take one of its folder checkpoints",
         )
-    for name, value in found.items():
-        if not isinstance(name, str) or not isinstance(value, Tensor) or value.layout != torch.strided:
-            raise SaeError(f"{path}: {name} is no plain tensor", "get the checkpoint again")
-    counts = {name: found[name].detach() for name in _COUNTS if name in found}
-    return {**{name: value.detach().to(torch.float32) for name, value in found.items()}, **counts}
+    tensors = plain_tensors(path, found)
+    return {name: value if name in _COUNTS else value.to(torch.float32) for name, value in tensors.items()}

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from sae.architectures.gated import GatedSae
-from sae.base import SparseAutoencoder
+from sae.base import Named, SparseAutoencoder
 
 
 def with_centring(sae: SparseAutoencoder, subtract: bool) -> SparseAutoencoder:
@@ -32,7 +32,21 @@ def with_centring(sae: SparseAutoencoder, subtract: bool) -> SparseAutoencoder:
     return replace(sae, **fields, apply_b_dec_to_input=subtract)
 
 
-def fold_decoder_lengths(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def form_of(sae: SparseAutoencoder) -> str:
+    """Its architecture in words, with what few layouts can hold."""
+    normalised = "" if sae.normalisation == "none" else f" on vectors that are normalised ({sae.normalisation})"
+    return f"{sae.architecture}{' that transcodes' if sae.transcodes else ''}{normalised}"
+
+
+def fold_input_factor(sae: SparseAutoencoder, factor: float) -> SparseAutoencoder:
+    """An autoencoder for raw vectors, out of one for vectors that were multiplied by `factor`; activations stay."""
+    changed: dict[str, Any] = {"W_enc": sae.W_enc * factor}
+    if not sae.transcodes:
+        changed |= {"W_dec": sae.W_dec / factor, "b_dec": sae.b_dec / factor}
+    return replace(sae, **changed)
+
+
+def fold_decoder_lengths(tensors: Mapping[str, Tensor]) -> Named:
     """Multiply activations by the length of their latent's decoder row, which becomes 1; reconstructions stay.
 
     Takes `W_enc` [d_in, latent], `b_enc` [latent] and `W_dec` [latent, d_in]; other tensors are passed on.

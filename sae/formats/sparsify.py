@@ -1,4 +1,4 @@
-"""sparsify's layout (EleutherAI): `cfg.json` and `sae.safetensors`; TopK only.
+"""sparsify's layout (EleutherAI): `cfg.json` and `sae.safetensors`; TopK only, transcoders too.
 
 Its configurations come in two ages. Older ones lack `activation`, `transcode` and `skip_connection` and may have
 `signed`; in both, `num_latents` 0 (or none, in the oldest) means `d_in` x `expansion_factor`.
@@ -7,7 +7,9 @@ Its configurations come in two ages. Older ones lack `activation`, `transcode` a
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +18,14 @@ from torch import Tensor
 from sae.architectures.topk import TopKSae
 from sae.base import SparseAutoencoder
 from sae.errors import SaeError
-from sae.formats.equivalent import has_unit_decoder, with_centring
-from sae.formats.interface import Files, Format
+from sae.formats.equivalent import form_of, has_unit_decoder, with_centring
+from sae.formats.interface import Files, Place, Writable
 from sae.formats.tensors import (
-    Shapes,
     active_latents,
     read_object,
     read_safetensors,
-    shapes_of,
+    require_known,
+    require_shapes,
     size,
     write_safetensors,
 )
@@ -36,13 +38,11 @@ _SHAPES: Mapping[str, tuple[str, ...]] = {
 }
 
 _REFUSED: Mapping[str, str] = {
-    "transcode": "a transcoder writes another vector than it reads: choose a sparse autoencoder",
-    "skip_connection": "a skip connection adds what no latent says: choose a sparse autoencoder without one",
     "signed": "latents with negative activations are not supported: choose another checkpoint",
 }
 
 
-class Sparsify(Format):
+class Sparsify(Writable):
     """sparsify, and the library `sae` that it was before."""
 
     name = "sparsify"
@@ -51,34 +51,54 @@ class Sparsify(Format):
 
     def read(self, files: Files, device: str) -> SparseAutoencoder:
         """See Format."""
-        config = read_object(files.config)
-        _refuse_others(files.config, config)
-        d_in = size(files.config, config, "d_in")
+        path, config = require_known(files)
+        _refuse_others(path, config)
+        d_in = size(path, config, "d_in")
         if config.get("num_latents", 0) == 0:
-            width = d_in * size(files.config, config, "expansion_factor")
+            width = d_in * size(path, config, "expansion_factor")
         else:
-            width = size(files.config, config, "num_latents")
-        k = active_latents(files.config, config.get("k"), width)
+            width = size(path, config, "num_latents")
+        k = active_latents(path, config.get("k"), width)
         tensors = read_safetensors(files.weights, device)
-        Shapes(_SHAPES, {"d_in": d_in, "num_latents": width}).check(files.weights, shapes_of(tensors))
+        transcodes, skips = bool(config.get("transcode")), bool(config.get("skip_connection"))
+        if skips and not transcodes:
+            remedy = "a skip connection adds what no latent says: choose another checkpoint"
+            raise SaeError(f"{path}: skip_connection = True", remedy)
+        shapes = {**_SHAPES, **({"W_skip": ("d_in", "d_in")} if skips else {})}
+        require_shapes(files.weights, tensors, shapes, {"d_in": d_in, "num_latents": width})
         return TopKSae(
             W_enc=tensors["encoder.weight"].t().contiguous(),
             b_enc=tensors["encoder.bias"],
             W_dec=tensors["W_dec"],
             b_dec=tensors["b_dec"],
-            apply_b_dec_to_input=True,
+            apply_b_dec_to_input=not transcodes,
             k=k,
+            transcodes=transcodes,
+            W_skip=tensors.get("W_skip"),
         )
 
-    def metadata(self, config: Path) -> dict[str, Any]:
-        """See Format. The layout has none: sparsify keeps it in the names of folders, or in other files."""
-        return {}
+    def find(self, place: Place) -> Files | None:
+        """See Format. The run that a hookpoint's folder is part of has a `config.json` around it."""
+        found = super().find(place)
+        around = None if found is None else place.file("../config.json")
+        return found if found is None or around is None else replace(found, more=(around,))
+
+    def metadata(self, files: Files) -> dict[str, Any]:
+        """See Format. The hook is the folder's name, the rest stands in the run's configuration, if it is there."""
+        found: dict[str, Any] = {}
+        if (hook := _hook(files)) is not None:
+            found["hook_name"] = hook
+        said = read_object(files.more[0]) if files.more else {}
+        for name, key in (("model_name", "model"), ("context_size", "ctx_len"), ("dataset_path", "dataset")):
+            if said.get(key) is not None:
+                found[name] = said[key]
+        return found
 
     def write(self, sae: SparseAutoencoder, folder: Path, metadata: Mapping[str, Any]) -> None:
         """See Format. TopK only; the metadata is lost, for the layout has no place for it."""
-        if not isinstance(sae, TopKSae):
+        if not isinstance(sae, TopKSae) or sae.normalisation != "none" or sae.transcodes:
             raise SaeError(
-                f"sparsify's layout can't hold {sae.architecture}: it knows topk alone, without thresholds or gates",
+                f"sparsify's layout can't hold {form_of(sae)}: it knows topk alone, without thresholds or gates",
                 "write it as saelens or dictionary_learning",
             )
         centred = with_centring(sae, subtract=True).tensors()
@@ -101,6 +121,21 @@ class Sparsify(Format):
         }
         write_safetensors(folder / self.weights, tensors)
         (folder / self.config).write_text(json.dumps(config, indent=1) + "\n", "utf8")
+
+
+def _hook(files: Files) -> str | None:
+    """The hookpoint is a module of the model without its head: `layers.3`, `layers.3.mlp`, `embed_tokens`.
+
+    A transcoder reads what goes into the module, an autoencoder what comes out of it.
+    """
+    _, config = require_known(files)
+    hookpoint = files.name.rstrip("/").rpartition("/")[2]
+    match = re.fullmatch(r"(?:layers|h)\.(\d+)(\.mlp)?", hookpoint)
+    if match is None:
+        return None
+    if match[2]:
+        return f"layers.{match[1]}.mlp.{'in' if config.get('transcode') else 'out'}"
+    return f"layers.{match[1]}.resid{'_pre' if config.get('transcode') else ''}"
 
 
 def _refuse_others(path: Path, config: Mapping[str, Any]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,9 +15,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from sae.base import Named
 from sae.errors import SaeError
+from sae.formats.interface import Files
 
-_AGAIN = "get the checkpoint again"
+AGAIN = "get the checkpoint again"
+"""What helps where a file is damaged."""
 
 
 @dataclass(frozen=True)
@@ -55,9 +59,9 @@ def read_object(path: Path) -> dict[str, Any]:
     try:
         found = json.loads(path.read_text("utf8"))
     except (OSError, ValueError) as error:
-        raise SaeError(f"{path} is not readable JSON ({error})", _AGAIN) from error
+        raise SaeError(f"{path} is not readable JSON ({error})", AGAIN) from error
     if not isinstance(found, dict):
-        raise SaeError(f"{path} holds no JSON object", _AGAIN)
+        raise SaeError(f"{path} holds no JSON object", AGAIN)
     return found
 
 
@@ -67,6 +71,20 @@ def size(path: Path, config: Mapping[str, Any], key: str) -> int:
     if not isinstance(found, int) or found < 1:
         raise SaeError(f"{path}: {key} = {found}", f"{key} must be a number of at least 1")
     return found
+
+
+def number(path: Path, config: Mapping[str, Any], key: str, above: float = -math.inf) -> float:
+    """A finite number in a configuration."""
+    found = config.get(key)
+    if not isinstance(found, int | float) or not math.isfinite(found) or not found > above:
+        raise SaeError(f"{path}: {key} = {found}", f"{key} must be a number{'' if above < 0 else f' above {above:g}'}")
+    return float(found)
+
+
+def require_known(files: Files) -> tuple[Path, dict[str, Any]]:
+    """The configuration of a layout that has one: its path and what it says."""
+    assert files.config is not None, "the layout is recognised by its configuration"
+    return files.config, read_object(files.config)
 
 
 def active_latents(path: Path, found: Any, width: int) -> int:
@@ -82,7 +100,7 @@ def read_safetensors(path: Path, device: str) -> dict[str, Tensor]:
         with safe_open(path, framework="pt", device=device) as file:
             return {name: file.get_tensor(name).to(torch.float32) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
-        raise SaeError(f"{path} is not a readable safetensors file ({error})", _AGAIN) from error
+        raise SaeError(f"{path} is not a readable safetensors file ({error})", AGAIN) from error
 
 
 def write_safetensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
@@ -106,10 +124,74 @@ def read_pickle(path: Path, device: str) -> Mapping[Any, Any]:
             "nothing in it was run; get the checkpoint again, from somebody you trust",
         ) from error
     if not isinstance(found, Mapping):
-        raise SaeError(f"{path} holds a {type(found).__name__}, not a dictionary of tensors", _AGAIN)
+        raise SaeError(f"{path} holds a {type(found).__name__}, not a dictionary of tensors", AGAIN)
     return found
 
 
 def shapes_of(tensors: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
     """The tensors' shapes."""
     return {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+
+
+def require_shapes(
+    path: Path, tensors: Mapping[str, Tensor], symbols: Mapping[str, tuple[str, ...]], sizes: Mapping[str, int]
+) -> None:
+    """See `Shapes.check`."""
+    Shapes(symbols, sizes).check(path, shapes_of(tensors))
+
+
+def matrix_sizes(path: Path, tensors: Mapping[str, Tensor], name: str) -> tuple[int, int]:
+    """Rows and columns of a matrix that has to be there, where no configuration says how large it is."""
+    if name not in tensors or tensors[name].ndim != 2:
+        what = "no tensor" if name not in tensors else f"shape {tuple(tensors[name].shape)} for"
+        raise SaeError(f"{path} has {what} {name}, which must be a matrix", AGAIN)
+    rows, columns = tensors[name].shape
+    return rows, columns
+
+
+def transcoder_shapes(symbols: Mapping[str, tuple[str, ...]], skips: bool) -> dict[str, tuple[str, ...]]:
+    """The shapes of an autoencoder's tensors, for a transcoder of that form."""
+    written = {"W_dec": ("d_sae", "d_out"), "b_dec": ("d_out",)}
+    return {**symbols, **written, **({"W_skip": ("d_out", "d_in")} if skips else {})}
+
+
+def linear_tensors(
+    path: Path,
+    tensors: Mapping[str, Tensor],
+    sizes: Mapping[str, int],
+    others: Mapping[str, tuple[str, ...]] | None = None,
+) -> Named:
+    """Our tensors out of two linear layers, `encoder` and `decoder`, with their biases; `others` keep their names.
+
+    `sizes`: `d_in` and `d_sae`. SaeError names what is missing, more, or of another shape.
+    """
+    symbols = {
+        "encoder.weight": ("d_sae", "d_in"),
+        "encoder.bias": ("d_sae",),
+        "decoder.weight": ("d_in", "d_sae"),
+        "decoder.bias": ("d_in",),
+        **(others or {}),
+    }
+    require_shapes(path, tensors, symbols, sizes)
+    return {
+        "W_enc": tensors["encoder.weight"].t().contiguous(),
+        "b_enc": tensors["encoder.bias"],
+        "W_dec": tensors["decoder.weight"].t().contiguous(),
+        "b_dec": tensors["decoder.bias"],
+        **{name: tensors[name] for name in others or {}},
+    }
+
+
+def plain_tensors(path: Path, found: Mapping[Any, Any]) -> dict[str, Tensor]:
+    """What a state dict holds; SaeError for a value that is no dense tensor, or has no name."""
+    for name, value in found.items():
+        if not isinstance(name, str) or not isinstance(value, Tensor) or value.layout != torch.strided:
+            raise SaeError(f"{path}: {name} is no plain tensor", AGAIN)
+    return {name: value.detach() for name, value in found.items()}
+
+
+def drop_unit_scaling(path: Path, tensors: dict[str, Tensor]) -> None:
+    """Take away `scaling_factor`, factors for the activations of early files, as SAELens does when all are 1."""
+    factors = tensors.pop("scaling_factor", None)
+    if factors is not None and not torch.allclose(factors, torch.ones_like(factors)):
+        raise SaeError(f"{path}: scaling_factor differs from 1", "fold it into the decoder and save without it")

@@ -1,4 +1,4 @@
-"""The runs of published comparisons: whole as committed, small enough, and their reports still made from their tables."""
+"""Runs of published comparisons: whole as committed, small enough, and their reports still made from their tables."""
 
 from __future__ import annotations
 

@@ -15,8 +15,8 @@ from huggingface_hub.errors import LocalEntryNotFoundError, RemoteEntryNotFoundE
 from safetensors.torch import load_file, save_file
 from torch.testing import assert_close
 
-import sae.checkpoint
 import sae.formats.tensors
+import sae.places
 from sae.checkpoint import load, read_metadata, save
 from sae.errors import SaeError
 from sae.streams.vectors import MemoryVectors
@@ -160,7 +160,7 @@ def changed(tmp_path: Path, name: str, **config: Any) -> Path:
         ("standard", {"d_sae": "48"}, "d_sae = 48"),
         ("standard", {"normalize_activations": "expected_average_only_in"}, "its factor is not in the file"),
         ("standard", {"normalize_activations": True}, "its factor is not in the file"),
-        ("standard", {"normalize_activations": "layer_norm"}, "'layer_norm' is not supported"),
+        ("standard", {"normalize_activations": "constant_scalar"}, "'constant_scalar' is not supported"),
     ],
 )
 def test_what_cannot_be_honoured_is_refused(tmp_path: Path, name: str, config: dict[str, Any], message: str) -> None:
@@ -175,7 +175,7 @@ def test_a_pickle_is_refused_and_runs_nothing(tmp_path: Path) -> None:
     with pytest.raises(SaeError, match="is not a readable safetensors file"):
         load(folder)
     (folder / "sae_weights.safetensors").rename(folder / "sae_weights.pt")
-    with pytest.raises(SaeError, match=r"holds no checkpoint \(of the files needed: cfg\.json\)"):
+    with pytest.raises(SaeError, match=r"holds no checkpoint \(it holds cfg\.json, sae_weights\.pt\)"):
         load(folder)
     assert not trace.exists()
 
@@ -209,21 +209,22 @@ def test_other_precisions_become_single(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("where", "asked"),
     [
-        ("owner/name", ("owner/name", None, None)),
-        ("owner/name/layer_3/width_16k@v1", ("owner/name", "layer_3/width_16k", "v1")),
-        ("owner/name@v1", ("owner/name", None, "v1")),
+        ("owner/name", ("owner/name", "", None)),
+        ("owner/name/layer_3/width_16k@v1", ("owner/name", "layer_3/width_16k/", "v1")),
+        ("owner/name@v1", ("owner/name", "", "v1")),
     ],
 )
 def test_hub_ids_are_asked_of_the_hub(
-    where: str, asked: tuple[str, str | None, str | None], monkeypatch: pytest.MonkeyPatch
+    where: str, asked: tuple[str, str, str | None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = set()
 
-    def answer(repository: str, name: str, *, subfolder: str | None, revision: str | None) -> str:
-        seen.add((repository, subfolder, revision))
+    def answer(repository: str, path: str, *, revision: str | None) -> str:
+        folder, _, name = path.rpartition("/")
+        seen.add((repository, f"{folder}/" if folder else "", revision))
         return str(FIXTURES / "topk" / name)
 
-    monkeypatch.setattr(sae.checkpoint, "hf_hub_download", answer)
+    monkeypatch.setattr(sae.places, "hf_hub_download", answer)
     assert load(where).architecture == "topk"
     assert seen == {asked}
 
@@ -232,7 +233,7 @@ def test_hub_ids_are_asked_of_the_hub(
     ("error", "message"),
     [
         (LocalEntryNotFoundError("offline"), "can't be reached: check the network"),
-        (RemoteEntryNotFoundError, "has no checkpoint there: name the folder that holds cfg.json with"),
+        (RemoteEntryNotFoundError, "has no checkpoint there: name what holds cfg.json with"),
         (RepositoryNotFoundError, "refuses owner/name"),
     ],
 )
@@ -243,7 +244,7 @@ def test_what_the_hub_refuses_is_one_line(error: Any, message: str, monkeypatch:
     def refuse(*_: object, **__: object) -> str:
         raise error
 
-    monkeypatch.setattr(sae.checkpoint, "hf_hub_download", refuse)
+    monkeypatch.setattr(sae.places, "hf_hub_download", refuse)
     with pytest.raises(SaeError, match=message) as caught:
         load("owner/name")
     assert "\n" not in str(caught.value)

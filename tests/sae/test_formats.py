@@ -16,7 +16,7 @@ from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 from safetensors.torch import load_file, save_file
 from torch.testing import assert_close
 
-import sae.checkpoint
+import sae.places
 from sae.architectures.gated import GatedSae
 from sae.architectures.jumprelu import JumpReluSae
 from sae.architectures.standard import StandardSae
@@ -39,6 +39,7 @@ READ: Mapping[str, type[SparseAutoencoder]] = {
     "sparsify/topk": TopKSae,
     "sparsify/by-factor": TopKSae,
     "sparsify/old": TopKSae,
+    "sparsify/transcoder": TopKSae,
 }
 CASES = [(layout, name) for layout, names in SOURCES.items() for name in names]
 
@@ -152,12 +153,12 @@ def test_other_precisions_become_single(tmp_path: Path) -> None:
 @pytest.mark.parametrize("path", ["dictionary_learning/AutoEncoderTopK", "sparsify/topk", "saelens/topk"])
 @pytest.mark.parametrize("offline", [False, True])
 def test_the_hub_is_asked_for_each_layout(path: str, offline: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    def answer(repository: str, name: str, *, subfolder: str | None, revision: str | None) -> str:
-        assert (repository, subfolder, revision) == ("owner/name", "layer", "v1")
-        found = FIXTURES / path / name
+    def answer(repository: str, asked: str, *, revision: str | None) -> str:
+        assert (repository, revision) == ("owner/name", "v1")
+        found = FIXTURES / path / asked.removeprefix("layer/")
         if not found.exists():
             raise LocalEntryNotFoundError("not in the cache") if offline else EntryNotFoundError("404")
         return str(found)
 
-    monkeypatch.setattr(sae.checkpoint, "hf_hub_download", answer)
+    monkeypatch.setattr(sae.places, "hf_hub_download", answer)
     assert isinstance(load("owner/name/layer@v1"), TopKSae)

@@ -40,11 +40,11 @@ def refused(folder: Path, message: str) -> None:
 @pytest.mark.parametrize(
     ("name", "change", "message"),
     [
-        ("topk", {"transcode": True}, "transcode = True: a transcoder writes another vector"),
         ("topk", {"skip_connection": True}, "skip_connection = True"),
         ("topk", {"signed": True}, "signed = True: latents with negative activations"),
         ("groupmax", {}, "activation = 'groupmax' is not supported"),
-        ("transcoder", {}, "transcode = True"),
+        ("transcoder", {"transcode": False}, "skip_connection = True: a skip connection adds what no latent says"),
+        ("transcoder", {"skip_connection": False}, r"not understood \(W_skip\)"),
         ("transcoder", {"transcode": False, "skip_connection": False}, r"not understood \(W_skip\)"),
         ("topk", {"num_latents": 0}, r"encoder.weight has shape \(48, 16\), not \(num_latents, d_in\) = \(512, 16\)"),
         ("topk", {"num_latents": -1}, "num_latents = -1"),

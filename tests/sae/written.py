@@ -13,12 +13,31 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+from huggingface_hub.errors import EntryNotFoundError
+
+import sae.places
 from sae.base import SparseAutoencoder
 from sae.checkpoint import load, save
 
 FIXTURES = Path(__file__).parent / "fixtures"
+PUBLISHED = FIXTURES / "published"
+"""Small files in the layouts of published SAEs, where the hub has those (fixtures/make_published.py)."""
 RECORD = FIXTURES / "written"
 METADATA = {"model_name": "tiny", "hook_name": "layers.0:out", "context_size": 64}
+
+
+def put_in_place_of_the_hub(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is asked of the hub is looked for at `root/REPOSITORY/PATH`."""
+
+    def download(repo: str, name: str, revision: str | None = None) -> str:
+        found = root / repo / name.replace(":", "_")
+        if not found.is_file():
+            raise EntryNotFoundError(f"no {name}")
+        return str(found)
+
+    monkeypatch.setattr(sae.places, "hf_hub_download", download)
+
 
 _CENTRED = {"subtract": True, "plain": False}
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
-from transformers import BloomConfig, BloomForCausalLM, OPTConfig, OPTForCausalLM, PreTrainedModel
+from transformers import OPTConfig, OPTForCausalLM, PreTrainedModel, XGLMConfig, XGLMForCausalLM
 
 from autointerp.models import LoadedModel
 from autointerp.records import Effects, Unscored
@@ -165,8 +165,8 @@ def test_a_direction_that_comes_to_nothing_has_no_effect() -> None:
 
 
 def test_models_whose_norms_are_not_known_say_so() -> None:
-    unknown = BloomForCausalLM(BloomConfig(vocab_size=20, hidden_size=WIDTH, n_layer=1, n_head=1))
-    reason = to_residual(unknown, resolve(unknown, "transformer.h.0:out"), _directions(WIDTH))
+    unknown = XGLMForCausalLM(XGLMConfig(vocab_size=20, d_model=WIDTH, ffn_dim=8, num_layers=1, attention_heads=1))
+    reason = to_residual(unknown, resolve(unknown, "model.layers.0:out"), _directions(WIDTH))
     assert reason == Unscored("where this type of model has its blocks is not known")
     config = OPTConfig(
         vocab_size=20, hidden_size=WIDTH, ffn_dim=NEURONS, num_hidden_layers=1, num_attention_heads=2,

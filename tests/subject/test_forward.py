@@ -154,7 +154,7 @@ def test_half_precision_models_give_float32() -> None:
             "layers.1.mlp.neuron",
             r"unknown: did you mean 'layers\.N\.mlp\.neurons'\?.*layers\.N\.resid.*':in' or ':out'",
         ),
-        ("blocks/4", r"unknown: valid: layers\.N\.mlp\.neurons, layers\.N\.mlp\.out, layers\.N\.resid"),
+        ("blocks/4", r"unknown: valid: layers\.N\.attn\.contribution, layers\.N\.attn\.out, .*layers\.N\.resid_pre"),
         ("layers.3.resid", "out of range: the layers of this model are 0 to 2"),
         ("model.layers.1.mlp.down_prj:in", "no module 'down_prj': did you mean 'down_proj'"),
         ("model.layers.7:out", "'model.layers' has no module '7': valid: 0 to 2"),
@@ -190,13 +190,14 @@ def test_a_module_that_runs_twice_is_refused() -> None:
 
 
 def test_an_unknown_family_asks_for_a_module_path() -> None:
-    from transformers import AutoModelForCausalLM, BloomConfig
+    from transformers import AutoModelForCausalLM, XGLMConfig
 
-    model = AutoModelForCausalLM.from_config(BloomConfig(vocab_size=VOCABULARY, hidden_size=8, n_layer=1, n_head=1))
-    told = r"type 'bloom' have no short names: .* for example 'transformer\.h\.0:out'"
+    config = XGLMConfig(vocab_size=VOCABULARY, d_model=8, ffn_dim=8, num_layers=1, attention_heads=1)
+    model = AutoModelForCausalLM.from_config(config)
+    told = r"type 'xglm' have no short names: .* for example 'model\.layers\.0:out'"
     with pytest.raises(BadInput, match=told):
         _subject(model.eval(), "layers.0.resid")
-    assert _subject(model.eval(), "transformer.h.0:out").widths == {"transformer.h.0:out": 8}
+    assert _subject(model.eval(), "model.layers.0:out").widths == {"model.layers.0:out": 8}
 
 
 def test_contexts_longer_than_the_model() -> None:

@@ -1,0 +1,1 @@
+"""The SAEs that the field has published, by the names of SAELens' registry."""
