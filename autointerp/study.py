@@ -23,8 +23,7 @@ from autointerp.study_inputs import (
     Units,
 )
 from autointerp.study_models import Budget, Llm, Sentences
-from sae.errors import SaeError
-from sae.published.registry import PREFIX, published
+from autointerp.study_published import with_registered_hooks
 
 
 class Evidence(Section):
@@ -189,22 +188,6 @@ class Compare(Section):
     """"No difference" is said only when the difference is shown to be within this of 0, on the scale of the score."""
 
 
-_HOOK = str(Sae.model_fields["hook"].default)
-
-
-def _registered_hook(checkpoint: object) -> dict[str, str]:
-    """The hook of a published SAE, as the key `hook`; nothing for a checkpoint without a name of the registry."""
-    if not isinstance(checkpoint, str) or not checkpoint.startswith(PREFIX):
-        return {}
-    try:
-        known = published(checkpoint)
-    except SaeError as error:
-        raise ValueError(str(error)) from error
-    if known.hook is None:
-        raise ValueError(f"sae.checkpoint = '{checkpoint}': the registry does not say where it reads: set sae.hook")
-    return {"hook": known.hook}
-
-
 class Study(Section):
     """Everything a run depends on."""
 
@@ -248,15 +231,7 @@ class Study(Section):
     @classmethod
     def _hooks_of_the_registry(cls, raw: Any) -> Any:
         """An SAE that SAELens' registry knows reads where the registry says, unless the study does."""
-        given = raw.get("sae") if isinstance(raw, dict) else None
-        if not isinstance(given, list | tuple) or not all(isinstance(sae, dict) for sae in given):
-            return raw
-        found = [{} if "hook" in sae else _registered_hook(sae.get("checkpoint")) for sae in given]
-        saes = [{**sae, **hook} for sae, hook in zip(given, found, strict=True)]
-        subject = raw.get("subject", {})
-        if any(found) and isinstance(subject, dict) and "hooks" not in subject:
-            subject = {**subject, "hooks": list(dict.fromkeys(sae.get("hook", _HOOK) for sae in saes))}
-        return {**raw, "sae": saes, "subject": subject} if any(found) else raw
+        return with_registered_hooks(raw) if isinstance(raw, dict) else raw
 
     @field_validator("llm", mode="before")
     @classmethod

@@ -17,7 +17,7 @@ from sae.base import SparseAutoencoder
 from sae.errors import SaeError
 from sae.formats.interface import Files, Format
 from sae.formats.registry import FORMATS, writable_format
-from sae.places import HubPlace, LocalPlace, place_of
+from sae.locations import OnDisk, OnHub, location_of
 from sae.published.registry import PREFIX, Published, published, published_at
 
 
@@ -43,21 +43,21 @@ def locate_checkpoint(where: str | Path, layouts: Collection[Format] | None = No
                 f"{where}: its layout ({known.conversion}) can't be loaded",
                 "'autointerp sae list' shows those that can",
             )
-        return _located(HubPlace(known.repo, known.path), [FORMATS[known.layout]], known)
-    place = place_of(where)
-    if isinstance(place, LocalPlace):
+        return _located(OnHub(known.repo, known.path), [FORMATS[known.layout]], known)
+    place = location_of(where)
+    if isinstance(place, OnDisk):
         return _located(place, layouts or FORMATS.values(), None)
     return _located(place, layouts or FORMATS.values(), published_at(place.repo, place.path))
 
 
-def _located(place: LocalPlace | HubPlace, layouts: Collection[Format], known: Published | None) -> Located:
+def _located(place: OnDisk | OnHub, layouts: Collection[Format], known: Published | None) -> Located:
     for layout in layouts:
         if (found := layout.find(place)) is not None:
             if known is not None:
                 found = replace(found, factor=known.factor, overrides=known.overrides)
             return Located(layout, found, known)
     needed = f"name what holds {' or '.join(layout.needs for layout in layouts)}"
-    if isinstance(place, HubPlace):
+    if isinstance(place, OnHub):
         shown = f"{place.name} is no local folder, and the hub"
         if place.unreachable is not None:
             raise SaeError(
@@ -76,7 +76,7 @@ def _located(place: LocalPlace | HubPlace, layouts: Collection[Format], known: P
 
 
 def _holds_one(path: Path) -> bool:
-    return any(layout.find(LocalPlace(path)) is not None for layout in FORMATS.values())
+    return any(layout.find(OnDisk(path)) is not None for layout in FORMATS.values())
 
 
 def save(sae: SparseAutoencoder, folder: Path, metadata: Mapping[str, Any], layout: str = "saelens") -> None:

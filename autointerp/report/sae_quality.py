@@ -29,10 +29,12 @@ def section(outcome: Outcome) -> str:
             f"## The SAEs\n\nL0, variance explained, loss recovered and dead latents of {names} were not measured in "
             "this run: its folder has no table `sae`, which the stage `quality` writes. Where the SAEs are kept, "
             "`autointerp sae eval` measures them."
-        )
+        ) + "".join(f"\n\n- {line}" for line in _let_through(outcome))
     head = ["SAE", "hook", "architecture", "latents", "training tokens", "L0", "variance explained",
             "loss recovered", "against mean ablation", "dead"]  # fmt: skip
-    return "\n\n".join(["## The SAEs", _words(rows, where), table(head, map(_line, rows), left=3), *_notes(rows)])
+    return "\n\n".join(
+        ["## The SAEs", _words(rows, where), table(head, map(_line, rows), left=3), *_notes(rows, outcome)]
+    )
 
 
 def _recipe(outcome: Outcome, sae: Sae) -> str:
@@ -106,9 +108,19 @@ def _recovered(row: Mapping[str, Any], name: str) -> str:
     return with_interval(row[name], row[f"{name}_low"], row[f"{name}_high"])
 
 
-def _notes(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+def _let_through(outcome: Outcome) -> list[str]:
+    """Where the study says that a checkpoint need not belong to it."""
+    return [
+        f"{code(sae.name)}: what its checkpoint says of its {listed([name.replace('_', ' ') for name in sae.despite])} "
+        f"may contradict this study: `sae.despite` lets that through."
+        for sae in outcome.study.sae
+        if sae.despite
+    ]
+
+
+def _notes(rows: Sequence[Mapping[str, Any]], outcome: Outcome) -> list[str]:
     """The losses themselves, and what is special about them."""
-    said = []
+    said = _let_through(outcome)
     for row in rows:
         if row.get("status", Status.OK.value) != Status.OK.value:
             said.append(f"{code(row['sae'])}: {escape(row['reason'])}.")

@@ -17,7 +17,7 @@ import yaml
 from sae.architectures.standard import StandardSae
 from sae.base import Named, SparseAutoencoder
 from sae.errors import SaeError
-from sae.formats.interface import Files, Format, Place
+from sae.formats.interface import Files, Format, Location
 from sae.formats.tensors import AGAIN, matrix_sizes, read_safetensors, require_shapes, transcoder_shapes
 
 _FILE = re.compile(r"layer_(\d+)\.safetensors$")
@@ -32,7 +32,7 @@ class PerLayerTranscoder(Format):
     name = "circuit_tracer"
     needs: ClassVar[str] = "the file layer_N.safetensors, beside a config.yaml (circuit_tracer)"
 
-    def find(self, place: Place) -> Files | None:
+    def find(self, place: Location) -> Files | None:
         """See Format."""
         weights = place.file() if _FILE.search(place.name) else None
         if weights is None:
@@ -72,7 +72,7 @@ class CrossLayerTranscoder(Format):
         "FOLDER/N, with W_enc_N.safetensors, W_dec_N.safetensors, config.yaml (cross_layer_transcoder)"
     )
 
-    def find(self, place: Place) -> Files | None:
+    def find(self, place: Location) -> Files | None:
         """See Format."""
         layer = _LAYER.search(place.name)
         if layer is None:

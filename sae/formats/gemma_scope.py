@@ -19,7 +19,7 @@ from torch import Tensor
 from sae.architectures.jumprelu import JumpReluSae
 from sae.base import Named, SparseAutoencoder
 from sae.errors import SaeError
-from sae.formats.interface import Files, Format, Place
+from sae.formats.interface import Files, Format, Location
 from sae.formats.tensors import AGAIN, drop_unit_scaling, matrix_sizes, require_shapes
 
 WEIGHTS = "params.npz"
@@ -35,7 +35,7 @@ class GemmaScope(Format):
     name = "gemma_scope"
     needs: ClassVar[str] = f"{WEIGHTS} (gemma_scope)"
 
-    def find(self, place: Place) -> Files | None:
+    def find(self, place: Location) -> Files | None:
         """See Format."""
         weights = place.file(WEIGHTS)
         return None if weights is None else Files(weights, name=place.name)

@@ -14,7 +14,7 @@ from sae.architectures.jumprelu import JumpReluSae
 from sae.base import Named, SparseAutoencoder
 from sae.errors import SaeError
 from sae.formats.gemma_scope import CONTEXT
-from sae.formats.interface import Files, Format, Place
+from sae.formats.interface import Files, Format, Location
 from sae.formats.tensors import matrix_sizes, read_object, read_safetensors, require_shapes, transcoder_shapes
 
 WEIGHTS, CONFIG = "params.safetensors", "config.json"
@@ -40,7 +40,7 @@ class GemmaScope2(Format):
     name = "gemma_scope_2"
     needs: ClassVar[str] = f"{WEIGHTS} (gemma_scope_2)"
 
-    def find(self, place: Place) -> Files | None:
+    def find(self, place: Location) -> Files | None:
         """See Format."""
         weights = place.file(WEIGHTS)
         return None if weights is None else Files(weights, place.file(CONFIG), place.name)

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Protocol
 from sae.base import SparseAutoencoder
 
 
-class Place(Protocol):
+class Location(Protocol):
     """Where a checkpoint is looked for: a folder or a file, on the local disk or on the hub."""
 
     @property
@@ -55,7 +55,7 @@ class Format(ABC):
         """What must be there, in words."""
 
     @abstractmethod
-    def find(self, place: Place) -> Files | None:
+    def find(self, place: Location) -> Files | None:
         """The files, when this place holds a checkpoint of this layout by its own evidence."""
 
     @abstractmethod
@@ -79,7 +79,7 @@ class TwoFiles(Format):
     weights: ClassVar[str]
     """Name of the file that holds them."""
 
-    def find(self, place: Place) -> Files | None:
+    def find(self, place: Location) -> Files | None:
         """See Format."""
         weights = place.file(self.weights)
         config = place.file(self.config) if weights is not None else None

@@ -15,7 +15,7 @@ from sae.architectures.jumprelu import JumpReluSae
 from sae.base import SparseAutoencoder
 from sae.errors import SaeError
 from sae.formats.equivalent import fold_input_factor
-from sae.formats.interface import Files, Format, Place
+from sae.formats.interface import Files, Format, Location
 from sae.formats.tensors import linear_tensors, number, read_safetensors, require_known, size
 
 CONFIG, WEIGHTS = "hyperparams.json", "checkpoints/final.safetensors"
@@ -27,7 +27,7 @@ class LlamaScope(Format):
     name = "llama_scope"
     needs: ClassVar[str] = f"{CONFIG} with {WEIGHTS} (llama_scope)"
 
-    def find(self, place: Place) -> Files | None:
+    def find(self, place: Location) -> Files | None:
         """See Format."""
         config = place.file(CONFIG)
         weights = place.file(WEIGHTS) if config is not None else None

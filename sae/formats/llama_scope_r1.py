@@ -11,7 +11,7 @@ from sae.architectures.jumprelu import JumpReluSae
 from sae.base import SparseAutoencoder
 from sae.errors import SaeError
 from sae.formats.equivalent import fold_input_factor
-from sae.formats.interface import Files, Place, TwoFiles
+from sae.formats.interface import Files, Location, TwoFiles
 from sae.formats.tensors import linear_tensors, read_object, read_safetensors, require_known, size
 
 _THRESHOLD = "log_jumprelu_threshold"
@@ -24,7 +24,7 @@ class LlamaScopeR1(TwoFiles):
     config = "config.json"
     weights = "sae_weights.safetensors"
 
-    def find(self, place: Place) -> Files | None:
+    def find(self, place: Location) -> Files | None:
         """See Format."""
         found = super().find(place)
         # A configuration of this name says nothing yet: these keys do.

@@ -13,7 +13,7 @@ import torch
 from sae.architectures.topk import TopKSae
 from sae.base import Named, SparseAutoencoder
 from sae.errors import SaeError
-from sae.formats.interface import Files, Format, Place
+from sae.formats.interface import Files, Format, Location
 from sae.formats.tensors import active_latents, matrix_sizes, plain_tensors, read_pickle, require_shapes
 
 _NAME = re.compile(r"SAE-Res-(?P<model>[^/]+)-W\d+K-L0_(?P<k>\d+)/layer(?P<layer>\d+)\.sae\.pt$")
@@ -25,7 +25,7 @@ class QwenScope(Format):
     name = "qwen_scope"
     needs: ClassVar[str] = "the file layerN.sae.pt (qwen_scope)"
 
-    def find(self, place: Place) -> Files | None:
+    def find(self, place: Location) -> Files | None:
         """See Format."""
         weights = place.file() if place.name.endswith(".sae.pt") else None
         return None if weights is None else Files(weights, name=place.name)

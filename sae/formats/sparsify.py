@@ -19,7 +19,7 @@ from sae.architectures.topk import TopKSae
 from sae.base import SparseAutoencoder
 from sae.errors import SaeError
 from sae.formats.equivalent import form_of, has_unit_decoder, with_centring
-from sae.formats.interface import Files, Place, Writable
+from sae.formats.interface import Files, Location, Writable
 from sae.formats.tensors import (
     active_latents,
     read_object,
@@ -77,7 +77,7 @@ class Sparsify(Writable):
             W_skip=tensors.get("W_skip"),
         )
 
-    def find(self, place: Place) -> Files | None:
+    def find(self, place: Location) -> Files | None:
         """See Format. The run that a hookpoint's folder is part of has a `config.json` around it."""
         found = super().find(place)
         around = None if found is None else place.file("../config.json")

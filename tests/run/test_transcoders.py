@@ -22,7 +22,7 @@ def test_a_transcoder_is_explained_and_scored(tmp_path: Path, monkeypatch: pytes
     settings = small_settings(tmp_path)
     del settings["subject"]["hooks"]
     settings["sae"] = [{"name": "coder", "checkpoint": NAME}]
-    study = parse_study(settings, ["units.features=6", "units.neurons=3"])
+    study = parse_study(settings, ["units.features=6", "units.neurons=3", "sae.0.despite=['model', 'start_token']"])
     assert study.subject.hooks == ("layers.0.mlp.in",)
     run = autointerp.run(study, tmp_path / "run")
     scores = run.table("scores")
@@ -32,6 +32,8 @@ def test_a_transcoder_is_explained_and_scored(tmp_path: Path, monkeypatch: pytes
     (quality,) = run.table("sae").to_dict("records")
     assert quality["width"] == 64
     assert quality["status"] == "unscored"
-    assert "a transcoder writes another vector than it reads" in (run.folder / "report.md").read_text("utf8")
+    report = (run.folder / "report.md").read_text("utf8")
+    assert "a transcoder writes another vector than it reads" in report
+    assert "what its checkpoint says of its model and start token may contradict this study" in report
     assert all(check.ok for check in verify(run.folder))
     assert load(run.folder / "sae" / "coder").transcodes

@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 from torch.testing import assert_close
 
 import sae.formats.tensors
-import sae.places
+import sae.locations
 from sae.checkpoint import load, read_metadata, save
 from sae.errors import SaeError
 from sae.streams.vectors import MemoryVectors
@@ -224,7 +224,7 @@ def test_hub_ids_are_asked_of_the_hub(
         seen.add((repository, f"{folder}/" if folder else "", revision))
         return str(FIXTURES / "topk" / name)
 
-    monkeypatch.setattr(sae.places, "hf_hub_download", answer)
+    monkeypatch.setattr(sae.locations, "hf_hub_download", answer)
     assert load(where).architecture == "topk"
     assert seen == {asked}
 
@@ -244,7 +244,7 @@ def test_what_the_hub_refuses_is_one_line(error: Any, message: str, monkeypatch:
     def refuse(*_: object, **__: object) -> str:
         raise error
 
-    monkeypatch.setattr(sae.places, "hf_hub_download", refuse)
+    monkeypatch.setattr(sae.locations, "hf_hub_download", refuse)
     with pytest.raises(SaeError, match=message) as caught:
         load("owner/name")
     assert "\n" not in str(caught.value)

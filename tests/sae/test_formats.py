@@ -16,7 +16,7 @@ from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 from safetensors.torch import load_file, save_file
 from torch.testing import assert_close
 
-import sae.places
+import sae.locations
 from sae.architectures.gated import GatedSae
 from sae.architectures.jumprelu import JumpReluSae
 from sae.architectures.standard import StandardSae
@@ -160,5 +160,5 @@ def test_the_hub_is_asked_for_each_layout(path: str, offline: bool, monkeypatch:
             raise LocalEntryNotFoundError("not in the cache") if offline else EntryNotFoundError("404")
         return str(found)
 
-    monkeypatch.setattr(sae.places, "hf_hub_download", answer)
+    monkeypatch.setattr(sae.locations, "hf_hub_download", answer)
     assert isinstance(load("owner/name/layer@v1"), TopKSae)

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from huggingface_hub.errors import EntryNotFoundError
 
-import sae.places
+import sae.locations
 from sae.base import SparseAutoencoder
 from sae.checkpoint import load, save
 
@@ -36,7 +36,7 @@ def put_in_place_of_the_hub(root: Path, monkeypatch: pytest.MonkeyPatch) -> None
             raise EntryNotFoundError(f"no {name}")
         return str(found)
 
-    monkeypatch.setattr(sae.places, "hf_hub_download", download)
+    monkeypatch.setattr(sae.locations, "hf_hub_download", download)
 
 
 _CENTRED = {"subtract": True, "plain": False}

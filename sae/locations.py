@@ -11,30 +11,30 @@ from huggingface_hub import hf_hub_download
 from huggingface_hub.errors import EntryNotFoundError, HFValidationError, LocalEntryNotFoundError
 
 from sae.errors import SaeError
-from sae.formats.interface import Place
+from sae.formats.interface import Location
 
 _HUB_ID = re.compile(r"(?P<repo>[\w-][\w.-]*/[\w-][\w.-]*)(?:/(?P<path>[^@]+))?(?:@(?P<revision>.+))?")
 
 
 @dataclass(frozen=True)
-class LocalPlace(Place):
+class OnDisk(Location):
     """A folder, or a file where a layout has one file per checkpoint."""
 
     path: Path
 
     @property
     def name(self) -> str:
-        """See Place."""
+        """See Location."""
         return self.path.absolute().as_posix()
 
     def file(self, path: str = "") -> Path | None:
-        """See Place."""
+        """See Location."""
         found = self.path.absolute() / path
         return found if found.is_file() else None
 
 
 @dataclass
-class HubPlace(Place):
+class OnHub(Location):
     """A folder or a file of a repository. What is asked for is downloaded into the hub client's cache.
 
     Raises SaeError, when a file is asked for, if the hub refuses; what it doesn't answer is only noted, since another
@@ -49,11 +49,11 @@ class HubPlace(Place):
 
     @property
     def name(self) -> str:
-        """See Place."""
+        """See Location."""
         return posixpath.join(self.repo, self.path) if self.path else self.repo
 
     def file(self, path: str = "") -> Path | None:
-        """See Place."""
+        """See Location."""
         wanted = posixpath.normpath(posixpath.join(self.path, path))
         if wanted == "." or wanted.startswith(".."):
             return None
@@ -71,12 +71,12 @@ class HubPlace(Place):
         return None
 
 
-def place_of(where: str | Path) -> LocalPlace | HubPlace:
+def location_of(where: str | Path) -> OnDisk | OnHub:
     """The local folder or file of this name, else what it names on the hub: `owner/name/path@revision`."""
     path = Path(where)
     if path.exists() or (path.parent.is_dir() and path.name.isdigit() and len(path.parts) > 1):
-        return LocalPlace(path)
+        return OnDisk(path)
     match = _HUB_ID.fullmatch(where) if isinstance(where, str) else None
     if match is None:
         raise SaeError(f"no folder {where}", "give the folder of a checkpoint, or a hub id such as owner/name/folder")
-    return HubPlace(match["repo"], match["path"] or "", match["revision"])
+    return OnHub(match["repo"], match["path"] or "", match["revision"])
