@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal
+import re
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator, model_validator
 
 from autointerp.study_inputs import Section
+
+ENVIRONMENT = re.compile(r"\$([A-Za-z_][A-Za-z0-9_]*)")
+"""How a value names the environment variable that holds it."""
 
 
 class Llm(Section):
@@ -36,6 +40,18 @@ class Llm(Section):
     """Of what explainers write; simulators and judges ask at 0."""
     max_tokens: int = Field(default=64, ge=1)
     """Tokens of an explainer's answer at most."""
+    thinking_tokens: int = Field(default=0, ge=0)
+    """Tokens on top of every method's own limit, for a model that thinks before it answers; budgets count them."""
+    top_p: float | None = Field(default=None, gt=0, le=1)
+    """Share of the probability that answers are drawn from, for endpoints; none: as the endpoint has it."""
+    reasoning_effort: str | None = Field(default=None, pattern=r"^[a-z]+$")
+    """How much a reasoning model of an OpenAI-compatible endpoint thinks: `low`, for example."""
+    extra_body: dict[str, Any] = Field(default_factory=dict)
+    """Further parameters for the endpoint, sent with every request as they are; they take the place of ours of the same
+    name. `{chat_template_kwargs = {enable_thinking = false}}`, for example."""
+    headers: dict[str, str] = Field(default_factory=dict)
+    """Further headers for the endpoint. A value `$NAME` is that of the environment variable NAME, which is never
+    stored."""
     input_usd: float | None = Field(default=None, ge=0)
     """Dollars per million prompt tokens; unknown stays unknown."""
     cached_input_usd: float | None = Field(default=None, ge=0)
@@ -44,6 +60,38 @@ class Llm(Section):
     """Dollars per million answer tokens."""
     tokenizer: str | None = None
     """Folder or hub id of the endpoint's tokenizer, for estimates; `local` models bring their own."""
+
+    @field_validator("headers")
+    @classmethod
+    def _no_secret(cls, headers: dict[str, str]) -> dict[str, str]:
+        """What looks like a secret comes from the environment: studies are stored."""
+        for name, value in headers.items():
+            if not re.fullmatch(r"[A-Za-z0-9-]+", name):
+                raise ValueError("a header's name may hold letters, digits and '-' only")
+            if re.search(r"auth|key|token|secret|cookie|pass", name, re.I) and not ENVIRONMENT.fullmatch(value):
+                raise ValueError(f"header '{name}' may hold a secret: give the variable that holds it, as '$NAME'")
+            if not (value.isascii() and value.isprintable()):
+                raise ValueError(f"header '{name}' holds a character that no header may hold")
+        return headers
+
+    @model_validator(mode="after")
+    def _where_they_mean_something(self) -> Llm:
+        if self.provider == "local" and self.parameters:
+            raise ValueError(f"{', '.join(self.parameters)}: of endpoints alone, and provider = 'local' asks none")
+        if self.provider == "anthropic" and self.reasoning_effort is not None:
+            raise ValueError(
+                "reasoning_effort is none of Anthropic's parameters: give extra_body = {thinking = {type = 'enabled', "
+                "budget_tokens = 1024}}, and thinking_tokens of as many"
+            )
+        if names := sorted({"model", "messages", "prompt", "stream", "n"} & self.extra_body.keys()):
+            raise ValueError(f"extra_body holds '{names[0]}', which is not for it: take it out")
+        return self
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """What the study wants sent beside each request, by its key; nothing that it leaves as it is."""
+        keys = ("top_p", "reasoning_effort", "extra_body", "headers")
+        return {key: value for key in keys if (value := getattr(self, key))}
 
     @property
     def priced(self) -> bool:

@@ -69,9 +69,12 @@ _SECTIONS: Mapping[str, RunPart] = {
 
 Which [llm.NAME] a section names is no part: the keys of the models themselves are compared, role by role.
 """
+_SENT = (
+    "provider", "model", "base_url", "dtype", "thinking_tokens", "top_p", "reasoning_effort", "extra_body", "headers",
+)  # fmt: skip
 _ASKED = {
-    RunPart.EXPLAINER: ("provider", "model", "base_url", "temperature", "max_tokens", "reasks", "dtype"),
-    RunPart.SIMULATOR: ("provider", "model", "base_url", "dtype"),
+    RunPart.EXPLAINER: ("temperature", "max_tokens", "reasks", *_SENT),
+    RunPart.SIMULATOR: _SENT,
 }
 """Keys of a language model that its answers depend on; simulators ask at temperature 0."""
 _LONGEST = 60

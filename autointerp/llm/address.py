@@ -14,9 +14,10 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit, urlunsplit
 
+from autointerp.artifacts import canonical_json
 from autointerp.errors import BadInput
 from autointerp.llm.providers import provider_traits
-from autointerp.study_models import Llm
+from autointerp.study_models import ENVIRONMENT, Llm
 
 PLACEHOLDER = "none"
 """Sent as the key to an endpoint that needs none."""
@@ -140,7 +141,7 @@ class Address:
     query: Mapping[str, str] = field(repr=False)
     """Parameters of the configured URL, to be sent with every request."""
     headers: Mapping[str, str] = field(repr=False)
-    """The one for the user and password of the configured URL; none without them."""
+    """Those of the study, and the one for the user and password of the configured URL."""
     secrets: frozenset[str] = field(repr=False)
     """What must never be shown."""
     where: str
@@ -148,8 +149,10 @@ class Address:
 
 
 def identity(llm: Llm) -> str:
-    """Provider and endpoint, without secrets: part of every ledger key. Needs no key and no SDK."""
-    return f"{llm.provider} {public_url(_configured(llm))}"
+    """Provider and endpoint, without secrets, and what the study wants sent beside each request: part of every ledger
+    key. Needs no key and no SDK."""
+    also = f" with {canonical_json(llm.parameters)}" if llm.parameters else ""
+    return f"{llm.provider} {public_url(_configured(llm))}{also}"
 
 
 def address(llm: Llm) -> Address:
@@ -171,13 +174,29 @@ def address(llm: Llm) -> Address:
                            "leave out the password or api_key_env")  # fmt: skip
         basic = base64.b64encode(f"{user}:{password}".encode()).decode()
     query = dict(parse_qsl(parts.query, keep_blank_values=True))
-    secrets = frozenset(
-        s for s in (key, password, basic, *(value or name for name, value in query.items())) if len(s) > _SHORT
-    )
+    given, hidden = _headers(llm)
+    found = (key, password, basic, *hidden, *(value or name for name, value in query.items()))
+    secrets = frozenset(s for s in found if len(s) > _SHORT)
     hide_in_logs(secrets)
-    headers = {"Authorization": f"Basic {basic}"} if basic else {}
+    headers = given | ({"Authorization": f"Basic {basic}"} if basic else {})
     public = public_url(url)
     return Address(public, key, query, headers, secrets, f"model '{llm.model}' at {public}")
+
+
+def _headers(llm: Llm) -> tuple[dict[str, str], list[str]]:
+    """The study's headers with the values of the variables that it names, and these values. BadInput for an empty one."""
+    found, hidden = {}, []
+    for name, value in llm.headers.items():
+        if match := ENVIRONMENT.fullmatch(value):
+            value = os.environ.get(match[1], "").strip()
+            if not value or not (value.isascii() and value.isprintable()):
+                raise BadInput(
+                    f"header '{name}' of model '{llm.model}': ${match[1]} is not set, or no header may hold it",
+                    f"set {match[1]}",
+                )
+            hidden.append(value)
+        found[name] = value
+    return found, hidden
 
 
 _SHORT = 3

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -15,6 +16,8 @@ from autointerp.progress import say
 from autointerp.study_models import Llm
 
 UNKNOWN = "unknown"
+CUT = "its answer was cut while it thought"
+"""Why a probe could not tell."""
 QUESTION = (("user", "Name the capital of France in one sentence."),)
 """What is asked to see how fast a model answers."""
 
@@ -48,6 +51,10 @@ class Capabilities:
     """Answer tokens, one request at a time."""
     whole_distribution: bool = False
     """Next-token log-probabilities of the whole vocabulary: a model in the process only."""
+    dialect: dict[str, Any] | None = None
+    """How the endpoint wants a request written, in the words of its provider: a run begins with it."""
+    cut: bool = False
+    """The probe's answer was all thought when its tokens were used up: what it would have held is not known."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +86,8 @@ def missing(needs: Needs, capabilities: Capabilities) -> str | None:
         return "log-probabilities of the whole vocabulary (a model in this process gives them)"
     if capabilities.prompt_logprobs < needs.prompt_logprobs:
         return _too_few("token of a prompt", needs.prompt_logprobs, capabilities.prompt_logprobs)
+    if capabilities.cut and needs.top_logprobs:
+        return f"log-probabilities of a chat's answer ({CUT}: ask again with llm.NAME.thinking_tokens)"
     if capabilities.top_logprobs < needs.top_logprobs:
         return _too_few("token of a chat's answer", needs.top_logprobs, capabilities.top_logprobs)
     return None

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt
 
 from autointerp.errors import BadInput
-from autointerp.llm.capabilities import QUESTION, UNKNOWN, Capabilities, known, remember
+from autointerp.llm.capabilities import CUT, QUESTION, UNKNOWN, Capabilities, known, remember
 from autointerp.llm.client import Probe, Transient
 from autointerp.llm.online.retrying import wait
 from autointerp.llm.open import check_llm, open_provider
@@ -144,7 +144,7 @@ def _measure_local(llm: Llm) -> _Probed:
 
     loaded = load_asked(llm.model, dtype=llm.dtype)
     model = LocalModel(loaded, llm.batch)
-    request = Request(QUESTION, llm.model, 32, 0.0, 0)
+    request = Request(QUESTION, llm.model, 32 + llm.thinking_tokens, 0.0, 0)
     model.generate([replace(request, max_tokens=1)])  # the first pass of a process is a slow one
     start = time.perf_counter()
     (answer,) = model.generate([request])
@@ -165,13 +165,14 @@ def _unreachable(llm: Llm, reason: str) -> Rows:
 
 
 def _rows(llm: Llm, found: Capabilities, answers: Sequence[Answer]) -> Rows:
+    unseen = f"{UNKNOWN}: {CUT}; set thinking_tokens" if found.cut else ""
     return [
         ("reachable", f"yes: {found.endpoint}"),
         ("model", found.model),
-        ("chat logprobs", _alternatives(found.top_logprobs, found.whole_distribution)),
+        ("chat logprobs", unseen or _alternatives(found.top_logprobs, found.whole_distribution)),
         ("prompt logprobs", _alternatives(found.prompt_logprobs, found.whole_distribution)),
-        ("JSON mode", _yes(found.json_object)),
-        ("JSON schema", _yes(found.json_schema)),
+        ("JSON mode", unseen or _yes(found.json_object)),
+        ("JSON schema", unseen or _yes(found.json_schema)),
         ("seed", _yes(found.seed)),
         ("context length", UNKNOWN if found.context is None else f"{found.context:,} tokens"),
         ("latency", UNKNOWN if found.latency is None else f"{found.latency:.2f} s"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, Generic, TypeVar
 
@@ -148,6 +148,12 @@ def without_system(messages: Sequence[tuple[str, str]]) -> tuple[tuple[str, str]
     if system and first is not None:
         rest[first] = ("user", f"{system}\n\n{rest[first][1]}")
     return tuple(rest)
+
+
+def with_room(requests: Iterable[Request], tokens: int) -> Iterator[Request]:
+    """The requests, each with so many more tokens for its answer."""
+    for request in requests:
+        yield replace(request, max_tokens=request.max_tokens + tokens) if tokens else request
 
 
 T = TypeVar("T")

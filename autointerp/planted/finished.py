@@ -21,6 +21,7 @@ from autointerp.planted.units import PlantedUnit
 from autointerp.prompting import built_in_folder, user_folder
 from autointerp.records import Status, Unscored
 from autointerp.study import Study
+from autointerp.study_models import Llm
 
 _FOLDER = "methods"
 _DEPENDS = ("provider", "model", "temperature", "max_tokens", "reasks")
@@ -120,7 +121,7 @@ class Store:
 
     def _key(self, method: Method, portion: Portion) -> str:
         own, name = method.study_for(self._study), method.llm_of(self._study)
-        llm = None if name is None else own.llm[name].model_dump(mode="json", include=set(_DEPENDS))
+        llm = None if name is None else _as_asked(own.llm[name])
         settings = {
             "method": [str(method.form), method.registered],
             "seed": own.seed,
@@ -130,6 +131,12 @@ class Store:
             "sentences": own.sentences.model,
         }
         return hash_value([settings, self._shared, [self._digests[u.unit] for u in portion.of(self._units)]])
+
+
+def _as_asked(llm: Llm) -> dict[str, Any]:
+    """Room for thinking counts where there is any: older measurements were without."""
+    room = {"thinking_tokens": llm.thinking_tokens} if llm.thinking_tokens else {}
+    return {**llm.model_dump(mode="json", include=set(_DEPENDS)), **room}
 
 
 def _unit_key(unit: PlantedUnit) -> str:

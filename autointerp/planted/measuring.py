@@ -193,7 +193,7 @@ class _Counting(WatchedResources):
         """Nobody, for the study's model `name`."""
         llm = self.study.llm[name]
         tokenizer = load_tokenizer(llm.tokenizer or self.study.subject.model)
-        yield CountingAsker(self.ledger, identity_of(llm), llm.reasks, token_counter(tokenizer), self.tally)
+        yield CountingAsker(self.ledger, identity_of(llm), llm, token_counter(tokenizer), self.tally)
 
 
 def announced(

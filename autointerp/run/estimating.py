@@ -105,7 +105,7 @@ class _CountingResources(Resources):
         llm = self.study.llm[name]
         tally = self.tallies.setdefault((stage, name), Tally(seen=self._seen))
         tokenizer, _ = _tokenizer(self, llm)
-        yield CountingAsker(self.ledger, identity_of(llm), llm.reasks, token_counter(tokenizer), tally)
+        yield CountingAsker(self.ledger, identity_of(llm), llm, token_counter(tokenizer), tally)
 
 
 def _tokenizer(resources: Resources, llm: Llm) -> tuple[Any, bool]:

@@ -44,6 +44,7 @@ def units_of(dump: dict[str, Any]) -> dict[str, Any]:
 def llm_of(llm: Llm) -> dict[str, Any]:
     """What an answer depends on; how fast it is asked for is left out."""
     shared = llm.model_dump(mode="json", include={"provider", "model", "temperature", "max_tokens", "reasks"})
+    shared |= llm.parameters | ({"thinking_tokens": llm.thinking_tokens} if llm.thinking_tokens else {})
     if llm.provider == LOCAL:
         precision = {} if llm.dtype == FULL else {"dtype": llm.dtype}
         return {**shared, **precision, "batch": llm.batch}

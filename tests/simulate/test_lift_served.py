@@ -199,7 +199,7 @@ def test_an_estimate_counts_every_request(tmp_path: Path, loaded: LoadedModel, t
     list(_served(asker).simulate(tasks, Bar()))
     with open_ledger(tmp_path / "ledger.sqlite") as ledger:
         tally = Tally()
-        counting = CountingAsker(ledger, "echo", 0, lambda request: 1, tally)
+        counting = CountingAsker(ledger, "echo", Llm(reasks=0), lambda request: 1, tally)
         results = dict(_served(counting).simulate(tasks, Bar()))
     assert tally.requests == tally.input_tokens == len(asker.seen)
     assert [results[place] for place in (0, 2, 3)] == [Unscored(COUNTED)] * 3

@@ -101,13 +101,13 @@ class AnthropicBatches:
 
     def route(self, request: Request) -> str:
         """All go to the one path; BadInput for a completion or log-probabilities, which the API does not have."""
-        message_body(request, self._llm.model)
+        message_body(request, self._llm)
         return _MESSAGES
 
     def line(self, name: str, request: Request) -> Mapping[str, Any]:
         """One of the batch's requests."""
         self._written = self._temperature
-        return {"custom_id": name, "params": message_body(request, self._llm.model, self._written)}
+        return {"custom_id": name, "params": message_body(request, self._llm, self._written)}
 
     def read(self, line: Mapping[str, Any], request: Request) -> Outcome:
         """A line of the results: a message, an error, or what became of the batch."""

@@ -9,24 +9,26 @@ from autointerp.llm.client import Transient
 from autointerp.llm.openai.answers import kept_length, token_count
 from autointerp.llm.request import Answer, Failure, Request, Response
 from autointerp.quoting import well_formed
+from autointerp.study_models import Llm
 
 _WHOLE = frozenset({"end_turn", "stop_sequence"})
 _WARMEST = 1.0
 
 
-def message_body(request: Request, model: str, temperature: bool = True) -> dict[str, Any]:
-    """The request's JSON. What precedes the last message is marked to be cached by the endpoint.
+def message_body(request: Request, llm: Llm, temperature: bool = True) -> dict[str, Any]:
+    """The request's JSON. What precedes the last message is marked to be cached by the endpoint; what the study wants
+    sent beside it comes last.
 
     `temperature`: whether the model takes one. There is no seed, and no JSON mode. Raises BadInput for a completion
     and for a request that needs log-probabilities: the API has neither.
     """
-    _refuse_what_is_not_there(request, model)
+    _refuse_what_is_not_there(request, llm.model)
     system = [_block(content) for role, content in request.messages if role == "system"]
     turns = [(role, _block(content)) for role, content in request.messages if role != "system"]
     shared = [*system, *(block for _, block in turns[:-1])]
     if shared:
         shared[-1]["cache_control"] = {"type": "ephemeral"}
-    body: dict[str, Any] = {"model": model, "max_tokens": request.max_tokens}
+    body: dict[str, Any] = {"model": llm.model, "max_tokens": request.max_tokens}
     body["messages"] = [{"role": role, "content": [block]} for role, block in turns]
     if system:
         body["system"] = system
@@ -35,7 +37,9 @@ def message_body(request: Request, model: str, temperature: bool = True) -> dict
     # The API refuses stop texts of spaces and line breaks: the answer is cut at them when it is read.
     if stops := [stop for stop in request.stop if stop.strip()]:
         body["stop_sequences"] = stops
-    return body
+    if llm.top_p is not None:
+        body["top_p"] = llm.top_p
+    return {**body, **llm.extra_body}
 
 
 def _block(text: str) -> dict[str, Any]:

@@ -30,7 +30,7 @@ class AnthropicProvider:
         """Raises BadInput when the key is missing or base_url is no address. Nothing is sent."""
         place = address(llm)
         self._secrets, self._key_env = place.secrets, llm.api_key_env
-        self._model = llm.model
+        self._llm, self._model = llm, llm.model
         self._where = place.where
         self._client = AsyncAnthropic(
             api_key=place.key,
@@ -57,7 +57,7 @@ class AnthropicProvider:
         if isinstance(answer, EndpointRefusal) and warm and answer.about_form and "temperature" in answer.says:
             answer, warm = await self._ask(request, False), False
         if isinstance(answer, EndpointRefusal):
-            form = form_of(_PATH, message_body(request, self._model, warm))
+            form = form_of(_PATH, message_body(request, self._llm, warm))
             return await self._forms.verdict_on(answer, form, self._where, self._key_env)
         if self._takes_temperature and not warm:
             self._takes_temperature = False
@@ -65,13 +65,13 @@ class AnthropicProvider:
         return read_message(answer, request)
 
     async def _ask(self, request: Request, temperature: bool) -> object:
-        body = message_body(request, self._model, temperature)
+        body = message_body(request, self._llm, temperature)
         sending = send(anthropic, self._client.post(_PATH, cast_to=object, body=body), self._secrets)
         return await self._forms.ask(form_of(_PATH, body), sending)
 
     async def probe(self) -> Probe:
         """Measure one short answer, and ask for the context length. Raises what `complete` raises."""
-        request = Request(QUESTION, self._model, 32, 0.0, 0)
+        request = Request(QUESTION, self._model, 32 + self._llm.thinking_tokens, 0.0, 0)
         start = time.perf_counter()
         answer = await self.complete(request)
         seconds = time.perf_counter() - start

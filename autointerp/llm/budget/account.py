@@ -13,10 +13,11 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from autointerp.errors import BadInput
 from autointerp.llm.budget.prices import NANO, Tokens, dollars, price, used
 from autointerp.llm.client import Asker
 from autointerp.llm.ledger.database import open_base, transaction, unusable
-from autointerp.llm.request import Answer, Failure, Request
+from autointerp.llm.request import Answer, Failure, Request, with_room
 from autointerp.rows import UsageRow
 from autointerp.study_models import Budget, Llm
 
@@ -165,6 +166,10 @@ class Usage:
         self._base.close()
 
 
+MOST_CUT = 20
+"""Paid answers of a stage that are all cut before it stops."""
+
+
 class Counted:
     """An Asker that counts what it was asked, and what the ledger saved."""
 
@@ -177,17 +182,37 @@ class Counted:
         self.unanswered = 0
         """Requests that nothing came back for."""
         self._inner, self._usage, self._stage, self._llm, self._charged = inner, usage, stage, llm, charged
+        self._only_cut = 0
 
     def stream(self, requests: Iterable[Request]) -> Iterator[tuple[int, Answer]]:
-        """Ask, and count the answers."""
+        """Ask, with the room for thinking that the study gives, and count the answers.
+
+        Raises BadInput where the first paid answers were all cut: what follows them would be too.
+        """
         counts: dict[str, int | None] = dict.fromkeys(_COUNTS, 0)
         try:
-            for place, answer in self._inner.stream(requests):
+            for place, answer in self._inner.stream(with_room(requests, self._llm.thinking_tokens)):
                 self._add(counts, answer)
+                self._stop_when_all_are_cut(answer)
                 yield place, answer
         finally:
             if counts["requests"]:
                 self._usage.count(self._stage, self._llm.model, priced=self._llm.priced, **counts)
+
+    def _stop_when_all_are_cut(self, answer: Answer) -> None:
+        if not self._charged or answer.cached or self._only_cut < 0:
+            return
+        if not isinstance(answer, Failure) or answer.finish != "length":
+            self._only_cut = -1  # the model does end an answer
+            return
+        self._only_cut += 1
+        if self._only_cut == MOST_CUT:
+            raise BadInput(
+                f"all of the first {MOST_CUT} answers of model '{self._llm.model}' in stage {self._stage} were cut at "
+                f"their limit ({answer.reason})",
+                "give room: llm.NAME.thinking_tokens for a model that thinks first, llm.NAME.max_tokens for one that "
+                "explains at length; what was answered is kept",
+            )
 
     def _add(self, counts: dict[str, int | None], answer: Answer) -> None:
         tokens = used(answer) or Tokens()

@@ -9,7 +9,8 @@ from typing import Any
 from autointerp.errors import BadInput
 from autointerp.llm.ledger.ledger import Ledger
 from autointerp.llm.local.encode import encode
-from autointerp.llm.request import Answer, Failure, Request, key
+from autointerp.llm.request import Answer, Failure, Request, key, with_room
+from autointerp.study_models import Llm
 
 COUNTED = "counted, not asked"
 """Reason of every answer."""
@@ -59,20 +60,19 @@ class Tally:
 class CountingAsker:
     """What the ledger does not hold is a Failure with reason COUNTED, and counted in `tally`."""
 
-    def __init__(
-        self, ledger: Ledger, identity: str, reasks: int, count: Callable[[Request], int], tally: Tally
-    ) -> None:
+    def __init__(self, ledger: Ledger, identity: str, llm: Llm, count: Callable[[Request], int], tally: Tally) -> None:
         self.identity = identity
         """Of the provider that would be asked."""
-        self.reasks = reasks
+        self.reasks = llm.reasks
         """As in the study: recorded re-asks are known. Those to come can't be foreseen."""
         self.unanswered = 0
         """None is: nothing was asked."""
         self._ledger, self._count, self._tally = ledger, count, tally
+        self._room = llm.thinking_tokens
 
     def stream(self, requests: Iterable[Request]) -> Iterator[tuple[int, Answer]]:
         """Count each distinct request once."""
-        for position, request in enumerate(requests):
+        for position, request in enumerate(with_room(requests, self._room)):
             name = key(request, self.identity)
             recorded = self._ledger.find(name)
             if name not in self._tally.seen:

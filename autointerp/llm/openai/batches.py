@@ -16,10 +16,11 @@ from autointerp.llm.address import address, identity
 from autointerp.llm.batch.interface import FAILED, FORM, Limits, Outcome, State, Unanswered
 from autointerp.llm.batch.store import Submission
 from autointerp.llm.batch.wire import GIVE, TELL, Wire, count_given, identifier
+from autointerp.llm.capabilities import recall
 from autointerp.llm.client import Transient
 from autointerp.llm.http.refusals import EndpointRefusal
 from autointerp.llm.openai.answers import read_answer
-from autointerp.llm.openai.dialect import Dialect
+from autointerp.llm.openai.dialect import Dialect, with_parameters
 from autointerp.llm.openai.provider import hiding_headers
 from autointerp.llm.request import Request
 from autointerp.study_models import Llm
@@ -48,7 +49,8 @@ class OpenAIBatches:
         self._llm = llm
         self._wire = Wire(openai, openai.OpenAI, llm, address(llm), hiding_headers(llm))
         self._uploaded: dict[str, str] = {}
-        self._dialect = self._written = Dialect()
+        remembered = recall(self.identity, llm.model)
+        self._dialect = self._written = Dialect.recalled(None if remembered is None else remembered.dialect)
 
     def route(self, request: Request) -> str:
         """Chats and completions go to different paths, and a batch to one."""
@@ -57,7 +59,7 @@ class OpenAIBatches:
     def line(self, name: str, request: Request) -> Mapping[str, Any]:
         """One line of the input file."""
         self._written = self._dialect
-        body = self._written.body(request, self._llm.model)
+        body = with_parameters(self._written.body(request, self._llm.model), self._llm)
         return {"custom_id": name, "method": "POST", "url": self.route(request), "body": body}
 
     def newest(self) -> str:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
+
+from pydantic import TypeAdapter, ValidationError
 
 from autointerp.llm.http.refusals import EndpointRefusal
 from autointerp.llm.request import Request, without_system
+from autointerp.study_models import Llm
 
 _SEEDS = 2**31
 _MOST = 20
@@ -120,6 +123,18 @@ class Dialect:
             self.system and other.system,
         )
 
+    def remembered(self) -> dict[str, Any]:
+        """As JSON-like data, for `recalled`."""
+        return {**asdict(self), "dropped": sorted(self.dropped)}
+
+    @classmethod
+    def recalled(cls, found: Mapping[str, Any] | None) -> Dialect:
+        """What a probe remembered; the documented one where there is nothing, or nothing that can be understood."""
+        try:
+            return _READER.validate_python(found or {})
+        except ValidationError:
+            return cls()
+
     def news(self, before: Dialect) -> list[str]:
         """What this knows and `before` did not, in words."""
         news = [f"takes no '{name}': sent without it" for name in sorted(self.dropped - before.dropped)]
@@ -138,6 +153,16 @@ class Dialect:
         ):
             news.append("takes no JSON schema: its JSON mode is used")
         return news
+
+
+_READER = TypeAdapter(Dialect)
+
+
+def with_parameters(body: Mapping[str, Any], llm: Llm) -> dict[str, Any]:
+    """A body with what the study wants sent beside it: its own parameters last. Only chats know a reasoning effort."""
+    more = {} if llm.top_p is None else {"top_p": llm.top_p}
+    effort = {"reasoning_effort": llm.reasoning_effort} if llm.reasoning_effort and "messages" in body else {}
+    return {**body, **more, **effort, **llm.extra_body}
 
 
 def named(refused: EndpointRefusal, body: Mapping[str, Any]) -> str:

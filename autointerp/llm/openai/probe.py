@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol, runtime_checkable
 
 from autointerp.llm.answers.json import answer_object
+from autointerp.llm.answers.thoughts import without_thoughts
 from autointerp.llm.capabilities import Capabilities
 from autointerp.llm.client import Transient
 from autointerp.llm.http.refusals import EndpointRefusal
@@ -22,6 +23,7 @@ _UNNAMED = ("response_format", "seed", "temperature")
 """What is left out, one by one, where a refusal does not say what it is about; log-probabilities before them."""
 # A model that keeps to the JSON mode answers this in JSON all the same: a mode that is only accepted shows itself.
 _PLAIN = "Name the capital of France in one plain sentence, not as JSON."
+_ANSWER = 32
 _MEMBER = "word"
 _SCHEMA = answer_object({_MEMBER: {"type": "string"}})
 """Its member is one that no model names by itself: what is only accepted shows itself, too."""
@@ -66,13 +68,14 @@ class _Chat:
     alternatives: int
 
 
-async def probe(endpoint: Endpoint, model: str) -> Found:
+async def probe(endpoint: Endpoint, model: str, room: int = 0) -> Found:
     """Ask for the list of models, for a chat with everything, and for a prompt's log-probabilities.
 
-    Raises Transient when the endpoint does not answer the chat.
+    `room`: tokens of the chat's answer beside the few that it needs, for a model that thinks first. Raises Transient
+    when the endpoint does not answer the chat.
     """
     found = Capabilities(endpoint.identity, model, context=await _context(endpoint, model))
-    chat = await _chat(endpoint, model)
+    chat = await _chat(endpoint, model, _ANSWER + room)
     if isinstance(chat, EndpointRefusal) and chat.status not in (400, 404, 405, 422):
         return Found(found, (), chat)
     dialect = Dialect() if isinstance(chat, EndpointRefusal) else chat.dialect
@@ -87,14 +90,16 @@ async def probe(endpoint: Endpoint, model: str) -> Found:
         json_object="response_format" not in dialect.dropped and _is_json(chat.answer),
         json_schema=dialect.json_form != "json_object" and _has_member(chat.answer),
         seed="seed" not in dialect.dropped,
+        cut=_is_cut(chat.answer),
+        dialect=dialect.remembered(),
         latency=chat.seconds,
         tokens_per_second=tokens / chat.seconds if tokens else None,
     )
     return Found(found, (chat.answer, *answers), lost=lost)
 
 
-async def _chat(endpoint: Endpoint, model: str) -> _Chat | EndpointRefusal:
-    request = Request((("user", _PLAIN),), model, 32, 0.0, 0, top_logprobs=20, json_object=True, schema=_SCHEMA)
+async def _chat(endpoint: Endpoint, model: str, tokens: int) -> _Chat | EndpointRefusal:
+    request = Request((("user", _PLAIN),), model, tokens, 0.0, 0, top_logprobs=20, json_object=True, schema=_SCHEMA)
     dialect = Dialect()
     while True:
         body = dialect.body(request, model)
@@ -134,19 +139,24 @@ def _alternatives(body: object) -> int:
     return max((len(piece.token.top) for piece in pieces or ()), default=0)
 
 
+def _is_cut(answer: Answer) -> bool:
+    """Whether it ended, at the limit of its tokens, before there was anything but thought."""
+    return isinstance(answer, Failure) and answer.finish == "length" and not without_thoughts(answer.partial)
+
+
 def _is_json(answer: Answer) -> bool:
     """Whether it is a JSON object, or the beginning of one that was cut."""
     if isinstance(answer, Failure):
-        return answer.partial.lstrip().startswith("{")
+        return without_thoughts(answer.partial).startswith("{")
     try:
-        return isinstance(json.loads(answer.text), dict)
+        return isinstance(json.loads(without_thoughts(answer.text)), dict)
     except (ValueError, RecursionError):
         return False
 
 
 def _has_member(answer: Answer) -> bool:
     """Whether it follows the schema that it was asked to follow, at least at its beginning."""
-    text = answer.partial if isinstance(answer, Failure) else answer.text
+    text = without_thoughts(answer.partial if isinstance(answer, Failure) else answer.text)
     return re.match(rf'\s*\{{\s*"{_MEMBER}"\s*:\s*"', text) is not None
 
 

@@ -11,11 +11,12 @@ from openai import AsyncOpenAI, Omit
 
 from autointerp.errors import BadInput
 from autointerp.llm.address import address, identity
+from autointerp.llm.capabilities import recall
 from autointerp.llm.client import Probe, Transient
 from autointerp.llm.http.refusals import EndpointRefusal, Forms, form_of, verdict_on
 from autointerp.llm.http.transport import HttpClient, send
 from autointerp.llm.openai.answers import read_answer
-from autointerp.llm.openai.dialect import Dialect, lacks_logprobs
+from autointerp.llm.openai.dialect import Dialect, lacks_logprobs, with_parameters
 from autointerp.llm.openai.probe import probe
 from autointerp.llm.request import Answer, Failure, Request
 from autointerp.progress import say
@@ -34,7 +35,7 @@ class OpenAIProvider:
         """Raises BadInput when the key is missing or base_url is no address. Nothing is sent."""
         place = address(llm)
         self._secrets, self._key_env = place.secrets, llm.api_key_env
-        self._model = llm.model
+        self._llm, self._model = llm, llm.model
         self._where = place.where
         self._client = AsyncOpenAI(
             api_key=place.key,
@@ -45,7 +46,9 @@ class OpenAIProvider:
             max_retries=0,
             http_client=HttpClient(llm.concurrency, llm.timeout),
         )
-        self._dialect, self._forms = Dialect(), Forms()
+        remembered = recall(identity(llm), llm.model)
+        self._dialect = Dialect.recalled(None if remembered is None else remembered.dialect)
+        self._forms = Forms()
         self._prompt_form_is_sure = False
         self.takes_turns = True
         """Holds a slot only from the first byte of a request to the last of its answer (see `Limited`)."""
@@ -98,7 +101,8 @@ class OpenAIProvider:
 
     async def post(self, path: str, body: Mapping[str, Any]) -> object:
         """Send one JSON body; give the one that comes back, or EndpointRefusal. Raises Transient."""
-        return await send(openai, self._client.post(path, cast_to=object, body=body), self._secrets)
+        whole = with_parameters(body, self._llm)
+        return await send(openai, self._client.post(path, cast_to=object, body=whole), self._secrets)
 
     async def get(self, path: str) -> object:
         """Get one JSON body, or EndpointRefusal. Raises Transient."""
@@ -106,7 +110,7 @@ class OpenAIProvider:
 
     async def probe(self) -> Probe:
         """Find out what the endpoint can do, by a chat and a completion or two. Raises what `complete` raises."""
-        found = await probe(self, self._model)
+        found = await probe(self, self._model, self._llm.thinking_tokens)
         if found.refused is None:
             return Probe(found.capabilities, found.answers, found.lost)
         try:
