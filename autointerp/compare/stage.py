@@ -19,6 +19,7 @@ from autointerp.compare.strata import strata_in, stratum_of, within
 from autointerp.judge.promoted_tokens import PromotedLiteral, PromotedTokens
 from autointerp.metrics.differences import Contrast, contrast, paired_contrast
 from autointerp.metrics.intervals import NONE, Resampling, interval, mean_interval
+from autointerp.metrics.metrics import scale_of
 from autointerp.metrics.power import equivalence_p, smallest_difference
 from autointerp.progress import bar
 from autointerp.records import Pairing, Status
@@ -116,7 +117,8 @@ class _Comparison:
         ok = (rows["status"] == Status.OK.value).to_numpy(dtype=bool)
         chances = rows["chance"].to_numpy(dtype=np.float64)
         values, sampled, unscored = rows["value"].to_numpy(dtype=np.float64)[ok], len(rows), int((~ok).sum())
-        mean = mean_interval(values, self._plan, self._rng("mean", arm, pairing))
+        scale = scale_of(self._cell.metric)
+        mean = mean_interval(values, self._plan, self._rng("mean", arm, pairing), scale)
         median = interval(values, "median", self._plan, self._rng("median", arm, pairing))
         at_chance = float(values.sum() + chances[~ok].sum()) / sampled if sampled else None
         return ComparisonRow(

@@ -184,7 +184,7 @@ def address(llm: Llm) -> Address:
 
 
 def _headers(llm: Llm) -> tuple[dict[str, str], list[str]]:
-    """The study's headers with the values of the variables that it names, and these values. BadInput for an empty one."""
+    """The study's headers with the values of the variables that it names, and these. BadInput for an empty one."""
     found, hidden = {}, []
     for name, value in llm.headers.items():
         if match := ENVIRONMENT.fullmatch(value):

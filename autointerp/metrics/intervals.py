@@ -71,11 +71,17 @@ def interval(values: Sample, statistic: str, plan: Resampling, rng: np.random.Ge
     return bootstrapped((values,), STATISTICS[statistic], plan, rng)
 
 
-def mean_interval(values: Sample, plan: Resampling, rng: np.random.Generator) -> Interval:
+Scale = tuple[float, float]
+"""The least and the greatest value that a score can have."""
+ANY: Scale = (-np.inf, np.inf)
+
+
+def mean_interval(values: Sample, plan: Resampling, rng: np.random.Generator, scale: Scale = ANY) -> Interval:
     """Mean over units with the interval of the studentised bootstrap (Hall 1988); Student's t for fewer than 10 units.
 
-    Of skewed scores of some ten units it covers more nearly as often as it says than BCa does. It may pass the ends of
-    the score's scale. Where resamples without spread, for many ties, leave an end without bound it is Student's t.
+    Of skewed scores of some ten units it covers more nearly as often as it says than BCa does. Where it passes the ends
+    of the score's scale it is cut there: a mean can't be beyond them, so it covers as often. Where resamples without
+    spread, for many ties, leave an end without bound it is Student's t.
     """
     if not values.size:
         return Interval(None, note=NONE)
@@ -90,7 +96,7 @@ def mean_interval(values: Sample, plan: Resampling, rng: np.random.Generator) ->
         drawn = np.quantile(_studentised(values, plan, rng), [1 - upper, upper], method="inverted_cdf")
         ends = drawn if np.isfinite(drawn).all() else ends
     low, high = (float(value - end * values.std(ddof=1) / np.sqrt(n)) for end in ends[::-1])
-    return Interval(value, low, high, few(n, "units"))
+    return Interval(value, max(low, scale[0]), min(high, scale[1]), few(n, "units"))
 
 
 def _studentised(values: Sample, plan: Resampling, rng: np.random.Generator) -> Float[np.ndarray, " resample"]:

@@ -16,6 +16,7 @@ import numpy as np
 from jaxtyping import Float
 
 from autointerp.errors import BadInput, nearest
+from autointerp.metrics.classification import JUDGED_SCORES
 from autointerp.metrics.formulas import (
     Rows,
     Truth,
@@ -31,6 +32,7 @@ from autointerp.metrics.formulas import (
     r2_uncentred,
     spearman,
 )
+from autointerp.metrics.intervals import ANY, Scale
 from autointerp.records import Unscored
 from autointerp.study import WEIGHTED
 
@@ -106,6 +108,16 @@ def metric_named(name: str) -> Metric:
     if name not in METRICS:
         raise BadInput(f"no metric '{name}'", nearest(name, METRICS))
     return METRICS[name]
+
+
+def scale_of(name: str) -> Scale:
+    """The least and the greatest value of a score, of a judge's too; of what is unknown, anything."""
+    plain = name.removeprefix(WEIGHTED)
+    if plain in ("pearson", "spearman"):
+        return -1.0, 1.0
+    if plain in ("auroc", "average_precision") or plain in JUDGED_SCORES:
+        return 0.0, 1.0
+    return {"r2": (-np.inf, 1.0), "r2_uncentred": (-np.inf, 1.0), "absolute_deviation": (-np.inf, 1.0)}.get(plain, ANY)
 
 
 def any_absolute(metrics: Iterable[str]) -> bool:

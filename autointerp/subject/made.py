@@ -10,6 +10,7 @@ from transformers import AutoTokenizer, GPT2LMHeadModel
 
 from autointerp import study_inputs
 from autointerp.artifacts import hash_value
+from autointerp.errors import BadInput
 from autointerp.models import LoadedModel, device_of
 from autointerp.models.locate import locate
 from autointerp.models.quiet import quiet
@@ -38,6 +39,11 @@ def open_made(config: study_inputs.Subject, folder: Path) -> Subject:
     Not by `load_model`, which gives a path's model again from memory: here the path stays when the weights change.
     """
     device = device_of(config.device)
+    if not (folder / "config.json").is_file():
+        raise BadInput(
+            f"the subject that this run trained is not in its folder ({folder})",
+            "a published run leaves it out: run its study again, or give a folder that has it",
+        )
     with quiet():
         model: Any = GPT2LMHeadModel.from_pretrained(folder, dtype=getattr(torch, config.dtype))
         tokenizer = AutoTokenizer.from_pretrained(folder)

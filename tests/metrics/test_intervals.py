@@ -22,6 +22,7 @@ from autointerp.metrics.intervals import (
     mean_interval,
     median_of,
 )
+from autointerp.metrics.metrics import scale_of
 from tests.metrics.shapes_of_scores import shapes
 
 PLAN = Resampling(resamples=4000, confidence=0.95)
@@ -172,3 +173,18 @@ def test_holm_equals_statsmodels_and_leaves_the_unknown_unknown(p_values: list[f
 def test_a_median_by_sorting_is_numpy_s(values: np.ndarray, data: st.DataObject) -> None:
     axis = data.draw(st.integers(-1, values.ndim - 1))
     assert np.array_equal(median_of(values, axis), np.median(values, axis=axis))
+
+
+def test_a_mean_is_never_said_to_lie_beyond_the_scale_of_its_score() -> None:
+    """Of scores near an end and few: the interval is cut there, and is the same elsewhere."""
+    values = np.array([0.0, 0.0, 0.01, 0.0, 0.0, 0.71, 0.58, 0.0, 0.46, 0.0])
+    free = mean_interval(values, Resampling(10_000, 0.95), rng(3))
+    cut = mean_interval(values, Resampling(10_000, 0.95), rng(3), scale_of("pearson"))
+    assert free.high is not None
+    assert free.high > 1
+    assert (cut.value, cut.low, cut.high) == (free.value, free.low, 1.0)
+    low = mean_interval(-values, Resampling(10_000, 0.95), rng(3), scale_of("auroc"))
+    assert low.low == 0.0
+    assert scale_of("weighted_spearman") == (-1.0, 1.0)
+    assert scale_of("r2") == (-np.inf, 1.0)
+    assert scale_of("anything else") == (-np.inf, np.inf)
