@@ -1,12 +1,14 @@
 """What was asked, what it used and what it cost: durable per attempt, so that no death of a process forgets spending.
 
 An attempt is written down at its worst case before it is sent, and settled after. What never settles (a process that
-was killed, an answer that got lost) stays at its worst case: it may have been billed. The file belongs to one run;
+was killed, an answer that got lost) stays at its worst case: it may have been billed. What only waited for its turn to
+be sent when its process died was not: the next process that opens the file takes it back. The file belongs to one run;
 several processes may share it, and a limit then holds for all of them together.
 """
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator
@@ -49,14 +51,17 @@ CREATE TABLE IF NOT EXISTS served (
 );
 """
 _OPEN, _SETTLED, _UNBILLED = "open", "settled", "unbilled"
+_WAITING = "waiting "
+"""Before the number of the process: the attempt is reserved, and not sent."""
 _COUNTS = ("requests", "cached", "input", "output", "saved_input", "saved_output", "saved_nano")
 _ROWS = """
 SELECT s.stage, s.model, requests, cached, coalesce(attempts, 0), coalesce(uncertain, 0),
        s.input + coalesce(a.input, 0), coalesce(cached_input, 0), s.output + coalesce(a.output, 0),
        coalesce(nano, 0), priced = 0 OR coalesce(unpriced, 0), saved_input, saved_output, saved_nano
 FROM served s LEFT JOIN (
-    SELECT stage, model, count(*) AS attempts, sum(state = 'open') AS uncertain, sum(input) AS input,
-           sum(cached_input) AS cached_input, sum(output) AS output, sum(nano) AS nano, sum(nano IS NULL) AS unpriced
+    SELECT stage, model, count(*) AS attempts, sum(state = 'open' OR state LIKE 'waiting %') AS uncertain,
+           sum(input) AS input, sum(cached_input) AS cached_input, sum(output) AS output, sum(nano) AS nano,
+           sum(nano IS NULL) AS unpriced
     FROM attempts GROUP BY stage, model
 ) a USING (stage, model) ORDER BY s.stage, s.model
 """
@@ -73,6 +78,22 @@ class Usage:
         self._lock, self._inside = threading.RLock(), False
         # NORMAL: what a process wrote survives its death, though not a power cut. An attempt is no answer.
         self._base = open_base(path, "NORMAL", _TABLES)
+        self._release_what_died_waiting()
+
+    def _release_what_died_waiting(self) -> None:
+        with self._transaction() as base:
+            waiting = base.execute("SELECT DISTINCT state FROM attempts WHERE state LIKE ?", (f"{_WAITING}%",))
+            for (state,) in waiting.fetchall():
+                if _lives(state.removeprefix(_WAITING)):
+                    continue
+                found = base.execute(
+                    "SELECT sum(input + output), sum(coalesce(nano, 0)) FROM attempts WHERE state = ?", (state,)
+                ).fetchone()
+                base.execute(
+                    "UPDATE attempts SET state = ?, input = 0, cached_input = 0, output = 0, nano = 0 WHERE state = ?",
+                    (_UNBILLED, state),
+                )
+                base.execute("UPDATE account SET tokens = tokens - ?, nano = nano - ?", found)
 
     @contextmanager
     def together(self) -> Iterator[None]:
@@ -96,8 +117,11 @@ class Usage:
             except sqlite3.Error as error:
                 raise unusable(self._path, error) from error
 
-    def reserve(self, stage: str, model: str, worst: Tokens, nano: int | None) -> int | None:
-        """Write down an attempt at its worst case; its id, or None when that might pass a limit."""
+    def reserve(self, stage: str, model: str, worst: Tokens, nano: int | None, *, waiting: bool = False) -> int | None:
+        """Write down an attempt at its worst case; its id, or None when that might pass a limit.
+
+        `waiting`: it is not sent before `send` says so.
+        """
         limit_nano = None if self.budget.limit_usd is None else round(self.budget.limit_usd * NANO)
         with self._transaction() as base:
             fits = base.execute(
@@ -109,17 +133,26 @@ class Usage:
             ).rowcount  # fmt: skip
             if not fits:
                 return None
-            row = (stage, model, _OPEN, worst.input, 0, worst.output, nano)
+            state = f"{_WAITING}{os.getpid()}" if waiting else _OPEN
+            row = (stage, model, state, worst.input, 0, worst.output, nano)
             return base.execute(
                 "INSERT INTO attempts (stage, model, state, input, cached_input, output, nano) "
                 "VALUES (?, ?, ?, ?, ?, ?, ?)", row,
             ).lastrowid  # fmt: skip
 
+    def send(self, attempt: int) -> None:
+        """The attempt is being sent: from now on it may be billed."""
+        with self._transaction() as base:
+            base.execute(
+                "UPDATE attempts SET state = ? WHERE id = ? AND state LIKE ?", (_OPEN, attempt, f"{_WAITING}%")
+            )
+
     def settle(self, attempt: int, tokens: Tokens, nano: int | None, *, billed: bool = True) -> None:
         """Put what an attempt used in place of its worst case. Settling twice changes nothing."""
         with self._transaction() as base:
             found = base.execute(
-                "SELECT input + output, coalesce(nano, 0) FROM attempts WHERE id = ? AND state = ?", (attempt, _OPEN)
+                "SELECT input + output, coalesce(nano, 0) FROM attempts WHERE id = ? AND (state = ? OR state LIKE ?)",
+                (attempt, _OPEN, f"{_WAITING}%"),
             ).fetchone()
             if found is None:
                 return
@@ -164,6 +197,19 @@ class Usage:
     def close(self) -> None:
         """Close the file."""
         self._base.close()
+
+
+def _lives(process: str) -> bool:
+    """Whether a process of this number runs; where that can't be asked it is taken for true."""
+    if os.name == "nt":  # where this signal is an order
+        return True
+    try:
+        os.kill(int(process), 0)
+    except (ProcessLookupError, ValueError):
+        return False
+    except OSError:
+        return True
+    return True
 
 
 MOST_CUT = 20

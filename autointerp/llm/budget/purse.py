@@ -13,6 +13,7 @@ from autointerp.llm.budget.account import Usage
 from autointerp.llm.budget.prices import Tokens, price, used, worst_case
 from autointerp.llm.client import Client, NotSent, Transient
 from autointerp.llm.ledger.database import Grouped
+from autointerp.llm.online.slots import SENDING
 from autointerp.llm.providers import provider_traits
 from autointerp.llm.request import Answer, Request
 from autointerp.progress import say
@@ -46,10 +47,11 @@ class Purse:
         with self._usage.together():
             return [entry() for entry in entries]
 
-    def reserve(self, request: Request) -> int | None:
-        """A ticket for one attempt; None when its worst case might pass a limit."""
+    def reserve(self, request: Request, *, waiting: bool = False) -> int | None:
+        """A ticket for one attempt; None when its worst case might pass a limit. `waiting`: until `send` it is not
+        sent, and costs nothing should this process die."""
         worst, nano = self._worst(request)
-        ticket = self._usage.reserve(self._stage, self._llm.model, worst, nano)
+        ticket = self._usage.reserve(self._stage, self._llm.model, worst, nano, waiting=waiting)
         if ticket is not None:
             self._reserved[ticket] = worst.total
         return ticket
@@ -78,6 +80,10 @@ class Purse:
                 "reserved from now on"
             )
         self._beyond += more
+
+    def send(self, ticket: int) -> None:
+        """The attempt is sent now."""
+        self._usage.send(ticket)
 
     def release(self, ticket: int) -> None:
         """The attempt was surely not billed."""
@@ -117,6 +123,7 @@ class Budgeted:
         """Ask once, paid for."""
         ticket = await self._reserve(request)
         self._under_way += 1
+        before = SENDING.set(partial(self._purse.send, ticket))
         try:
             answer = await self._inner.complete(request)
         except Transient as fault:
@@ -130,6 +137,7 @@ class Budgeted:
             await asyncio.shield(self._books.put(partial(self._purse.settle, ticket, answer)))
             return answer
         finally:
+            SENDING.reset(before)
             self._under_way -= 1
             self._wake()
 
@@ -143,7 +151,7 @@ class Budgeted:
         return ticket
 
     async def _ticket(self, request: Request) -> int | None:
-        granting = self._books.put(partial(self._purse.reserve, request))
+        granting = self._books.put(partial(self._purse.reserve, request, waiting=True))
         try:
             return await asyncio.shield(granting)
         except asyncio.CancelledError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from contextvars import ContextVar
 
 from autointerp.llm.client import Client, NotSent, Transient
@@ -76,6 +77,10 @@ class Slots:
             self.number = min(self._most, self.number + step)
 
 
+SENDING: ContextVar[Callable[[], None] | None] = ContextVar("SENDING", default=None)
+"""What is to be done, once or more, when the request that is being made gets its slot; None: nothing."""
+
+
 class Turn:
     """One request's right to a slot."""
 
@@ -90,6 +95,8 @@ class Turn:
             await self._slots.enter()
             self._held = True
             self.sent = asyncio.get_running_loop().time()
+            if (note := SENDING.get()) is not None:
+                note()
 
     def give_back(self) -> None:
         """Let the next request go; nothing to do when no slot is held."""

@@ -330,6 +330,9 @@ from tests.llm.doubles import YES, request
 purse = Purse(Usage(Path(sys.argv[1]), Budget(limit_tokens=10**6)), "explain", Llm(model="m"))
 purse.settle(purse.reserve(request("a")), YES)
 purse.reserve(request("b"))
+for name in "cdef":
+    waiting = purse.reserve(request(name), waiting=True)
+purse.send(waiting)
 os.kill(os.getpid(), signal.SIGKILL)
 """
 
@@ -340,8 +343,47 @@ def test_what_was_in_flight_when_the_process_was_killed_is_charged(tmp_path: Pat
     usage = Usage(path)
     usage.count("explain", "m", priced=True, requests=2)
     worst = worst_case(request("b"))
-    assert usage.spent()[0] == 14 + worst.total
-    assert usage.rows()[0].uncertain == 1
+    # Of the four that waited for their turn one was sent: the other three cost nothing.
+    assert usage.spent()[0] == 14 + worst.total + worst_case(request("f")).total
+    assert usage.rows()[0].uncertain == 2
+    assert usage.rows() == Usage(path).rows()
+
+
+def test_what_waits_in_a_process_that_lives_stays_reserved(tmp_path: Path) -> None:
+    path = tmp_path / "spending.sqlite"
+    first = Usage(path, Budget(limit_tokens=1000))
+    purse = Purse(first, "explain", Llm(model="m"))
+    ticket = purse.reserve(request(), waiting=True)
+    assert ticket is not None
+    worst = worst_case(request()).total
+    assert Usage(path).spent()[0] == first.spent()[0] == worst
+    purse.settle(ticket, YES)
+    assert first.spent()[0] == 14
+
+
+def test_an_attempt_is_open_from_the_moment_that_it_has_its_slot() -> None:
+    usage, states = Usage(), list[int]()
+
+    class Watching:
+        async def complete(self, asked: Request) -> Answer:
+            usage.count("explain", "m", priced=True, requests=1)
+            open_ones = usage._base.execute("SELECT count(*) FROM attempts WHERE state = 'open'").fetchone()[0]
+            states.append(open_ones)
+            await asyncio.sleep(0.01)
+            return YES
+
+    client = Budgeted(Limited(Watching(), 2), Purse(usage, "explain", Llm(model="m")))
+
+    async def go() -> None:
+        await asyncio.gather(*(client.complete(request(str(n))) for n in range(8)))
+        await client.aclose()
+
+    asyncio.run(go())
+    assert len(states) == 8
+    assert states[0] == 1
+    assert (
+        max(states) < 6
+    )  # two have slots, and what is settled may be written a little later; eight were reserved at once
 
 
 def test_two_processes_share_one_limit(tmp_path: Path) -> None:
