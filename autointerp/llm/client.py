@@ -83,7 +83,13 @@ class Transient(Exception):
     """A fault that another try may mend: a rate limit, an endpoint that is down, a broken body."""
 
     def __init__(
-        self, reason: str, retry_after: float | None = None, *, billed: bool = True, crowded: bool = False
+        self,
+        reason: str,
+        retry_after: float | None = None,
+        *,
+        billed: bool = True,
+        crowded: bool = False,
+        slow: bool = False,
     ) -> None:
         super().__init__(reason)
         self.reason = reason
@@ -94,3 +100,5 @@ class Transient(Exception):
         """Whether the attempt may have been billed: False only where it surely was not (no connection, 429)."""
         self.crowded = crowded
         """The endpoint has too much to do (429, 503 with Retry-After): fewer requests at a time would help."""
+        self.slow = slow
+        """The endpoint is there, and did not answer within the time that the study gives it."""

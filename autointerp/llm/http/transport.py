@@ -163,7 +163,7 @@ def broken(error: BaseException) -> Transient:
     if any(isinstance(cause, _NEVER_CONNECTED) for cause in causes):
         return Transient("no connection to the endpoint", billed=False)
     if any(isinstance(cause, TimeoutError | httpx2.ReadTimeout | httpx2.WriteTimeout) for cause in causes):
-        return Transient("the endpoint did not answer in time")
+        return Transient("the endpoint did not answer in time", slow=True)
     return Transient("the connection broke before the answer was whole")
 
 

@@ -205,6 +205,41 @@ def test_an_endpoint_that_is_down_ends_the_run_and_not_its_units() -> None:
         asyncio.run(ask())
 
 
+def _together(script: Sequence[Answer | Exception], count: int, attempts: int = 10) -> list[Answer]:
+    """So many requests at a time, without any wait between their tries."""
+
+    async def at_once(seconds: float) -> None:
+        await asyncio.sleep(0)
+
+    client = Retrying(ScriptedClient(list(script)), attempts, "openai http://here/v1", at_once)
+
+    async def ask() -> list[Answer]:
+        return list(await asyncio.gather(*(client.complete(request(str(i))) for i in range(count))))
+
+    return asyncio.run(ask())
+
+
+def test_where_nothing_was_ever_answered_three_tries_of_eight_requests_are_enough(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    gone, slow = Transient("no connection", billed=False), Transient("the endpoint did not answer in time", slow=True)
+    with pytest.raises(
+        BadInput, match="no connection, 3 times for each of 8 requests, and no other: check it; what is"
+    ):
+        _together([gone] * 1000, 20)
+    with pytest.raises(
+        BadInput, match=r"did not answer in time, 3 times .*: it is there, and slow: raise llm\.NAME\.tim"
+    ):
+        _together([slow] * 1000, 20)
+    assert "If that goes on: raise llm.NAME.timeout, or lower llm.NAME.concurrency." in capsys.readouterr().err
+    # One answer, or an endpoint that only asks for patience, and the tries go on to their end.
+    answers = _together([YES, *[gone] * 36, *[YES] * 8], 9, attempts=9)
+    assert answers == [YES] * 9
+    crowded = Transient("429", crowded=True)
+    answers = _together([*[crowded] * 60, *[YES] * 20], 20)
+    assert answers == [YES] * 20
+
+
 def test_a_replay_has_no_provider_and_says_what_it_lacks(tmp_path: Path) -> None:
     with open_ledger(tmp_path / "ledger.sqlite") as ledger:
         ledger.put(request("known"), "e", YES)
