@@ -75,7 +75,26 @@ def tokenised_batches(
     """Documents, shortened to `longest` characters, with their tokens: as many together as are tokenised at once."""
     rest = iter(documents)
     while batch := [shortened(document, longest) for document in islice(rest, _TOGETHER)]:
-        yield list(zip(batch, tokenise(tokenizer, [document.text for document in batch]), strict=True))
+        found = tokenise(tokenizer, [text for document in batch for text in document.packed or (document.text,)])
+        yield [(document, _of_one(document, found, tokenizer)) for document in batch]
+
+
+def _of_one(document: Document, found: Iterator[Tokenised], tokenizer: PreTrainedTokenizerBase) -> Tokenised:
+    """A document's tokens, out of those of its texts, which come next: the end token stands between them."""
+    if not document.packed:
+        return next(found)
+    end = np.array([tokenizer.eos_token_id], dtype=np.int32)
+    tokens, ends, place = list[np.ndarray](), list[np.ndarray](), 0
+    for number, text in enumerate(document.packed):
+        if number:
+            place += len(str(tokenizer.eos_token))
+            tokens.append(end)
+            ends.append(np.array([place], dtype=np.int64))
+        part = next(found)
+        tokens.append(part.tokens)
+        ends.append(part.ends + place)
+        place += len(text)
+    return Tokenised(np.concatenate(tokens), np.concatenate(ends))
 
 
 def piece_ends(offsets: Int[np.ndarray, "token 2"]) -> Int[np.ndarray, " token"]:

@@ -20,6 +20,8 @@ class Document:
     text: str
     licence: str = ""
     """'' when unknown."""
+    packed: tuple[str, ...] = ()
+    """The texts that it was joined of, by the text of the end token; none where it is one text."""
 
 
 def normalised(text: str) -> str:
@@ -38,7 +40,7 @@ def shortened(document: Document, characters: int) -> Document:
         return document
     head = document.text[:characters]
     whole_words = head.rsplit(None, 1)
-    return replace(document, text=whole_words[0] if len(whole_words) == 2 else head)
+    return replace(document, text=whole_words[0] if len(whole_words) == 2 else head, packed=())
 
 
 def blocks(lines: Iterable[str], characters: int = BLOCK_CHARACTERS) -> Iterator[str]:

@@ -23,6 +23,7 @@ from autointerp.corpus.document import Document, text_hash
 from autointerp.corpus.files import SUFFIXES, file_documents, hub_documents
 from autointerp.corpus.listing import BUILTIN, builtin_text
 from autointerp.corpus.row_files import suffix_of
+from autointerp.corpus.sizing import in_packs, in_pieces
 from autointerp.corpus.split import NearDuplicates, Splitter, assert_disjoint, quotas
 from autointerp.errors import BadInput
 from autointerp.progress import Bar, bar, say
@@ -58,7 +59,7 @@ def build_corpus(
     corpus = study.corpus
     quota = quotas(corpus)
     say_text(corpus)
-    documents = open_documents(corpus, study.seed_for("corpus"))
+    documents = _packed(open_documents(corpus, study.seed_for("corpus")), corpus, tokenizer)
     with ExitStack() as files:
         shown = files.enter_context(table_writer("contexts", out / SHOWN))
         training = files.enter_context(table_writer("contexts", out / TRAINING))
@@ -87,8 +88,29 @@ def say_text(corpus: Corpus) -> None:
         say(f"  {builtin_text().line}")
 
 
+def _packed(documents: Iterator[Document], corpus: Corpus, tokenizer: PreTrainedTokenizerBase) -> Iterator[Document]:
+    if not corpus.pack:
+        return documents
+    if tokenizer.eos_token_id is None:
+        raise BadInput("corpus.pack: the tokenizer has no end token to part texts by", "leave it out")
+    if corpus.source_field is not None or corpus.source == BUILTIN:
+        raise BadInput(
+            "corpus.pack joins documents that are sources of their own, and these share sources",
+            "leave out corpus.pack, or corpus.source_field where each row stands for itself",
+        )
+    say("  short texts are packed, with the end token between them: attention goes across it")
+    return in_packs(documents, corpus.context, str(tokenizer.eos_token))
+
+
 def open_documents(corpus: Corpus, seed: int) -> Iterator[Document]:
-    """The documents of `corpus.source`, as a stream; BadInput when there is no such source."""
+    """The documents of `corpus.source`, as a stream; BadInput when there is no such source.
+
+    Very long ones come in pieces where `corpus.pieces` says so.
+    """
+    return in_pieces(_open(corpus, seed), corpus.pieces)
+
+
+def _open(corpus: Corpus, seed: int) -> Iterator[Document]:
     if corpus.source == BUILTIN:
         return builtin_documents(seed)
     path = Path(corpus.source).expanduser()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 from collections.abc import Sequence
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -92,11 +93,16 @@ def _load(name: str, device: torch.device) -> SentenceModel:
     return SentenceModel(model.to(device).eval().requires_grad_(False), tokenizer, identity, device)
 
 
+def sentence_file() -> Path:
+    """The weights of the built-in sentence model; BadInput says how to install it."""
+    return packaged_file(_PACKAGE, _VERSION, "model.safetensors", ("the sentence model", "weights"))
+
+
 @cache
 def _find(name: str) -> tuple[str, str, str | None]:
     """Place, identity and commit."""
     if name == BUILTIN:
-        weights = packaged_file(_PACKAGE, _VERSION, "model.safetensors", ("the sentence model", "weights"))
+        weights = sentence_file()
         package = f"{_PACKAGE} {importlib.metadata.version(_PACKAGE)}"
         return str(weights.parent), f"all-MiniLM-L6-v2@{hash_file(weights)[:16]} ({package})", None
     source = locate(name, None)

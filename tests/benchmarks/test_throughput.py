@@ -138,7 +138,8 @@ def test_a_run_that_does_not_end_is_given_up(tmp_path: Path, monkeypatch: pytest
     from throughput import running
     from throughput.contestants import BARE
 
-    monkeypatch.setattr(running, "_START_SECONDS", 0.1)
+    monkeypatch.setattr(running, "_START_SECONDS", 0.01)
+    monkeypatch.setattr(running, "_PATIENCE", 0.0)
     setting = running.Setting(latency=0.02, slots=2, cache=tmp_path)
     with pytest.raises(Unavailable, match="did not finish"):
         running.run(BARE, 1, setting)

@@ -58,9 +58,10 @@ ARMS: dict[tuple[str, ...], tuple[int, int, int | None, Ends, Ends, float]] = {
     # -0.5, 0, 0, 0, 0.5: squares sum to 0.5, by 4 and by 5.
     ("pearson", "top-and-random", "all", "shuffled", "neuron"):
         (5, 0, 2, student(0.0, 1 / 40, 4), (0.0, 0.0, 0.0), 0.0),
-    # The two single-token features score 1 and 0. A quarter of the pairs drawn are twice the same.
+    # The two single-token features score 1 and 0. A quarter of the pairs drawn are twice the same. Student's t goes from
+    # -5.9 to 6.9, the scale of a correlation from -1 to 1.
     ("pearson", "top-and-random", "single-token", "own", "feature"):
-        (2, 0, None, student(0.5, 1 / 4, 1), (0.5, 0.0, 1.0), 0.5),
+        (2, 0, None, (0.5, -1.0, 1.0), (0.5, 0.0, 1.0), 0.5),
     ("pearson", "top-and-random", "single-token", "own", "neuron"):
         (2, 0, None, (0.5, None, None), (0.5, None, None), 0.5),
     ("pearson", "top-and-random", "not-single-token", "own", "feature"):
@@ -69,14 +70,14 @@ ARMS: dict[tuple[str, ...], tuple[int, int, int | None, Ends, Ends, float]] = {
         (3, 0, None, (0.5, None, None), (0.5, None, None), 0.5),
     # All less one of what it was: 0, -1, -1, -1. (0 - 1 - 1 - 1 + 0) / 5 were the fifth at chance.
     ("pearson", "random-only", "all", "own", "feature"):
-        (4, 1, 1, student(-0.75, 1 / 16, 3), (-1.0, -1.0, -0.5), -0.6),
+        (4, 1, 1, (-0.75, -1.0, student(-0.75, 1 / 16, 3)[2]), (-1.0, -1.0, -0.5), -0.6),
     ("pearson", "random-only", "all", "own", "neuron"):
         (5, 0, 2, (1.0, None, None), (1.0, None, None), 1.0),
     # AUROC is (Pearson + 1) / 2: 1, 0.5, 0.5, 0.5. Chance is 0.5, so (1 + 0.5 * 3 + 0.5) / 5 with the fifth.
     ("auroc", "top-and-random", "all", "own", "feature"):
         (4, 1, 1, student(0.625, 1 / 64, 3), (0.5, 0.5, 0.75), 0.6),
     ("auroc", "random-only", "all", "own", "feature"):
-        (4, 1, 1, student(0.125, 1 / 64, 3), (0.0, 0.0, 0.25), 0.2),
+        (4, 1, 1, (0.125, 0.0, student(0.125, 1 / 64, 3)[2]), (0.0, 0.0, 0.25), 0.2),
     # (0.5 + 0.75 + 0.5 + 1 + 0.75) / 5 with feature/0, which has no score with another unit's explanation.
     ("auroc", "top-and-random", "all", "shuffled", "feature"):
         (4, 1, 1, student(0.75, 1 / 96, 3), (0.75, 0.625, 0.875), 0.7),

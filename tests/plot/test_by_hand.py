@@ -61,7 +61,7 @@ def approximately(found: list[Line]) -> list[Line]:
 
 def ends(mean: float, variance: float, freedom: int) -> list[float]:
     """Of the interval of a mean or a difference."""
-    return list(student(mean, variance, freedom)[1:])
+    return [min(max(end, -1.0), 1.0) for end in student(mean, variance, freedom)[1:] if end is not None]
 
 
 def test_every_unit_is_a_point_of_its_own_arm_and_slice(scores: Figure) -> None:
@@ -115,7 +115,7 @@ def test_the_token_table_is_drawn_with_its_own_scores(scores: Figure) -> None:
 def test_the_words_in_the_distribution_are_the_numbers_drawn(scores: Figure) -> None:
     assert [[text.get_text() for text in panel.texts] for panel in scores.axes] == [
         ["0.25 [−0.23, 0.73]   n = 4 of 5", "0.50   n = 5 of 5"],
-        ["−0.75 [−1.23, −0.27]   n = 4 of 5", "1.00   n = 5 of 5"],
+        ["−0.75 [−1.00, −0.27]   n = 4 of 5", "1.00   n = 5 of 5"],
     ]
     assert [panel.get_title(loc="left") for panel in scores.axes] == [
         "top and random contexts",

@@ -59,7 +59,7 @@ TABLES = {
 """,
     "#### On random contexts alone": """\
 | arm | mean | median | scored |
-| SAE features | −0.75 [−1.23, −0.27] | −1.00 [−1.00, −0.50] | 4 |
+| SAE features | −0.75 [−1.00, −0.27] | −1.00 [−1.00, −0.50] | 4 |
 | neurons | 1.00 | 1.00 | 5 |
 """,
     "## Coverage": """\
@@ -97,7 +97,7 @@ TABLES = {
 """,
     "### The same by AUROC of active tokens": """\
 | arm | top and random contexts | random contexts alone |
-| SAE features | 0.62 [0.38, 0.87] | 0.12 [−0.12, 0.37] |
+| SAE features | 0.62 [0.38, 0.87] | 0.12 [0.00, 0.37] |
 | neurons | 0.75 | 1.00 |
 | SAE features minus neurons | −0.12 [−0.37, 0.12] | −0.88 [−1.12, −0.63] |
 """,

@@ -69,6 +69,10 @@ class AnthropicProvider:
         sending = send(anthropic, self._client.post(_PATH, cast_to=object, body=body), self._secrets)
         return await self._forms.ask(form_of(_PATH, body), sending)
 
+    async def get(self, path: str) -> object:
+        """Get one JSON body, or EndpointRefusal. Raises Transient."""
+        return await send(anthropic, self._client.get(path, cast_to=object), self._secrets)
+
     async def probe(self) -> Probe:
         """Measure one short answer, and ask for the context length. Raises what `complete` raises."""
         request = Request(QUESTION, self._model, 32 + self._llm.thinking_tokens, 0.0, 0)
@@ -82,8 +86,7 @@ class AnthropicProvider:
 
     async def _context(self) -> int | None:
         try:
-            asking = self._client.get(f"/v1/models/{quote(self._model, safe='')}", cast_to=object)
-            body = await send(anthropic, asking, self._secrets)
+            body = await self.get(f"/v1/models/{quote(self._model, safe='')}")
         except Transient:
             return None
         return token_count(body.get("max_input_tokens")) if isinstance(body, dict) else None
