@@ -108,8 +108,8 @@ class Corpus(Section):
     max_per_document: int = Field(default=2, ge=1)
     """Contexts taken from one document at most."""
     pieces: int = Field(default=0, ge=0)
-    """Characters of a piece: longer documents are cut into pieces that count as documents, and sources, of their own. For
-    a text that stands in one row or file, which would otherwise fall in one split; 0: nothing is cut."""
+    """Characters of a piece: longer documents are cut into pieces that count as documents, and sources, of their own.
+    For a text that stands in one row or file, which would otherwise fall in one split; 0: nothing is cut."""
     pack: bool = False
     """Join texts that are shorter than a context, with the end token between them, where each is its own source. The
     model's attention goes across that token."""

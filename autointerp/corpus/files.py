@@ -159,7 +159,20 @@ def hub_documents(corpus: Corpus) -> Iterator[Document]:
                 yield document
     except (datasets.exceptions.DatasetsError, OSError, ValueError, RuntimeError) as error:
         reason = str(error).strip().partition("\n")[0] or type(error).__name__
-        raise BadInput(
-            f"can't read hub data set '{corpus.source}' ({reason})",
-            "check its name, corpus.config, corpus.hub_split and the network, or give a local file",
-        ) from error
+        raise BadInput(f"can't read hub data set '{corpus.source}' ({reason})", _there(corpus)) from error
+
+
+def _there(corpus: Corpus) -> str:
+    """What to do about a data set that does not come: which configurations and splits it has, where it tells them."""
+    import datasets
+
+    try:
+        configs = datasets.get_dataset_config_names(corpus.source)
+        if (corpus.config or configs[0]) not in configs or (corpus.config is None and len(configs) > 1):
+            return f"set corpus.config to one of {', '.join(map(str, configs[:20]))}"
+        splits = datasets.get_dataset_split_names(corpus.source, corpus.config or configs[0])
+        if corpus.hub_split not in splits:
+            return f"set corpus.hub_split to one of {', '.join(map(str, splits))}"
+    except (datasets.exceptions.DatasetsError, OSError, ValueError, RuntimeError, IndexError):
+        pass  # what was wrong first is told; this only knows no better advice
+    return "check its name, corpus.config, corpus.hub_split and the network, or give a local file"

@@ -1,4 +1,4 @@
-"""Documents of a size that contexts can be cut out of: very long ones in pieces, very short ones in packs; by choice."""
+"""Documents of a size that contexts can be cut out of: long ones in pieces, short ones in packs; by choice."""
 
 from __future__ import annotations
 

@@ -58,8 +58,8 @@ ARMS: dict[tuple[str, ...], tuple[int, int, int | None, Ends, Ends, float]] = {
     # -0.5, 0, 0, 0, 0.5: squares sum to 0.5, by 4 and by 5.
     ("pearson", "top-and-random", "all", "shuffled", "neuron"):
         (5, 0, 2, student(0.0, 1 / 40, 4), (0.0, 0.0, 0.0), 0.0),
-    # The two single-token features score 1 and 0. A quarter of the pairs drawn are twice the same. Student's t goes from
-    # -5.9 to 6.9, the scale of a correlation from -1 to 1.
+    # The two single-token features score 1 and 0. A quarter of the pairs drawn are twice the same. Student's t
+    # goes from -5.9 to 6.9, the scale of a correlation from -1 to 1.
     ("pearson", "top-and-random", "single-token", "own", "feature"):
         (2, 0, None, (0.5, -1.0, 1.0), (0.5, 0.0, 1.0), 0.5),
     ("pearson", "top-and-random", "single-token", "own", "neuron"):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import datasets
 import pytest
@@ -74,3 +76,36 @@ def test_a_failure_in_the_middle_is_one_line(monkeypatch: pytest.MonkeyPatch) ->
     assert next(documents).text == "one"
     with pytest.raises(BadInput, match="connection lost"):
         next(documents)
+
+
+def _card(folder: Path) -> str:
+    """A data set of two configurations, one of them with two splits, as its card says; read by `datasets` itself."""
+    folder.mkdir()
+    for name in ("en-train", "en-test", "fr-train"):
+        (folder / f"{name}.jsonl").write_text('{"text": "some words"}\n')
+    (folder / "README.md").write_text(
+        "---\nconfigs:\n"
+        "- config_name: en\n  data_files:\n  - split: train\n    path: en-train.jsonl\n"
+        "  - split: test\n    path: en-test.jsonl\n"
+        "- config_name: fr\n  data_files:\n  - split: train\n    path: fr-train.jsonl\n---\n"
+    )
+    return str(folder)
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ({}, "set corpus.config to one of en, fr"),
+        ({"config": "de"}, "set corpus.config to one of en, fr"),
+        ({"config": "en", "hub_split": "validation"}, "set corpus.hub_split to one of train, test"),
+    ],
+)
+def test_what_a_card_has_is_listed_when_the_wrong_one_is_asked_for(
+    asked: dict[str, Any], told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "cache"))
+    source = _card(tmp_path / "set")
+    with pytest.raises(BadInput, match=told) as caught:
+        list(hub_documents(Corpus(source=source, **asked)))
+    assert "\n" not in str(caught.value)
+    assert [d.text for d in hub_documents(Corpus(source=source, config="en", hub_split="test"))] == ["some words"]

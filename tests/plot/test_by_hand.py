@@ -61,7 +61,7 @@ def approximately(found: list[Line]) -> list[Line]:
 
 def ends(mean: float, variance: float, freedom: int) -> list[float]:
     """Of the interval of a mean or a difference."""
-    return [min(max(end, -1.0), 1.0) for end in student(mean, variance, freedom)[1:] if end is not None]
+    return [end for end in student(mean, variance, freedom)[1:] if end is not None]
 
 
 def test_every_unit_is_a_point_of_its_own_arm_and_slice(scores: Figure) -> None:
@@ -80,7 +80,7 @@ def test_means_and_intervals_are_those_of_the_arms(scores: Figure) -> None:
     """A line from end to end, then the mean; the neurons, which are all alike, have no interval."""
     first, second = (approximately(lines(panel, INK)) for panel in scores.axes)
     assert first == approximately([(ends(0.25, 1 / 16, 3), [0.0, 0.0]), ([0.25], [0.0]), ([0.5], [1.0])])
-    assert second == approximately([(ends(-0.75, 1 / 16, 3), [0.0, 0.0]), ([-0.75], [0.0]), ([1.0], [1.0])])
+    assert second == approximately([([-1.0, ends(-0.75, 1 / 16, 3)[1]], [0.0, 0.0]), ([-0.75], [0.0]), ([1.0], [1.0])])
 
 
 def test_a_band_is_of_its_own_arms_units_with_another_explanation(scores: Figure) -> None:
