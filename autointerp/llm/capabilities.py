@@ -16,6 +16,7 @@ from autointerp.progress import say
 from autointerp.study_models import Llm
 
 UNKNOWN = "unknown"
+BY_NUMBER = "token ids in place of text: start the server without --return-tokens-as-token-ids"
 CUT = "its answer was cut while it thought"
 """Why a probe could not tell."""
 QUESTION = (("user", "Name the capital of France in one sentence."),)
@@ -53,6 +54,8 @@ class Capabilities:
     """Next-token log-probabilities of the whole vocabulary: a model in the process only."""
     dialect: dict[str, Any] | None = None
     """How the endpoint wants a request written, in the words of its provider: a run begins with it."""
+    token_ids: bool = False
+    """Its log-probabilities name tokens by number, and not by their text: they are of no use here."""
     cut: bool = False
     """The probe's answer was all thought when its tokens were used up: what it would have held is not known."""
 
@@ -86,6 +89,8 @@ def missing(needs: Needs, capabilities: Capabilities) -> str | None:
         return "log-probabilities of the whole vocabulary (a model in this process gives them)"
     if capabilities.prompt_logprobs < needs.prompt_logprobs:
         return _too_few("token of a prompt", needs.prompt_logprobs, capabilities.prompt_logprobs)
+    if capabilities.token_ids and needs.top_logprobs:
+        return f"log-probabilities with the text of tokens (it gives {BY_NUMBER})"
     if capabilities.cut and needs.top_logprobs:
         return f"log-probabilities of a chat's answer ({CUT}: ask again with llm.NAME.thinking_tokens)"
     if capabilities.top_logprobs < needs.top_logprobs:

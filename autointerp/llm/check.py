@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt
 
 from autointerp.errors import BadInput
-from autointerp.llm.capabilities import CUT, QUESTION, UNKNOWN, Capabilities, known, remember
+from autointerp.llm.capabilities import BY_NUMBER, CUT, QUESTION, UNKNOWN, Capabilities, known, remember
 from autointerp.llm.client import Probe, Transient
 from autointerp.llm.online.retrying import wait
 from autointerp.llm.open import check_llm, open_provider
@@ -166,10 +166,11 @@ def _unreachable(llm: Llm, reason: str) -> Rows:
 
 def _rows(llm: Llm, found: Capabilities, answers: Sequence[Answer]) -> Rows:
     unseen = f"{UNKNOWN}: {CUT}; set thinking_tokens" if found.cut else ""
+    by_number = f"no: {BY_NUMBER}" if found.token_ids else ""
     return [
         ("reachable", f"yes: {found.endpoint}"),
         ("model", found.model),
-        ("chat logprobs", unseen or _alternatives(found.top_logprobs, found.whole_distribution)),
+        ("chat logprobs", by_number or unseen or _alternatives(found.top_logprobs, found.whole_distribution)),
         ("prompt logprobs", _alternatives(found.prompt_logprobs, found.whole_distribution)),
         ("JSON mode", unseen or _yes(found.json_object)),
         ("JSON schema", unseen or _yes(found.json_schema)),

@@ -20,6 +20,7 @@ import httpx2
 
 from autointerp.errors import BadInput
 from autointerp.llm.client import Transient
+from autointerp.llm.http.events import is_stream, whole_body
 from autointerp.llm.http.refusals import EndpointRefusal, read_refusal
 from autointerp.llm.online.slots import TURN
 
@@ -132,8 +133,11 @@ async def send(sdk: ModuleType, sending: Awaitable[object], secrets: Collection[
     """
     try:
         body = await sending
-        # A body that is not declared as JSON comes as text.
-        found = json.loads(body) if isinstance(body, str) else body
+        # A body that is not declared as JSON comes as text; a stream does too, asked for or not.
+        if isinstance(body, str):
+            found = whole_body(body) if is_stream(body) else json.loads(body)
+        else:
+            found = body
         return _error_in(found, secrets) or found
     except sdk.APIStatusError as error:
         return read_refusal(error.status_code, error.response.headers, error.body, secrets)

@@ -20,11 +20,13 @@ _MOST = 20
 _COMMON = 5
 """Alternatives per token of those that give fewer and do not say how many."""
 _OTHER_NAME = "max_completion_tokens"
-_OPTIONAL = ("response_format", "temperature", "seed", "stop")
+_OPTIONAL = ("response_format", "temperature", "seed", "stop", "stream_options")
 _ALSO_CALLED = {"response_format": ("json_schema", "structured_outputs?", "grammar")}
 _SYSTEM = re.compile(
     r"(system|developer) (role|message|instruction|prompt)|role\W{1,3}system|only user and assistant roles", re.I
 )
+_STREAM = re.compile(r"\bstream(ing)?\b\W+(\w+\W+){0,6}?(true|only|required|enabled|mandatory|set)\b|"
+                     r"\b(only|must|requires?|set)\b\W+(\w+\W+){0,6}?stream(ing)?\b", re.I)  # fmt: skip
 _LOGPROBS = ("top_logprobs", "logprobs")
 _PROMPT = ("prompt_logprobs", "echo")
 JsonForm = Literal["json_schema", "schema", "json_object"]
@@ -51,6 +53,8 @@ class Dialect:
 
     system: bool = True
     """Whether it knows the role `system`; else its text begins the first user turn."""
+    streams: bool = False
+    """Whether it only answers in streams of events."""
 
     def body(self, request: Request, model: str) -> dict[str, Any]:
         """The request's JSON."""
@@ -71,6 +75,8 @@ class Dialect:
             body["messages"] = [{"role": role, "content": content} for role, content in messages]
             if request.top_logprobs:
                 body |= {"logprobs": True, "top_logprobs": min(request.top_logprobs, self.most)}
+        if self.streams:
+            body |= {"stream": True, "stream_options": {"include_usage": True}}
         return {name: value for name, value in body.items() if name not in self.dropped}
 
     def _response_format(self, schema: str) -> dict[str, Any]:
@@ -92,11 +98,13 @@ class Dialect:
     def without_what_is_refused(self, refused: EndpointRefusal, body: Mapping[str, Any]) -> Dialect | None:
         """The dialect in which `body` may be taken; None when there is no other way to write it.
 
-        There are eleven such steps at most: none is ever taken back.
+        There are thirteen such steps at most: none is ever taken back.
         """
         roles = {message["role"] for message in body.get("messages", ())}
         if "system" in roles and _SYSTEM.search(refused.says):
             return replace(self, system=False)
+        if "stream" not in body and _STREAM.search(refused.says):
+            return replace(self, streams=True)
         name = named(refused, body)
         if name == "response_format" and body[name] != _PLAIN_JSON:
             return replace(self, json_form=_JSON_FORMS[_JSON_FORMS.index(self.json_form) + 1])
@@ -121,6 +129,7 @@ class Dialect:
             max(self.prompt_form, other.prompt_form, key=lambda form: form == "echo"),
             max(self.json_form, other.json_form, key=_JSON_FORMS.index),
             self.system and other.system,
+            self.streams or other.streams,
         )
 
     def remembered(self) -> dict[str, Any]:
@@ -144,6 +153,8 @@ class Dialect:
             news.append(f"gives log-probabilities of {self.most} tokens at most: no more are asked for")
         if self.system != before.system:
             news.append("knows no system role: its text begins the first user turn")
+        if self.streams != before.streams:
+            news.append("answers in streams alone: they are read")
         if self.prompt_form != before.prompt_form:
             news.append("takes no 'prompt_logprobs': 'echo' is used")
         if (

@@ -16,7 +16,7 @@ from autointerp.llm.client import Transient
 from autointerp.llm.http.refusals import EndpointRefusal
 from autointerp.llm.openai.answers import read_answer, token_count
 from autointerp.llm.openai.dialect import Dialect, lacks_logprobs, named
-from autointerp.llm.openai.logprobs import read_pieces
+from autointerp.llm.openai.logprobs import Piece, read_pieces
 from autointerp.llm.request import COMPLETION, Answer, Failure, Request, Response
 
 _UNNAMED = ("response_format", "seed", "temperature")
@@ -27,6 +27,8 @@ _ANSWER = 32
 _MEMBER = "word"
 _SCHEMA = answer_object({_MEMBER: {"type": "string"}})
 """Its member is one that no model names by itself: what is only accepted shows itself, too."""
+_TOKEN_ID = re.compile(r"token_id:\d+")
+"""What vLLM writes in the place of a token's text where it was started so."""
 _CONTEXT_FIELDS = ("max_model_len", "context_length", "context_window", "max_context_length", "n_ctx", "n_ctx_train")
 
 
@@ -66,6 +68,8 @@ class _Chat:
     dialect: Dialect
     seconds: float
     alternatives: int
+    token_ids: bool
+    """Whether its log-probabilities name tokens by number."""
 
 
 async def probe(endpoint: Endpoint, model: str, room: int = 0) -> Found:
@@ -91,6 +95,7 @@ async def probe(endpoint: Endpoint, model: str, room: int = 0) -> Found:
         json_schema=dialect.json_form != "json_object" and _has_member(chat.answer),
         seed="seed" not in dialect.dropped,
         cut=_is_cut(chat.answer),
+        token_ids=chat.token_ids,
         dialect=dialect.remembered(),
         latency=chat.seconds,
         tokens_per_second=tokens / chat.seconds if tokens else None,
@@ -108,7 +113,10 @@ async def _chat(endpoint: Endpoint, model: str, tokens: int) -> _Chat | Endpoint
         if not isinstance(answer, EndpointRefusal):
             seconds = time.perf_counter() - start
             read = read_answer(answer, replace(request, top_logprobs=0))
-            return _Chat(read, request, dialect, seconds, _alternatives(answer))
+            pieces = _pieces(answer)
+            ids = bool(pieces) and all(_TOKEN_ID.fullmatch(piece.token.text) for piece in pieces)
+            alternatives = 0 if ids else max((len(piece.token.top) for piece in pieces), default=0)
+            return _Chat(read, request, dialect, seconds, alternatives, ids)
         simpler = _simpler(answer, request, dialect, body)
         if simpler is None:
             return answer
@@ -131,12 +139,11 @@ def _simpler(
     return (request, replace(dialect, dropped=dialect.dropped | {left[0]})) if left else None
 
 
-def _alternatives(body: object) -> int:
-    """Alternatives per token that a chat's answer holds: 0 when log-probabilities are absent."""
+def _pieces(body: object) -> list[Piece]:
+    """The tokens of a chat's answer with their log-probabilities; none when these are absent."""
     choices = body.get("choices") if isinstance(body, dict) else None
     choice = choices[0] if isinstance(choices, list) and choices else None
-    pieces = read_pieces(choice.get("logprobs")) if isinstance(choice, dict) else None
-    return max((len(piece.token.top) for piece in pieces or ()), default=0)
+    return (read_pieces(choice.get("logprobs")) if isinstance(choice, dict) else None) or []
 
 
 def _is_cut(answer: Answer) -> bool:

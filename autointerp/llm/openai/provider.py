@@ -16,6 +16,7 @@ from autointerp.llm.client import Probe, Transient
 from autointerp.llm.http.refusals import EndpointRefusal, Forms, form_of, verdict_on
 from autointerp.llm.http.transport import HttpClient, send
 from autointerp.llm.openai.answers import read_answer
+from autointerp.llm.openai.cutting import PromptLengths
 from autointerp.llm.openai.dialect import Dialect, lacks_logprobs, with_parameters
 from autointerp.llm.openai.probe import probe
 from autointerp.llm.request import Answer, Failure, Request
@@ -48,7 +49,7 @@ class OpenAIProvider:
         )
         remembered = recall(identity(llm), llm.model)
         self._dialect = Dialect.recalled(None if remembered is None else remembered.dialect)
-        self._forms = Forms()
+        self._forms, self._lengths = Forms(), PromptLengths(place.where)
         self._prompt_form_is_sure = False
         self.takes_turns = True
         """Holds a slot only from the first byte of a request to the last of its answer (see `Limited`)."""
@@ -80,7 +81,9 @@ class OpenAIProvider:
             dialect = other
         if dialect != known:
             self._learn(dialect)
-        return self._checked(read_answer(answer, request, echo="echo" in body), request, dialect)
+        found = read_answer(answer, request, echo="echo" in body)
+        self._lengths.add(sum(len(text) for _, text in request.messages), found.input_tokens)
+        return self._checked(found, request, dialect)
 
     def _checked(self, answer: Answer, request: Request, dialect: Dialect) -> Answer:
         """A prompt's log-probabilities that did not come may come in the other form, with the next try."""
