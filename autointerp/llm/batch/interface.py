@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 from autointerp.llm.batch.store import Submission
-from autointerp.llm.request import Answer, Request
+from autointerp.llm.request import Answer, Failure, Request
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,8 @@ class Unanswered:
     """Whether it may have been billed."""
     says: str = ""
     """The endpoint's own words, for the user to read once; '' when it has none."""
+    prompt: Failure | None = None
+    """What it comes to where other requests of the same form were answered: then it is the prompt that was refused."""
 
 
 Outcome = Answer | Unanswered

@@ -12,7 +12,7 @@ from autointerp.errors import BadInput
 from autointerp.llm.address import Address
 from autointerp.llm.batch.interface import Outcome, Unanswered
 from autointerp.llm.client import Transient
-from autointerp.llm.http.refusals import EndpointRefusal, read_refusal, verdict_on
+from autointerp.llm.http.refusals import EndpointRefusal, read_refusal, refused_prompt, verdict_on
 from autointerp.llm.http.transport import FAULTS, broken
 from autointerp.study_models import Llm
 
@@ -92,7 +92,8 @@ class Wire:
             return Unanswered(fault.reason, again=True, billed=False)
         except BadInput as final:
             reason = f"the endpoint refuses the request ({refused.status})"
-            return Unanswered(reason, again=False, billed=False, says=final.what)
+            prompt = refused_prompt(refused) if refused.about_form and refused.status in (400, 422) else None
+            return Unanswered(reason, again=False, billed=False, says=final.what, prompt=prompt)
 
     def get(self, doing: str, path: str, **params: Any) -> Mapping[str, Any]:
         """A JSON object."""

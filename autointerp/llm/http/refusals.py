@@ -244,7 +244,12 @@ class Forms:
         if self._in_a_row >= MOST_IN_A_ROW:
             what = f"{where} refuses one prompt after the other ({refused.status}: {refused.says})"
             raise BadInput(what, "check the prompts and the model; the same command goes on with what is left")
-        return Failure(f"the endpoint refused the prompt ({refused.status})", "refusal", refused.says)
+        return refused_prompt(refused)
+
+
+def refused_prompt(refused: EndpointRefusal) -> Failure:
+    """What a refusal comes to where others of the same form are taken."""
+    return Failure(f"the endpoint refused the prompt ({refused.status})", "refusal", refused.says)
 
 
 def form_of(path: str, body: Mapping[str, Any]) -> str:

@@ -123,14 +123,27 @@ def test_after_so_many_batches_it_is_a_failure_that_a_later_run_asks_again(
 def test_a_request_that_the_endpoint_refuses_is_a_failure_with_its_words_told_once(
     provider: str, server: StandIn, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = {"status": 400, "message": f"bad character for {KEY}"}
-    server.judge = lambda name, body, before: None if "question 6" in text_of(body) else words
+    server.judge = lambda name, body, before: {"status": 400, "message": f"bad character for {KEY}"}
     found = answers(endpoint(provider, server.url), tmp_path, asks())
-    assert found[:6] == [Failure("the endpoint refuses the request (400)")] * 6
-    assert isinstance(found[6], Response)
+    assert found == [Failure("the endpoint refuses the request (400)")] * 7
     assert len(server.batches) == 1
     assert capsys.readouterr().err.count("bad character for [key]") == 1
+    assert spent(tmp_path)[0] == 0
+
+
+def test_where_others_of_its_form_are_answered_it_is_the_prompt_that_was_refused(
+    provider: str, server: StandIn, tmp_path: Path
+) -> None:
+    """That is the model's last word on it, kept in the ledger; it was not billed."""
+    words = {"status": 400, "message": f"bad character for {KEY}"}
+    server.judge = lambda name, body, before: None if "question 6" in text_of(body) else words
+    llm = endpoint(provider, server.url)
+    found = answers(llm, tmp_path, asks())
+    assert found[:6] == [Failure("the endpoint refused the prompt (400)", "refusal", "bad character for [key]")] * 6
+    assert isinstance(found[6], Response)
     assert spent(tmp_path)[0] == _EACH
+    assert all(answer.cached for answer in answers(llm, tmp_path, asks()))
+    assert len(server.batches) == 1
 
 
 def test_a_prompt_that_does_not_fit_is_recorded(provider: str, server: StandIn, tmp_path: Path) -> None:
