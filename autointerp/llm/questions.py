@@ -26,7 +26,7 @@ def ask_all(asker: Asker, requests: Sequence[Request], progress: Bar) -> list[An
     answers: dict[int, Answer] = {}
     for place, answer in asker.stream(requests):
         answers[place] = answer
-        progress.advance()
+        progress.advance(free=answer.cached)
     return [answers[place] for place in range(len(requests))]
 
 
@@ -57,7 +57,7 @@ def read_each(asker: Asker, questions: Iterable[Question[T]], progress: Bar) -> 
                 again.append(position)
             else:
                 del waiting[position]
-                progress.advance()
+                progress.advance(free=answer.cached)
                 yield position, _final(said)
 
 
@@ -68,6 +68,8 @@ class _Group(Generic[G, T]):
     owner: G
     asked: int
     answers: dict[int, T | Unscored] = field(default_factory=dict)
+    free: bool = True
+    """Whether all of these were there already."""
 
 
 def gather(
@@ -94,18 +96,29 @@ def gather(
                 number += 1
                 yield question
 
-    for number, answer in read_each(asker, questions(), Bar()):
+    told = _Told()
+    for number, answer in read_each(asker, questions(), told):
         group, position = members.pop(number)
         group.answers[position] = answer
+        group.free &= told.free
         if len(group.answers) == group.asked:
-            progress.advance()
+            progress.advance(free=group.free)
             yield group.owner, [group.answers[n] for n in range(group.asked)]
         while without:
-            progress.advance()
+            progress.advance(free=True)
             yield without.pop()
     while without:
-        progress.advance()
+        progress.advance(free=True)
         yield without.pop()
+
+
+class _Told(Bar):
+    """Keeps whether what was done last was free."""
+
+    free = False
+
+    def advance(self, n: int = 1, *, free: bool = False) -> None:
+        self.free = free
 
 
 def _read(question: Question[T], answer: Answer) -> T | Unscored | Unreadable:
