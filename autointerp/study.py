@@ -74,6 +74,9 @@ class Explain(Section):
     """The explainer whose explanation `revise` starts from."""
     prompts: dict[str, str] = Field(default_factory=dict)
     """Prompt per explainer, for example {highlight = "highlight/v1"}; none means the explainer's own default."""
+    ranked_by: str = ""
+    """A simulator that ranks candidates in place of `simulate.method`, by `[llm.ranker]` or, without that section, the
+    built-in model in this process; '': none. Where an endpoint simulates, ranking is half of the cost."""
     llm: str = "explainer"
     """Which [llm.NAME] writes explanations."""
 
@@ -221,6 +224,14 @@ class Study(Section):
         if not any(sae.train for sae in self.sae):
             return ()
         return tuple(ScrambledSubject(scheme=s, seed=n) for s in wanted.schemes for n in wanted.seeds)
+
+    @property
+    def ranking(self) -> Study:
+        """This study as the ranking of candidates sees it: `explain.ranked_by` is its simulator."""
+        if not self.explain.ranked_by:
+            return self
+        simulate = self.simulate.model_copy(update={"method": self.explain.ranked_by, "llm": "ranker"})
+        return self.model_copy(update={"simulate": simulate, "llm": {"ranker": Llm(), **self.llm}})
 
     def seed_for(self, factor: Factor) -> int:
         """The seed that this part of the run is drawn from."""

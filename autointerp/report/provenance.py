@@ -29,6 +29,9 @@ def provenance(outcome: Outcome) -> str:
         f"Explainer: {escape(explain)}, model `{_code(study.llm[study.explain.llm].model)}`; simulator: "
         f"{escape(study.simulate.method)}, model `{_code(study.llm[study.simulate.llm].model)}`."
     )
+    if study.explain.ranked_by:
+        ranker = study.ranking.llm[study.ranking.simulate.llm].model
+        lines.append(f"Candidates were ranked by {escape(study.explain.ranked_by)}, model `{_code(ranker)}`.")
     if study.judge.methods:
         judge = escape(", ".join(study.judge.methods))
         asks = any(name not in JUDGES.built_in or uses_model(name) for name in study.judge.methods)

@@ -25,8 +25,8 @@ from sae.training.loggers import check_loggers
 
 def used_llms(study: Study) -> dict[str, Llm]:
     """The language models that the study may ask, by name."""
-    names = [study.explain.llm, *_simulating(study), *_judging(study)]
-    return {name: study.llm[name] for name in dict.fromkeys(names)}
+    names = [study.explain.llm, *_simulating(study), *_simulating(study.ranking), *_judging(study)]
+    return {name: study.ranking.llm[name] for name in dict.fromkeys(names)}
 
 
 def _simulating(study: Study) -> list[str]:
@@ -42,7 +42,8 @@ def _judging(study: Study) -> list[str]:
 def _reads_sentences(study: Study) -> bool:
     """Whether anything in the study compares texts by their vectors."""
     judges = any(traits_of(name).needs.sentences for name in study.judge.methods)
-    return judges or needs_of(study.simulate.method).sentences or bool(study.evidence.hard_negatives)
+    simulators = any(needs_of(one.simulate.method).sentences for one in (study, study.ranking))
+    return judges or simulators or bool(study.evidence.hard_negatives)
 
 
 def batched_llms(study: Study) -> list[str]:
@@ -76,6 +77,7 @@ def check_methods(resources: Resources) -> None:
         raise BadInput(error.what, error.remedy) from error
     check_units(resources.study)
     check_simulator(resources.study)
+    check_simulator(resources.study.ranking)
     check_explain(resources.study)
     check_judges(resources.study)
     check_metrics(resources.study)
@@ -91,16 +93,17 @@ def find_capabilities(resources: Resources, until: str | None) -> None:
     study = resources.study
     if resources.mode.replay or until in _BEFORE_ASKING:
         return
-    names = _simulating(study) if needs_of(study.simulate.method) != Needs() else []
-    names += _judging(study)
+    reading = [one for one in (study, study.ranking) if needs_of(one.simulate.method) != Needs()]
+    names = [*(name for one in reading for name in _simulating(one)), *_judging(study)]
     for name in dict.fromkeys(names):
-        llm = study.llm[name]
+        llm = study.ranking.llm[name]
         if llm.provider != LOCAL and resources.ledger.capabilities(identity_of(llm), llm.model) is None:
             if known(llm, identity_of(llm)) is None:
                 _probe(resources, name)
             if (found := known(llm, identity_of(llm))) is not None:
                 resources.ledger.keep_capabilities(found)
     check_simulator(study)
+    check_simulator(study.ranking)
     check_judges(study)
 
 

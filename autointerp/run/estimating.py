@@ -102,7 +102,7 @@ class _CountingResources(Resources):
     @contextmanager
     def asker(self, name: str, stage: str, *, batch: bool = False) -> Iterator[Any]:
         """Nobody, for the study's model `name`."""
-        llm = self.study.llm[name]
+        llm = self.study.ranking.llm[name]
         tally = self.tallies.setdefault((stage, name), Tally(seen=self._seen))
         tokenizer, _ = _tokenizer(self, llm)
         yield CountingAsker(self.ledger, identity_of(llm), llm, token_counter(tokenizer), tally)

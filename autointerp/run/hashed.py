@@ -19,7 +19,11 @@ def settings_of(study: Study) -> dict[str, Any]:
     """The study as its stages depend on it: how many replicates there are is their own business."""
     dump = study.model_dump(mode="json")
     dump["compare"] = compared(study)
-    later: dict[str, dict[str, Any]] = {"subject": {"start_token": "auto"}, "corpus": {"pieces": 0, "pack": False}}
+    later: dict[str, dict[str, Any]] = {
+        "subject": {"start_token": "auto"},
+        "corpus": {"pieces": 0, "pack": False},
+        "explain": {"ranked_by": ""},
+    }
     for section, keys in later.items():
         for key, default in keys.items():  # what older versions had no key for counts where the study says otherwise
             if dump[section][key] == default:

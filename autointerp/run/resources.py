@@ -122,7 +122,7 @@ class Resources:
     def asker(self, name: str, stage: str, *, batch: bool = False) -> Iterator[Counted]:
         """The study's model `name`, paid for by `stage`; through its batch interface where stage and user want it."""
         mode = replace(self.mode, batches=self.mode.batches if batch else None, device=self.study.subject.device)
-        with open_asker(self.study.llm[name], self.ledger, self.usage, stage, mode) as asker:
+        with open_asker(self.study.ranking.llm[name], self.ledger, self.usage, stage, mode) as asker:
             try:
                 yield asker
             finally:
@@ -156,10 +156,11 @@ class Resources:
 
     @contextmanager
     def simulator(self, stage: str) -> Iterator[Simulator]:
-        """The study's simulator, its requests paid for by `stage`."""
-        name = self.study.simulate.llm
-        llm = self.study.llm[name]
-        build, needs = builder(self.study.simulate.method), needs_of(self.study.simulate.method)
+        """The study's simulator, its requests paid for by `stage`; of `explain` the one that ranks candidates."""
+        study = self.study.ranking if stage == "explain" else self.study
+        name = study.simulate.llm
+        llm = study.llm[name]
+        build, needs = builder(study.simulate.method), needs_of(study.simulate.method)
         capabilities = self.capabilities(name) if needs.language_model else None
         parts = Parts(
             model=None, asker=None, llm=llm, capabilities=capabilities, bank=(), batch=llm.batch,
@@ -168,7 +169,7 @@ class Resources:
         if not needs.language_model:
             sentences = self.sentences if needs.sentences else None
             yield build(replace(parts, sentences=sentences, bank=self._bank()))
-        elif simulator_asks(self.study):
+        elif simulator_asks(study):
             with self.asker(name, stage) as asker:
                 yield build(replace(parts, asker=asker, bank=self._bank()))
         else:
@@ -213,7 +214,7 @@ class Resources:
 
     def capabilities(self, name: str) -> Capabilities | None:
         """What the study's model `name` can do, as its ledger remembers it, or this machine; None: not known."""
-        llm = self.study.llm[name]
+        llm = self.study.ranking.llm[name]
         return self.ledger.capabilities(identity_of(llm), llm.model) or known(llm, identity_of(llm))
 
     def _bank(self) -> list[str]:

@@ -77,7 +77,13 @@ def _explaining(
         "prompts": prompts_of(resources),
         "sentences": dump["sentences"],
     }
-    asked = {"explain": dump["explain"], "llm": llm_of(study.llm[study.explain.llm]), "ranked by": simulator}
+    ranking = study.ranking
+    ranked = {"simulate": ranking.simulate.model_dump(mode="json"), "llm": llm_of(ranking.llm[ranking.simulate.llm])}
+    asked = {
+        "explain": dump["explain"],
+        "llm": llm_of(study.llm[study.explain.llm]),
+        "ranked by": {**simulator, **ranked},
+    }
     held = {"score": dump["score"], "derangements": study.compare.derangements, **scrambled.paired(study)}
     return [
         Stage(

@@ -9,6 +9,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -111,6 +112,24 @@ def test_under_thirty_percent_faults_the_tables_are_the_same(
     usage = run.table("usage").set_index("stage").drop("check")
     assert (usage["attempts"] > usage["requests"] - usage["cached"]).all()
     assert usage["uncertain"].sum() > 0, "a reset or a hang may have been billed"
+
+
+def test_ranking_may_stay_in_the_process_while_the_endpoint_simulates(study: Study, out: Path) -> None:
+    asked: dict[str, int] = {}
+    for method in ("", "literal"):
+        with running(Endpoint(brain)) as server:
+            moved = _moved(study, server.url)
+            explain = moved.explain.model_copy(update={"ranked_by": method})
+            folder = shutil.copytree(out, out.parent / f"ranked-{method}")
+            run = autointerp.run(moved.model_copy(update={"explain": explain}), folder, until="score")
+        usage = run.table("usage").set_index("stage")["requests"]
+        asked[method] = int(usage["explain"])
+        assert usage["simulate"] > 100
+        assert set(run.table("scores")["scorer"]) == {"sparse-json", "lookup", "detection"}
+    assert 0 < asked["literal"] < asked[""] / 2
+    text = dump_study(study.model_copy(update={"explain": study.explain.model_copy(update={"ranked_by": "literl"})}))
+    with pytest.raises(BadInput, match="did you mean 'literal'"):
+        autointerp.run(parse_study(tomllib.loads(text)), out.parent / "unknown")
 
 
 def test_what_stays_unreadable_is_unscored_with_its_reason(study: Study, out: Path) -> None:
