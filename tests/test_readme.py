@@ -216,7 +216,7 @@ def test_the_readme_names_every_example_and_the_two_commands() -> None:
 def _shape(text: str) -> list[list[str]]:
     """The words of each line without numbers, names and findings: what stays the same whatever the endpoint."""
     varying = r"openai http\S+|\S+135M-Instruct|my-chat-model|\babout\b|\b(?:yes:?(?: [\d,]+ per token)?|no)(?!\S)"
-    plain = re.sub(rf"{varying}|\$?\d[\d,.]*", " ", text)
+    plain = re.sub(rf"{varying}|\$?\d[\d,.]*(?: (?:s|min|h)(?!\w))?", " ", text)
     return [line.split() for line in plain.splitlines() if line.split()]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -29,7 +30,7 @@ from autointerp.judge.tokens import PromotedTokensOf
 from autointerp.llm.client import Asker
 from autointerp.llm.questions import gather
 from autointerp.metrics.metrics import any_absolute
-from autointerp.progress import Bar, bar
+from autointerp.progress import Bar, bar, say
 from autointerp.records import Context, Unscored
 from autointerp.rows import JudgementRow, state_of
 from autointerp.study import Study
@@ -69,6 +70,8 @@ def judge(study: Study, judges: Sequence[AnyJudge], asker: Asker | None, run: Pa
             )
             for pair in ((*own, *shuffled) if explained else own)
         ]
+    for line in _announced(study, tasks, contexts):
+        say(line)
     done: dict[int, _Result] = {}
     written = 0
     with (
@@ -81,6 +84,19 @@ def judge(study: Study, judges: Sequence[AnyJudge], asker: Asker | None, run: Pa
                 for row in _rows(tasks[written], done.pop(written)):
                     table.add(row)
                 written += 1
+
+
+def _announced(study: Study, tasks: Sequence[_Trial], contexts: Mapping[int, Context]) -> Iterator[str]:
+    """Before anything is paid: of how many units each judge that asks can't judge the own explanation, and why not."""
+    lacking: dict[str, Counter[str]] = {}
+    for task in tasks:
+        if isinstance(task.judge, Judge) and task.pair.derangement < 0:
+            found = _batches(study, task, contexts)
+            lacking.setdefault(task.judge.name, Counter()).update([found.reason] if isinstance(found, Unscored) else [])
+    for name, reasons in lacking.items():
+        if reasons:
+            told = "; ".join(f"{count:,} for {reason}" for reason, count in reasons.most_common())
+            yield f"  judge {name}: {reasons.total():,} units can't be judged: {told}"
 
 
 def _results(

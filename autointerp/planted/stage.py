@@ -89,6 +89,8 @@ def benchmark(study: Study, out: Path, asked: BenchmarkScope) -> Results:
     """
     work = out / WORK
     ready = _prepare(study, work, asked, probe=True)
+    for method in ready.usable:
+        say(f"  {method.name}: {_model(study, method) or 'no language model'}")
     for line in _announced(study, ready, work):
         say(line)
     found, stopped = _run(study, ready, work)

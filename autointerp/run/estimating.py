@@ -29,11 +29,12 @@ from autointerp.explain.stage import completed, to_rank, write_choice
 from autointerp.judge.registry import reads_in_process, uses_model
 from autointerp.llm.budget.counting import COUNTED, CountingAsker, Tally, token_counter
 from autointerp.llm.budget.prices import BATCH_DISCOUNT, Tokens, dollars, price
+from autointerp.llm.capabilities import known
 from autointerp.llm.ledger.ledger import FILE_NAME
 from autointerp.llm.open import Mode, identity_of
 from autointerp.llm.providers import LOCAL
 from autointerp.models import load_tokenizer
-from autointerp.progress import Bar, aligned, say
+from autointerp.progress import Bar, aligned, say, time_text
 from autointerp.records import Candidate, Scale, Simulation, Unscored
 from autointerp.run.checks import check_methods
 from autointerp.run.replicates import folder_of as replicate_folder
@@ -177,8 +178,8 @@ def _count(counting: _CountingResources, folder: Path, scratch: Path, draw: int)
     proposed = _revised(counting, plan, ask(plan.proposals), ask)
     candidates = completed(counting.study, plan, proposed)
     scores: list[list[float | Unscored]] = [[0.0 for _ in row] for row in candidates]
-    if simulator_asks(counting.study):
-        with counting.simulator(_RANKING) as simulator:
+    if simulator_asks(counting.study.ranking):
+        with counting.simulator(_RANKING, ranking=True) as simulator:
             ranked = rank(simulator, to_rank(plan, candidates), plan.material.contexts)
         scores = [[0.0 if s == Unscored(COUNTED) else s for s in row] for row in ranked]
     if draw:
@@ -226,9 +227,9 @@ def _revised(
     """The candidates after revision, its questions and trials counted."""
     if Revise.name not in plan.explainers:
         return list(candidates)
-    if not simulator_asks(counting.study):
+    if not simulator_asks(counting.study.ranking):
         return revised(counting.study, plan, candidates, _Guessing(None), ask)[0]
-    with counting.simulator(_RANKING) as simulator:
+    with counting.simulator(_RANKING, ranking=True) as simulator:
         return revised(counting.study, plan, candidates, _Guessing(simulator), ask)[0]
 
 
@@ -244,6 +245,7 @@ def estimate_lines(lines: Sequence[EstimateLine], study: Study) -> Iterator[str]
     batchable = [line for line in lines if line.stage in BATCHED and line.llm.provider != LOCAL]
     if batchable:
         yield f"With --batch: {_dollars([line.batch_usd for line in lines])}."
+    yield from _hours(lines)
     for name in dict.fromkeys(line.name for line in lines if line.rough):
         yield (
             f"Prompt tokens of [llm.{name}] are rough, counted with the subject's tokenizer: set llm.{name}.tokenizer "
@@ -254,6 +256,24 @@ def estimate_lines(lines: Sequence[EstimateLine], study: Study) -> Iterator[str]
             yield f"Judge '{name}' runs in this process and makes no requests."
     if not simulator_asks(study):
         yield f"Simulator '{study.simulate.method}' runs in this process and makes no requests."
+
+
+def _hours(lines: Sequence[EstimateLine]) -> Iterator[str]:
+    """How long each endpoint's requests take, at the speed that `llm check` saw."""
+    for name in dict.fromkeys(line.name for line in lines if line.llm.provider != LOCAL):
+        of_it = [line for line in lines if line.name == name]
+        llm, requests = of_it[0].llm, sum(line.requests - line.known for line in of_it)
+        found = known(llm, identity_of(llm))
+        if not requests:
+            continue
+        if found is None or found.latency is None:
+            yield f"How long [llm.{name}] takes is not known: 'autointerp llm check {name}' measures an answer."
+            continue
+        seconds = requests * found.latency / llm.concurrency
+        yield (
+            f"[llm.{name}]: about {time_text(seconds)} for {requests:,} requests, {llm.concurrency} at a time, if each "
+            f"takes the {found.latency:.2f} s of the short answer that 'llm check' saw; long prompts take longer."
+        )
 
 
 def _cells(stage: str, model: str, lines: Sequence[EstimateLine]) -> tuple[str, ...]:

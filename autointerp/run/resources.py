@@ -155,9 +155,9 @@ class Resources:
         return [name for each in self.study.scrambled_subjects for name in saes_of(self.study, each.name)]
 
     @contextmanager
-    def simulator(self, stage: str) -> Iterator[Simulator]:
-        """The study's simulator, its requests paid for by `stage`; of `explain` the one that ranks candidates."""
-        study = self.study.ranking if stage == "explain" else self.study
+    def simulator(self, stage: str, *, ranking: bool = False) -> Iterator[Simulator]:
+        """The study's simulator, or the one that ranks candidates; its requests are paid for by `stage`."""
+        study = self.study.ranking if ranking else self.study
         name = study.simulate.llm
         llm = study.llm[name]
         build, needs = builder(study.simulate.method), needs_of(study.simulate.method)

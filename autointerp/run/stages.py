@@ -262,7 +262,7 @@ def _explain(resources: Resources, run: Path) -> None:
         study,
         run,
         lambda: resources.asker(study.explain.llm, "explain", batch=True),
-        lambda: resources.simulator("explain"),
+        lambda: resources.simulator("explain", ranking=True),
     )
 
 

@@ -13,6 +13,7 @@ from autointerp.__main__ import main
 from autointerp.llm.budget.counting import token_counter
 from autointerp.llm.capabilities import Capabilities, remember
 from autointerp.llm.request import Request
+from autointerp.progress import time_text
 from autointerp.run.estimating import EstimateLine, estimate, estimate_lines
 from autointerp.study import Study
 from autointerp.study_file import dump_study, parse_study
@@ -120,6 +121,21 @@ def test_the_table_says_what_is_unknown_and_never_a_made_up_zero(
     assert "set llm.explainer.tokenizer" in out
     assert "Simulator 'lift' runs in this process and makes no requests." in out
     assert "With --batch" in out
+    assert "How long [llm.explainer] takes is not known: 'autointerp llm check explainer' measures an answer." in out
+
+
+def test_hours_are_told_where_the_speed_is_known(tmp_path: Path) -> None:
+    study = _served(tmp_path, "http://127.0.0.1:9/v1")
+    remember(Capabilities("openai http://127.0.0.1:9/v1", "m", latency=40.0))
+    lines = estimate(study, tmp_path / "run")
+    name = lines[0].name
+    asked = sum(line.requests - line.known for line in lines if line.name == name)
+    concurrency = lines[0].llm.concurrency
+    hours = asked * 40.0 / concurrency / 3600
+    (told,) = (line for line in estimate_lines(lines, study) if line.startswith(f"[llm.{name}]: about "))
+    assert told.startswith(
+        f"[llm.{name}]: about {time_text(hours * 3600)} for {asked:,} requests, {concurrency} at a time"
+    )
 
 
 def test_dollars_are_summed_and_a_batch_costs_half(tmp_path: Path) -> None:
