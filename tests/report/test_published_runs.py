@@ -11,7 +11,7 @@ from autointerp.report.stage import report
 from autointerp.run.verify import verify
 
 RESULTS = Path(__file__).parents[2] / "results"
-PUBLISHED = ["cunningham", "towards-monosemanticity"]
+PUBLISHED = ["cunningham", "measures", "towards-monosemanticity"]
 MOST = 5_000_000
 """Bytes of a folder."""
 
