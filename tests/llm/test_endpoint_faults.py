@@ -11,6 +11,7 @@ import pytest
 
 from autointerp.errors import BadInput
 from autointerp.llm.client import Transient
+from autointerp.llm.http.refusals import not_billed
 from autointerp.llm.open import open_provider
 from autointerp.llm.request import Answer, Failure, Request, Response
 from autointerp.study_models import Llm
@@ -131,7 +132,7 @@ def test_what_stays_is_one_line_without_a_secret(monkeypatch: pytest.MonkeyPatch
 def test_a_prompt_that_does_not_fit_is_a_failure_of_its_own(provider: str, reply: Reply) -> None:
     with serve(reply) as server:
         assert ask(server, request(), provider=provider) == [
-            Failure("the prompt does not fit into the model's context", "too-long")
+            not_billed("the prompt does not fit into the model's context", "too-long")
         ]
 
 
@@ -147,7 +148,7 @@ def test_no_credit_is_said(reply: Reply) -> None:
 def test_a_moderated_prompt_is_a_refusal_and_not_a_wrong_key() -> None:
     body = b'{"error": {"code": 403, "message": "flagged", "metadata": {"flagged_input": "x", "reasons": []}}}'
     with serve(Reply(403, body)) as server:
-        assert ask(server, request()) == [Failure("refused by the endpoint's content filter", "refusal")]
+        assert ask(server, request()) == [not_billed("refused by the endpoint's content filter", "refusal")]
 
 
 @pytest.mark.parametrize("provider", list(PROVIDERS))

@@ -13,7 +13,7 @@ import pytest
 
 from autointerp.errors import BadInput
 from autointerp.llm.client import Transient
-from autointerp.llm.http.refusals import MOST_IN_A_ROW
+from autointerp.llm.http.refusals import MOST_IN_A_ROW, not_billed
 from autointerp.llm.online.slots import Limited
 from autointerp.llm.open import open_provider
 from autointerp.llm.questions import read_each
@@ -23,8 +23,10 @@ from autointerp.study_models import Llm
 from tests.llm.doubles import Counter, EchoAsker, Reply, Server, chat, error, one_by_one, request, serve
 from tests.llm.test_endpoint_faults import PROVIDERS, ask, fault
 
-FILTERED = Failure("refused by the endpoint's content filter", "refusal")
-TOO_LONG = Failure("the prompt does not fit into the model's context", "too-long")
+FILTERED = not_billed("refused by the endpoint's content filter", "refusal")
+BLOCKED = Failure("refused by the endpoint's content filter", "refusal")
+"""What was written before it was filtered may be billed."""
+TOO_LONG = not_billed("the prompt does not fit into the model's context", "too-long")
 Body = dict[str, Any]
 
 
@@ -47,8 +49,8 @@ def body(status: int, content: object) -> Reply:
         (body(400, {"error": {"message": "Content Exists Risk", "type": "invalid_request_error"}}), FILTERED),
         (error(400, "Invalid prompt: it was flagged", "invalid_prompt"), FILTERED),
         (error(400, "Input data may contain inappropriate content.", "data_inspection_failed"), FILTERED),
-        (error(400, "Output blocked by content filtering policy"), FILTERED),
-        (error(400, "The response was filtered", "content_filter"), FILTERED),
+        (error(400, "Output blocked by content filtering policy"), BLOCKED),
+        (error(400, "The response was filtered", "content_filter"), BLOCKED),
         (body(422, {"error": "inputs tokens + max_new_tokens must be <= 4096. Given: 5000"}), TOO_LONG),
         (body(400, [{"error": {"code": 400, "message": "The input token count (9) exceeds the maximum"}}]), TOO_LONG),
     ],
@@ -65,7 +67,7 @@ def test_what_is_refused_in_a_form_that_was_taken_is_refused_for_its_prompt(prov
     with serve(taken, refused, taken) as server:
         first, second, third = in_turn(server, *(request(str(n)) for n in range(3)), provider=provider)
     assert isinstance(first, Response)
-    assert second == Failure("the endpoint refused the prompt (400)", "refusal", "We can't do that")
+    assert second == not_billed("the endpoint refused the prompt (400)", "refusal", "We can't do that")
     assert isinstance(third, Response)
     with serve(taken, refused) as server:
         _, other = in_turn(server, request("0"), request("1", max_tokens=9), provider=provider)
@@ -83,7 +85,7 @@ def test_words_that_name_a_parameter_do_not_make_a_refused_prompt_a_matter_of_fo
     asked = [request(text, stop=("x",)) for text in ("good", "bad", "fine")]
     with serve(behave=behave) as server:
         good, bad, fine = in_turn(server, *asked)
-    assert bad == Failure(
+    assert bad == not_billed(
         "the endpoint refused the prompt (400)", "refusal", "We have to stop here, whatever the temperature"
     )
     assert isinstance(good, Response)
@@ -109,7 +111,7 @@ def test_the_first_refusal_waits_for_those_that_are_under_way() -> None:
 
     with serve(behave=behave) as server:
         bad, good, fine = ask(server, request("bad"), request("good"), request("fine"))
-    assert bad == Failure("the endpoint refused the prompt (422)", "refusal", "no")
+    assert bad == not_billed("the endpoint refused the prompt (422)", "refusal", "no")
     assert isinstance(good, Response)
     assert isinstance(fine, Response)
     with serve(error(422, "no"), error(422, "no")) as server:

@@ -173,9 +173,11 @@ def verdict_on(refused: EndpointRefusal, where: str, key_env: str | None) -> Fai
     names model and endpoint, `key_env` the variable of the key.
     """
     if refused.filtered:
-        return Failure("refused by the endpoint's content filter", "refusal")
+        if re.search("output|response|completion", refused.says, re.I):  # it may have been written, and be billed
+            return Failure("refused by the endpoint's content filter", "refusal")
+        return not_billed("refused by the endpoint's content filter", "refusal")
     if refused.too_long:
-        return Failure("the prompt does not fit into the model's context", "too-long")
+        return not_billed("the prompt does not fit into the model's context", "too-long")
     if refused.unreadable:
         return Failure("the endpoint found its answer to be no valid JSON", "unreadable", refused.written)
     status = refused.status
@@ -249,7 +251,12 @@ class Forms:
 
 def refused_prompt(refused: EndpointRefusal) -> Failure:
     """What a refusal comes to where others of the same form are taken."""
-    return Failure(f"the endpoint refused the prompt ({refused.status})", "refusal", refused.says)
+    return not_billed(f"the endpoint refused the prompt ({refused.status})", "refusal", refused.says)
+
+
+def not_billed(reason: str, finish: str, says: str = "") -> Failure:
+    """A prompt that was refused before anything was made of it: it used no token."""
+    return Failure(reason, finish, says, 0, 0)
 
 
 def form_of(path: str, body: Mapping[str, Any]) -> str:

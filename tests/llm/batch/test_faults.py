@@ -7,6 +7,7 @@ import pytest
 
 from autointerp.errors import BadInput, BudgetReached
 from autointerp.llm.budget.prices import worst_case
+from autointerp.llm.http.refusals import not_billed
 from autointerp.llm.ledger.ledger import Ledger
 from autointerp.llm.request import Answer, Failure, Response, key
 from autointerp.study_models import Budget
@@ -139,7 +140,7 @@ def test_where_others_of_its_form_are_answered_it_is_the_prompt_that_was_refused
     server.judge = lambda name, body, before: None if "question 6" in text_of(body) else words
     llm = endpoint(provider, server.url)
     found = answers(llm, tmp_path, asks())
-    assert found[:6] == [Failure("the endpoint refused the prompt (400)", "refusal", "bad character for [key]")] * 6
+    assert found[:6] == [not_billed("the endpoint refused the prompt (400)", "refusal", "bad character for [key]")] * 6
     assert isinstance(found[6], Response)
     assert spent(tmp_path)[0] == _EACH
     assert all(answer.cached for answer in answers(llm, tmp_path, asks()))

@@ -10,6 +10,7 @@ import pytest
 
 from autointerp.errors import BadInput
 from autointerp.llm.budget.account import Usage
+from autointerp.llm.http.refusals import not_billed
 from autointerp.llm.ledger.ledger import open_ledger
 from autointerp.llm.open import Mode, check_llm, open_asker
 from autointerp.llm.questions import ask_all
@@ -142,7 +143,7 @@ def test_an_endpoint_that_is_down_is_a_failure_and_is_asked_again_by_the_next_ru
         (chat(None, "length"), Failure("the answer was cut at max_tokens", "length", "", 11, 3)),
         (chat(None, refusal="I won't"), Failure("the model refused", "refusal", "", 11, 3)),
         (chat("", "content_filter"), Failure("stopped by the endpoint's content filter", "refusal", "", 11, 3)),
-        (error(400, "filtered", "content_filter"), Failure("refused by the endpoint's content filter", "refusal")),
+        (error(400, "filtered", "content_filter"), not_billed("refused by the endpoint's content filter", "refusal")),
     ],
 )
 def test_cut_and_refused_answers_are_kept_and_not_asked_again(tmp_path: Path, reply: Reply, failure: Failure) -> None:

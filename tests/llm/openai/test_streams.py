@@ -12,6 +12,7 @@ from autointerp.llm.capabilities import Needs, known, missing
 from autointerp.llm.check import check
 from autointerp.llm.client import Transient
 from autointerp.llm.http.events import whole_body
+from autointerp.llm.http.refusals import not_billed
 from autointerp.llm.open import open_provider
 from autointerp.llm.openai.answers import read_answer
 from autointerp.llm.openai.cutting import PromptLengths
@@ -120,7 +121,7 @@ def test_an_error_in_a_stream_is_that_error() -> None:
     refused = {"error": {"message": "Content Exists Risk", "code": 400}}
     with serve(streamed(delta(content="a"), refused)) as server:
         (found,) = asked(server, request())
-    assert found == Failure("refused by the endpoint's content filter", "refusal")
+    assert found == not_billed("refused by the endpoint's content filter", "refusal")
 
 
 def counted(body: dict[str, Any]) -> Reply:
