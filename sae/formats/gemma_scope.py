@@ -62,7 +62,7 @@ class GemmaScope(Format):
         tuned = "-it" if repository["tuned"] == "it" else ""
         found["model_name"] = f"google/gemma-2-{repository['size']}{tuned}"
         if "/embedding/" in f"/{files.name}/":
-            return {**found, "hook_name": "hook_embed"}
+            return {**found, "hook_name": "layers.0.resid_pre"}  # Gemma has no embeddings of positions to add
         hook = _HOOKS.get(repository["site"])
         return found if layer is None or hook is None else {**found, "hook_name": hook.format(layer[1])}
 

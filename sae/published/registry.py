@@ -35,6 +35,10 @@ _LAYOUTS: Mapping[str | None, str] = {
 """Layout by the name of SAELens' conversion; those that are not here can't be read."""
 
 
+_EMBEDDINGS = "layers.0.resid_pre"
+"""What SAELens calls `hook_embed`, in Gemma 2, the one model that it has such SAEs of: it adds nothing to embeddings."""
+
+
 @dataclass(frozen=True)
 class Published:
     """One SAE of the registry."""
@@ -106,7 +110,7 @@ def _of(release: str) -> dict[str, Published]:
             path=sae_id if path is None else path,
             model=known["model"],
             conversion=known["conversion"],
-            hook=hook,
+            hook=_EMBEDDINGS if hook == "hook_embed" else hook,
             factor=factor,
             overrides=overrides | ({} if neuronpedia is None else {"neuronpedia_id": neuronpedia}),
             neuronpedia=neuronpedia,

@@ -39,7 +39,7 @@ CASES = [
         "gemma-scope-2b-pt-res-canonical/layer_20/width_16k/canonical",
         "google/gemma-2-2b", "blocks.20.hook_resid_post",
     ),
-    Case("gemma-scope-2b-pt-res/embedding/width_4k/average_l0_6", "google/gemma-2-2b", "hook_embed"),
+    Case("gemma-scope-2b-pt-res/embedding/width_4k/average_l0_6", "google/gemma-2-2b", "layers.0.resid_pre"),
     Case("gemma-scope-2b-pt-transcoders/layer_0/width_16k/average_l0_76", "google/gemma-2-2b", "", True),
     Case("gemma-scope-2-270m-pt-res/layer_5_width_16k_l0_medium", "google/gemma-3-270m", "blocks.5.hook_resid_post"),
     Case(
