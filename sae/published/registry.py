@@ -36,7 +36,7 @@ _LAYOUTS: Mapping[str | None, str] = {
 
 
 _EMBEDDINGS = "layers.0.resid_pre"
-"""What SAELens calls `hook_embed`, in Gemma 2, the one model that it has such SAEs of: it adds nothing to embeddings."""
+"""What SAELens calls `hook_embed`, in Gemma 2, the one model with such SAEs: it adds nothing to its embeddings."""
 
 
 @dataclass(frozen=True)
