@@ -128,12 +128,12 @@ def test_interrupted_in_every_stage_and_continued_gives_the_same_bytes(
     advance: Callable[..., None] = progress._Plain.advance
     target, seen = "", 0
 
-    def watching(self: progress._Plain, n: int = 1) -> None:
+    def watching(self: progress._Plain, n: int = 1, *, free: bool = False) -> None:
         nonlocal seen
         seen += self._label == target
         if self._label == target and seen == 2:
             raise KeyboardInterrupt
-        advance(self, n)
+        advance(self, n, free=free)
 
     monkeypatch.setattr(progress._Plain, "advance", watching)
     for target in BARS:  # noqa: B007

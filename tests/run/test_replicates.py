@@ -47,10 +47,10 @@ def finished(study: Study, tmp_path_factory: pytest.TempPathFactory) -> Run:
     folder = tmp_path_factory.mktemp("out") / "run"
     advance: Callable[..., None] = progress._Plain.advance
 
-    def watching(self: progress._Plain, n: int = 1) -> None:
+    def watching(self: progress._Plain, n: int = 1, *, free: bool = False) -> None:
         if self._label == SIMULATED and (folder / "replicates" / "1" / "explanations.parquet").exists():
             raise KeyboardInterrupt
-        advance(self, n)
+        advance(self, n, free=free)
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(progress._Plain, "advance", watching)
