@@ -18,12 +18,12 @@ from safetensors.torch import load_file, save_file
 from torch.testing import assert_close
 
 from sae.base import SparseAutoencoder
-from sae.checkpoint import save
+from sae.checkpoint import load, save
 from sae.streams.vectors import MemoryVectors
 from sae.training.train import train
 from tests.sae.planted import planted
 from tests.sae.recipes import recipe_of
-from tests.sae.written import FIXTURES, METADATA, SOURCES, source
+from tests.sae.written import FIXTURES, METADATA, PUBLISHED, SOURCES, put_in_place_of_the_hub, source
 
 ENVIRONMENTS = {"saelens": "sae-lens", "dictionary_learning": "dictionary-learning", "sparsify": "sparsify"}
 ARCHITECTURES = ["batchtopk", "topk", "matryoshka", "standard", "gated", "jumprelu"]
@@ -78,3 +78,19 @@ def test_the_library_reads_what_we_train(layout: str, tmp_path: Path) -> None:
         recipe = recipe_of(architecture, width=24, k=2, batch=100, lr=1e-3)
         saes[architecture] = train(recipe, MemoryVectors(vectors), passes=1, seed=0).sae
     check(layout, saes, vectors[:64], tmp_path)
+
+
+@pytest.mark.slow
+def test_the_library_reads_what_we_keep_of_published_saes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Normalised vectors and transcoders, as a run's folder has them."""
+    rival("saelens")
+    put_in_place_of_the_hub(PUBLISHED, monkeypatch)
+    names = {
+        "layer_norm": "gpt2-small-resid-mid-v5-32k/blocks.6.hook_resid_mid",
+        "constant_norm": "mistral-7b-res-wg/blocks.8.hook_resid_pre",
+        "relu-transcoder": "mwhanna-qwen3-4b-transcoders/layer_0",
+        "jumprelu-transcoder": "gemma-scope-2b-pt-transcoders/layer_0/width_16k/average_l0_76",
+        "factor": "llama_scope_lxr_8x/l9r_8x",
+    }
+    x = 3 * torch.randn(64, 16, generator=torch.Generator().manual_seed(4)) + 1
+    check("saelens", {name: load(f"saelens:{known}") for name, known in names.items()}, x, tmp_path)
