@@ -159,7 +159,7 @@ class Sae(Section):
     checkpoint: str | None = None
     """Local folder or file, hub id, or `saelens:RELEASE/ID` (`autointerp sae list` shows what there is), of any layout
     that [can be read](sae-training.md#checkpoints)."""
-    despite: tuple[Literal["model", "hook", "context", "start_token"], ...] = ()
+    despite: tuple[Literal["model", "hook", "context", "start_token", "dtype"], ...] = ()
     """What a checkpoint says of itself and the study contradicts, and may: the run stops otherwise."""
     train: SaeTraining | None = None
     """Train it in this run, instead of loading a checkpoint."""

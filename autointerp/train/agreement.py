@@ -23,6 +23,7 @@ _SAME = {
     "mistral-7b-v0.1": "mistral-7b",
 }  # fmt: skip
 """Models that checkpoints and the hub call by different names, without owner and in small letters."""
+_TYPES = {"fp32": "float32", "float": "float32", "bf16": "bfloat16", "fp16": "float16", "half": "float16"}
 _READS_OTHERWISE = ("normalize_activations", "model_from_pretrained_kwargs")
 
 
@@ -73,6 +74,23 @@ def _contradictions(study: Study, subject: Subject, sae: Sae, said: Mapping[str,
         there, here = (with_one, without) if begins else (without, with_one)
         remedy = f"set subject.start_token = '{'auto' if begins else 'none'}'"
         yield Contradiction("start_token", f"its checkpoint is for contexts {there}, the study's are {here}", remedy)
+    precision = _precision(said)
+    if precision is not None and precision != study.subject.dtype:
+        what = f"its checkpoint is for a subject in {precision}, the study's is in {study.subject.dtype}"
+        yield Contradiction("dtype", what, f"set subject.dtype = '{precision}', if that is a type here")
+
+
+def _precision(said: Mapping[str, Any]) -> str | None:
+    """What a subject's weights were loaded as, as SAELens passes it on; the SAE's own `dtype` says nothing of that.
+
+    SAELens writes the latter with every SAE, float32 for those whose subjects nobody loads so.
+    """
+    loaded_with = said.get("model_from_pretrained_kwargs")
+    if not isinstance(loaded_with, Mapping):
+        return None
+    named = loaded_with.get("dtype") or loaded_with.get("torch_dtype")
+    plain = named.removeprefix("torch.") if isinstance(named, str) else None
+    return None if plain is None else _TYPES.get(plain, plain)
 
 
 def _same_model(said: str, study: Study) -> bool:

@@ -63,6 +63,12 @@ CONTRADICTIONS: list[tuple[str, dict[str, Any], str]] = [
     ("hook", {"hook_name": "blocks.9.hook_resid_pre"}, "is for hook 'blocks.9.hook_resid_pre'"),
     ("context", {"context_size": 63}, "contexts of at most 63 tokens, the study's have 64: set corpus.context = 63"),
     ("start_token", {"prepend_bos": False}, "contexts without a start token, .* set subject.start_token = 'none'"),
+    (
+        "dtype",
+        {"model_from_pretrained_kwargs": {"torch_dtype": "torch.bfloat16"}},
+        "a subject in bfloat16, the study's is in float32: set subject.dtype = 'bfloat16'",
+    ),
+    ("dtype", {"model_from_pretrained_kwargs": {"dtype": "fp16"}}, "set subject.dtype = 'float16'"),
 ]
 
 
