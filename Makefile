@@ -35,7 +35,7 @@ demo: $(VENV)/installed  ## install, run the main job offline into results/demo;
 test: $(VENV)/installed-test lint  ## install, lint, and run every test
 	$(BIN)/python -m pytest -n auto --dist worksteal
 
-unit: $(VENV)/installed-test  ## the tests without whole runs and without what takes more than a fifth of a second
+unit: $(VENV)/installed-test  ## the tests without whole runs and without what takes more than 0.15 seconds
 	$(BIN)/python -m pytest -n auto --dist worksteal -m "not pipeline and not slow"
 
 lint: $(VENV)/installed-test  ## check style, format, types and the order of imports
@@ -44,7 +44,7 @@ lint: $(VENV)/installed-test  ## check style, format, types and the order of imp
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-slow: $(VENV)/installed-test  ## run every test, and write down which take more than a fifth of a second
+slow: $(VENV)/installed-test  ## run every test, and write down which take more than 0.15 seconds
 	$(BIN)/python -m pytest -n auto --dist worksteal --junitxml=build/tests.xml
 	$(BIN)/python tests/measure.py build/tests.xml
 

@@ -1,4 +1,4 @@
-"""Writes `slow.txt` out of a report of pytest (`--junitxml`): the tests that took longer than a fifth of a second.
+"""Writes `slow.txt` out of a report of pytest (`--junitxml`): the tests that took longer than 0.15 seconds.
 
 What a shared fixture takes is shared among the tests of the file that use it.
 """
@@ -10,7 +10,7 @@ from collections import Counter
 from pathlib import Path
 from xml.etree import ElementTree
 
-LONG = 0.2
+LONG = 0.15
 """Seconds, on two quiet cores."""
 
 
