@@ -143,7 +143,7 @@ def test_prompts_that_are_cut_are_told_and_then_the_run_stops(capsys: pytest.Cap
     assert "it seems to cut long ones: raise the server's context (num_ctx in Ollama" in str(found[6])
 
 
-def test_counts_that_mean_nothing_stop_nothing() -> None:
+def test_counts_that_mean_nothing_stop_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     """A server that always says 11, one that says nothing, prompts of one length, and counts that grow."""
     watch = PromptLengths("here")
     for length in range(2000, 60_000, 1000):
@@ -154,6 +154,7 @@ def test_counts_that_mean_nothing_stop_nothing() -> None:
     for _ in range(50):
         same.add(5000, 1300)
         same.add(5200, 1300)
+    assert capsys.readouterr().err == ""
 
 
 def test_tokens_by_number_are_told_apart_by_the_probe() -> None:
