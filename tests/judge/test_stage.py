@@ -117,6 +117,26 @@ def test_what_could_not_be_judged_has_its_reason(known: Path) -> None:
     assert set(paired["status"]) == {"unscored"}, "a pairing that meets no explanation is counted, not skipped"
 
 
+def test_what_can_not_be_judged_is_announced_before_anything_is_asked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    study = sparse_run(tmp_path)
+    evidence = read_table(tmp_path / "evidence.parquet").to_dict("records")
+    silent = sorted({row["unit"] for row in evidence} - {"neuron/1+"})[:2]
+    for row in evidence:
+        row["activations"] = [a * (row["unit"] not in silent) for a in row["activations"]]
+    write_table("evidence", tmp_path / "evidence.parquet", evidence)
+    told = list[str]()
+
+    def write(request: Request) -> Answer:
+        told.append(capsys.readouterr().err)
+        return guess(request)
+
+    judge(study, judges_of(study), EchoAsker(write), tmp_path)
+    reasons = "2 for too few active held-out contexts; 1 for no explanation: no word among its top tokens"
+    assert f"judge detection: 3 units can't be judged: {reasons}\n" in told[0]
+
+
 def test_negatives_are_inactive_and_all_pairings_of_a_unit_see_the_same_items(known: Path) -> None:
     evidence = read_table(known / "evidence.parquet")
     peaks = {(r["unit"], r["context"]): max(r["activations"]) for _, r in evidence.iterrows()}
