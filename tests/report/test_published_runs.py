@@ -36,7 +36,7 @@ def test_the_report_of_a_published_run_is_made_again(name: str, tmp_path: Path) 
 def test_its_page_links_to_it_and_has_its_intervals(name: str) -> None:
     page = (RESULTS.parent / "docs" / f"{name}.md").read_text("utf8")
     assert f"../results/{name}/report.md" in page
-    intervals = re.findall(r"\u2212?\d+\.\d+ \[[^\]]+\]", page)
+    intervals = re.findall(r"\u2212?\d+\.\d\d \[[^\]]+\]", page)
     made = (RESULTS / name / "report.md").read_text("utf8")
     assert len(intervals) > 20
     assert [interval for interval in intervals if interval not in made] == []
