@@ -6,6 +6,7 @@ import json
 import re
 import socket
 import threading
+import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from email.parser import BytesParser
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
+from urllib.request import Request, urlopen
 
 from tests.loopback import served
 
@@ -74,6 +76,8 @@ class StandIn:
     """STEP:before, STEP:after or STEP:half: stop there, once."""
     held: threading.Event = field(default_factory=threading.Event)
     over: threading.Event = field(default_factory=threading.Event)
+    connections: set[Any] = field(default_factory=set)
+    """Accepted and not served to their end."""
     files: dict[str, bytes] = field(default_factory=dict)
     batches: list[Batch] = field(default_factory=list)
     steps: list[str] = field(default_factory=list)
@@ -84,6 +88,14 @@ class StandIn:
     def accepted(self) -> Counter[str]:
         """How many started batches hold each request."""
         return Counter(name for batch in self.batches if not batch.errors for name in batch.names)
+
+    def deserted(self) -> None:
+        """Wait until all that clients, now dead, had sent is done: on a busy machine it may be done long after."""
+        urlopen(Request(self.url, method="OPTIONS"), timeout=20).close()  # accepted after all of theirs
+        end = time.monotonic() + 20
+        while self.connections and time.monotonic() < end:
+            time.sleep(0.002)
+        assert not self.connections, "a client is still there"
 
 
 def text_of(body: dict[str, Any]) -> str:
@@ -318,6 +330,10 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.serve("GET", b"")
 
+    def do_OPTIONS(self) -> None:
+        self.send(200, {}, Fault())
+        self.close_connection = True
+
     def do_POST(self) -> None:
         if self.headers.get("Transfer-Encoding") == "chunked":
             content = b""
@@ -392,14 +408,29 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    connections: set[Any]
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        self.connections.add(client_address)
+        super().process_request(request, client_address)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self.connections.remove(client_address)
+
+
 @contextmanager
 def stand_in(provider: str) -> Iterator[StandIn]:
     """A batch interface on loopback that follows the protocol of `openai` or `anthropic`."""
     state = StandIn()
     protocol = (_OpenAI if provider == "openai" else _Anthropic)(state)
     handler = type("Handler", (_Handler,), {"server_state": state, "protocol": protocol})
-    http = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    http.daemon_threads = True
+    http = _Server(("127.0.0.1", 0), handler)
+    http.connections = state.connections
     with served(http) as address:
         state.url = address + ("/v1" if provider == "openai" else "")
         try:

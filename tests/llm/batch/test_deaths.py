@@ -136,6 +136,7 @@ def test_kill_9_and_take_up(provider: str, server: StandIn, tmp_path: Path, stab
     assert server.held.wait(20), "the process never came to the place"
     kill(pid)
     server.over.set()
+    server.deserted()
     server.hold = ""
     _check(provider, server, tmp_path)
     assert spent(tmp_path)[0] == 7 * _EACH
@@ -148,6 +149,7 @@ def test_kill_9_at_random_moments(provider: str, server: StandIn, tmp_path: Path
         pid = stable.start(provider, server.url, tmp_path)
         time.sleep(moments.uniform(0.05, 0.2))
         kill(pid)
+        server.deserted()
         if server.batches and number % 4 == 0:
             server.faults["create"].append(Fault(lost=True))
     _check(provider, server, tmp_path)
