@@ -1,0 +1,1 @@
+"""Units, contexts and explanations to and from Neuronpedia."""

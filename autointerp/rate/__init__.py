@@ -1,0 +1,1 @@
+"""Blind rating of units by people: the page, and what becomes of its answers."""
