@@ -14,6 +14,7 @@ from autointerp.benchmark_rows import BenchmarkRow, PlantedScore, RecoveryRow, S
 from autointerp.between_rows import BetweenRunsRow
 from autointerp.component_rows import ComponentRow
 from autointerp.records import Big, Context, Exemplar, Pairing, Scale, Status, Unit, Unscored
+from autointerp.relation_rows import HistogramRow, RelationRow, SurveyRow
 from autointerp.sae_rows import SaeRow
 from autointerp.scrambled_rows import MeasureRow, ScrambledRow
 from autointerp.variance_rows import FactorRow, VarianceRow
@@ -403,6 +404,9 @@ ROWS: Mapping[str, type] = {
     "measures": MeasureRow,
     "covariates": CovariateRow,
     "adjusted": AdjustedRow,
+    "survey": SurveyRow,
+    "histograms": HistogramRow,
+    "relations": RelationRow,
     "variance": VarianceRow,
     "variance_sources": FactorRow,
     "comparison-of-runs": BetweenRunsRow,

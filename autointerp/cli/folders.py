@@ -1,4 +1,4 @@
-"""Verbs on what a run left: plot, report, power, variance, verify, and the ledger."""
+"""Verbs on what a run left: browse, plot, report, power, variance, verify, and the ledger."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ LedgerOf = Annotated[Path, typer.Argument(metavar="RUN", help="a run folder, or 
 
 def register(app: typer.Typer) -> None:
     """Add the verbs."""
+    add_verb(app, browse, "look at every unit, in a browser")
     add_verb(app, plot, "every figure again, from the tables alone")
     add_verb(app, report, "report.md and report.html again, from the tables")
     add_verb(app, power, "what more units, replicates or hours would find")
@@ -27,6 +28,24 @@ def register(app: typer.Typer) -> None:
     add_verb(ledger, export, "every request and its answer as JSON lines")
     add_verb(ledger, prune, "remove answers, so that they are asked for again")
     app.add_typer(ledger, name="ledger", short_help="show, export, prune: the answers that were paid for")
+
+
+def browse(
+    runs: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="RUN...", help="run folders: the first one's pages, the others to compare with", show_default=False
+        ),
+    ],
+    tables_only: Annotated[
+        bool, typer.Option("--tables-only", help="load no model: what units stand beside each other stays unknown")
+    ] = False,
+) -> None:
+    """Pages of every unit, in RUN/browser: they open from the folder, without a server and without a network."""
+    from autointerp.browser.pages import make
+
+    page = make(runs, compute=not tables_only)
+    typer.echo(f"pages    {page.resolve().as_uri()}")
 
 
 def plot(

@@ -52,7 +52,7 @@ def demo(
 ) -> None:
     """The embedded example: SmolLM2-135M, no key and no network."""
 
-    _go(demo_study(quick, overrides or ()), out)
+    _go(demo_study(quick, overrides or ()), out, pages=True)
 
 
 def run(
@@ -123,6 +123,7 @@ def _go(
     ledger: Path | None = None,
     replay: bool = False,
     batch: bool = False,
+    pages: bool = False,
 ) -> None:
     from autointerp.run import run
     from autointerp.train.peers import follows
@@ -137,6 +138,12 @@ def _go(
             typer.echo(f"report   {finished.folder / name}")
         for figure in finished.figures():
             typer.echo(f"figure   {figure}")
+        if pages:
+            from autointerp.browser.pages import make
+
+            typer.echo(f"pages    {make([finished.folder]).resolve().as_uri()}")
+        else:
+            typer.echo(f"pages    autointerp browse {finished.folder}")
         typer.echo(f"tables   {finished.folder}/*.parquet   check them: autointerp verify {finished.folder}")
     else:
         typer.echo(f"{until}: done, in {finished.folder}")

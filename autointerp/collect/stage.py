@@ -56,7 +56,7 @@ def collect(
         _Arm(c.readout, Surveyor(len(c.readout.indices), _twin_control(c.readout) in study.units.controls), c.count)
         for c in all_candidates(study, subject.widths, encoders)
     ]
-    _prepare(study, subject, contexts, [a.readout for a in arms if isinstance(a.readout, Prepared)])
+    prepare(study, subject, contexts, [a.readout for a in arms if isinstance(a.readout, Prepared)])
 
     def survey(read: Activations) -> None:
         for arm in arms:
@@ -82,7 +82,7 @@ def _twin_control(readout: Readout) -> str:
     return f"{kind_of(readout.arm)}{SPARSE}"
 
 
-def _prepare(study: Study, subject: Reader, contexts: Path, readouts: Sequence[Prepared]) -> None:
+def prepare(study: Study, subject: Reader, contexts: Path, readouts: Sequence[Prepared]) -> None:
     """Let the readouts that want it see a seeded handful of evidence contexts."""
     if not readouts:
         return

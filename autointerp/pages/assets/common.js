@@ -58,9 +58,9 @@ var autointerp = (function () {
     return found;
   }
 
-  function Shown({ text }) {
+  function Shown({ text, flat = false }) {
     return parts(text).map((part) => typeof part === "string" ? part
-      : html`<span class="unseen">${named(part.unseen)}</span>${part.unseen === "\n" ? "\n" : null}`);
+      : html`<span class="unseen">${named(part.unseen)}</span>${part.unseen === "\n" && !flat ? "\n" : null}`);
   }
 
   function Text({ text }) {
@@ -93,15 +93,16 @@ var autointerp = (function () {
 
   /* ---- tokens ---- */
   /* One row of tokens, coloured by values in [0, 1] (or null); `hue`: "true" or "predicted".
-     `told(place)`: what is said when the pointer is on a token. `literal`: places that the explanation names. */
-  function Row({ pieces, levels, hue = "true", label, told, onTold, literal }) {
-    return html`<div class="row"><span class="hidden">${label}: </span>${pieces.map((piece, place) => {
+     `told(place)`: what is said when the pointer is on a token. `literal`: places that the explanation names.
+     `flat`: line ends are shown, and end no line. */
+  function Row({ pieces, levels, hue = "true", label, told, onTold, literal, flat = false }) {
+    return html`<div class=${flat ? "row flat" : "row"}><span class="hidden">${label}: </span>${pieces.map((piece, place) => {
       const level = levels ? levels[place] : null;
       const style = level ? { backgroundColor: `rgb(var(--${hue}) / ${(0.07 + 0.58 * level).toFixed(3)})` } : null;
       const name = literal && literal.includes(place) ? "token literal" : "token";
       const said = told ? told(place) : null;
       return html`<span class=${name} style=${style} title=${said && visible(said)} data-place=${place}
-        onMouseEnter=${onTold && (() => onTold(place))}><${Shown} text=${piece} /></span>`;
+        onMouseEnter=${onTold && (() => onTold(place))}><${Shown} text=${piece} flat=${flat} /></span>${flat ? html`<wbr />` : null}`;
     })}</div>`;
   }
 
