@@ -16,7 +16,8 @@ _ABOUT = "How interpretable are the features of a sparse autoencoder, compared w
 
 _ORDER = (
     "demo", "run", "train", "collect", "explain", "simulate", "judge", "score", "compare",
-    "estimate", "llm", "browse", "plot", "report", "power", "variance", "verify", "ledger", "sae", "benchmark", "doctor",
+    "estimate", "llm", "browse", "plot", "report", "power", "variance", "verify", "ledger",
+    "sae", "benchmark", "doctor",
 )  # fmt: skip
 """In which verbs are used: a whole study, its stages, what comes before paying, what a run left, what stands beside."""
 

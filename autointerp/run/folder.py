@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from autointerp.run.unit_view import UnitView
 from autointerp.study import Study
 
 if TYPE_CHECKING:  # the command line imports this module, and answers --help at once
@@ -27,6 +28,15 @@ class Run:
         from autointerp.tables import read_table
 
         return read_table(self.folder / f"{name}.parquet")
+
+    def unit(self, name: str) -> UnitView:
+        """A unit by its id, `feature/1234`: it shows itself in a notebook, and holds its scores and contexts as tables.
+
+        Raises BadInput, with the nearest id, for one that the run has not.
+        """
+        view = UnitView(self.folder, name)
+        _ = view.facts
+        return view
 
     def headline(self) -> str:
         """The answer in plain words, with its intervals."""
