@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from autointerp.browser.jobs import MOST_WAITING, Asked, Jobs, Kind
+from autointerp.browser.jobs import MOST_WAITING, TypedQuestion, Jobs, Kind
 from autointerp.browser.workbench import Workbench
 from autointerp.quoting import well_formed
 
@@ -49,7 +49,7 @@ def application(folder: Path, index: Callable[[], str], bench: Workbench, jobs: 
     )
 
 
-class _Refused(Exception):
+class _NotTaken(Exception):
     """A question that is not taken."""
 
     def __init__(self, status: int, reason: str) -> None:
@@ -122,33 +122,33 @@ class _Answers:
     async def _ask(self, request: Request, kind: Kind) -> Response:
         try:
             asked = self._asked(await request.body(), kind)
-        except _Refused as refused:
+        except _NotTaken as refused:
             return refused.answer
         job = self._jobs.ask(asked)
         if job is None:
             return JSONResponse({"reason": f"{MOST_WAITING} questions are waiting: ask again in a while"}, 429)
         return JSONResponse({"job": job.number}, 202)
 
-    def _asked(self, body: bytes, kind: Kind) -> Asked:
+    def _asked(self, body: bytes, kind: Kind) -> TypedQuestion:
         try:
             said = json.loads(body)
         except (ValueError, RecursionError):
-            raise _Refused(400, "the body is not JSON") from None
+            raise _NotTaken(400, "the body is not JSON") from None
         wanted = {"unit", "text", "judge"} if kind == "judge" else {"unit", "text"}
         if not isinstance(said, dict) or set(said) - wanted:
-            raise _Refused(400, f"the body must be an object of {', '.join(sorted(wanted))}")
+            raise _NotTaken(400, f"the body must be an object of {', '.join(sorted(wanted))}")
         unit, text, judge = said.get("unit"), said.get("text"), said.get("judge", "")
         if not isinstance(unit, str) or unit not in self._bench:
-            raise _Refused(404, "the run drew no such unit")
+            raise _NotTaken(404, "the run drew no such unit")
         if not isinstance(judge, str) or (kind == "judge" and judge not in {j["judge"] for j in self._told["judges"]}):
-            raise _Refused(404, "no such judge")
+            raise _NotTaken(404, "no such judge")
         if text is None and kind == "judge":
-            return Asked(kind, unit, None, judge)
+            return TypedQuestion(kind, unit, None, judge)
         if not isinstance(text, str) or not text.strip():
-            raise _Refused(400, "type something")
+            raise _NotTaken(400, "type something")
         if kind != "text" and len(text) > MOST_CHARACTERS:
-            raise _Refused(400, f"an explanation has at most {MOST_CHARACTERS:,} characters, this one {len(text):,}")
-        return Asked(kind, unit, well_formed(text), judge)
+            raise _NotTaken(400, f"an explanation has at most {MOST_CHARACTERS:,} characters, this one {len(text):,}")
+        return TypedQuestion(kind, unit, well_formed(text), judge)
 
     async def table(self, request: Request) -> Response:
         return Response(self._bench.suggested.as_csv(), media_type="text/csv; charset=utf-8")

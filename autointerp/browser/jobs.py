@@ -60,7 +60,7 @@ class Stopped(AutointerpError):
 
 
 @dataclass(frozen=True)
-class Asked:
+class TypedQuestion:
     """A question, as it was typed."""
 
     kind: Kind
@@ -75,7 +75,7 @@ class Job:
     """A question under way, or answered."""
 
     number: int
-    asked: Asked
+    asked: TypedQuestion
     state: Literal["queued", "running", "done", "failed"] = "queued"
     done: int = 0
     of: int | None = None
@@ -141,7 +141,7 @@ class Jobs:
         """Begin to work."""
         self._thread.start()
 
-    def ask(self, asked: Asked) -> Job | None:
+    def ask(self, asked: TypedQuestion) -> Job | None:
         """Take a question, or the same one that still waits or runs; None where too many wait."""
         with self._lock:
             open_ones = [job for job in self._jobs if job.state in ("queued", "running")]

@@ -53,8 +53,8 @@ class TypedTexts:
         check_activations(self._resources, unit.arm)
         subject = self._resources.subject
         (tokenised,) = tokenise(subject.tokenizer, [text])
-        count = len(tokenised.tokens)
-        if not 0 < count <= (most := most_tokens(subject)):
+        count, most = len(tokenised.tokens), most_tokens(subject)
+        if not 0 < count <= most:
             raise BadInput(f"the text has {count:,} tokens, and 1 to {most:,} can be read", "type another")
         cut = window(text, tokenised, 0, count)
         tokens = cut.tokens[None].astype(np.int64)
