@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from autointerp.browser.jobs import MOST_WAITING, TypedQuestion, Jobs, Kind
+from autointerp.browser.jobs import MOST_WAITING, Jobs, Kind, TypedQuestion
 from autointerp.browser.workbench import Workbench
 from autointerp.quoting import well_formed
 
