@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import pytest
 import autointerp
 from autointerp.artifacts import hash_file
 from autointerp.browser.workbench import Workbench
+from autointerp.contexts.naming import LIST
 from autointerp.errors import BadInput
 from autointerp.llm.local.model import LocalModel
 from autointerp.run.folder import Run
@@ -73,14 +74,24 @@ def _explained(run: Path) -> pd.DataFrame:
 
 
 def test_the_runs_own_explanation_gets_the_runs_own_predictions_and_scores_bit_for_bit(
-    run: Path, bench: Workbench
+    run: Path, bench: Workbench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before, scores = _hashes(run), read_table(run / "scores.parquet")
+    read: list[str] = []
+    in_process = LocalModel.next_token_logprobs
+
+    def noted(self: LocalModel, texts: Sequence[str]) -> Any:
+        read.extend(texts)
+        return in_process(self, texts)
+
+    monkeypatch.setattr(LocalModel, "next_token_logprobs", noted)
     explained = _explained(run)
     assert {arm.partition("/")[0] for arm in explained["arm"]} >= set(KINDS) - {"noise"}
     for unit, arm, text in explained[["unit", "arm", "text"]].itertuples(index=False):
         told = bench.explanation(unit, text, _tell)
         assert told["reason"] is None
+        words = f" {text.removeprefix(LIST)}."
+        assert not any(words in prompt for prompt in read), "the ledger has what the model said of it"
         for each in told["contexts"]:
             assert each["predicted"] == each["run_predicted"], unit
         rows = scores[(scores["unit"] == unit) & (scores["scorer"] == "reader")].set_index(
@@ -99,6 +110,8 @@ def test_the_runs_own_explanation_gets_the_runs_own_predictions_and_scores_bit_f
         mine = scores[(scores["arm"] == arm) & (scores["scorer"] == "reader") & (scores["metric"] == "pearson")]
         others = mine[(mine["slice"] == "top-and-random") & (mine["pairing"] == "shuffled")]["value"]
         assert told["arm"]["shuffled"] == pytest.approx(others.mean(), nan_ok=True)
+    told = bench.explanation(unit, "words such as nobody wrote", _tell)
+    assert any("nobody wrote" in prompt for prompt in read)
     bench.close()
     assert _hashes(run) == before
     assert all(check.ok for check in verify(run))
