@@ -153,7 +153,7 @@
         const rows = [["true", each.truth, tops[0], "true"], ["yours", each.predicted, tops[1], "predicted"], ["run's", each.run_predicted, tops[2], "predicted"]];
         return html`<div class="context" key=${each.context}>${rows.map(([name, values, top, hue]) => values && html`<div style=${{ display: "flex", gap: ".6em" }}>
           <span class="quiet" aria-hidden="true" style=${{ flex: "0 0 3em", fontSize: ".8rem" }}>${name}</span>
-          <div style=${{ minWidth: 0 }}><${Row} pieces=${each.pieces} levels=${over(values, top)} hue=${hue} label=${name} told=${told} /></div></div>`)}</div>`;
+          <div style=${{ minWidth: 0 }}><${Row} pieces=${each.pieces} levels=${over(values, top)} hue=${hue} label=${name} told=${told} flat=${true} /></div></div>`)}</div>`;
       })}
       ${contexts.length > 4 && html`<button type="button" aria-expanded=${all} onClick=${() => setAll(!all)}>${all ? "Fewer" : `All ${contexts.length} contexts`}</button>`}`;
   }
@@ -190,7 +190,7 @@
       ${result.items.length > 0 && html`<details><summary>Every verdict (${result.items.length})</summary><${Wide} label="every verdict">
         <thead><tr><th scope="col" class="number">P(yes)</th><th scope="col">right answer</th><th scope="col">on</th></tr></thead>
         <tbody>${result.items.map((item) => html`<tr><td class="number">${scored(item.probability, item.probability_reason)}</td>
-          <td>${item.truth ? "yes" : "no"}</td><td style=${{ overflowWrap: "anywhere", minWidth: "14em" }}>${item.pieces.length ? html`<${Row} pieces=${item.pieces} label="context" />` : html`<${Text} text=${item.token} />`}</td></tr>`)}</tbody><//></details>`}`;
+          <td>${item.truth ? "yes" : "no"}</td><td style=${{ overflowWrap: "anywhere", minWidth: "14em" }}>${item.pieces.length ? html`<${Row} pieces=${item.pieces} label="context" flat=${true} />` : html`<${Text} text=${item.token} />`}</td></tr>`)}</tbody><//></details>`}`;
   }
 
   const TITLES = { explanation: () => "An explanation", text: () => "A text",
