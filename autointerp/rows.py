@@ -17,6 +17,7 @@ from autointerp.records import Big, Context, Exemplar, Pairing, Scale, Status, U
 from autointerp.relation_rows import HistogramRow, RelationRow, SurveyRow
 from autointerp.sae_rows import SaeRow
 from autointerp.scrambled_rows import MeasureRow, ScrambledRow
+from autointerp.suggested_rows import SuggestedRow
 from autointerp.variance_rows import FactorRow, VarianceRow
 
 ALL = "all"
@@ -411,6 +412,7 @@ ROWS: Mapping[str, type] = {
     "variance_sources": FactorRow,
     "comparison-of-runs": BetweenRunsRow,
     "usage": UsageRow,
+    "suggested": SuggestedRow,
     "benchmark": BenchmarkRow,
     "benchmark_scores": PlantedScore,
     "benchmark_sanity": SanityRow,

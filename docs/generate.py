@@ -35,6 +35,7 @@ null, never 0. `status` is `ok`, `excluded` or `unscored`, and what is not `ok` 
 """
 _FILES = {
     "effects": "work/effects.parquet",
+    "suggested": "browser/suggested.parquet",
     "comparison-of-runs": "comparison-of-runs.parquet of the folder that `compare` and several runs write",
     "variance_sources": "variance_sources.parquet of the folder that the verb `variance` writes",
     "benchmark": "benchmark.parquet of a benchmark's folder",

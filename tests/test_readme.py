@@ -63,6 +63,7 @@ ELSEWHERE = {
     "autointerp run examples/cunningham.toml --out results/cunningham",  # tests/units/test_components.py
     "autointerp plot results/cunningham", "autointerp report results/cunningham",
     "autointerp compare results/a results/b results/c", "autointerp plot results/a results/b",  # tests/between_runs
+    "autointerp browse results/demo --serve",  # tests/browser
     "make lint", "source .venv/bin/activate",
 }  # fmt: skip
 """What stands in other pages, and is not run here."""

@@ -86,6 +86,24 @@ def judge(study: Study, judges: Sequence[AnyJudge], asker: Asker | None, run: Pa
                 written += 1
 
 
+def judge_one(
+    study: Study,
+    judge: AnyJudge,
+    asker: Asker | None,
+    pair: Pair,
+    contexts: Mapping[int, Context],
+    promoted: Promoted | Unscored = NO_TOKENS,
+) -> list[Judgement] | Unscored:
+    """One pairing, judged on the items that the stage draws for its unit; in the order shown.
+
+    `contexts`: at least those that the unit is judged on, by id. `asker`: for a judge that asks.
+    """
+    explained = traits_of(judge.name).needs_explanation
+    trial = _Trial(judge, pair, pair.explained.explanation if explained else "", promoted)
+    ((_, result),) = _results(study, [trial], contexts, asker, Bar())
+    return result
+
+
 def _announced(study: Study, tasks: Sequence[_Trial], contexts: Mapping[int, Context]) -> Iterator[str]:
     """Before anything is paid: of how many units each judge that asks can't judge the own explanation, and why not."""
     lacking: dict[str, Counter[str]] = {}

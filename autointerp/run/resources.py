@@ -41,6 +41,7 @@ from autointerp.tables import write_table
 from autointerp.train.decompositions import kinds_fitted
 from autointerp.train.saes import sae_folder
 from autointerp.train.subject import SUBJECT
+from autointerp.units.components import SUFFIX as COMPONENTS_SUFFIX
 from autointerp.units.components import components_file, components_name, load_components
 from autointerp.units.interface import Encoder
 from autointerp.units.scrambled import saes_of
@@ -138,18 +139,28 @@ class Resources:
 
     def encoders(self) -> dict[str, tuple[Encoder, int]]:
         """The SAEs of the run, by name, each with its number of latents; and what was fitted besides."""
-        found: dict[str, tuple[Encoder, int]] = {}
-        for name in (*(sae.name for sae in self.study.sae), *self._saes_of_scrambled()):
-            try:
-                loaded = load(str(self.run / sae_folder(name))).to(self.subject.device)
-            except SaeError as error:
-                raise BadInput(f"SAE '{name}' of this run can't be loaded ({error})", "train it again") from error
-            found[name] = (loaded, loaded.width)
+        return {name: self.encoder(name) for name in self.encoder_files()}
+
+    def encoder_files(self) -> dict[str, Path]:
+        """Where each of them is: a folder or a file, which may be missing."""
+        saes = (*(sae.name for sae in self.study.sae), *self._saes_of_scrambled())
+        found = {name: self.run / sae_folder(name) for name in saes}
         for kind in kinds_fitted(self.study):
             for hook in self.study.subject.hooks:
-                components = load_components(self.run / components_file(kind, hook))
-                found[components_name(kind, hook)] = (components, 2 * len(components.reads))
+                found[components_name(kind, hook)] = self.run / components_file(kind, hook)
         return found
+
+    def encoder(self, name: str) -> tuple[Encoder, int]:
+        """One of them, loaded, with its number of latents; BadInput for an SAE that can't be loaded."""
+        path = self.encoder_files()[name]
+        if path.suffix == COMPONENTS_SUFFIX:
+            components = load_components(path)
+            return components, 2 * len(components.reads)
+        try:
+            loaded = load(str(path)).to(self.subject.device)
+        except SaeError as error:
+            raise BadInput(f"SAE '{name}' of this run can't be loaded ({error})", "train it again") from error
+        return loaded, loaded.width
 
     def _saes_of_scrambled(self) -> list[str]:
         return [name for each in self.study.scrambled_subjects for name in saes_of(self.study, each.name)]
@@ -173,8 +184,11 @@ class Resources:
             with self.asker(name, stage) as asker:
                 yield build(replace(parts, asker=asker, bank=self._bank()))
         else:
-            same = same_vocabulary(load_tokenizer(llm.model), self.subject.tokenizer)
-            yield build(replace(parts, model=self._local(llm), bank=self._bank(), same=same))
+            yield build(replace(parts, model=self._local(llm), bank=self._bank(), same=self.same_words(llm)))
+
+    def same_words(self, llm: Llm) -> bool:
+        """Whether the subject and a model in this process have one vocabulary."""
+        return same_vocabulary(load_tokenizer(llm.model), self.subject.tokenizer)
 
     @property
     def judge_names(self) -> Sequence[str]:

@@ -43,9 +43,7 @@ def simulate(study: Study, simulator: Simulator, run: Path) -> None:
     """
     units = read_sampled(study, run, any_absolute(study.score.metrics))
     contexts = load_contexts(run / "contexts.parquet", (c for u in units for c in u.contexts))
-    pairs = [*own_pairs(units), *_shuffled(study, units)]
-    if study.simulate.both_kinds:
-        pairs += other_kind_pairs(run, units)
+    pairs = tried_pairs(study, run, units)
     with (
         table_writer("simulations", run / "simulations.parquet") as simulations,
         table_writer("shuffled", run / "shuffled.parquet") as shuffled,
@@ -59,6 +57,15 @@ def simulate(study: Study, simulator: Simulator, run: Path) -> None:
                         table.add(row)
         if study.simulate.lookup:
             _look_up(run, units, contexts, simulations)
+
+
+def tried_pairs(study: Study, run: Path, units: Sequence[Sampled]) -> list[Pair]:
+    """Every unit with every explanation that it is simulated with: its own first, others', its best of the other kind.
+
+    The last only where the study asks for both kinds. BadInput where a table of proposals can't be read.
+    """
+    other_kind = other_kind_pairs(run, units) if study.simulate.both_kinds else []
+    return [*own_pairs(units), *_shuffled(study, units), *other_kind]
 
 
 def _shuffled(study: Study, units: Sequence[Sampled]) -> Iterator[Pair]:

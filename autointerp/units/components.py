@@ -19,6 +19,7 @@ from autointerp.units.interface import Activations, Candidates, Encoder, arm_nam
 
 FOLDER = "work/components"
 """Where a run keeps what was fitted, by path in the run folder."""
+SUFFIX = ".safetensors"
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ def components_name(kind: str, hook: str) -> str:
 
 def components_file(kind: str, hook: str) -> str:
     """Where they are, by path in the run folder."""
-    return f"{FOLDER}/{kind}-{hash_value(hook)[:16]}.safetensors"
+    return f"{FOLDER}/{kind}-{hash_value(hook)[:16]}{SUFFIX}"
 
 
 @dataclass
