@@ -4,8 +4,8 @@
     python benchmarks/pages.py --units 500000
 
 Needs `pip install playwright` and a chromium on the path. The units are made up; the pages are those of a run of 24
-drawn units, whose list holds the others as well. Time of a filter: from the call to the places that pass, sorted, in the
-page's own code; the drawing of 40 rows is measured with the first view.
+drawn units, whose list holds the others as well. Time of a filter: from the call to the places that pass, sorted, in
+the page's own code; the drawing of 40 rows is measured with the first view.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ QUERIES = {
 def measured(page_file: Path, browser: Any) -> dict[str, Any]:
     """Milliseconds, the median of the rounds (the first filter, which prepares the search, apart)."""
     views, times = [], {name: list[float]() for name in QUERIES}
-    first = {}
+    first: dict[str, float] = {}
     for _ in range(ROUNDS):
         page = browser.new_page(viewport={"width": 1280, "height": 800})
         page.goto(f"{page_file.as_uri()}#/list")

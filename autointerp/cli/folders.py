@@ -37,15 +37,23 @@ def browse(
             metavar="RUN...", help="run folders: the first one's pages, the others to compare with", show_default=False
         ),
     ],
+    serve: Annotated[
+        bool, typer.Option("--serve", help="a local server besides: explanations and texts of your own")
+    ] = False,
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="of the server; 0: a free one")] = 0,
     tables_only: Annotated[
         bool, typer.Option("--tables-only", help="load no model: what units stand beside each other stays unknown")
     ] = False,
 ) -> None:
     """Pages of every unit, in RUN/browser: they open from the folder, without a server and without a network."""
-    from autointerp.browser.pages import make
+    from autointerp.browser.pages import index, make
 
     page = make(runs, compute=not tables_only)
     typer.echo(f"pages    {page.resolve().as_uri()}")
+    if serve:
+        from autointerp.browser.server import serve as serve_pages
+
+        serve_pages(runs[0], port=port, index=index)
 
 
 def plot(

@@ -21,8 +21,8 @@
       <${Explained} record=${record} />
       <div class="columns"><div class="main">
         <${Scored} facts=${facts} arm=${arm} columns=${columns} at=${at} record=${record} shard=${shard} run=${run} />
+        ${autointerp.token && autointerp.Live && html`<details open><summary>Ask the run: an explanation, a text, a judge</summary><${autointerp.Live} unit=${name} run=${facts} explanation=${record.explanation.text} key=${name} /></details>`}
         <${Contexts} record=${record} contexts=${contexts} whole=${whole} setWhole=${setWhole} />
-        ${autointerp.token && autointerp.Live && html`<${autointerp.Live} unit=${name} run=${facts} key=${name} />`}
         <${Candidates} record=${record} name=${name} />
         <${Judged} record=${record} />
         <${Numbers} record=${record} shard=${shard} />
