@@ -70,7 +70,7 @@
       <p>${facts.cell.words}; ${own.tokens} tokens of ${own.contexts} contexts.
         ${own.value !== null && columns.rank[at] && html` Rank ${columns.rank[at]} of ${columns.of[at]} ${arm.words}.`}
         ${others.length > 0 && html` Its null: with the explanations of ${others.length} other units of its arm it scores ${number(others.reduce((a, r) => a + r[1], 0) / others.length)} on average
-          (ticks; ${above === 0 ? "none" : above} as high as its own${above === 0 ? `, so p < ${number(1 / (others.length + 1), 3)} for this unit alone` : ""}).`}
+          (ticks; ${above === 0 ? "none" : above} as high as its own: p = ${number((above + 1) / (others.length + 1), 3)} for this unit alone, unadjusted).`}
         ${arm.band && html` Grey: 95% of all such scores of the arm, ${number(arm.band.low)} to ${number(arm.band.high)}.`}
         ${marks.map((mark) => html` <span class=${`key ${mark.name}`}>▾</span> ${mark.words} ${number(mark.value)}.`)}
         ${" "}A single unit's score has no interval of its own: those of the arms are over units.</p>
@@ -137,7 +137,7 @@
   }
 
   function Effects({ record, facts }) {
-    const listed = (tokens) => tokens.map((token) => html`<li><${Text} text=${token} /></li>`);
+    const listed = (tokens) => tokens.map((token) => html`<li><${Text} text=${token} flat=${true} /></li>`);
     return html`<h2>What it does to the next token</h2>
       ${!record.effects ? html`<p class="quiet">${facts.effects ? "Not computed for this unit." : "This folder does not hold the table of promoted tokens (work/effects.parquet)."}</p>`
       : record.effects.reason ? html`<p class="quiet">${visible(record.effects.reason)}.</p>`

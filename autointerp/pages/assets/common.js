@@ -63,8 +63,8 @@ var autointerp = (function () {
       : html`<span class="unseen">${named(part.unseen)}</span>${part.unseen === "\n" && !flat ? "\n" : null}`);
   }
 
-  function Text({ text }) {
-    return html`<bdi class="text"><${Shown} text=${text} /></bdi>`;
+  function Text({ text, flat = false }) {
+    return html`<bdi class="text"><${Shown} text=${text} flat=${flat} /></bdi>`;
   }
 
   /* The same as a string, for titles and labels. */
