@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
 from typing import Annotated
@@ -84,6 +84,8 @@ class Unscored:
 
     reason: str
     """Why, in words that group well: no ids and no numbers that differ between units."""
+    answer: str = field(default="", compare=False, repr=False)
+    """The beginning of the answer that could not be used, for the record only; '' where nothing came back."""
 
 
 @dataclass(frozen=True)

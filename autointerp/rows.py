@@ -38,6 +38,11 @@ def state_of(result: object) -> tuple[Status, str]:
     return (Status.UNSCORED, result.reason) if isinstance(result, Unscored) else (Status.OK, "")
 
 
+def answer_of(result: object) -> str:
+    """What could not be used of what may have failed; '' for what has not, and where nothing came back."""
+    return result.answer if isinstance(result, Unscored) else ""
+
+
 @dataclass(frozen=True)
 class DocumentRow:
     """A document of the corpus that has contexts in the run."""
@@ -161,6 +166,8 @@ class SimulationRow:
     """Of `predicted`."""
     status: Status
     reason: str
+    answer: str = ""
+    """The beginning of the answer that could not be used; '' where nothing came back, and where all is well."""
 
 
 @dataclass(frozen=True)
@@ -221,6 +228,8 @@ class JudgementRow:
     reason: str
     token: str = ""
     """The token that was judged; '' where contexts are."""
+    answer: str = ""
+    """The beginning of the answer that could not be used; '' where nothing came back, and where all is well."""
 
 
 @dataclass(frozen=True)

@@ -109,15 +109,21 @@ def _failures(tables: RunTables) -> Iterator[dict[str, Any]]:
         yield _failure("score", row["unit"], row["scorer"], row["reason"])
     predicted = tables.predicted.reset_index()
     for (unit, scorer, reason), rows in _wrong(predicted).groupby(["unit", "simulator", "reason"], sort=False):
-        yield _failure("simulation", str(unit), str(scorer), f"{reason} ({len(rows)} contexts)")
+        yield _failure("simulation", str(unit), str(scorer), f"{reason} ({len(rows)} contexts)", _answer(rows))
     for (unit, judge, reason), rows in _wrong(tables.judgements).groupby(["unit", "judge", "reason"], sort=False):
-        yield _failure("judgement", str(unit), str(judge), f"{reason} ({len(rows)} items)")
+        yield _failure("judgement", str(unit), str(judge), f"{reason} ({len(rows)} items)", _answer(rows))
     for row in tables.units[tables.units["status"] == Status.EXCLUDED.value].to_dict("records"):
         yield _failure("unit", row["unit"], "", row["reason"])
 
 
 def _wrong(frame: pd.DataFrame) -> pd.DataFrame:
     return frame[frame["status"] == Status.UNSCORED.value]
+
+
+def _answer(rows: pd.DataFrame) -> str:
+    """The first answer that is recorded; runs of before record none."""
+    found = rows["answer"] if "answer" in rows else pd.Series(dtype="object")
+    return next((str(text) for text in found if text), "")
 
 
 def _failure(stage: str, unit: str, who: str, reason: str, said: str = "") -> dict[str, Any]:

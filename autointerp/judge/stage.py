@@ -32,7 +32,7 @@ from autointerp.llm.questions import gather
 from autointerp.metrics.metrics import any_absolute
 from autointerp.progress import Bar, bar, say
 from autointerp.records import Context, Unscored
-from autointerp.rows import JudgementRow, state_of
+from autointerp.rows import JudgementRow, answer_of, state_of
 from autointerp.study import Study
 from autointerp.tables import table_writer
 
@@ -178,6 +178,7 @@ def _rows(task: _Trial, result: _Result) -> Iterator[JudgementRow]:
         probability=None,
         status=state_of(result)[0],
         reason=state_of(result)[1],
+        answer=answer_of(result),
     )
     if isinstance(result, Unscored):
         yield row
@@ -194,6 +195,7 @@ def _rows(task: _Trial, result: _Result) -> Iterator[JudgementRow]:
             probability=None if isinstance(answer, Unscored) else answer,
             status=status,
             reason=reason,
+            answer=answer_of(answer),
         )
 
 

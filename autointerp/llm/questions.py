@@ -13,10 +13,13 @@ from autointerp.llm.answers.thoughts import after_thoughts
 from autointerp.llm.client import Asker
 from autointerp.llm.request import Answer, Failure, Question, Request, Unreadable
 from autointerp.progress import Bar
+from autointerp.quoting import well_formed
 from autointerp.records import Unscored
 
 T = TypeVar("T")
 G = TypeVar("G")
+_RECORDED = 2000
+"""Characters of an unusable answer that are kept beside the reason."""
 _AGAIN = frozenset({"length", "no-logprobs", "unreadable", "no-text"})
 """Failures that another draw may mend. A refusal is final, and so is a prompt that does not fit."""
 
@@ -58,7 +61,7 @@ def read_each(asker: Asker, questions: Iterable[Question[T]], progress: Bar) -> 
             else:
                 del waiting[position]
                 progress.advance(free=answer.cached)
-                yield position, _final(said)
+                yield position, _final(said, answer)
 
 
 @dataclass
@@ -127,8 +130,12 @@ def _read(question: Question[T], answer: Answer) -> T | Unscored | Unreadable:
     return question.read(answer if question.request.is_completion else after_thoughts(answer))
 
 
-def _final(said: T | Unscored | Unreadable) -> T | Unscored:
-    return Unscored(said.reason) if isinstance(said, Unreadable) else said
+def _final(said: T | Unscored | Unreadable, answer: Answer) -> T | Unscored:
+    """What counts; of a failure with the beginning of what came back."""
+    if not isinstance(said, Unreadable | Unscored):
+        return said
+    text = answer.partial if isinstance(answer, Failure) else answer.text
+    return Unscored(said.reason, well_formed(text[:_RECORDED]))
 
 
 class InOrder:

@@ -70,6 +70,7 @@ def _hashes(run: Path) -> Iterator[Check]:
 
 _LATER = {
     ("explanations", "kind"), ("scores", "kind"), ("judgements", "token"),
+    ("judgements", "answer"), ("simulations", "answer"),
     ("units", "subject"), ("scores", "subject"), ("comparison", "subject"), *(
         ("comparison", name) for name in (
             "family", "p_equivalent", "p_equivalent_holm", "smallest", "superiority_low", "superiority_high",

@@ -25,7 +25,7 @@ from autointerp.metrics.calibration import score_on
 from autointerp.metrics.metrics import any_absolute
 from autointerp.progress import bar
 from autointerp.records import Context, Simulation, Status, Unscored
-from autointerp.rows import ByKindRow, ShuffledRow, SimulationRow, state_of
+from autointerp.rows import ByKindRow, ShuffledRow, SimulationRow, answer_of, state_of
 from autointerp.simulate.interface import Simulator, Task
 from autointerp.simulate.literal import Literal, readers_of
 from autointerp.simulate.lookup import LOOKUP, Lookup
@@ -110,7 +110,9 @@ def _rows(
 def _predictions(pair: Pair, simulator: str, result: Simulation | Unscored) -> Iterator[SimulationRow]:
     for position, context in enumerate(pair.unit.contexts):
         predicted, scale = (None, None) if isinstance(result, Unscored) else (result.predicted[position], result.scale)
-        yield SimulationRow(pair.unit.unit, simulator, 0, context, predicted, scale, *state_of(result))
+        yield SimulationRow(
+            pair.unit.unit, simulator, 0, context, predicted, scale, *state_of(result), answer_of(result)
+        )
 
 
 class _Scoring:

@@ -27,10 +27,17 @@ def made_run(folder: Path, *, undrawn: int = 0, **plan: Any) -> Path:
     explanations.loc[places, "text"] = list(HOSTILE_TEXTS)
     write_table("explanations", folder / "explanations.parquet", explanations.to_dict("records"))
     write_table("proposals", folder / PROPOSALS, _proposals(folder, explanations.to_dict("records")))
+    simulations = read_table(folder / "simulations.parquet")
+    simulations.loc[simulations["status"] != "ok", "answer"] = UNREADABLE
+    write_table("simulations", folder / "simulations.parquet", _rows(simulations))
     write_table("histograms", folder / "histograms.parquet", [_histogram(u) for u in explanations["unit"]])
     write_table("relations", folder / "relations.parquet", _relations(list(explanations["unit"])))
     write_table("survey", folder / "survey.parquet", [_surveyed(number) for number in range(undrawn)])
     return folder
+
+
+def _rows(frame: Any) -> list[dict[str, Any]]:
+    return [{**row, "answer": row["answer"] or ""} for row in frame.to_dict("records")]
 
 
 def _proposals(folder: Path, explanations: Sequence[Any]) -> list[dict[str, Any]]:

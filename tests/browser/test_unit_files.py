@@ -141,7 +141,7 @@ def test_failures_are_there_with_the_answer_that_could_not_be_read(run: Path) ->
     assert {each["answer"] for each in by_stage["proposal"]} == {UNREADABLE}
     assert [each["unit"] for each in by_stage["explanation"]] == ["feature/1"]
     assert {"feature/2", "neuron/0-"} <= {each["unit"] for each in by_stage["score"]}
-    assert [each["unit"] for each in by_stage["simulation"]] == ["neuron/0-"]
+    assert [(each["unit"], each["answer"]) for each in by_stage["simulation"]] == [("neuron/0-", UNREADABLE)]
     assert {each["unit"] for each in by_stage["unit"]} == {"neuron/900-", "neuron/901+"}
 
 

@@ -210,6 +210,8 @@ def test_one_unread_batch_leaves_the_pairing_unscored(tmp_path: Path) -> None:
     wrong = table[(table["reason"] == "no JSON in the answer") & (table["derangement"] == -1)]
     assert len(wrong)
     assert wrong["probability"].isna().all()
+    assert set(wrong["answer"]) == {"well..."}
+    assert set(table.loc[table["status"] == "ok", "answer"]) == {""}
     own = scores(tmp_path, "auroc", "own").set_index("unit")
     assert set(own.loc[wrong["unit"].unique(), "reason"]) == {"no JSON in the answer"}
     assert (own["status"] == "ok").any()

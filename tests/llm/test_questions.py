@@ -82,3 +82,19 @@ def test_questions_are_made_as_they_are_needed_and_forgotten() -> None:
     for number, (place, value) in enumerate(read_each(asker, questions(), Counter())):
         assert place == value == number
         assert made == number + 1
+
+
+def test_what_could_not_be_used_is_kept_beside_the_reason() -> None:
+    script: dict[str, list[Answer]] = {
+        "never": [_says("hm"), _says("I would say \ud800 " + "x" * 3000)],
+        "cut": [CUT, Failure("the answer was cut at max_tokens", "length", "half of")],
+        "refused": [Failure("the model refused", "refusal", "I can't <b>")],
+        "down": [Failure("no connection (10 tries)")],
+        "good": [_says("3")],
+    }
+    found, _ = _ask(list(script), script, reasks=1)
+    kept = [each.answer if isinstance(each, Unscored) else None for _, each in sorted(found.items())]
+    assert kept[0] is not None
+    assert kept[0].startswith("I would say ? xxx")
+    assert len(kept[0]) == 2000
+    assert kept[1:] == ["half of", "I can't <b>", "", None]
