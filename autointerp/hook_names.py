@@ -44,3 +44,12 @@ def short_name(hook: str) -> str:
         if match := re.fullmatch(pattern, hook):
             return own.format(match[1])
     return hook
+
+
+def transformer_lens_name(hook: str) -> str:
+    """TransformerLens' name for the tensor that our short name means; a name without one stays as it is."""
+    for pattern, own in _ALIASES.items():
+        match = re.fullmatch(re.escape(own).replace(r"\{\}", r"(\d+)"), hook)
+        if match and pattern.startswith("blocks"):
+            return pattern.replace(r"(\d+)", match[1]).replace("\\", "")
+    return hook

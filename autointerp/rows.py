@@ -13,6 +13,7 @@ from autointerp.adjusted_rows import AdjustedRow, CovariateRow
 from autointerp.benchmark_rows import BenchmarkRow, PlantedScore, RecoveryRow, SanityRow
 from autointerp.between_rows import BetweenRunsRow
 from autointerp.component_rows import ComponentRow
+from autointerp.published_rows import PublishedExplanationRow
 from autointerp.records import Big, Context, Exemplar, Pairing, Scale, Status, Unit, Unscored
 from autointerp.relation_rows import HistogramRow, RelationRow, SurveyRow
 from autointerp.sae_rows import SaeRow
@@ -403,6 +404,7 @@ ROWS: Mapping[str, type] = {
     "effects": EffectsRow,
     "explanations": ExplanationRow,
     "proposals": ProposalRow,
+    "published": PublishedExplanationRow,
     "revisions": RevisionRow,
     "simulations": SimulationRow,
     "shuffled": ShuffledRow,

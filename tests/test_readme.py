@@ -62,6 +62,8 @@ ELSEWHERE = {
     "autointerp run examples/towards-monosemanticity.toml --out results/towards-monosemanticity",  # tests/train
     "autointerp run examples/cunningham.toml --out results/cunningham",  # tests/units/test_components.py
     "autointerp plot results/cunningham", "autointerp report results/cunningham",
+    "autointerp export neuronpedia results/reference --out results/for-neuronpedia",  # tests/exchange
+    "autointerp import neuronpedia downloads/6-res-jb --out results/6-res-jb",
     "autointerp compare results/a results/b results/c", "autointerp plot results/a results/b",  # tests/between_runs
     "autointerp browse results/demo --serve",  # tests/browser
     "make lint", "source .venv/bin/activate",

@@ -10,6 +10,7 @@ from autointerp.compare.strata import SINGLE_TOKEN, SINGLE_TOKEN_SHARE, STRATA
 from autointerp.compare.words import capital, number, with_interval
 from autointerp.contexts.slices import RANDOM_ONLY
 from autointerp.records import Pairing, Status
+from autointerp.report import imported
 from autointerp.report.answer import Verdict, mean_of, verdict_of
 from autointerp.report.provenance import builtin_text_of
 from autointerp.rows import READ_LITERALLY, TOKEN_TABLE, ComparisonRow
@@ -38,6 +39,10 @@ def _differences(outcome: Outcome, slice_name: str) -> Iterator[ComparisonRow]:
         row = outcome.against_baseline(cell, arm)
         if row is not None:
             yield row
+
+
+def _published(outcome: Outcome) -> Iterator[str]:
+    yield from imported.sentences(outcome.run_dir)
 
 
 def _null_holds(outcome: Outcome) -> Iterator[str]:
@@ -227,6 +232,7 @@ def _other_text(outcome: Outcome) -> Iterator[str]:
 
 
 _CAVEATS: tuple[Callable[[Outcome], Iterator[str]], ...] = (
+    _published,
     _null_holds,
     _explainers_that_fail,
     _few_derangements,

@@ -13,6 +13,7 @@ from autointerp.compare.outcome import Outcome
 from autointerp.compare.words import capital
 from autointerp.corpus.listing import TEXT, BuiltinText
 from autointerp.judge.registry import JUDGES, uses_model
+from autointerp.report import imported
 from autointerp.report.markdown import escape, prose, table
 from autointerp.tables import SCHEMAS, read_table
 
@@ -20,15 +21,18 @@ from autointerp.tables import SCHEMAS, read_table
 def provenance(outcome: Outcome) -> str:
     """What a run ran with, as a list: models, hooks, text, seed; versions and times from the manifest."""
     study = outcome.study
-    lines = [
-        f"Subject: `{_code(study.subject.model)}`, hooks {', '.join(f'`{_code(h)}`' for h in study.subject.hooks)}."
-    ]
-    lines += [_sae(sae.name, sae.checkpoint, sae.hook) for sae in study.sae if outcome.feature_arms]
-    explain = f"{study.explain.method} ({', '.join(study.explain.methods)})"
-    lines.append(
-        f"Explainer: {escape(explain)}, model `{_code(study.llm[study.explain.llm].model)}`; simulator: "
-        f"{escape(study.simulate.method)}, model `{_code(study.llm[study.simulate.llm].model)}`."
-    )
+    simulator = f"{escape(study.simulate.method)}, model `{_code(study.llm[study.simulate.llm].model)}`."
+    told = imported.imported_of(outcome.run_dir)
+    if told is not None:
+        lines = [*(prose(line) for line in imported.provenance(told)), f"Simulator: {simulator} Seed {study.seed}."]
+    else:
+        lines = [
+            f"Subject: `{_code(study.subject.model)}`, hooks {', '.join(f'`{_code(h)}`' for h in study.subject.hooks)}."
+        ]
+        lines += [_sae(sae.name, sae.checkpoint, sae.hook) for sae in study.sae if outcome.feature_arms]
+        explain = f"{study.explain.method} ({', '.join(study.explain.methods)})"
+        model = _code(study.llm[study.explain.llm].model)
+        lines.append(f"Explainer: {escape(explain)}, model `{model}`; simulator: {simulator}")
     if study.explain.ranked_by:
         ranker = study.ranking.llm[study.ranking.simulate.llm].model
         lines.append(f"Candidates were ranked by {escape(study.explain.ranked_by)}, model `{_code(ranker)}`.")
@@ -37,9 +41,9 @@ def provenance(outcome: Outcome) -> str:
         asks = any(name not in JUDGES.built_in or uses_model(name) for name in study.judge.methods)
         model = f", model `{_code(study.llm[study.judge.llm].model)}`" if asks else ""
         lines.append(f"Judge: {judge}{model}.")
-    lines.append(
-        f"Text: `{_code(Path(study.corpus.source).name)}`, {study.corpus.tokens:,} tokens at most. Seed {study.seed}."
-    )
+    if told is None:
+        name = _code(Path(study.corpus.source).name)
+        lines.append(f"Text: `{name}`, {study.corpus.tokens:,} tokens at most. Seed {study.seed}.")
     if (text := builtin_text_of(outcome)) is not None:
         lines.append(f"{prose(capital(text.line))}.")
     lines += _from_manifest(outcome.run_dir)

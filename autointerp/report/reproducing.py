@@ -10,6 +10,7 @@ from typing import Any
 from autointerp.artifacts import read_json
 from autointerp.compare.outcome import Outcome
 from autointerp.quoting import visible
+from autointerp.report.imported import imported_of
 from autointerp.report.markdown import code, table
 from autointerp.report.provenance import provenance
 from autointerp.study_file import RUN_STUDY
@@ -38,11 +39,11 @@ def reproduce(outcome: Outcome) -> str:
         "folder:"
     )
     commands = "autointerp verify .   # the tables are those that the hashes below name\n"
+    told = imported_of(outcome.run_dir)
+    verb = "run study.toml" if told is None else f"import neuronpedia FOLDER --study study.toml --seen {told['seen']}"
     if (outcome.run_dir / "ledger.sqlite").is_file():
-        commands += (
-            "autointerp run study.toml --out ../again --ledger ledger.sqlite --replay   # no answer is paid for\n"
-        )
-    commands += "autointerp run study.toml --out ../again\nautointerp verify ../again\n"
+        commands += f"autointerp {verb} --out ../again --ledger ledger.sqlite --replay   # no answer is paid for\n"
+    commands += f"autointerp {verb} --out ../again\nautointerp verify ../again\n"
     hosted = (
         "The same machine, installation and number of threads give the same tables; another machine may change the "
         "last bits of sums, and a hosted model may answer differently another day: its ledger keeps what it said."

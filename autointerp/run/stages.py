@@ -130,14 +130,14 @@ def carry_out(
     threads = note_threads(threads or study.threads)
     plan = stages(study, resources, run)
     device = resources.check_subject()  # a wrong model or hook is said before anything is written
-    write_text(run / RUN_STUDY, dump_study(_without_secrets(study)))
+    write_text(run / RUN_STUDY, dump_study(without_secrets(study)))
     names = [stage.name for stage in plan]
     facts = {"threads": threads, "seed": study.seed, "device": str(device)}
     wanted = plan[: names.index(until) + 1]
     execute(run, wanted, facts, again=again, unanswered=lambda: resources.unanswered, base=base)
 
 
-def _without_secrets(study: Study) -> Study:
+def without_secrets(study: Study) -> Study:
     """The study as it may be stored: addresses without user, password and query."""
     llms = {
         name: llm.model_copy(update={"base_url": public_url(llm.base_url)}) if llm.base_url else llm

@@ -17,7 +17,7 @@ from autointerp.contexts.slices import JUDGED, TOP_AND_RANDOM
 from autointerp.corpus.split import assert_contexts_follow, assert_disjoint
 from autointerp.errors import BadInput, CheckFailed
 from autointerp.records import Exemplar, Kind, Split
-from autointerp.run.manifest import REPLICATES, read_manifest
+from autointerp.run.manifest import IMPORT, REPLICATES, read_manifest
 from autointerp.tables import EVIDENCE, SCHEMAS, read_arrow, read_table
 
 
@@ -163,7 +163,7 @@ def _explained(run: Path) -> Iterator[Check]:
     """What explain was given, to show and to rank on: the rows that were gathered before the held-out ones."""
     contexts = read_table(run / "contexts.parquet", ["context", "split"])
     split_of: dict[int, str] = dict(zip(contexts["context"], contexts["split"], strict=True))
-    sizes = Counter(split_of.values())
+    sizes = Counter[str]() if IMPORT in read_manifest(run) else Counter(split_of.values())
     told = read_table(run / "explanations.parquet", ["unit", "evidence_score"]).dropna(subset="evidence_score")
     gathered = read_exemplars(run / "evidence.parquet")
     used = {unit: gathered.get(unit, []) for unit in dict.fromkeys([*gathered, *told["unit"]])}
@@ -181,7 +181,8 @@ def _misplaced(
     """What is wrong with a unit's rows; '' when nothing is.
 
     Its evidence comes first, and of every split the rows come in the order of their kinds, so that a context can't
-    stand among those of another split; and its random contexts stand for all contexts of their split together.
+    stand among those of another split; and its random contexts stand for all contexts of their split together, where
+    `sizes` has those.
     """
     where = [str(split_of.get(row.context)) for row in rows]
     first = next((place for place, split in enumerate(where) if split != Split.EVIDENCE), len(rows))
@@ -194,6 +195,8 @@ def _misplaced(
         places = [_order(row.kind) for row in of_split]
         if places != sorted(places):
             return f"{unit}: its contexts of split '{split}' are not in the order in which they are gathered"
+        if not sizes:
+            continue
         stand_for, size = sum(row.weight for row in of_split if row.kind == Kind.RANDOM), sizes[split]
         if not isclose(stand_for, size, rel_tol=1e-6):
             return f"{unit}: its random contexts stand for {stand_for:,.0f} of split '{split}', which has {size:,}"
