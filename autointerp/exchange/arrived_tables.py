@@ -14,7 +14,7 @@ from autointerp.artifacts import hash_value, write_json
 from autointerp.contexts.naming import kind_of
 from autointerp.exchange.arriving import Arrived, Sharing, arrived
 from autointerp.exchange.held_apart import PlacedRow
-from autointerp.exchange.published import Published, PublishedFeature
+from autointerp.exchange.published import PublishedFeature, PublishedFolder
 from autointerp.published_rows import PublishedExplanationRow
 from autointerp.records import Context, Exemplar, Kind, Split, Status, Unscored
 from autointerp.report.imported import IMPORTED
@@ -56,7 +56,7 @@ class _Contexts:
         return self._by_text[known]
 
 
-def write_arrived(run: Path, published: Published, sharing: Sharing, folder: str) -> dict[str, Any]:
+def write_arrived(run: Path, published: PublishedFolder, sharing: Sharing, folder: str) -> dict[str, Any]:
     """Write the tables and `import.json`, which is given back: counts, and what was left out, by reason."""
     units, length, left_out = arrived(published, sharing)
     contexts = _Contexts()
@@ -113,7 +113,9 @@ def _effects(one: Arrived) -> EffectsRow:
     return EffectsRow(one.unit.unit, feature.promoted, feature.suppressed, *state)
 
 
-def _about(units: Sequence[Arrived], published: Published, sharing: Sharing, left_out: Counter[str]) -> dict[str, Any]:
+def _about(
+    units: Sequence[Arrived], published: PublishedFolder, sharing: Sharing, left_out: Counter[str]
+) -> dict[str, Any]:
     features = published.features
     kinds = [{placed.kind for placed in one.placed if placed.split == Split.HELD_OUT} for one in units]
     return {

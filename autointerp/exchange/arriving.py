@@ -12,7 +12,7 @@ import numpy as np
 
 from autointerp.exchange.held_apart import PlacedRow, WindowRow, held_apart
 from autointerp.exchange.layout import number_in
-from autointerp.exchange.published import Published, PublishedFeature, PublishedRow, PublishedText
+from autointerp.exchange.published import PublishedFeature, PublishedFolder, PublishedRow, PublishedText
 from autointerp.exchange.spelling import Speller, speller
 from autointerp.hook_names import short_name
 from autointerp.records import Kind, Split, Status, Unit
@@ -52,7 +52,7 @@ class Sharing:
     """Whether intervals are wanted by themselves too."""
 
 
-def arrived(published: Published, sharing: Sharing) -> tuple[list[Arrived], int, Counter[str]]:
+def arrived(published: PublishedFolder, sharing: Sharing) -> tuple[list[Arrived], int, Counter[str]]:
     """A unit for every explanation of every feature; how many tokens contexts have; and what was left out besides.
 
     Explanations of different methods or models are of different arms, and so are a feature's second, third... of one

@@ -77,7 +77,7 @@ class PublishedFeature:
 
 
 @dataclass
-class Published:
+class PublishedFolder:
     """The features that were drawn, and what there was."""
 
     features: list[PublishedFeature] = field(default_factory=list)
@@ -89,7 +89,7 @@ class Published:
     """Records that can't be used, by reason."""
 
 
-def read_published(folder: Path, most: int, seed: int) -> Published:
+def read_published(folder: Path, most: int, seed: int) -> PublishedFolder:
     """Read the sources of a folder, and draw at most `most` features of each: explained ones while there are some.
 
     Raises BadInput where there is neither a feature nor an explanation, and for a damaged file.
@@ -116,7 +116,7 @@ def read_published(folder: Path, most: int, seed: int) -> Published:
             left_out[f"activations: {why}"] += 1
         elif key in drawn:
             _add_row(record, drawn[key], seen, left_out)
-    return Published(list(drawn.values()), there, explained, left_out)
+    return PublishedFolder(list(drawn.values()), there, explained, left_out)
 
 
 def _tell_what_stands_beside(folder: Path, drawn: Mapping[Key, PublishedFeature]) -> None:
