@@ -14,6 +14,7 @@ from autointerp.benchmark_rows import BenchmarkRow, PlantedScore, RecoveryRow, S
 from autointerp.between_rows import BetweenRunsRow
 from autointerp.component_rows import ComponentRow
 from autointerp.published_rows import PublishedExplanationRow
+from autointerp.rating_rows import RatingRow
 from autointerp.records import Big, Context, Exemplar, Pairing, Scale, Status, Unit, Unscored
 from autointerp.relation_rows import HistogramRow, RelationRow, SurveyRow
 from autointerp.sae_rows import SaeRow
@@ -424,6 +425,7 @@ ROWS: Mapping[str, type] = {
     "comparison-of-runs": BetweenRunsRow,
     "usage": UsageRow,
     "suggested": SuggestedRow,
+    "ratings": RatingRow,
     "benchmark": BenchmarkRow,
     "benchmark_scores": PlantedScore,
     "benchmark_sanity": SanityRow,
