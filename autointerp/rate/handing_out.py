@@ -23,7 +23,7 @@ from autointerp.study_file import study_of
 FOLDER = "rating"
 KEY = "ratings_key.json"
 _PACKAGE = "autointerp.rate"
-_SCRIPTS = ("rating_keys.js", "rating_file.js", "rating.js")
+_SCRIPTS = ("rating_file.js", "rating.js")
 _STYLE = "rating.css"
 _DIGITS = 12
 """Of ids."""
@@ -109,7 +109,7 @@ def _as_json(sheet: Sheet) -> dict[str, Any]:
 
 
 def read_key(run: Path) -> dict[str, Sheet]:
-    """The pages of a run by id, the latest last; none where none was made. BadInput for a key that is damaged."""
+    """The pages of a run by id; none where none was made. BadInput for a key that is damaged."""
     path = run / KEY
     if not path.is_file():
         return {}
