@@ -27,6 +27,7 @@ SHARED_FILES = {
     "logprobs.py": "log-probabilities: of an answer, of OpenAI's protocol, of a model in the process",
     "measures.py": "what is of measures that may tell trained from scrambled weights",
     "provider.py": "a Provider",
+    "ratings.py": "what is of ratings by the rubric",
     "registry.py": "methods by name",
     "replicates.py": "what is of replicates",
     "scrambled.py": "what is of subjects with scrambled weights",

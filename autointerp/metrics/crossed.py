@@ -58,8 +58,8 @@ def crossed_interval(
     each sample, raters once for all, so that who is severe with all of them cancels in a difference. With one rater
     units alone are drawn, and the note says so. Measured on simulated totals of 0 to 14 (24 units of spread 3, raters
     of spread 1, the rest 1.5; 600 draws): a median's nominal 95% cover 0.96 to 0.99 with 2 to 8 raters and 0.87 with
-    one, those of a difference of two arms 0.97 to 0.99; with raters of spread 2 a median's cover 0.87, 0.91 and 0.94 with 2, 3
-    and 5 of them, a difference still 0.98.
+    one, those of a difference of two arms 0.97 to 0.99; with raters of spread 2 a median's cover 0.87, 0.91 and 0.94
+    with 2, 3 and 5 of them, a difference's still 0.98.
     """
     means = [of_units(each) for each in samples]
     if any(not each.size or np.isnan(each).all() for each in means):

@@ -15,6 +15,7 @@ from autointerp.plot.by_unit import against_evidence, own_against_shuffled, reli
 from autointerp.plot.distribution import distribution
 from autointerp.plot.forest import forest
 from autointerp.plot.measures import measures
+from autointerp.plot.ratings import ratings
 from autointerp.plot.replicates import replicates
 from autointerp.plot.strips import StripReader, strips
 from autointerp.plot.style import house_style, save
@@ -26,9 +27,9 @@ def plot(run_dir: Path, style: str | None = None, size: str | None = None) -> li
     `distribution` always; `forest` when the run has features and something to hold them against; `equal-determinism`
     when a difference could be adjusted; `measures` when it has scrambled subjects; `replicates` when it has several;
     `against-evidence` (density, entropy of peak tokens), `own-shuffled`, `reliability` and `coverage` when their
-    numbers are there; `layers` when it has several hooks or widths; `strips-ARM` for every feature arm and the
-    baseline, when they have a scored unit. `style` and `size`: see `house_style`. Raises BadInput when a table is
-    missing.
+    numbers are there; `layers` when it has several hooks or widths; `ratings` when the run was rated;
+    `strips-ARM` for every feature arm and the baseline, when they have a scored unit. `style` and `size`: see
+    `house_style`. Raises BadInput when a table is missing.
     """
     outcome = read_outcome(run_dir)
     folder = run_dir / "figures"
@@ -48,6 +49,7 @@ def plot(run_dir: Path, style: str | None = None, size: str | None = None) -> li
             "layers": lambda: by_layer_and_width(outcome),
             "reliability": lambda: reliability(outcome, reader),
             "coverage": lambda: coverage_and_cost(outcome),
+            "ratings": lambda: ratings(outcome),
         }
         for name, draw in wanted.items():
             if (drawn := draw()) is not None:

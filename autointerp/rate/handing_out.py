@@ -49,8 +49,7 @@ class HandedOut:
     page: Path
     key: Path
     sheet: Sheet
-    left_out: Mapping[tuple[str, str], int]
-    """(arm, why) -> units that could not be shown."""
+    drawn: Drawn
 
     @property
     def counts(self) -> tuple[int, int, int]:
@@ -75,7 +74,7 @@ def hand_out(run: Path, choice: Choice) -> HandedOut:
     style = (assets_of(_PACKAGE) / _STYLE).read_text("utf8")
     scripts = [f"assets/{name}" for name in _SCRIPTS]
     write_text(folder / "index.html", page("Rating explanations", scripts, style))
-    return HandedOut(folder / "index.html", run / KEY, sheet, drawn.left_out)
+    return HandedOut(folder / "index.html", run / KEY, sheet, drawn)
 
 
 def sheet_of(drawn: Drawn) -> tuple[Sheet, dict[str, Any]]:
@@ -119,4 +118,6 @@ def read_key(run: Path) -> dict[str, Sheet]:
             raise BadInput(f"{path} is of version {raw['version']}", "use the version of autointerp that made it")
         return {name: Sheet(name, int(each["points"]), each["items"]) for name, each in raw["sheets"].items()}
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise BadInput(f"{path} is no key of rating pages ({error!r})", "restore it: answers can't be read without it") from error
+        raise BadInput(
+            f"{path} is no key of rating pages ({error!r})", "restore it: answers can't be read without it"
+        ) from error

@@ -34,7 +34,7 @@ _WORDS: dict[str, tuple[str, tuple[str, ...]]] = {
         ("not at all", "hardly", "fairly", "sure"),
     ),
     "activations": (
-        "How many of the marked tokens, strong and weak, does it fit?",
+        "How many marked tokens, strong and weak, does it fit?",
         ("none", "few", "less than half", "more than half", "nearly all", "all"),
     ),
     "logits": (

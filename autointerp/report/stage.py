@@ -16,6 +16,7 @@ from autointerp.report import (
     explained,
     in_context,
     measures,
+    ratings,
     replicates,
     reproducing,
     sae_quality,
@@ -83,6 +84,8 @@ def _parts(outcome: Outcome) -> Iterator[str]:
     yield sections.ceiling(outcome)
     yield sections.other_metrics(outcome)
     yield judges(outcome)
+    yield ratings.section(outcome)
+    yield _figure(outcome, "ratings", "What raters gave the units of every arm, and explanations of other units")
     yield explained.proposals(outcome)
     yield sections.units(outcome)
     yield "\n\n".join(["## Variance", *replicates.sentences(outcome), *map(prose, of_one)])
