@@ -35,7 +35,7 @@ def ratings(outcome: Outcome) -> Figure | None:
     axes = figure.subplots(1, len(shown), sharey=True, squeeze=False)[0]
     for panel, (name, rated) in zip(axes, shown, strict=True):
         _panel(panel, name, rated, arms)
-    axes[0].set_yticks(range(len(arms) + 1), [*(capital(plain(arm)) for arm in arms), "Decoys of all arms"])
+    axes[0].set_yticks(range(len(arms) + 1), [*map(_label, arms), "Decoys of all arms"])
     axes[0].set_ylim(len(arms) + 0.5, -0.65)
     figure.suptitle("Rated blindly: does the explanation fit?", fontsize=pt(12), fontweight="bold")
     confidence = f"{plan_of(outcome).confidence:.0%}"
@@ -48,6 +48,10 @@ def ratings(outcome: Outcome) -> Figure | None:
         loc="outside lower center", ncols=3, frameon=False, fontsize=pt(8),
     )  # fmt: skip
     return figure
+
+
+def _label(arm: str) -> str:
+    return capital(plain(arm)).replace(" at the ", "\nat the ").replace(" of a ", "\nof a ")
 
 
 def _panel(panel: Axes, name: str, rated: Rated, arms: list[str]) -> None:

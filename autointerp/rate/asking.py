@@ -26,8 +26,9 @@ from autointerp.rate.showing import Window
 from autointerp.rate.taking import read_ratings, write_ratings
 from autointerp.rating_rows import MODEL, RatingRow
 from autointerp.records import Status, Unscored
-from autointerp.run.resources import SPENDING, Resources
+from autointerp.run.resources import Resources
 from autointerp.study_file import study_of
+from autointerp.tables import read_arrow
 
 PROMPT = "rubric/v1"
 _ANSWER_TOKENS = 96
@@ -51,8 +52,6 @@ def ask(run: Path, name: str, choice: Choice, *, replay: bool = False) -> list[R
     handed = hand_out(run, choice)
     model = study.llm[name].model
     resources = Resources(study, run, Mode(replay))
-    # An account that did not see the run's earlier costs would put a smaller table in the place of theirs.
-    whole = (run / SPENDING).is_file() or not (run / "usage.parquet").is_file()
     try:
         prompt = load_prompt(PROMPT, resources.prompts)
         with resources.asker(name, "rate") as asker:
@@ -66,14 +65,20 @@ def ask(run: Path, name: str, choice: Choice, *, replay: bool = False) -> list[R
                 study.seed,
             )
     finally:
-        if whole:
-            resources.close()
-        else:
-            resources.usage.close()
-            resources.ledger.close()
+        _close(resources, run / "usage.parquet")
     mine = (MODEL, model, handed.sheet.sheet)
     write_ratings(run, [*(r for r in read_ratings(run) if (r.rater_kind, r.rater, r.sheet) != mine), *rows])
     return rows
+
+
+def _close(resources: Resources, table: Path) -> None:
+    """Close ledger and account; write the table of usage, but not over one that says more (of a published run)."""
+    known = {(row["stage"], row["model"]) for row in read_arrow(table).to_pylist()} if table.is_file() else set()
+    if known <= {(row.stage, row.model) for row in resources.usage.rows()}:
+        resources.close()
+    else:
+        resources.usage.close()
+        resources.ledger.close()
 
 
 def rated(

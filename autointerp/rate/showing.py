@@ -45,16 +45,18 @@ class Window:
 def windows(
     exemplars: Sequence[Exemplar], contexts: Mapping[int, Context], rng: np.random.Generator
 ) -> tuple[Window, ...] | Unscored:
-    """Eight windows by falling peak, two nearest to the middle of each quarter of the range, then two blind ones.
+    """Eight windows by falling peak, two out of each quarter of the range, then two blind ones.
 
-    Held-out contexts are taken where an interval has some, else those of the evidence; where it has none the nearest
-    peak takes the place, so that every unit has as many. `rng` decides between equals, and draws the blind ones among
-    held-out random contexts. Unscored where the contexts do not suffice.
+    The strongest context is always among them. For the rest held-out contexts are taken where an interval has some,
+    else those of the evidence; where it has none the nearest peak takes the place, so that every unit has as many.
+    `rng` decides between equals, and draws the blind ones among held-out random contexts. Unscored where the contexts
+    do not suffice.
     """
     known = {e.context: e for e in exemplars if e.context in contexts and not e.kind.startswith(Kind.HARD_NEGATIVE)}
     highest = max((float(e.activations.max(initial=0.0)) for e in known.values()), default=0.0)
     held = [e for e in exemplars if e.kind == Kind.RANDOM and _held_out(contexts, e.context)]
-    pool = sorted({e.context for e in held})
+    strongest = max(known, key=lambda c: (float(known[c].activations.max(initial=0.0)), -c), default=None)
+    pool = sorted({e.context for e in held} - {strongest})
     if len(pool) < BLIND:
         return TOO_FEW_BLIND
     blind = [int(c) for c in rng.choice(pool, size=BLIND, replace=False)]
@@ -81,7 +83,8 @@ def _over_the_range(peaks: dict[int, float], contexts: Mapping[int, Context], rn
         def rank(context: int, low: float = low, high: float = high) -> tuple[float, bool, int]:
             peak = left[context]
             outside = max(low - peak, peak - high, 0.0)
-            return outside, not _held_out(contexts, context), order[context]
+            second = peak < 1 and not _held_out(contexts, context)
+            return outside, second, order[context] if peak < 1 else -1
 
         for context in sorted(left, key=rank)[:PER_INTERVAL]:
             drawn.append(context)

@@ -5,6 +5,10 @@
   const { html, render, useState, useEffect, useRef, Text, Row, theme, setTheme } = autointerp;
   const { Answers, opened, SKIPPED } = autointerpRating;
 
+  /* What a key does on the screen that is shown: set when it is drawn, which is before the next key is read. */
+  let onKey = null;
+  document.addEventListener("keydown", (event) => onKey && onKey(event));
+
   function Theme() {
     const [now, setNow] = useState(theme());
     const other = now === "dark" ? "light" : "dark";
@@ -124,10 +128,7 @@
       event.preventDefault();
     }
 
-    useEffect(() => {
-      document.addEventListener("keydown", key);
-      return () => document.removeEventListener("keydown", key);
-    });
+    onKey = key;
 
     return html`<main class="unit">
       <header><h1 tabindex="-1" ref=${head}>Unit ${place + 1} of ${data.items.length}</h1>
@@ -182,6 +183,7 @@
       setTurn((turn) => turn + 1);
     }
 
+    onKey = null;
     if (!answers) return html`<${Start} data=${data} onStart=${start} />`;
     if (place < 0) {
       return html`<${End} data=${data} answers=${answers} onMove=${() => setPlace(Math.max(firstOpen(answers), 0))} />`;

@@ -1,0 +1,142 @@
+"""From the page nothing tells an arm: no name, no scale, no order; and decoys are not to be told from the others."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from autointerp.artifacts import hash_file, rng_of
+from autointerp.contexts.reading import load_contexts
+from autointerp.contexts.sharing import read_exemplars
+from autointerp.errors import BadInput
+from autointerp.rate.drawing import NO_PROMOTED, Choice, draw
+from autointerp.rate.handing_out import FOLDER, KEY, hand_out, read_key, sheet_of
+from autointerp.rate.showing import BLIND, INTERVALS, PER_INTERVAL, TOO_FEW_ACTIVE, windows
+from autointerp.records import Split, Unscored
+from autointerp.study_file import study_of
+from autointerp.tables import read_table
+
+
+def data_of(run: Path) -> dict[str, Any]:
+    script = (run / FOLDER / "data.js").read_text("utf8")
+    data: dict[str, Any] = json.loads(re.fullmatch(r'autointerp\.take\("rating",(.*)\);\n', script).group(1))  # type: ignore[union-attr]
+    return data
+
+
+def test_the_folder_that_is_handed_out_says_nothing_of_units(run: Path) -> None:
+    made = hand_out(run, Choice())
+    units = read_table(run / "units.parquet")
+    texts = {path: path.read_text("utf8") for path in (run / FOLDER).rglob("*") if path.is_file()}
+    assert not any(KEY in str(path) for path in texts)
+    ours = {path.name: text for path, text in texts.items() if path.name in ("data.js", "index.html")}
+    ours["index.html"] = re.sub("<style>.*</style>", "", ours["index.html"], flags=re.S)
+    for name in [*units["unit"], *units["arm"], *units["hook"], "mlp", "permuted", "scrambled", "density", str(run)]:
+        assert not any(re.search(rf"(?<![\w]){re.escape(name)}(?![\w])", text) for text in ours.values()), name
+    for value in units["max_activation"].dropna():
+        assert f"{value:.4f}" not in ours["data.js"]
+    for item in data_of(run)["items"]:
+        assert set(item) == {"id", "text", "rows", "promoted"}
+        assert re.fullmatch(r"[0-9a-f]{12}", item["id"])
+        assert [row[1] for row in item["rows"]] == [0] * INTERVALS * PER_INTERVAL + [1] * BLIND
+        assert max(level for row in item["rows"] for level in row[3]) <= 9
+        assert len(item["promoted"]) == 8
+    assert {i["id"] for i in data_of(run)["items"]} == set(made.sheet.items)
+
+
+def test_ids_and_page_depend_on_what_is_shown_alone(run: Path) -> None:
+    """Other names, arms, signs, hooks and scales under the same contents: the same page, byte for byte."""
+    drawn = draw(study_of(run), run, Choice())
+    other = replace(drawn, items=tuple(
+        replace(
+            item, unit=replace(item.unit, unit=f"x/{n}", arm="y", subject="z"),
+            explanation=replace(item.explanation, unit=f"w/{n}"),
+        )
+        for n, item in enumerate(drawn.items)
+    ))  # fmt: skip
+    assert sheet_of(drawn)[1] == sheet_of(other)[1]
+    exemplars, contexts = _tables(run)
+    for unit, each in exemplars.items():
+        scaled = [replace(e, activations=e.activations * np.float32(32)) for e in each]
+        assert windows(each, contexts, rng_of(unit)) == windows(scaled, contexts, rng_of(unit))
+
+
+def _tables(run: Path) -> tuple[Any, Any]:
+    exemplars = read_exemplars(run / "evidence.parquet")
+    return exemplars, load_contexts(run / "contexts.parquet", {e.context for each in exemplars.values() for e in each})
+
+
+def test_the_order_tells_no_arm_and_can_not_be_drawn_without_the_run(run: Path) -> None:
+    places = []
+    for seed in range(60):
+        drawn = draw(study_of(run), run, Choice(seed=seed))
+        places.append(np.mean([n / len(drawn.items) for n, i in enumerate(drawn.items) if i.unit.arm == "feature"]))
+    assert abs(np.mean(places) - 0.5) < 0.03
+    assert draw(study_of(run), run, Choice()) == draw(study_of(run), run, Choice())
+    before = [item.unit.unit for item in draw(study_of(run), run, Choice()).items]
+    table = read_table(run / "explanations.parquet")
+    table.loc[0, "text"] = "another text"
+    table.to_parquet(run / "explanations.parquet")
+    assert [item.unit.unit for item in draw(study_of(run), run, Choice()).items] != before
+
+
+def test_every_unit_and_every_explanation_is_met_once(run: Path) -> None:
+    for seed in range(8):
+        drawn = draw(study_of(run), run, Choice(seed=seed, units=8))
+        assert len({item.unit.unit for item in drawn.items}) == len(drawn.items)
+        assert len({item.explanation.unit for item in drawn.items}) == len(drawn.items)
+        decoys = [item for item in drawn.items if item.unit.unit != item.explanation.unit]
+        assert all(i.unit.arm == i.explanation.arm and i.unit.text != i.explanation.text for i in decoys)
+        by_arm = [sum(item.unit.arm == arm for item in decoys) for arm in ("feature", "neuron", "direction")]
+        assert by_arm == [2, 2, 2]
+    assert all(i.unit == i.explanation for i in draw(study_of(run), run, Choice(decoys=0)).items)
+
+
+def test_windows_go_over_the_whole_range_and_prefer_held_out_text(run: Path) -> None:
+    exemplars, contexts = _tables(run)
+    for unit, each in exemplars.items():
+        shown = windows(each, contexts, rng_of(unit))
+        assert not isinstance(shown, Unscored)
+        active, blind = shown[: INTERVALS * PER_INTERVAL], shown[INTERVALS * PER_INTERVAL :]
+        assert active[0].peak == 9
+        assert [w.peak for w in active] == sorted((w.peak for w in active), reverse=True)
+        assert [w.blind for w in blind] == [True] * BLIND
+        held_out = {c.pieces for c in contexts.values() if c.split == Split.HELD_OUT}
+        for window in blind:
+            assert any(set(window.pieces) <= set(pieces) for pieces in held_out)
+        for window in active:
+            assert max(window.levels) == window.peak, "the strongest token is in the window"
+            assert len(window.pieces) == len(window.levels)
+    few = [e for e in next(iter(exemplars.values())) if e.kind == "random"][:5]
+    assert windows(few, contexts, rng_of("few")) == TOO_FEW_ACTIVE
+
+
+def test_what_can_not_be_shown_is_counted(run: Path) -> None:
+    whole = draw(study_of(run), run, Choice())
+    assert whole.left_out == {("neuron", "no explanation"): 1, ("direction", NO_PROMOTED.reason): 1}
+    without = draw(study_of(run), run, Choice(logits=False))
+    assert without.left_out == {("neuron", "no explanation"): 1}
+    assert not any(item.unit.promoted for item in without.items)
+    shutil.rmtree(run / "work")
+    assert not draw(study_of(run), run, Choice()).logits
+    with pytest.raises(BadInput, match="has not kept what its units promote .*--without-logits"):
+        draw(study_of(run), run, Choice(logits=True))
+
+
+def test_a_page_is_made_again_byte_for_byte_and_every_key_is_kept(run: Path) -> None:
+    first = hand_out(run, Choice())
+    before = hash_file(run / FOLDER)
+    second = hand_out(run, Choice(seed=1))
+    assert second.sheet.sheet != first.sheet.sheet
+    assert set(read_key(run)) == {first.sheet.sheet, second.sheet.sheet}
+    assert hand_out(run, Choice()).sheet == first.sheet
+    assert hash_file(run / FOLDER) == before
+    (run / KEY).write_text('{"version": 1, "sheets": {"a": {}}}')
+    with pytest.raises(BadInput, match="is no key of rating pages"):
+        read_key(run)
