@@ -67,6 +67,8 @@ ELSEWHERE = {
     "autointerp compare results/a results/b results/c", "autointerp plot results/a results/b",  # tests/between_runs
     "autointerp browse results/demo --serve",  # tests/browser
     "make lint", "source .venv/bin/activate",
+    "autointerp rate results/demo", "autointerp rate results/demo --model explainer",  # tests/rate
+    "autointerp rate results/demo --add ratings-of-anna.json --add ratings-of-ben.json",
 }  # fmt: skip
 """What stands in other pages, and is not run here."""
 

@@ -12,7 +12,7 @@ from autointerp.cli.help import add_verb
 from autointerp.errors import BadInput
 
 if TYPE_CHECKING:  # help is shown without it
-    from autointerp.rate.drawing import Choice
+    from autointerp.rate.drawing import PageChoice
 
 
 def register(app: typer.Typer) -> None:
@@ -43,7 +43,7 @@ def rate(
 
     The page opens without a server and tells no arm; hand out its folder alone. `autointerp report` shows the ratings.
     """
-    from autointerp.rate.drawing import Choice
+    from autointerp.rate.drawing import PageChoice
 
     if add:
         if model is not None:
@@ -54,14 +54,14 @@ def rate(
         raise BadInput(f"--rater {rater} without answers", "name their files with --add")
     if replay and model is None:
         raise BadInput("--replay without a model", "name one of the study's with --model")
-    choice = Choice(units=units, decoys=decoys, logits=False if without_logits else None, seed=seed)
+    choice = PageChoice(units=units, decoys=decoys, logits=False if without_logits else None, seed=seed)
     if model is None:
         _hand_out(run, choice)
     else:
         _ask(run, model, choice, replay)
 
 
-def _hand_out(run: Path, choice: Choice) -> None:
+def _hand_out(run: Path, choice: PageChoice) -> None:
     from autointerp.rate.handing_out import hand_out
 
     made = hand_out(run, choice)
@@ -100,7 +100,7 @@ def _take(run: Path, files: list[Path], rater: str | None) -> None:
     typer.echo(f"next    autointerp plot {run} && autointerp report {run}")
 
 
-def _ask(run: Path, model: str, choice: Choice, replay: bool) -> None:
+def _ask(run: Path, model: str, choice: PageChoice, replay: bool) -> None:
     from autointerp.rate.asking import ask, failures
     from autointerp.rate.taking import RATINGS
 

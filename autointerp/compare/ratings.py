@@ -36,7 +36,7 @@ TOTAL = "total"
 
 
 @dataclass(frozen=True)
-class LeftOut:
+class NotCounted:
     """Ratings that are in the table and are not counted."""
 
     skipped: int
@@ -57,7 +57,7 @@ class Rated:
     """The most that a total can be."""
     frame: pd.DataFrame
     """The rows that count."""
-    left_out: LeftOut
+    left_out: NotCounted
 
     @cached_property
     def items(self) -> pd.DataFrame:
@@ -132,7 +132,7 @@ def _rated(outcome: Outcome, table: pd.DataFrame) -> Rated | None:
         return None
     points = int(usable["points"].value_counts().index[0])
     counted = usable[usable["points"] == points]
-    left_out = LeftOut(int((~answered).sum()), int((answered & ~fresh).sum()), len(usable) - len(counted))
+    left_out = NotCounted(int((~answered).sum()), int((answered & ~fresh).sum()), len(usable) - len(counted))
     return Rated(outcome, tuple(sorted(set(counted["rater"]))), points, counted, left_out)
 
 
@@ -152,7 +152,7 @@ class ArmRatings:
 
 
 @dataclass(frozen=True)
-class Contrast:
+class ArmContrast:
     """Features less another arm."""
 
     arm: str
@@ -194,7 +194,7 @@ def of_decoys(rated: Rated) -> Interval:
     return crossed_interval([rated.matrix(None, decoys=True)], median_over, plan_of(rated.outcome), rng)
 
 
-def contrasts(rated: Rated) -> list[Contrast]:
+def contrasts(rated: Rated) -> list[ArmContrast]:
     """Every feature arm less every other arm with rated units."""
     plan = plan_of(rated.outcome)
     arms = [each for each in rated.arms if rated.matrix(each, decoys=False).size]
@@ -206,7 +206,7 @@ def contrasts(rated: Rated) -> list[Contrast]:
             both = [rated.matrix(each, decoys=False) for each in (arm, other)]
             rng = rng_of(rated.outcome.study.seed, "ratings", arm, other, *rated.raters)
             found.append(
-                Contrast(
+                ArmContrast(
                     arm, other, crossed_interval(both, median_difference, plan, rng),
                     crossed_interval(both, superiority, plan, rng), (len(both[0]), len(both[1])),
                 )

@@ -61,7 +61,9 @@ def _coincidences(ratings: Ratings) -> Float[np.ndarray, "pairable value value"]
     counts = (ratings[:, :, None] == values).sum(axis=1).astype(np.float64)
     counts = counts[counts.sum(axis=1) > 1]
     of_value = np.einsum("uv,vw->uvw", counts, np.eye(values.size))
-    return (counts[:, :, None] * counts[:, None, :] - of_value) / (counts.sum(axis=1) - 1)[:, None, None]
+    pairs: Float[np.ndarray, "pairable value value"] = counts[:, :, None] * counts[:, None, :] - of_value
+    found: Float[np.ndarray, "pairable value value"] = pairs / (counts.sum(axis=1) - 1)[:, None, None]
+    return found
 
 
 def _alphas(pairs: Float[np.ndarray, "sample value value"]) -> Float[np.ndarray, " sample"]:

@@ -13,6 +13,8 @@ from autointerp.metrics.intervals import NONE, Interval, Resampling, blocks, few
 
 Ratings = Float[np.ndarray, "unit rater"]
 """NaN where a rater did not rate a unit."""
+Sample = Float[np.ndarray, "_ rater"]
+"""The same where several samples differ in their number of units."""
 Means = Float[np.ndarray, "*resample _"]
 """A value per unit, the mean over its raters; NaN where none of the drawn raters rated it."""
 ONE_RATER = "one rater: the interval is over units, for this rater alone"
@@ -50,7 +52,7 @@ def superiority(first: Means, second: Means) -> Any:
 
 
 def crossed_interval(
-    samples: Sequence[Ratings], statistic: Callable[..., Any], plan: Resampling, rng: np.random.Generator
+    samples: Sequence[Sample], statistic: Callable[..., Any], plan: Resampling, rng: np.random.Generator
 ) -> Interval:
     """Percentile interval of a statistic of the units' means, from resamples of units and of raters (Owen 2007).
 

@@ -18,11 +18,11 @@ from autointerp.llm.request import Question, Request, Response, Unreadable
 from autointerp.progress import bar
 from autointerp.prompting import Prompt, load_prompt
 from autointerp.quoting import quoted
-from autointerp.rate.drawing import Choice, ShownItem
+from autointerp.rate.drawing import PageChoice, ShownItem
 from autointerp.rate.handing_out import Sheet, hand_out
 from autointerp.rate.received import rating
-from autointerp.rate.rubric import Part, as_data, parts
-from autointerp.rate.showing import Window
+from autointerp.rate.rubric import RubricPart, as_data, parts
+from autointerp.rate.showing import ShownWindow
 from autointerp.rate.taking import read_ratings, write_ratings
 from autointerp.rating_rows import MODEL, RatingRow
 from autointerp.records import Status, Unscored
@@ -39,7 +39,7 @@ NOT_THE_PARTS = Unreadable("the answer's JSON does not hold just the parts of th
 OUT_OF_POINTS = Unreadable("points that the rubric does not give")
 
 
-def ask(run: Path, name: str, choice: Choice, *, replay: bool = False) -> list[RatingRow]:
+def ask(run: Path, name: str, choice: PageChoice, *, replay: bool = False) -> list[RatingRow]:
     """Have the study's `[llm.NAME]` rate every item of the page that `choice` makes; put its rows into the table.
 
     It asks through the run's ledger, account and budget: a second call asks nothing that was answered. The rows of an
@@ -85,7 +85,7 @@ def rated(
     asker: Asker,
     sheet: Sheet,
     items: Sequence[ShownItem],
-    rubric: Sequence[Part],
+    rubric: Sequence[RubricPart],
     prompt: Prompt,
     model: str,
     seed: int,
@@ -105,7 +105,7 @@ def rated(
 
 
 def question(
-    item: ShownItem, rubric: Sequence[Part], prompt: Prompt, model: str, seed: int
+    item: ShownItem, rubric: Sequence[RubricPart], prompt: Prompt, model: str, seed: int
 ) -> Question[dict[str, int]]:
     """The item as a model sees it: what people see, with marks in the place of colours."""
     members = {part.name: between(0, len(part.answers) - 1) for part in rubric}
@@ -127,12 +127,12 @@ def question(
     return Question(request, partial(read_points, rubric=rubric))
 
 
-def _marked(window: Window) -> str:
+def _marked(window: ShownWindow) -> str:
     levels = np.array(window.levels)
     return with_marks(window.pieces, (levels > 0) & (levels >= _MARKED * levels.max(initial=0)))
 
 
-def read_points(response: Response, rubric: Sequence[Part]) -> dict[str, int] | Unreadable:
+def read_points(response: Response, rubric: Sequence[RubricPart]) -> dict[str, int] | Unreadable:
     """Part -> points, all parts of the rubric and nothing else, each a whole number that it gives."""
     found = read_json_object(response.text)
     if isinstance(found, Unreadable):

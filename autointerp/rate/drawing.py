@@ -18,7 +18,7 @@ from autointerp.contexts.pairing import derangements
 from autointerp.contexts.reading import load_contexts
 from autointerp.contexts.sharing import read_exemplars
 from autointerp.errors import BadInput
-from autointerp.rate.showing import PROMOTED, Window, windows
+from autointerp.rate.showing import PROMOTED, ShownWindow, windows
 from autointerp.records import Status, Unscored
 from autointerp.study import Study
 from autointerp.tables import EFFECTS, read_arrow
@@ -31,7 +31,7 @@ NO_PROMOTED = Unscored("it promotes no tokens")
 
 
 @dataclass(frozen=True)
-class Choice:
+class PageChoice:
     """What a page is made of."""
 
     units: int = 12
@@ -53,7 +53,7 @@ class RatedUnit:
     subject: str
     text: str
     """Its own explanation."""
-    windows: tuple[Window, ...]
+    windows: tuple[ShownWindow, ...]
     promoted: tuple[str, ...]
     """The strongest first; empty where none are shown."""
 
@@ -68,7 +68,7 @@ class ShownItem:
 
 
 @dataclass(frozen=True)
-class Drawn:
+class DrawnItems:
     """The items of a page in their order, and what is not on it."""
 
     items: tuple[ShownItem, ...]
@@ -78,7 +78,7 @@ class Drawn:
     """(arm, why) -> units that could not be shown."""
 
 
-def draw(study: Study, run: Path, choice: Choice) -> Drawn:
+def draw(study: Study, run: Path, choice: PageChoice) -> DrawnItems:
     """The items of all arms, decoys among them, in a seeded order.
 
     Order and draws depend on the run's tables besides the seeds: who has the page alone can't draw them again. Raises
@@ -100,7 +100,7 @@ def draw(study: Study, run: Path, choice: Choice) -> Drawn:
         reasons = "; ".join(f"{arm}: {reason}" for arm, reason in left_out)
         raise BadInput(f"{run} has no unit that can be rated ({reasons})", "rate a run with explained units")
     order = rng_of(*seeds, "order").permutation(len(items))
-    return Drawn(tuple(items[int(i)] for i in order), logits, left_out)
+    return DrawnItems(tuple(items[int(i)] for i in order), logits, left_out)
 
 
 def _showable(

@@ -15,7 +15,7 @@ from typing import Any
 from autointerp.artifacts import hash_value, read_json, rng_of, write_json, write_text
 from autointerp.errors import BadInput
 from autointerp.pages.writing import assets_of, copy_assets, data_script, page
-from autointerp.rate.drawing import Choice, Drawn, ShownItem, draw
+from autointerp.rate.drawing import DrawnItems, PageChoice, ShownItem, draw
 from autointerp.rate.rubric import as_data, parts, points
 from autointerp.rate.showing import STEPS
 from autointerp.study_file import study_of
@@ -49,7 +49,7 @@ class HandedOut:
     page: Path
     key: Path
     sheet: Sheet
-    drawn: Drawn
+    drawn: DrawnItems
 
     @property
     def counts(self) -> tuple[int, int, int]:
@@ -58,7 +58,7 @@ class HandedOut:
         return len(items), len(Counter(i["arm"] for i in items)), sum(i["unit"] != i["explanation_of"] for i in items)
 
 
-def hand_out(run: Path, choice: Choice) -> HandedOut:
+def hand_out(run: Path, choice: PageChoice) -> HandedOut:
     """Make the page of a run, which opens without a server; the same run and choice give the same bytes.
 
     The key is written first: a page without its key is never there. Raises BadInput as `draw` does.
@@ -77,7 +77,7 @@ def hand_out(run: Path, choice: Choice) -> HandedOut:
     return HandedOut(folder / "index.html", run / KEY, sheet, drawn)
 
 
-def sheet_of(drawn: Drawn) -> tuple[Sheet, dict[str, Any]]:
+def sheet_of(drawn: DrawnItems) -> tuple[Sheet, dict[str, Any]]:
     """The key of some items, and what the page gets of them, under one id: the hash of what it shows."""
     shown = [_shown(item) for item in drawn.items]
     rubric = parts(drawn.logits)

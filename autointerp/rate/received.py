@@ -150,12 +150,14 @@ def rating(
 ) -> RatingRow:  # fmt: skip
     """A row of `ratings` for an item of a page; where it `failed` its parts are None."""
     parts = {part: None if failed else given.get(part) for part in POINTS}
+    known: dict[str, Any] = dict(sheet.items[item])
+    points: dict[str, Any] = dict(parts)
     return RatingRow(
-        sheet=sheet.sheet, item=item, rater=rater, rater_kind=rater_kind, session=session, **dict(sheet.items[item]),
-        **parts, total=None if failed else sum(value for value in parts.values() if value is not None),
+        sheet=sheet.sheet, item=item, rater=rater, rater_kind=rater_kind, session=session, **known, **points,
+        total=None if failed else sum(value for value in parts.values() if value is not None),
         points=sheet.points, seconds=seconds, at=at,
         status=Status.UNSCORED if failed else Status.OK, reason=failed.reason if failed else "",
-    )  # type: ignore[arg-type]  # fmt: skip
+    )  # fmt: skip
 
 
 def _checksum(raw: Mapping[str, Any]) -> str:

@@ -19,7 +19,7 @@ from autointerp.rating_rows import LOGITS, POINTS
 
 
 @dataclass(frozen=True)
-class Part:
+class RubricPart:
     """One question of the rubric."""
 
     name: str
@@ -48,9 +48,9 @@ _WORDS: dict[str, tuple[str, tuple[str, ...]]] = {
 }
 
 
-def parts(logits: bool) -> list[Part]:
+def parts(logits: bool) -> list[RubricPart]:
     """The parts in their order; without `logits` those that need no promoted tokens."""
-    return [Part(name, *_WORDS[name]) for name in POINTS if logits or name != LOGITS]
+    return [RubricPart(name, *_WORDS[name]) for name in POINTS if logits or name != LOGITS]
 
 
 def points(logits: bool) -> int:
@@ -58,6 +58,6 @@ def points(logits: bool) -> int:
     return sum(most for name, most in POINTS.items() if logits or name != LOGITS)
 
 
-def as_data(of: Sequence[Part]) -> list[dict[str, Any]]:
+def as_data(of: Sequence[RubricPart]) -> list[dict[str, Any]]:
     """The parts as the page gets them."""
     return [{**asdict(part), "answers": list(part.answers)} for part in of]

@@ -30,13 +30,13 @@ TOO_FEW_BLIND = Unscored("too few held-out contexts drawn blindly")
 
 
 @dataclass(frozen=True)
-class Window:
+class ShownWindow:
     """Some tokens of one context."""
 
     peak: int
     """Highest activation of the whole context, 0 to 9, the unit's highest being 9."""
     blind: bool
-    """Drawn blindly, whatever the unit does in it."""
+    """DrawnItems blindly, whatever the unit does in it."""
     pieces: tuple[str, ...]
     levels: tuple[int, ...]
     """One per piece, 0 to 9."""
@@ -44,7 +44,7 @@ class Window:
 
 def windows(
     exemplars: Sequence[Exemplar], contexts: Mapping[int, Context], rng: np.random.Generator
-) -> tuple[Window, ...] | Unscored:
+) -> tuple[ShownWindow, ...] | Unscored:
     """Eight windows by falling peak, two out of each quarter of the range, then two blind ones.
 
     The strongest context is always among them. For the rest held-out contexts are taken where an interval has some,
@@ -92,18 +92,21 @@ def _over_the_range(peaks: dict[int, float], contexts: Mapping[int, Context], rn
     return sorted(drawn, key=lambda context: (-peaks[context], order[context]))
 
 
-def _window(context: Context, shares: Float[np.ndarray, " token"], blind: bool, rng: np.random.Generator) -> Window:
+def _window(
+    context: Context, shares: Float[np.ndarray, " token"], blind: bool, rng: np.random.Generator
+) -> ShownWindow:
     """Around the highest activation; where there is none, around a token that `rng` draws."""
     levels = steps(shares)
     middle = int(shares.argmax()) if levels.any() else int(rng.integers(len(context.pieces)))
     first = middle - _fitting(context.pieces[:middle][::-1], *_BEFORE)
     last = middle + 1 + _fitting(context.pieces[middle + 1 :], *_AFTER)
-    return Window(int(levels.max()), blind, tuple(context.pieces[first:last]), tuple(levels[first:last].tolist()))
+    return ShownWindow(int(levels.max()), blind, tuple(context.pieces[first:last]), tuple(levels[first:last].tolist()))
 
 
 def steps(shares: Float[np.ndarray, " token"]) -> Int[np.ndarray, " token"]:
     """Shares of the highest activation, in [0, 1], as 0 to 9."""
-    return np.clip(np.rint(STEPS * shares), 0, STEPS).astype(np.int64)
+    found: Int[np.ndarray, " token"] = np.clip(np.rint(STEPS * shares), 0, STEPS).astype(np.int64)
+    return found
 
 
 def _fitting(pieces: Sequence[str], most: int, columns: int) -> int:

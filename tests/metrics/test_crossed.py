@@ -24,7 +24,8 @@ PLAN = Resampling(500, 0.95)
 def totals(rng: np.random.Generator, centre: float, severity: np.ndarray, units: int = 24) -> np.ndarray:
     """Totals of 0 to 14: units of spread 3, and 1.5 for what is left."""
     noise = rng.normal(0, 1.5, (units, severity.size))
-    return np.clip(np.rint(centre + rng.normal(0, 3, (units, 1)) + severity + noise), 0, 14)
+    found: np.ndarray = np.clip(np.rint(centre + rng.normal(0, 3, (units, 1)) + severity + noise), 0, 14)
+    return found
 
 
 def test_statistics_leave_out_what_nobody_rated() -> None:
@@ -90,6 +91,7 @@ def test_rank_correlation_is_scipys_and_says_where_there_is_none() -> None:
     assert found.value == pytest.approx(stats.spearmanr(x, y).statistic)
     assert found.low is not None
     assert found.high is not None
+    assert found.value is not None
     assert -1 <= found.low < found.value < found.high <= 1
     assert rank_correlation(np.ones(9), y[:9], PLAN, rng).value is None
     assert rank_correlation(x[:2], y[:2], PLAN, rng).value is None

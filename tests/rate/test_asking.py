@@ -13,7 +13,7 @@ import pytest
 from autointerp.errors import BadInput
 from autointerp.llm.request import Response, Unreadable
 from autointerp.rate.asking import NOT_THE_PARTS, OUT_OF_POINTS, ask, failures, read_points
-from autointerp.rate.drawing import Choice
+from autointerp.rate.drawing import PageChoice
 from autointerp.rate.handing_out import hand_out
 from autointerp.rate.rubric import parts
 from autointerp.rate.taking import read_ratings, take
@@ -59,16 +59,16 @@ def test_a_model_rates_the_items_of_the_page(run: Path, tmp_path: Path, monkeypa
 
     with serve(behave=behave) as server:
         _study(run, server.url)
-        sheet = hand_out(run, Choice()).sheet
+        sheet = hand_out(run, PageChoice()).sheet
         take(run, [save(tmp_path, played(sheet, "anna", lambda _: 0.6))])
-        rows = ask(run, "rater", Choice())
+        rows = ask(run, "rater", PageChoice())
         asked = len(server.seen)
         assert [row.item for row in rows] == list(sheet.items)
         assert 0 < sum(failures(rows).values()) < len(rows)
         assert set(failures(rows)) == {"no JSON in the answer"}
-        again = ask(run, "rater", Choice())
+        again = ask(run, "rater", PageChoice())
         assert (again, len(server.seen)) == (rows, asked), "the ledger answers"
-    assert ask(run, "rater", Choice(), replay=True) == rows
+    assert ask(run, "rater", PageChoice(), replay=True) == rows
     kept = read_ratings(run)
     assert [row.rater_kind for row in kept] == ["human"] * len(sheet.items) + ["model"] * len(rows)
     ok = next(row for row in rows if row.total is not None)
@@ -82,7 +82,7 @@ def test_a_model_rates_the_items_of_the_page(run: Path, tmp_path: Path, monkeypa
 def test_a_model_that_the_study_does_not_have(whole_run: Path, tmp_path: Path) -> None:
     shutil.copytree(whole_run, tmp_path / "run")
     with pytest.raises(BadInput, match=r"has no \[llm.rater\]"):
-        ask(tmp_path / "run", "rater", Choice())
+        ask(tmp_path / "run", "rater", PageChoice())
     assert not (tmp_path / "run" / "rating").exists()
 
 

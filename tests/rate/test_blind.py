@@ -16,7 +16,7 @@ from autointerp.artifacts import hash_file, rng_of
 from autointerp.contexts.reading import load_contexts
 from autointerp.contexts.sharing import read_exemplars
 from autointerp.errors import BadInput
-from autointerp.rate.drawing import NO_PROMOTED, Choice, draw
+from autointerp.rate.drawing import NO_PROMOTED, PageChoice, draw
 from autointerp.rate.handing_out import FOLDER, KEY, hand_out, read_key, sheet_of
 from autointerp.rate.showing import BLIND, INTERVALS, PER_INTERVAL, TOO_FEW_ACTIVE, windows
 from autointerp.records import Split, Unscored
@@ -31,7 +31,7 @@ def data_of(run: Path) -> dict[str, Any]:
 
 
 def test_the_folder_that_is_handed_out_says_nothing_of_units(run: Path) -> None:
-    made = hand_out(run, Choice())
+    made = hand_out(run, PageChoice())
     units = read_table(run / "units.parquet")
     texts = {path: path.read_text("utf8") for path in (run / FOLDER).rglob("*") if path.is_file()}
     assert not any(KEY in str(path) for path in texts)
@@ -52,7 +52,7 @@ def test_the_folder_that_is_handed_out_says_nothing_of_units(run: Path) -> None:
 
 def test_ids_and_page_depend_on_what_is_shown_alone(run: Path) -> None:
     """Other names, arms, signs, hooks and scales under the same contents: the same page, byte for byte."""
-    drawn = draw(study_of(run), run, Choice())
+    drawn = draw(study_of(run), run, PageChoice())
     other = replace(drawn, items=tuple(
         replace(
             item, unit=replace(item.unit, unit=f"x/{n}", arm="y", subject="z"),
@@ -75,27 +75,27 @@ def _tables(run: Path) -> tuple[Any, Any]:
 def test_the_order_tells_no_arm_and_can_not_be_drawn_without_the_run(run: Path) -> None:
     places = []
     for seed in range(60):
-        drawn = draw(study_of(run), run, Choice(seed=seed))
+        drawn = draw(study_of(run), run, PageChoice(seed=seed))
         places.append(np.mean([n / len(drawn.items) for n, i in enumerate(drawn.items) if i.unit.arm == "feature"]))
     assert abs(np.mean(places) - 0.5) < 0.03
-    assert draw(study_of(run), run, Choice()) == draw(study_of(run), run, Choice())
-    before = [item.unit.unit for item in draw(study_of(run), run, Choice()).items]
+    assert draw(study_of(run), run, PageChoice()) == draw(study_of(run), run, PageChoice())
+    before = [item.unit.unit for item in draw(study_of(run), run, PageChoice()).items]
     table = read_table(run / "explanations.parquet")
     table.loc[0, "text"] = "another text"
     table.to_parquet(run / "explanations.parquet")
-    assert [item.unit.unit for item in draw(study_of(run), run, Choice()).items] != before
+    assert [item.unit.unit for item in draw(study_of(run), run, PageChoice()).items] != before
 
 
 def test_every_unit_and_every_explanation_is_met_once(run: Path) -> None:
     for seed in range(8):
-        drawn = draw(study_of(run), run, Choice(seed=seed, units=8))
+        drawn = draw(study_of(run), run, PageChoice(seed=seed, units=8))
         assert len({item.unit.unit for item in drawn.items}) == len(drawn.items)
         assert len({item.explanation.unit for item in drawn.items}) == len(drawn.items)
         decoys = [item for item in drawn.items if item.unit.unit != item.explanation.unit]
         assert all(i.unit.arm == i.explanation.arm and i.unit.text != i.explanation.text for i in decoys)
         by_arm = [sum(item.unit.arm == arm for item in decoys) for arm in ("feature", "neuron", "direction")]
         assert by_arm == [2, 2, 2]
-    assert all(i.unit == i.explanation for i in draw(study_of(run), run, Choice(decoys=0)).items)
+    assert all(i.unit == i.explanation for i in draw(study_of(run), run, PageChoice(decoys=0)).items)
 
 
 def test_windows_go_over_the_whole_range_and_prefer_held_out_text(run: Path) -> None:
@@ -118,24 +118,24 @@ def test_windows_go_over_the_whole_range_and_prefer_held_out_text(run: Path) -> 
 
 
 def test_what_can_not_be_shown_is_counted(run: Path) -> None:
-    whole = draw(study_of(run), run, Choice())
+    whole = draw(study_of(run), run, PageChoice())
     assert whole.left_out == {("neuron", "no explanation"): 1, ("direction", NO_PROMOTED.reason): 1}
-    without = draw(study_of(run), run, Choice(logits=False))
+    without = draw(study_of(run), run, PageChoice(logits=False))
     assert without.left_out == {("neuron", "no explanation"): 1}
     assert not any(item.unit.promoted for item in without.items)
     shutil.rmtree(run / "work")
-    assert not draw(study_of(run), run, Choice()).logits
+    assert not draw(study_of(run), run, PageChoice()).logits
     with pytest.raises(BadInput, match="has not kept what its units promote .*--without-logits"):
-        draw(study_of(run), run, Choice(logits=True))
+        draw(study_of(run), run, PageChoice(logits=True))
 
 
 def test_a_page_is_made_again_byte_for_byte_and_every_key_is_kept(run: Path) -> None:
-    first = hand_out(run, Choice())
+    first = hand_out(run, PageChoice())
     before = hash_file(run / FOLDER)
-    second = hand_out(run, Choice(seed=1))
+    second = hand_out(run, PageChoice(seed=1))
     assert second.sheet.sheet != first.sheet.sheet
     assert set(read_key(run)) == {first.sheet.sheet, second.sheet.sheet}
-    assert hand_out(run, Choice()).sheet == first.sheet
+    assert hand_out(run, PageChoice()).sheet == first.sheet
     assert hash_file(run / FOLDER) == before
     (run / KEY).write_text('{"version": 1, "sheets": {"a": {}}}')
     with pytest.raises(BadInput, match="is no key of rating pages"):

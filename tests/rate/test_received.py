@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from autointerp.errors import BadInput
-from autointerp.rate.drawing import Choice
+from autointerp.rate.drawing import PageChoice
 from autointerp.rate.handing_out import Sheet, hand_out
 from autointerp.rate.received import read_file
 from autointerp.rate.taking import RATINGS, RECEIVED, read_ratings, take
@@ -23,7 +23,7 @@ File = dict[str, Any]
 
 @pytest.fixture
 def sheet(run: Path) -> Sheet:
-    return hand_out(run, Choice()).sheet
+    return hand_out(run, PageChoice()).sheet
 
 
 def of(sheet: Sheet, count: int, rater: str = "anna", **more: Any) -> File:
@@ -147,7 +147,7 @@ def test_two_people_of_one_name_are_not_put_together(run: Path, sheet: Sheet, tm
 
 
 def test_answers_to_an_earlier_page_are_still_taken(run: Path, sheet: Sheet, tmp_path: Path) -> None:
-    later = hand_out(run, Choice(seed=5, logits=False)).sheet
+    later = hand_out(run, PageChoice(seed=5, logits=False)).sheet
     take(run, [save(tmp_path, played(s, name, lambda _: 0.5)) for s, name in ((sheet, "a"), (later, "b"))])
     assert {row.points for row in read_ratings(run)} == {14, 11}
     assert all((row.logits is None) == (row.points == 11) for row in read_ratings(run))

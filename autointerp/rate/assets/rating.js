@@ -31,7 +31,9 @@
     function open(event) {
       const [file] = event.target.files;
       if (!file) return;
-      file.text().then((text) => onStart(opened(data, text))).catch((error) => setWrong(`${file.name}: ${error.message}.`));
+      const box = event.target;
+      file.text().then((text) => onStart(opened(data, text))).catch((error) => setWrong(`${file.name}: ${error.message}.`))
+        .finally(() => { box.value = ""; });  // the same name, mended, can be chosen again
     }
 
     return html`<main class="start">
