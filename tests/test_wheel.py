@@ -29,6 +29,9 @@ def test_the_wheel_holds_both_packages_and_every_prompt(wheel: Path) -> None:
     assert {f"autointerp/_prompts/{name}" for name in prompts} <= names
     assert "autointerp/corpus/builtin.toml" in names
     assert {"autointerp/py.typed", "sae/py.typed", "autointerp/cli/__init__.py", "sae/training/train.py"} <= names
+    assets = {p.relative_to(ROOT).as_posix() for p in (ROOT / "autointerp").glob("*/assets/*")}
+    assert len(assets) > 15
+    assert assets <= names
     assert not [name for name in names if name.startswith(("tests/", "results/", "benchmarks/"))]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -41,11 +42,19 @@ def facts(tables: RunTables, near: str) -> dict[str, Any]:
         "near": near,
         "failures": list(_failures(tables)),
         "provenance": [_plain(line.removeprefix("- ")) for line in provenance(outcome).splitlines()],
+        "model": outcome.study.subject.model,
+        "text": Path(outcome.study.corpus.source).name,
         "start_token": outcome.study.subject.start_token,
-        "seed": outcome.study.seed,
+        "seeds": _seeds(outcome),
         "effects": bool(len(tables.effects)),
         "report": (tables.run / "report.html").is_file(),
     }  # fmt: skip
+
+
+def _seeds(outcome: Outcome) -> str:
+    """The seed, and those of parts that have one of their own."""
+    own = outcome.study.seeds.model_dump(mode="json", exclude_none=True)
+    return ", ".join([str(outcome.study.seed), *(f"{name} {seed}" for name, seed in own.items())])
 
 
 def _plain(markdown: str) -> str:
@@ -55,15 +64,6 @@ def _plain(markdown: str) -> str:
 
 def _arm(tables: RunTables, arm: str) -> dict[str, Any]:
     outcome, cell = tables.outcome, tables.outcome.headline
-    null = tables.shuffled
-    if len(null):
-        mine = null["unit"].isin(tables.units.loc[tables.units["arm"] == arm, "unit"])
-        null = null[mine & (null["simulator"] == cell.scorer) & (null["metric"] == cell.metric)
-                    & (null["slice"] == cell.slice) & (null["status"] == Status.OK.value)]  # fmt: skip
-    band = None
-    if len(null):
-        low, high = (float(null["value"].quantile(share)) for share in (0.025, 0.975))
-        band = {"low": low, "high": high, "n": len(null)}
     literal = replace(cell, scorer=LITERAL)
     return {
         "arm": arm,
@@ -73,8 +73,26 @@ def _arm(tables: RunTables, arm: str) -> dict[str, Any]:
         "shuffled": _interval(_shuffled(outcome, arm)),
         "literal": _interval(outcome.row(literal, arm)) if outcome.has_literal else None,
         "table": _interval(outcome.row(replace(cell, scorer=LOOKUP), arm)) if outcome.has_lookup else None,
-        "band": band,
+        "band": _band(tables, arm),
     }
+
+
+def _band(tables: RunTables, arm: str) -> dict[str, Any] | None:
+    """Where 95% of the arm's scores with other units' explanations are; in a folder that has not kept each of them,
+    95% of the units' means over them."""
+    cell, null = tables.outcome.headline, tables.shuffled
+    single = len(null) > 0
+    if single:
+        mine = null["unit"].isin(tables.units.loc[tables.units["arm"] == arm, "unit"])
+        null = null[mine & (null["simulator"] == cell.scorer) & (null["metric"] == cell.metric)
+                    & (null["slice"] == cell.slice) & (null["status"] == Status.OK.value)]  # fmt: skip
+    else:
+        means = tables.of(cell.scorer, Pairing.SHUFFLED)
+        null = means[(means["arm"] == arm) & (means["status"] == Status.OK.value)]
+    if not len(null):
+        return None
+    low, high = (float(null["value"].quantile(share)) for share in (0.025, 0.975))
+    return {"low": low, "high": high, "n": len(null), "single": single}
 
 
 def _shuffled(outcome: Outcome, arm: str) -> ComparisonRow | None:

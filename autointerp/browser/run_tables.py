@@ -14,7 +14,7 @@ from autointerp.contexts.reading import load_contexts
 from autointerp.llm.ledger.ledger import FILE_NAME, open_ledger
 from autointerp.llm.request import Failure
 from autointerp.records import Context, Pairing
-from autointerp.tables import BY_KIND, EFFECTS, PROPOSALS, SCHEMAS, read_table
+from autointerp.tables import EFFECTS, PROPOSALS, SCHEMAS, read_table
 
 _SHOWN_RANDOM = 20
 """Random held-out contexts of a unit that its page shows at most."""
@@ -62,11 +62,6 @@ class RunTables:
     def shuffled(self) -> pd.DataFrame:
         """Scores with other units' explanations."""
         return self._optional("shuffled.parquet", "shuffled")
-
-    @cached_property
-    def by_kind(self) -> pd.DataFrame:
-        """Scores of the best list and the best description."""
-        return self._optional(BY_KIND, "by_kind")
 
     @cached_property
     def judgements(self) -> pd.DataFrame:

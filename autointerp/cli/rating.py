@@ -41,7 +41,7 @@ def rate(
 ) -> None:
     """A page on which people rate units blindly, in RUN/rating; with --add, their answers into RUN/ratings.parquet.
 
-    The page opens without a server and tells no arm; hand out its folder alone. `autointerp report` shows the ratings.
+    The page opens without a server and tells no arm: hand out its folder alone; `autointerp report` shows the ratings
     """
     from autointerp.rate.drawing import PageChoice
 

@@ -249,3 +249,16 @@ def test_a_file_that_is_missing_is_said_on_the_page(browser: Browser, run: Path,
     with watched(browser) as opened:
         _open(opened.page, copy, "u/feature/8")
         expect(opened.page.get_by_role("alert")).to_contain_text("0000.js can't be loaded: make the pages again")
+
+
+def test_no_score_is_shown_without_its_null(browser: Browser, tmp_path: Path) -> None:
+    folder = made_run(tmp_path / "run", quality={"feature": 0.9, "neuron": 0.5})
+    (folder / "shuffled.parquet").unlink()
+    make([folder])
+    with watched(browser) as opened:
+        _open(opened.page, folder, "u/feature/8")
+        expect(opened.page.get_by_text("Its null: with the explanations of other units of its arm")).to_be_visible()
+        expect(opened.page.locator("svg.ruler .band")).to_have_count(1)
+        _open(opened.page, folder)
+        expect(opened.page.locator("svg .band")).to_have_count(2)
+        assert opened.problems == []

@@ -153,3 +153,22 @@ def test_old_pages_stay_until_new_ones_are_whole_and_others_say_what_is_wrong(ru
     make([run])
     assert (run / "browser/data/0/index.js").read_bytes() == before, "the same tables give the same bytes"
     assert not (run / "browser/data.new").exists()
+
+
+def test_a_published_folder_without_each_shuffled_score_still_has_every_null(tmp_path: Path) -> None:
+    folder = made_run(tmp_path / "run")
+    (folder / "shuffled.parquet").unlink()
+    make([folder])
+    facts = _value(folder / "browser/data/0/run.js")
+    scores = read_table(folder / "scores.parquet")
+    nulls = scores[(scores["scorer"] == "lift") & (scores["metric"] == "pearson") & (scores["pairing"] == "shuffled")
+                   & (scores["slice"] == "top-and-random") & (scores["status"] == "ok")]  # fmt: skip
+    for arm in facts["arms"]:
+        of_arm = nulls[nulls["arm"] == arm["arm"]]["value"]
+        assert arm["band"]["single"] is False
+        assert arm["band"]["n"] == len(of_arm)
+        assert arm["band"]["low"] == pytest.approx(of_arm.quantile(0.025))
+    shard = _value(folder / "browser/data/0/shards/0000.js")
+    for record in shard["units"].values():
+        assert record["shuffled"] == []
+        assert any(shard["texts"][row[1]] == "shuffled" for row in record["scores"])

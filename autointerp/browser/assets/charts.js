@@ -48,7 +48,7 @@
       <a href=${within(run, `list?arm=${encodeURIComponent(arm.arm)}`)}><text x=${left - 10} y=${middle - 4} text-anchor="end" class="name">${arm.words.length > 46 ? arm.arm : arm.words}</text>
         <text x=${left - 10} y=${middle + 13} text-anchor="end" class="quiet">${mean ? `${number(mean.mean)} [${number(mean.low)}, ${number(mean.high)}], n = ${mean.n}` : "none scored"}</text></a>
       ${arm.band && html`<rect x=${x(arm.band.low)} width=${Math.max(1, x(arm.band.high) - x(arm.band.low))} y=${y + 6} height=${tall - 12} class="band">
-        <title>${`with other units' explanations: 95% of ${arm.band.n} scores are in ${number(arm.band.low)} to ${number(arm.band.high)}`}</title></rect>`}
+        <title>${`with other units' explanations: 95% of ${arm.band.n} ${arm.band.single ? "scores" : "units' mean scores"} are in ${number(arm.band.low)} to ${number(arm.band.high)}`}</title></rect>`}
       ${points.map((point, place) => html`<a href=${linkOf(run, point.unit)} aria-label=${`${point.unit}: ${number(point.score)}`}>
         <circle cx=${x(point.score)} cy=${middle + ((((place + 1) * GOLDEN) % 1) - 0.5) * (tall - 26)} r="4.5" fill=${arm.colour}><title>${point.unit}: ${number(point.score)}</title></circle></a>`)}
       ${mean && html`<line x1=${x(mean.low ?? mean.mean)} x2=${x(mean.high ?? mean.mean)} y1=${middle} y2=${middle} class="interval" />

@@ -14,7 +14,7 @@
       ${rest.length > 0 && html`<details><summary>What it must be read beside (${rest.length} more sentences)</summary><ul>${rest.map((line) => html`<li>${line}</li>`)}</ul></details>`}
       <h2>Every unit</h2>
       <p class="quiet">${facts.cell.words}; simulator: ${facts.cell.scorer}. Each point is a unit and leads to its page; grey: what other units' explanations score
-        (95% of them); diamond: mean with its 95% interval over units; <span class="key literal">▾</span> the same explanations read literally, with no model; <span class="key table">▴</span> a table of mean activation per token, with no explanation.</p>
+        (95% of ${facts.arms.some((arm) => arm.band && !arm.band.single) ? "the units' means over them: this folder has not kept each" : "them"}); diamond: mean with its 95% interval over units; <span class="key literal">▾</span> the same explanations read literally, with no model; <span class="key table">▴</span> a table of mean activation per token, with no explanation.</p>
       <${Distribution} run=${run} facts=${facts} columns=${columns} />
       <div class="scroll" tabindex="0" role="region" aria-label="arms in numbers"><table>
         <thead><tr><th scope="col">units</th><th scope="col" class="number">scored</th><th scope="col" class="number">score</th><th scope="col" class="number">other explanations</th>

@@ -63,6 +63,7 @@
     if (!own) return html`<section><h2>Score</h2><p>This unit was not scored by ${facts.cell.scorer}.</p></section>`;
     const marks = [[literal, "literal", "read literally, with no model:"], [table, "table", "a table of tokens, with no explanation:"]]
       .filter(([found, name]) => found && found.value !== null && name !== facts.cell.scorer).map(([found, name, words]) => ({ value: found.value, name, words }));
+    const null_ = scoreOf(record, shard, facts.cell.scorer, "shuffled", facts);
     const above = others.filter((row) => own.value !== null && row[1] >= own.value).length;
     const words = own.value === null ? `not scored: ${own.reason}` : `score ${number(own.value)}; ${others.length} other explanations score ${others.length ? `${number(Math.min(...others.map((r) => r[1])))} to ${number(Math.max(...others.map((r) => r[1])))}` : "nothing known"}`;
     return html`<section aria-labelledby="score"><h2 id="score">Score: ${own.value === null ? html`<span class="bad">none, ${visible(own.reason)}</span>` : number(own.value)}</h2>
@@ -71,7 +72,9 @@
         ${own.value !== null && columns.rank[at] && html` Rank ${columns.rank[at]} of ${columns.of[at]} ${arm.words}.`}
         ${others.length > 0 && html` Its null: with the explanations of ${others.length} other units of its arm it scores ${number(others.reduce((a, r) => a + r[1], 0) / others.length)} on average
           (ticks; ${above === 0 ? "none" : above} as high as its own: p = ${number((above + 1) / (others.length + 1), 3)} for this unit alone, unadjusted).`}
-        ${arm.band && html` Grey: 95% of all such scores of the arm, ${number(arm.band.low)} to ${number(arm.band.high)}.`}
+        ${others.length === 0 && null_ && null_.value !== null && html` Its null: with the explanations of other units of its arm it scores ${number(null_.value)} on average; this folder has not kept each of these scores.`}
+        ${others.length === 0 && (!null_ || null_.value === null) && html` Its null is not known: ${null_ ? visible(null_.reason) : "no other unit's explanation was tried on it"}.`}
+        ${arm.band && html` Grey: 95% of all such ${arm.band.single ? "scores" : "means"} of the arm, ${number(arm.band.low)} to ${number(arm.band.high)}.`}
         ${marks.map((mark) => html` <span class=${`key ${mark.name}`}>▾</span> ${mark.words} ${number(mark.value)}.`)}
         ${" "}A single unit's score has no interval of its own: those of the arms are over units.</p>
       ${others.length > 0 && html`<details><summary>Other units' explanations on this unit</summary><ol>${others.map((row) => html`<li>${number(row[1])}: <${UnitLink} run=${run} columns=${columns} name=${row[0]} /> <${Text} text=${columns.text[columns.place.get(row[0])] || ""} /></li>`)}</ol></details>`}
@@ -147,8 +150,8 @@
 
   function Provenance({ record, facts }) {
     const { hook, sae, index, sign, threshold, subject } = record.facts;
-    const rows = [["hook", hook], ["SAE", sae || "none"], ["number", index], ["orientation", sign > 0 ? "+" : "−"], ["threshold", threshold ? short(threshold) : "none"],
-      ["subject", subject || "the model itself"], ["start token", facts.start_token], ["prompt", record.explanation.prompt || "none: no model was asked"], ["seed", facts.seed], ["run", facts.name]];
+    const rows = [["model", facts.model], ["hook", hook], ["SAE", sae || "none"], ["number", index], ["orientation", sign > 0 ? "+" : "−"], ["threshold", threshold ? short(threshold) : "none"],
+      ["subject", subject || "the model itself"], ["text", facts.text], ["start token", facts.start_token], ["prompt", record.explanation.prompt || "none: no model was asked"], ["seed", facts.seeds], ["run", facts.name]];
     return html`<h2>Where it is from</h2><dl>${rows.map(([name, value]) => html`<dt>${name}</dt><dd>${visible(value)}</dd>`)}</dl>
       <details><summary>model, SAE, text</summary><ul>${facts.provenance.map((line) => html`<li>${line}</li>`)}</ul></details>`;
   }
