@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from autointerp.artifacts import hash_file, hash_value
 from autointerp.collect.relations import HISTOGRAMS, RELATIONS, SURVEY
 from autointerp.errors import BadInput
 from autointerp.progress import say
-from autointerp.run.manifest import StageEntry, read_manifest, versions, write_manifest
+from autointerp.run.manifest import IMPORT, StageEntry, read_manifest, versions, write_manifest
 from autointerp.run.scrambled import reader_of
 from autointerp.study import Study
 from autointerp.train.saes import sae_folder
@@ -19,27 +20,30 @@ _VERSION = 1
 _TABLES = (SURVEY, HISTOGRAMS, RELATIONS)
 
 
+def inputs_of(entries: Mapping[str, StageEntry]) -> str:
+    """Hash of what the tables are made from; '' in a folder whose units were not drawn here."""
+    if "collect" not in entries or "explain" not in entries:
+        return ""
+    return hash_value([_STAGE, _VERSION, dict(entries["collect"].outputs), dict(entries["explain"].outputs)])
+
+
 def neighbours(run: Path, study: Study, *, compute: bool = True) -> str:
-    """See to it that the tables are there and current; '' or, in words, why they are not.
+    """See to it that the tables are there and current; '' or, in words, why they are not: then they are not to be read.
 
     A published run may hold them without the SAEs that they were made from. Without `compute` nothing is loaded.
     """
     entries = read_manifest(run)
-    made = "collect" in entries and "explain" in entries
-    inputs = (
-        hash_value([_STAGE, _VERSION, dict(entries["collect"].outputs), dict(entries["explain"].outputs)])
-        if made
-        else ""
-    )
-    there = entries.get(_STAGE)
-    if there is not None and there.inputs == inputs and all((run / name).is_file() for name in _TABLES):
+    inputs, there = inputs_of(entries), entries.get(_STAGE)
+    if inputs and there is not None and there.inputs == inputs and all((run / name).is_file() for name in _TABLES):
         return ""
+    if IMPORT in entries:
+        return "the units are published ones, whose model and SAE are not here"
     missing = [sae.name for sae in study.sae if not (run / sae_folder(sae.name)).is_dir()]
     if missing:
         return f"this folder does not hold the SAE '{missing[0]}', whose other latents would have to be read"
     if not compute:
         return "not computed: the pages were made from the tables alone"
-    if not made:
+    if not inputs:
         return "the run is not finished"
     try:
         _relate(run, study)

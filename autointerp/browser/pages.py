@@ -40,7 +40,7 @@ def make(runs: Sequence[Path], *, compute: bool = True) -> Path:
     shutil.rmtree(made, ignore_errors=True)
     for place, run in enumerate(runs):
         near = neighbours(run, load_study(run / RUN_STUDY), compute=compute)
-        _write_run(RunTables(run), near, made / str(place), place)
+        _write_run(RunTables(run, related=not near), near, made / str(place), place)
     copy_assets(folder, _PACKAGE, [name for name in _SCRIPTS if (assets_of(_PACKAGE) / name).is_file()])
     shutil.rmtree(folder / "data", ignore_errors=True)
     made.rename(folder / "data")

@@ -23,8 +23,9 @@ _SHOWN_RANDOM = 20
 class RunTables:
     """One run, as its pages see it. Raises BadInput for a folder that is no finished run."""
 
-    def __init__(self, run: Path) -> None:
-        self.run = run
+    def __init__(self, run: Path, related: bool = True) -> None:
+        """`related`: whether the tables about units beside others are current; else they are not read."""
+        self.run, self._related = run, related
         self.outcome: Outcome = read_outcome(run)
         self.explanations = read_table(run / "explanations.parquet").set_index("unit")
 
@@ -72,17 +73,17 @@ class RunTables:
     @cached_property
     def survey(self) -> pd.DataFrame:
         """All features and neurons; empty where they were not surveyed for the pages."""
-        return self._optional(SURVEY, "survey")
+        return self._optional(SURVEY if self._related else "", "survey")
 
     @cached_property
     def histograms(self) -> pd.DataFrame:
         """By unit."""
-        return self._optional(HISTOGRAMS, "histograms").set_index("unit")
+        return self._optional(HISTOGRAMS if self._related else "", "histograms").set_index("unit")
 
     @cached_property
     def relations(self) -> pd.DataFrame:
         """Which units are near which."""
-        return self._optional(RELATIONS, "relations")
+        return self._optional(RELATIONS if self._related else "", "relations")
 
     @cached_property
     def splits(self) -> "pd.Series[str]":

@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from autointerp.browser.neighbours import inputs_of
 from autointerp.llm.ledger.ledger import Ledger
 from autointerp.llm.request import Failure, Request
+from autointerp.run.manifest import StageEntry, write_manifest
 from autointerp.tables import PROPOSALS, read_table, write_table
 from tests.fake_run import Plan, finished
 
@@ -33,6 +35,8 @@ def made_run(folder: Path, *, undrawn: int = 0, **plan: Any) -> Path:
     write_table("histograms", folder / "histograms.parquet", [_histogram(u) for u in explanations["unit"]])
     write_table("relations", folder / "relations.parquet", _relations(list(explanations["unit"])))
     write_table("survey", folder / "survey.parquet", [_surveyed(number) for number in range(undrawn)])
+    entries = {name: StageEntry("", {name: "made up"}) for name in ("collect", "explain")}
+    write_manifest(folder, {**entries, "relate": StageEntry(inputs_of(entries), {})})
     return folder
 
 

@@ -14,6 +14,7 @@ import pytest
 from autointerp.browser.pages import make
 from autointerp.browser.unit_files import levels_of, packed
 from autointerp.errors import BadInput
+from autointerp.run.manifest import StageEntry, read_manifest, write_manifest
 from autointerp.tables import read_table
 from tests.browser.made_run import UNREADABLE, made_run
 
@@ -172,3 +173,17 @@ def test_a_published_folder_without_each_shuffled_score_still_has_every_null(tmp
     for record in shard["units"].values():
         assert record["shuffled"] == []
         assert any(shard["texts"][row[1]] == "shuffled" for row in record["scores"])
+
+
+def test_tables_about_units_of_before_are_not_shown(tmp_path: Path) -> None:
+    folder = made_run(tmp_path / "run", undrawn=5)
+    make([folder])
+    shard = _value(folder / "browser/data/0/shards/0000.js")
+    assert all(record["relations"] and record["histogram"] for record in shard["units"].values())
+    entries = read_manifest(folder)
+    write_manifest(folder, {**entries, "collect": StageEntry("", {"collect": "drawn anew"})})
+    make([folder], compute=False)
+    shard = _value(folder / "browser/data/0/shards/0000.js")
+    assert not any(record["relations"] or record["histogram"] for record in shard["units"].values())
+    assert "does not hold the SAE" in _value(folder / "browser/data/0/run.js")["near"]
+    assert _value(folder / "browser/data/0/index.js")["count"] == len(read_table(folder / "units.parquet"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -32,18 +33,24 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
 
 
 @pytest.fixture(scope="module")
-def run(study: Study, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def opened(study: Study, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Resources]]:
     folder = tmp_path_factory.mktemp("out") / "run"
     autointerp.run(study, folder, until="explain")
-    return folder
+    resources = Resources(study, folder, Mode())
+    relate(study, resources.subject, resources.encoders(), folder)
+    yield folder, resources
+    resources.close()
 
 
 @pytest.fixture(scope="module")
-def resources(study: Study, run: Path) -> Iterator[Resources]:
-    opened = Resources(study, run, Mode())
-    relate(study, opened.subject, opened.encoders(), run)
-    yield opened
-    opened.close()
+def run(opened: tuple[Path, Resources]) -> Path:
+    """Not to be written to."""
+    return opened[0]
+
+
+@pytest.fixture(scope="module")
+def resources(opened: tuple[Path, Resources]) -> Resources:
+    return opened[1]
 
 
 @pytest.fixture(scope="module")
@@ -136,15 +143,17 @@ def test_survey_and_histograms_are_those_of_a_plain_loop(
         assert np.abs(counts - expected).sum() <= 4  # on the edges of buckets alone
 
 
-def test_it_is_made_once_and_again_when_the_units_change(study: Study, run: Path, resources: Resources) -> None:
-    assert neighbours(run, study, compute=False).startswith("not computed")
-    assert neighbours(run, study) == ""
-    made = (run / RELATIONS).stat().st_mtime_ns
-    assert neighbours(run, study, compute=False) == ""
-    assert (run / RELATIONS).stat().st_mtime_ns == made
-    assert set(read_manifest(run)["relate"].outputs) == {SURVEY, HISTOGRAMS, RELATIONS}
-    (run / "sae" / "sae").rename(run / "away")
-    assert neighbours(run, study) == "", "a published run may hold the tables without the SAE"
-    (run / RELATIONS).unlink()
-    assert "does not hold the SAE 'sae'" in neighbours(run, study)
-    (run / "away").rename(run / "sae" / "sae")
+def test_it_is_made_once_and_again_when_the_units_change(study: Study, run: Path, tmp_path: Path) -> None:
+    own = tmp_path / "run"
+    shutil.copytree(run, own)
+    assert neighbours(own, study, compute=False).startswith("not computed")
+    assert neighbours(own, study) == ""
+    made = (own / RELATIONS).stat().st_mtime_ns
+    assert neighbours(own, study, compute=False) == ""
+    assert (own / RELATIONS).stat().st_mtime_ns == made
+    assert set(read_manifest(own)["relate"].outputs) == {SURVEY, HISTOGRAMS, RELATIONS}
+    assert (own / RELATIONS).read_bytes() == (run / RELATIONS).read_bytes(), "the same run gives the same bytes"
+    (own / "sae" / "sae").rename(own / "away")
+    assert neighbours(own, study) == "", "a published run may hold the tables without the SAE"
+    (own / RELATIONS).unlink()
+    assert "does not hold the SAE 'sae'" in neighbours(own, study)
