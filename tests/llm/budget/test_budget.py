@@ -380,10 +380,8 @@ def test_an_attempt_is_open_from_the_moment_that_it_has_its_slot() -> None:
 
     asyncio.run(go())
     assert len(states) == 8
-    assert states[0] == 1
-    assert (
-        max(states) < 6
-    )  # two have slots, and what is settled may be written a little later; eight were reserved at once
+    assert states[0] == 1, "eight were reserved at once, and one had a slot"
+    assert states[1] <= 2  # later ones may stand beside some that are settled a little later
 
 
 def test_two_processes_share_one_limit(tmp_path: Path) -> None:
