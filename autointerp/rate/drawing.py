@@ -22,6 +22,7 @@ from autointerp.rate.showing import PROMOTED, ShownWindow, windows
 from autointerp.records import Status, Unscored
 from autointerp.study import Study
 from autointerp.tables import EFFECTS, read_arrow
+from autointerp.units.interface import base_id, twin_id
 
 _TRIES = 200
 _LEAST_WITH_DECOYS = 4
@@ -91,21 +92,46 @@ def draw(study: Study, run: Path, choice: PageChoice) -> DrawnItems:
     seeds = (study.seed, choice.seed, secret)
     units, left_out = _showable(run, logits, seeds)
     items: list[ShownItem] = []
-    for arm in dict.fromkeys(unit.arm for unit in units):
-        members = [unit for unit in units if unit.arm == arm]
-        rng = rng_of(*seeds, "items", arm)
-        members = [members[int(i)] for i in rng.permutation(len(members))[: choice.units]]
-        items += _with_decoys(members, choice.decoys, rng)
+    for arm, members in _apart(units, choice.units, seeds, left_out).items():
+        items += _with_decoys(members, choice.decoys, rng_of(*seeds, "items", arm))
     if not items:
         reasons = "; ".join(f"{arm}: {reason}" for arm, reason in left_out)
-        raise BadInput(f"{run} has no unit that can be rated ({reasons})", "rate a run with explained units")
+        silent = any(reason == NO_PROMOTED.reason for _, reason in left_out)
+        remedy = "rate it with --without-logits" if silent else "rate a run with explained units"
+        raise BadInput(f"{run} has no unit that can be rated ({reasons})", remedy)
     order = rng_of(*seeds, "order").permutation(len(items))
     return DrawnItems(tuple(items[int(i)] for i in order), logits, left_out)
 
 
-def _showable(
-    run: Path, logits: bool, seeds: tuple[int, int, str]
-) -> tuple[list[RatedUnit], Mapping[tuple[str, str], int]]:
+def _apart(
+    units: Sequence[RatedUnit], most: int, seeds: tuple[int, int, str], left_out: Counter[tuple[str, str]]
+) -> dict[str, list[RatedUnit]]:
+    """Arm -> its drawn units: arms draw in turn, and none draws what stands on the page already.
+
+    That is a unit in another arm (a neuron and its density-matched twin write the same tokens), and an explanation of
+    the same words. What an arm lacks for this is counted in `left_out`.
+    """
+    arms = list(dict.fromkeys(unit.arm for unit in units))
+    orders = {}
+    for arm in arms:
+        members = [unit for unit in units if unit.arm == arm]
+        orders[arm] = [members[int(i)] for i in rng_of(*seeds, "units", arm).permutation(len(members))]
+    drawn: dict[str, list[RatedUnit]] = {arm: [] for arm in arms}
+    taken: set[str] = set()
+    for _ in range(most):
+        for arm in arms:
+            while orders[arm]:
+                unit = orders[arm].pop(0)
+                marks = {base_id(twin_id(unit.unit)), f"text {' '.join(unit.text.split())}"}
+                if not marks & taken:
+                    taken |= marks
+                    drawn[arm].append(unit)
+                    break
+                left_out[arm, "it or its explanation is on the page already"] += 1
+    return drawn
+
+
+def _showable(run: Path, logits: bool, seeds: tuple[int, int, str]) -> tuple[list[RatedUnit], Counter[tuple[str, str]]]:
     """The units with an explanation, contexts enough, and promoted tokens where they are shown; and the others."""
     rows = read_arrow(run / "units.parquet").to_pylist()
     texts = {row["unit"]: row for row in read_arrow(run / "explanations.parquet").to_pylist()}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,9 @@ from autointerp.rate.handing_out import FOLDER, KEY, hand_out, read_key, sheet_o
 from autointerp.rate.showing import BLIND, INTERVALS, PER_INTERVAL, TOO_FEW_ACTIVE, windows
 from autointerp.records import Split, Unscored
 from autointerp.study_file import study_of
-from autointerp.tables import read_table
+from autointerp.tables import read_table, write_table
+from autointerp.units.interface import base_id, twin_id
+from tests.fake_run import Plan, finished
 
 
 def data_of(run: Path) -> dict[str, Any]:
@@ -140,3 +143,23 @@ def test_a_page_is_made_again_byte_for_byte_and_every_key_is_kept(run: Path) -> 
     (run / KEY).write_text('{"version": 1, "sheets": {"a": {}}}')
     with pytest.raises(BadInput, match="is no key of rating pages"):
         read_key(run)
+
+
+def test_no_unit_and_no_text_stands_on_a_page_in_two_arms(tmp_path: Path) -> None:
+    """A twin writes the same tokens, so that a rater would know both for controls, and one of them for a decoy."""
+    quality = {"feature": 0.9, "neuron": 0.5, "neuron-sparse": 0.5, "direction": 0.1, "direction-sparse": 0.1}
+    plan = Plan(quality, units=9, evidence_top=8, contexts=120)
+    folder = finished(tmp_path / "run", plan)
+    explanations = read_table(folder / "explanations.parquet")
+    same = explanations["unit"].isin(["neuron/1+", "feature/1", "direction/1"])
+    explanations.loc[same, "text"] = "words such as  the same"
+    write_table("explanations", folder / "explanations.parquet", explanations.to_dict("records"))
+    for seed in range(8):
+        drawn = draw(study_of(folder), folder, PageChoice(units=9, seed=seed, logits=False))
+        bases = [base_id(twin_id(item.unit.unit)) for item in drawn.items]
+        texts = [" ".join(item.explanation.text.split()) for item in drawn.items]
+        assert len(set(bases)) == len(bases)
+        assert len(set(texts)) == len(texts)
+        arms = Counter(item.unit.arm for item in drawn.items)
+        assert min(arms["direction"], arms["direction-sparse"]) >= 3, "twins share what there is"
+        assert sum(n for (_, why), n in drawn.left_out.items() if "already" in why) > 0
