@@ -75,7 +75,11 @@ class _Answers:
         plain = all(part and not part.startswith(".") and not set(part) & set("\\:\0") for part in parts)
         path = self._folder.joinpath(*parts) if plain else self._folder
         kind = CONTENT_TYPES.get(path.suffix)
-        if not plain or kind is None or not path.is_file() or path.resolve() != path:
+        try:
+            there = plain and kind is not None and path.is_file() and path.resolve() == path
+        except OSError:  # a name that no file can have
+            there = False
+        if not there:
             return PlainTextResponse("no such file", 404)
         return Response(await asyncio.to_thread(path.read_bytes), media_type=kind)
 

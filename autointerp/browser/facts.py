@@ -20,6 +20,7 @@ from autointerp.records import Pairing, Status
 from autointerp.report.answer import answer
 from autointerp.report.provenance import provenance
 from autointerp.rows import ComparisonRow
+from autointerp.run.manifest import IMPORT, read_manifest
 from autointerp.simulate.literal import LITERAL
 from autointerp.simulate.lookup import LOOKUP
 from autointerp.units.arms import plain
@@ -40,6 +41,7 @@ def facts(tables: RunTables, near: str) -> dict[str, Any]:
         },
         "arms": [_arm(tables, arm) for arm in outcome.arms],
         "near": near,
+        "published": IMPORT in read_manifest(tables.run),
         "failures": list(_failures(tables)),
         "provenance": [_plain(line.removeprefix("- ")) for line in provenance(outcome).splitlines()],
         "model": outcome.study.subject.model,

@@ -35,6 +35,8 @@ def make(runs: Sequence[Path], *, compute: bool = True) -> Path:
     for run in runs:
         if not (run / RUN_STUDY).is_file():
             raise BadInput(f"{run} is no run folder: it has no {RUN_STUDY}", "give a folder that `autointerp run` made")
+    if len({run.resolve() for run in runs}) < len(runs):
+        raise BadInput("the same run folder is named twice", "name each run once")
     folder = runs[0] / FOLDER
     made = folder / "data.new"
     shutil.rmtree(made, ignore_errors=True)
@@ -44,9 +46,18 @@ def make(runs: Sequence[Path], *, compute: bool = True) -> Path:
     copy_assets(folder, _PACKAGE, [name for name in _SCRIPTS if (assets_of(_PACKAGE) / name).is_file()])
     shutil.rmtree(folder / "data", ignore_errors=True)
     made.rename(folder / "data")
-    write_text(folder / "data" / "runs.js", data_script("runs", [run.resolve().name for run in runs]))
+    write_text(folder / "data" / "runs.js", data_script("runs", _names(runs)))
     write_text(folder / INDEX, index())
     return folder / INDEX
+
+
+def _names(runs: Sequence[Path]) -> list[str]:
+    """What runs are called on the pages: the folder's name, with its parent's where two are called alike."""
+    names = [run.resolve().name for run in runs]
+    return [
+        f"{run.resolve().parent.name}/{name}" if names.count(name) > 1 else name
+        for run, name in zip(runs, names, strict=True)
+    ]
 
 
 def index(token: str | None = None) -> str:

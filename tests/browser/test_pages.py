@@ -11,6 +11,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from autointerp.browser.pages import make
+from autointerp.errors import BadInput
 from autointerp.tables import read_table
 from tests.browser.made_run import HOSTILE_TEXTS, UNREADABLE, made_run
 from tests.chromium import Watched, address, chromium, watched
@@ -262,3 +263,34 @@ def test_no_score_is_shown_without_its_null(browser: Browser, tmp_path: Path) ->
         _open(opened.page, folder)
         expect(opened.page.locator("svg .band")).to_have_count(2)
         assert opened.problems == []
+
+
+def test_addresses_that_mean_nothing_say_so_and_break_nothing(seen: Watched, run: Path) -> None:
+    page = seen.page
+    for sort in ("zzz", "arm_names", "__proto__", "per_shard"):
+        _open(page, run, f"list?sort={sort}")
+        expect(page.locator("main > div > p[role=status]")).to_have_text("102 of 102 units")
+    for place in ("run/9/u/feature/8", "run/x/list", "run/-1/"):
+        _open(page, run, place)
+        expect(page.locator("main h1")).to_have_text("No such run")
+    _open(page, run, "u/feature/8")
+    expect(page.locator("h1")).to_have_text("feature/8")
+
+
+def test_what_scored_and_what_could_not_be_scored_is_said(seen: Watched, run: Path) -> None:
+    page = seen.page
+    _open(page, run, "u/feature/8")
+    expect(page.get_by_text("By lift: Pearson correlation")).to_be_visible()
+    _open(page, run, "compare?a=0%3Afeature%2F4&b=0%3Aneuron%2F3-")
+    expect(page.get_by_text(re.compile("^Its null: other units' explanations score"))).to_have_count(2)
+    assert all("Its null" in str(each.get_attribute("aria-label")) for each in page.locator("svg.ruler").all())
+
+
+def test_runs_of_one_name_are_told_apart_and_none_is_named_twice(tmp_path: Path) -> None:
+    first = made_run(tmp_path / "a" / "demo", quality={"feature": 0.9, "neuron": 0.5})
+    second = tmp_path / "b" / "demo"
+    shutil.copytree(first, second)
+    make([first, second])
+    assert '["a/demo","b/demo"]' in (first / "browser/data/runs.js").read_text("ascii")
+    with pytest.raises(BadInput, match="named twice"):
+        make([first, first])

@@ -10,7 +10,7 @@
     const [path, search] = (hash.replace(/^#\/?/, "") || "").split("?");
     let parts = path.split("/");
     let run = 0;
-    if (parts[0] === "run") { run = Number(parts[1]) || 0; parts = parts.slice(2); }
+    if (parts[0] === "run") { run = /^\d+$/.test(parts[1] || "") ? Number(parts[1]) : NaN; parts = parts.slice(2); }
     const query = Object.fromEntries(new URLSearchParams(search || ""));
     try {
       if (parts[0] === "u") return { run, page: "unit", name: parts.slice(1).map(decodeURIComponent).join("/"), query };
@@ -41,7 +41,8 @@
       addEventListener("hashchange", listen);
       return () => removeEventListener("hashchange", listen);
     }, []);
-    const run = runs[place.run] === undefined ? 0 : place.run;
+    const known = runs[place.run] !== undefined;
+    const run = known ? place.run : 0;
     const state = useLoaded(() => Promise.all([facts(run), index(run)]), [run]);
     const [about, columns] = state.value || [];
     useEffect(() => {
@@ -87,7 +88,7 @@
         <div><span class="quiet name">${visible(runs[run])}</span>${runs.length > 1 && html` <label>run <select value=${run} onChange=${(event) => { location.hash = within(Number(event.target.value), ""); }}>${runs.map((each, at) => html`<option value=${at}>${visible(each)}</option>`)}</select></label>`}
         ${" "}<button onClick=${dark} aria-label="dark or light">◐</button> <button onClick=${() => setHelp(!help)} aria-expanded=${help} aria-label="keys">?</button></div></header>
       ${help && html`<aside class="keys" aria-label="keys"><dl>${KEYS.map(([key, words]) => html`<dt><kbd>${key}</kbd></dt><dd>${words}</dd>`)}</dl></aside>`}
-      <main id="main" tabindex="-1" ref=${main}>${!columns ? html`<h1>${visible(runs[run])}</h1><${Waiting} state=${state} />`
+      <main id="main" tabindex="-1" ref=${main}>${!known ? html`<h1>No such run</h1><p role="alert">These pages hold no run of this number: <a href="#/">${visible(runs[0])}</a>. Make them of several runs to compare: autointerp browse RUN OTHER.</p>` : !columns ? html`<h1>${visible(runs[run])}</h1><${Waiting} state=${state} />`
         : html`<${Page} key=${run} place=${place} run=${run} runs=${runs} about=${about} columns=${columns} near=${near} whole=${whole} setWhole=${setWhole} order=${order} />`}</main>`;
   }
 

@@ -45,7 +45,7 @@
     const mean = arm.own;
     const mark = (of, shape, label) => of && html`<g class="mark"><title>${label} ${number(of.mean)}</title>${shape(x(of.mean))}</g>`;
     return html`<g>
-      <a href=${within(run, `list?arm=${encodeURIComponent(arm.arm)}`)}><text x=${left - 10} y=${middle - 4} text-anchor="end" class="name">${arm.words.length > 46 ? arm.arm : arm.words}</text>
+      <a href=${within(run, `list?arm=${encodeURIComponent(arm.arm)}`)}><text x=${left - 10} y=${middle - 4} text-anchor="end" class="name">${arm.words.length > 46 ? `${arm.words.slice(0, 45)}\u2026` : arm.words}</text>
         <text x=${left - 10} y=${middle + 13} text-anchor="end" class="quiet">${mean ? `${number(mean.mean)} [${number(mean.low)}, ${number(mean.high)}], n = ${mean.n}` : "none scored"}</text></a>
       ${arm.band && html`<rect x=${x(arm.band.low)} width=${Math.max(1, x(arm.band.high) - x(arm.band.low))} y=${y + 6} height=${tall - 12} class="band">
         <title>${`with other units' explanations: 95% of ${arm.band.n} ${arm.band.single ? "scores" : "units' mean scores"} are in ${number(arm.band.low)} to ${number(arm.band.high)}`}</title></rect>`}

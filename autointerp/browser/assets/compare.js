@@ -49,10 +49,23 @@
     return html`<h2><a href=${linkOf(run, name)}>${visible(name)}</a> <span class="quiet">${visible(about.name)}</span></h2>
       <p class="explanation"><${Text} text=${record.explanation.text || record.explanation.reason} /></p>
       ${own && html`<p>Score ${own.value === null ? `none: ${own.reason}` : number(own.value)} (${about.cell.scorer}; ${about.cell.words})</p>
-        <${Ruler} score=${own.value} chance=${own.chance} band=${arm.band} others=${others} marks=${[]} words=${`score ${own.value === null ? "none" : number(own.value)}`} />`}
+        <${Ruler} score=${own.value} chance=${own.chance} band=${arm.band} others=${others} marks=${[]} words=${`score ${own.value === null ? "none" : number(own.value)}; ${nullOf(own, record, shard, about)}`} />
+        <p class="quiet">${nullOf(own, record, shard, about)}${arm.band ? ` Grey: 95% of all such ${arm.band.single ? "scores" : "means"} of the arm.` : ""}</p>`}
       ${record.histogram && html`<${Histogram} of=${record.histogram} arm=${arm} />`}
       <${autointerp.Group} title="Top, held out" note="" contexts=${contexts.filter((c) => c.split === "held-out" && c.kind === "top")} record=${record} whole=${false} />
       <${autointerp.Group} title="Top, evidence" note="" contexts=${contexts.filter((c) => c.split === "evidence" && c.kind === "top")} record=${record} whole=${false} predicted=${false} />`;
+  }
+
+  /* What other units' explanations score on this unit, in words. */
+  function nullOf(own, record, shard, about) {
+    const others = record.shuffled.map((row) => row[1]).filter((value) => value !== null);
+    const mean = autointerp.scoreOf(record, shard, about.cell.scorer, "shuffled", about);
+    const literal = autointerp.scoreOf(record, shard, "literal", "own", about);
+    const literally = literal && literal.value !== null && about.cell.scorer !== "literal" ? ` Read literally, with no model: ${number(literal.value)}.` : "";
+    if (!mean || mean.value === null) return `Its null is not known.${literally}`;
+    const above = others.filter((value) => own.value !== null && value >= own.value).length;
+    const p = others.length && own.value !== null ? `, ${above} of ${others.length} as high: p = ${number((above + 1) / (others.length + 1), 3)}` : "";
+    return `Its null: other units' explanations score ${number(mean.value)} on average${p}.${literally}`;
   }
 
   /* What the two do on the contexts that both were read on: of the same run alone, since contexts are a run's. */

@@ -46,7 +46,7 @@
   }
 
   function ordered(columns, found, sort, down) {
-    if (!sort) return found;
+    if (!COLUMNS.some((column) => column.name === sort)) return found;
     if (sort === "unit" || sort === "text" || sort === "status") {
       const texts = sort === "unit" ? null : sort === "text" ? columns.text : columns.status.map((code) => columns.status_names[code]);
       const key = (at) => (texts ? texts[at] || "" : columns.arm_names[columns.arm[at]]);

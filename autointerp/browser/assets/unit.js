@@ -18,7 +18,7 @@
       <header class="unit"><h1 id="unit">${visible(name)}</h1><span class="quiet">${arm.words}</span>
         <nav aria-label="units">${near.before && html`<a rel="prev" href=${linkOf(run, near.before)}>← previous</a>`} ${near.after && html`<a rel="next" href=${linkOf(run, near.after)}>next →</a>`}
         ${" "}<a href=${`#/compare?a=${encodeURIComponent(`${run}:${name}`)}`}>compare</a></nav></header>
-      <${Explained} record=${record} />
+      <${Explained} record=${record} facts=${facts} />
       <div class="columns"><div class="main">
         <${Scored} facts=${facts} arm=${arm} columns=${columns} at=${at} record=${record} shard=${shard} run=${run} />
         ${autointerp.token && autointerp.Live && html`<details open><summary>Ask the run: an explanation, a text, a judge</summary><${autointerp.Live} unit=${name} run=${facts} explanation=${record.explanation.text} key=${name} /></details>`}
@@ -43,11 +43,13 @@
       <ul><li>active on ${percent(columns.density[at])} of the evidence tokens that were surveyed</li><li>peak ${short(columns.peak[at])}</li><li>${percent(columns.single[at])} of its top contexts peak on one token</li></ul></div>`;
   }
 
-  function Explained({ record }) {
+  function Explained({ record, facts }) {
     const { explanation } = record;
     if (explanation.status !== "ok") return html`<p class="bad">No explanation: ${visible(explanation.reason)}.</p>`;
     return html`<p class="explanation"><${Text} text=${explanation.text} /></p>
-      <p class="quiet">${explanation.kind}, proposed by ${explanation.explainer}; chosen of ${record.candidates.length} candidates by its score on evidence, ${number(explanation.evidence_score)}.</p>`;
+      <p class="quiet">${explanation.kind}, by ${visible(explanation.explainer || "somebody who is not known")}; ${record.candidates.length
+        ? `chosen of ${record.candidates.length} candidates by its score on evidence, ${number(explanation.evidence_score)}`
+        : facts.published ? "published: how it was chosen is not known" : "what it was chosen from is not in this folder"}.</p>`;
   }
 
   const scoreOf = (record, shard, scorer, pairing, facts) => {
@@ -68,7 +70,7 @@
     const words = own.value === null ? `not scored: ${own.reason}` : `score ${number(own.value)}; ${others.length} other explanations score ${others.length ? `${number(Math.min(...others.map((r) => r[1])))} to ${number(Math.max(...others.map((r) => r[1])))}` : "nothing known"}`;
     return html`<section aria-labelledby="score"><h2 id="score">Score: ${own.value === null ? html`<span class="bad">none, ${visible(own.reason)}</span>` : number(own.value)}</h2>
       <${Ruler} score=${own.value} chance=${own.chance} band=${arm.band} others=${others.map((row) => row[1])} marks=${marks} words=${words} />
-      <p>${facts.cell.words}; ${own.tokens} tokens of ${own.contexts} contexts.
+      <p>By ${facts.cell.scorer}${facts.cell.scorer === "literal" ? ", which reads the words literally, with no model" : ""}: ${facts.cell.words}; ${own.tokens} tokens of ${own.contexts} contexts.
         ${own.value !== null && columns.rank[at] && html` Rank ${columns.rank[at]} of ${columns.of[at]} ${arm.words}.`}
         ${others.length > 0 && html` Its null: with the explanations of ${others.length} other units of its arm it scores ${number(others.reduce((a, r) => a + r[1], 0) / others.length)} on average
           (ticks; ${above === 0 ? "none" : above} as high as its own: p = ${number((above + 1) / (others.length + 1), 3)} for this unit alone, unadjusted).`}
@@ -76,6 +78,8 @@
         ${others.length === 0 && (!null_ || null_.value === null) && html` Its null is not known: ${null_ ? visible(null_.reason) : "no other unit's explanation was tried on it"}.`}
         ${arm.band && html` Grey: 95% of all such ${arm.band.single ? "scores" : "means"} of the arm, ${number(arm.band.low)} to ${number(arm.band.high)}.`}
         ${marks.map((mark) => html` <span class=${`key ${mark.name}`}>▾</span> ${mark.words} ${number(mark.value)}.`)}
+        ${literal && literal.value === null && facts.cell.scorer !== "literal" && html` Read literally, with no model: none, ${visible(literal.reason)}.`}
+        ${table && table.value === null && facts.cell.scorer !== "lookup" && html` A table of tokens: none, ${visible(table.reason)}.`}
         ${" "}A single unit's score has no interval of its own: those of the arms are over units.</p>
       ${others.length > 0 && html`<details><summary>Other units' explanations on this unit</summary><ol>${others.map((row) => html`<li>${number(row[1])}: <${UnitLink} run=${run} columns=${columns} name=${row[0]} /> <${Text} text=${columns.text[columns.place.get(row[0])] || ""} /></li>`)}</ol></details>`}
     </section>`;
@@ -151,7 +155,7 @@
   function Provenance({ record, facts }) {
     const { hook, sae, index, sign, threshold, subject } = record.facts;
     const rows = [["model", facts.model], ["hook", hook], ["SAE", sae || "none"], ["number", index], ["orientation", sign > 0 ? "+" : "−"], ["threshold", threshold ? short(threshold) : "none"],
-      ["subject", subject || "the model itself"], ["text", facts.text], ["start token", facts.start_token], ["prompt", record.explanation.prompt || "none: no model was asked"], ["seed", facts.seeds], ["run", facts.name]];
+      ["subject", subject || "the model itself"], ["text", facts.text], ["start token", facts.start_token], ["prompt", record.explanation.prompt || (facts.published ? "not known" : "none: no model was asked")], ["seed", facts.seeds], ["run", facts.name]];
     return html`<h2>Where it is from</h2><dl>${rows.map(([name, value]) => html`<dt>${name}</dt><dd>${visible(value)}</dd>`)}</dl>
       <details><summary>model, SAE, text</summary><ul>${facts.provenance.map((line) => html`<li>${line}</li>`)}</ul></details>`;
   }
