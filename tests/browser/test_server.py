@@ -204,7 +204,8 @@ def test_who_may_ask_and_what_is_sent(run: Path, tmp_path: Path) -> None:
             assert answer.status == 405
             refused.append(answer)
         for path in (
-            "/link.js", f"/data/{'a' * 300}.js", "/inside/common.js", "/.hidden.js", "/ledger.sqlite", "/suggested.parquet", "/../study.toml",
+            "/link.js", f"/data/{'a' * 300}.js", "/inside/common.js", "/.hidden.js", "/ledger.sqlite",
+            "/suggested.parquet", "/../study.toml",
             "/%2e%2e/study.toml", "/..%2fstudy.toml", "/assets/..%2f..%2fmanifest.json", "/assets/%5c..%5cx.js",
             "//etc/passwd", "/assets", "/assets/", "/show.js%00.html", "/nothing.js",
         ):  # fmt: skip
