@@ -31,3 +31,6 @@ class SuggestedRow:
     """When, in UTC, to the second."""
     status: str
     reason: str
+    run_shuffled: float | None = None
+    """Its null: what other units' explanations score on the unit in the same cell, on average; None where the run tried
+    none, and in tables of before."""

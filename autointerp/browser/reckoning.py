@@ -89,9 +89,9 @@ class RunScores:
         cell = headline_of(self._study)
         return {"scorer": cell.scorer, "metric": cell.metric, "slice": cell.slice}
 
-    def own(self, unit: str, scorer: str, metric: str, where: str) -> float | None:
-        """The score of the unit's own explanation; None where it has none."""
-        return self._found.get((unit, scorer, Pairing.OWN, metric, where), (None, ""))[0]
+    def by(self, pairing: Pairing, unit: str, scorer: str, metric: str, where: str) -> float | None:
+        """The run's score of the unit in a cell, with its own explanation or others'; None where it has none."""
+        return self._found.get((unit, scorer, pairing, metric, where), (None, ""))[0]
 
     def beside(self, unit: str, metric: str, where: str, scorer: str | None = None) -> Scored:
         """The run's own score of the unit in a cell, and what says how much that is: other units' explanations, and

@@ -38,7 +38,7 @@ from autointerp.judge.tokens import PromotedTokensOf
 from autointerp.llm.request import Answer
 from autointerp.metrics.metrics import any_absolute
 from autointerp.progress import Bar
-from autointerp.records import Simulation, Unit, Unscored
+from autointerp.records import Pairing, Simulation, Unit, Unscored
 from autointerp.run.resources import note_threads, simulator_asks
 from autointerp.simulate.asked import Asking
 from autointerp.simulate.interface import Simulator, Task
@@ -285,6 +285,10 @@ class Workbench:
         spent.tokens, spent.usd = tokens - before[0], usd - before[1]
 
     def _keep(self, rows: list[SuggestedRow], unit: str) -> None:
-        """Add to the table, each beside what the run's own explanation scores."""
-        own = ((self._scores.own(unit, row.scorer, row.metric, row.slice), row) for row in rows)
-        self.suggested.add(replace(row, run_value=value) for value, row in own)
+        """Add to the table, each beside what the run's own explanation scores, and others'."""
+        found = []
+        for row in rows:
+            cell = (unit, row.scorer, row.metric, row.slice)
+            own, null = self._scores.by(Pairing.OWN, *cell), self._scores.by(Pairing.SHUFFLED, *cell)
+            found.append(replace(row, run_value=own, run_shuffled=null))
+        self.suggested.add(found)

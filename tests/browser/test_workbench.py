@@ -135,6 +135,7 @@ def test_what_was_tried_is_kept_beside_the_run_once_each_and_formulas_are_text(r
     for cell in told["scores"]:
         assert _same(cell["value"], kept.loc[cell["metric"], cell["slice"]]["value"])
         assert _same(cell["run"], kept.loc[cell["metric"], cell["slice"]]["run_value"])
+        assert _same(cell["shuffled"], kept.loc[cell["metric"], cell["slice"]]["run_shuffled"])
     assert "\n\"'=HYPERLINK" not in bench.suggested.as_csv().replace(f"{unit},", "\n")
     assert "\"'=HYPERLINK" in bench.suggested.as_csv()
     again = Workbench(run)

@@ -251,9 +251,9 @@
     const all = state.suggested.filter(here).length;
     if (!state.suggested.length) return null;
     return html`<h3>Tried so far</h3>
-      ${rows.length > 0 && html`<${Wide} label="explanations that were tried"><thead><tr><th scope="col">explanation</th><th scope="col" class="number">score</th><th scope="col" class="number">run's own</th><th scope="col">when (UTC)</th></tr></thead>
+      ${rows.length > 0 && html`<${Wide} label="explanations that were tried"><thead><tr><th scope="col">explanation</th><th scope="col" class="number">score</th><th scope="col" class="number">run's own</th><th scope="col" class="number">null</th><th scope="col">when (UTC)</th></tr></thead>
       <tbody>${[...rows].sort((a, b) => (b.value === null ? -2 : b.value) - (a.value === null ? -2 : a.value)).map((row) => html`<tr><td style=${{ overflowWrap: "anywhere", minWidth: "10em" }}><${Text} text=${row.text} /></td><td class="number">${scored(row.value, row.reason)}</td>
-        <td class="number">${scored(row.run_value)}</td><td>${row.asked.slice(0, 16).replace("T", " ")}</td></tr>`)}</tbody><//>`}
+        <td class="number">${scored(row.run_value)}</td><td class="number" title="other units' explanations, on average">${scored(row.run_shuffled)}</td><td>${row.asked.slice(0, 16).replace("T", " ")}</td></tr>`)}</tbody><//>`}
       <p class="quiet">${rows.length} of this unit, ${all} in all; kept beside the run's scores, never among them.</p>
       <p><button type="button" onClick=${() => keep("suggested.csv")}>Save all as CSV</button> <button type="button" onClick=${() => keep("suggested.json")}>Save all as JSON</button></p>`;
   }
