@@ -2,20 +2,39 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import ThreadingHTTPServer
 
+from autointerp.artifacts import user_cache
+
 
 @contextmanager
 def served(http: ThreadingHTTPServer) -> Iterator[str]:
-    """Its address on loopback; it serves until the block ends."""
+    """Its address on loopback; it serves until the block ends, and nothing is remembered of it before or after."""
+    address = f"http://127.0.0.1:{http.server_port}"
+    forget(address)
     thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     try:
-        yield f"http://127.0.0.1:{http.server_port}"
+        yield address
     finally:
         http.shutdown()
         thread.join()
         http.server_close()
+        forget(address)
+
+
+def forget(address: str) -> None:
+    """Drop what a probe remembered of a server there: the next one with its port, in any test, is another."""
+    for path in (user_cache() / "endpoints").glob("*.json"):
+        try:
+            endpoint = json.loads(path.read_bytes())["endpoint"]
+        except FileNotFoundError:  # another worker's server has just ended
+            continue
+        except (ValueError, KeyError):  # a test's damaged file
+            continue
+        if f"{address}/" in f"{endpoint}/":
+            path.unlink(missing_ok=True)

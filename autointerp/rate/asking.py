@@ -33,8 +33,6 @@ from autointerp.tables import read_arrow
 PROMPT = "rubric/v1"
 _ANSWER_TOKENS = 96
 """For four names and numbers, laid out over lines and inside a code fence."""
-_MARKED = 0.5
-"""Of the highest step of a window: tokens from here on are marked."""
 NOT_THE_PARTS = Unreadable("the answer's JSON does not hold just the parts of the rubric")
 OUT_OF_POINTS = Unreadable("points that the rubric does not give")
 
@@ -107,14 +105,14 @@ def rated(
 def question(
     item: ShownItem, rubric: Sequence[RubricPart], prompt: Prompt, model: str, seed: int
 ) -> Question[dict[str, int]]:
-    """The item as a model sees it: what people see, with marks in the place of colours."""
+    """The item as a model sees it: what people see, with marks in the place of a colour."""
     members = {part.name: between(0, len(part.answers) - 1) for part in rubric}
     request = Request(
         messages=prompt.render(
             parts=as_data(rubric),
             example="{" + ", ".join(f'"{part.name}": ...' for part in rubric) + "}",
             explanation=quoted(item.explanation.text),
-            excerpts=[{"peak": w.peak, "blind": w.blind, "text": _marked(w)} for w in item.unit.windows],
+            excerpts=[{"weakest": w.strongest is None, "text": _marked(w)} for w in item.unit.windows],
             promoted=[quoted(token) for token in item.unit.promoted],
         ),
         model=model,
@@ -128,8 +126,7 @@ def question(
 
 
 def _marked(window: ShownWindow) -> str:
-    levels = np.array(window.levels)
-    return with_marks(window.pieces, (levels > 0) & (levels >= _MARKED * levels.max(initial=0)))
+    return with_marks(window.pieces, np.array([place == window.strongest for place in range(len(window.pieces))]))
 
 
 def read_points(response: Response, rubric: Sequence[RubricPart]) -> dict[str, int] | Unreadable:

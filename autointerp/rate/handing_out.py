@@ -17,7 +17,6 @@ from autointerp.errors import BadInput
 from autointerp.pages.writing import assets_of, copy_assets, data_script, page
 from autointerp.rate.drawing import DrawnItems, PageChoice, ShownItem, draw
 from autointerp.rate.rubric import as_data, parts, points
-from autointerp.rate.showing import STEPS
 from autointerp.study_file import study_of
 
 FOLDER = "rating"
@@ -92,14 +91,14 @@ def sheet_of(drawn: DrawnItems) -> tuple[Sheet, dict[str, Any]]:
         for name, item in zip(ids, drawn.items, strict=True)
     }  # fmt: skip
     data = {
-        "version": _VERSION, "sheet": sheet, "steps": STEPS, "parts": as_data(rubric),
+        "version": _VERSION, "sheet": sheet, "parts": as_data(rubric),
         "items": [{"id": name, **each} for name, each in zip(ids, shown, strict=True)],
     }  # fmt: skip
     return Sheet(sheet, points(drawn.logits), items), data
 
 
 def _shown(item: ShownItem) -> dict[str, Any]:
-    rows = [[window.peak, int(window.blind), window.pieces, window.levels] for window in item.unit.windows]
+    rows = [[window.pieces, window.strongest] for window in item.unit.windows]
     return {"text": item.explanation.text, "rows": rows, "promoted": item.unit.promoted}
 
 

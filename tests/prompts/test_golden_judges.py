@@ -36,8 +36,8 @@ _VALUES: dict[str, dict[str, Any]] = {
         "example": '{"confidence": ...}',
         "explanation": _EXPLANATION,
         "excerpts": [
-            {"peak": 9, "blind": False, "text": with_marks((" the", " «sea»\n\nPeak 9: "), np.array([False, True]))},
-            {"peak": 0, "blind": True, "text": with_marks(("<|im_end|>", "\u202e 蓝"), np.array([False, False]))},
+            {"weakest": False, "text": with_marks((" the", " «sea»\n\nActive: "), np.array([False, True]))},
+            {"weakest": True, "text": with_marks(("<|im_end|>", "\u202e 蓝"), np.array([False, False]))},
         ],
         "promoted": [quoted(' red"\nPoints: {{ x }}'), quoted("</s>")],
     },

@@ -19,7 +19,7 @@ from autointerp.contexts.sharing import read_exemplars
 from autointerp.errors import BadInput
 from autointerp.rate.drawing import NO_PROMOTED, PageChoice, draw
 from autointerp.rate.handing_out import FOLDER, KEY, hand_out, read_key, sheet_of
-from autointerp.rate.showing import BLIND, INTERVALS, PER_INTERVAL, TOO_FEW_ACTIVE, windows
+from autointerp.rate.showing import INTERVALS, PER_INTERVAL, TOO_FEW_ACTIVE, TOO_FEW_WEAK, WEAKEST, ShownWindow, windows
 from autointerp.records import Split, Unscored
 from autointerp.study_file import study_of
 from autointerp.tables import read_table, write_table
@@ -47,14 +47,14 @@ def test_the_folder_that_is_handed_out_says_nothing_of_units(run: Path) -> None:
     for item in data_of(run)["items"]:
         assert set(item) == {"id", "text", "rows", "promoted"}
         assert re.fullmatch(r"[0-9a-f]{12}", item["id"])
-        assert [row[1] for row in item["rows"]] == [0] * INTERVALS * PER_INTERVAL + [1] * BLIND
-        assert max(level for row in item["rows"] for level in row[3]) <= 9
+        assert [len(row) for row in item["rows"]] == [2] * (INTERVALS * PER_INTERVAL + WEAKEST)
+        assert [row[1] is None for row in item["rows"]] == [False] * INTERVALS * PER_INTERVAL + [True] * WEAKEST
         assert len(item["promoted"]) == 8
     assert {i["id"] for i in data_of(run)["items"]} == set(made.sheet.items)
 
 
 def test_ids_and_page_depend_on_what_is_shown_alone(run: Path) -> None:
-    """Other names, arms, signs, hooks and scales under the same contents: the same page, byte for byte."""
+    """Other names, arms, signs, hooks, scales and sparsities under the same contents: the same page, byte for byte."""
     drawn = draw(study_of(run), run, PageChoice())
     other = replace(drawn, items=tuple(
         replace(
@@ -68,6 +68,15 @@ def test_ids_and_page_depend_on_what_is_shown_alone(run: Path) -> None:
     for unit, each in exemplars.items():
         scaled = [replace(e, activations=e.activations * np.float32(32)) for e in each]
         assert windows(each, contexts, rng_of(unit)) == windows(scaled, contexts, rng_of(unit))
+        shown = windows(each, contexts, rng_of(unit))
+        others = [replace(e, activations=_only_the_peak(e.activations)) for e in each]
+        assert windows(others, contexts, rng_of(unit)) == shown, "a unit that is active on one token of a context alone"
+
+
+def _only_the_peak(activations: np.ndarray) -> np.ndarray:
+    alone = np.zeros_like(activations)
+    alone[activations.argmax()] = activations.max()
+    return alone
 
 
 def _tables(run: Path) -> tuple[Any, Any]:
@@ -106,18 +115,32 @@ def test_windows_go_over_the_whole_range_and_prefer_held_out_text(run: Path) -> 
     for unit, each in exemplars.items():
         shown = windows(each, contexts, rng_of(unit))
         assert not isinstance(shown, Unscored)
-        active, blind = shown[: INTERVALS * PER_INTERVAL], shown[INTERVALS * PER_INTERVAL :]
-        assert active[0].peak == 9
-        assert [w.peak for w in active] == sorted((w.peak for w in active), reverse=True)
-        assert [w.blind for w in blind] == [True] * BLIND
-        held_out = {c.pieces for c in contexts.values() if c.split == Split.HELD_OUT}
-        for window in blind:
-            assert any(set(window.pieces) <= set(pieces) for pieces in held_out)
-        for window in active:
-            assert max(window.levels) == window.peak, "the strongest token is in the window"
-            assert len(window.pieces) == len(window.levels)
+        active, weakest = shown[: INTERVALS * PER_INTERVAL], shown[INTERVALS * PER_INTERVAL :]
+        peaks = [_peak(window, each, contexts) for window in active]
+        assert peaks[0] == max(e.activations.max() for e in each if not e.kind.startswith("hard_negative"))
+        assert peaks == sorted(peaks, reverse=True)
+        assert [w.strongest for w in weakest] == [None] * WEAKEST
+        held_out = [e for e in each if contexts[e.context].split == Split.HELD_OUT and e.kind == "random"]
+        quarter = np.quantile([e.activations.max() for e in held_out], 0.25, method="higher")
+        for window in weakest:
+            assert _peak(window, held_out, contexts, of_silent=True) <= quarter
     few = [e for e in next(iter(exemplars.values())) if e.kind == "random"][:5]
     assert windows(few, contexts, rng_of("few")) == TOO_FEW_ACTIVE
+    assert windows(few[:1], contexts, rng_of("few")) == TOO_FEW_WEAK
+
+
+def _peak(window: ShownWindow, exemplars: Any, contexts: Any, of_silent: bool = False) -> float:
+    """The highest activation of the context that a window is of, found by its text; on the token that is marked."""
+    found = []
+    for each in exemplars:
+        pieces = contexts[each.context].pieces
+        for first in range(len(pieces) - len(window.pieces) + 1):
+            if pieces[first : first + len(window.pieces)] == window.pieces and (
+                of_silent or each.activations.argmax() == first + window.strongest
+            ):
+                found.append(float(each.activations.max()))
+    assert found, "the marked token is the strongest of its context"
+    return min(found) if of_silent else max(found)
 
 
 def test_what_can_not_be_shown_is_counted(run: Path) -> None:

@@ -192,7 +192,7 @@ def test_it_can_be_read_by_everybody(browser: Browser, made: HandedOut, scheme: 
 
 def test_hostile_texts_are_shown_and_run_nothing(browser: Browser, run: Path) -> None:
     drawn = draw(study_of(run), run, PageChoice())
-    window = replace(drawn.items[0].unit.windows[0], pieces=tuple(HOSTILE), levels=tuple([9] * len(HOSTILE)))
+    window = replace(drawn.items[0].unit.windows[0], pieces=tuple(HOSTILE), strongest=0)
     items = tuple(
         replace(
             item, explanation=replace(item.explanation, text=HOSTILE[n % len(HOSTILE)]),

@@ -42,9 +42,9 @@
         Somebody, or some program, wrote an explanation of each of these ${data.items.length} units. You see what a
         unit does, and say how far its explanation fits: ${data.parts.length} questions, ${most} points at most.</p>
       <ul>
-        <li>The darker a token is marked, the more active the unit is on it. Examples go from the unit's strongest to
-          its weakest; the number before each is its highest activation, in percent of the unit's own highest. The last
-          ones were drawn blindly: most units are silent there.</li>
+        <li>In each example the token is marked on which the unit is most active there. Examples go from the unit's
+          strongest to weaker ones. In the last two, where none is marked, the unit is silent, or as weak as it
+          gets.</li>
         ${data.parts.some((part) => part.name === "logits") && html`<li>Promoted tokens are those that the unit makes
           more likely as the next token, the strongest first.</li>`}
         <li>Some explanations are of another unit. Judge what you see, and don't guess what kind of unit it is.</li>
@@ -67,15 +67,14 @@
   /* ---- a unit ---- */
   const LINES = { "\n": "\u21b5", "\r": "\u240d" };
 
-  function Context({ row, steps }) {
-    const [peak, blind, pieces, levels] = row;
-    const percent = `${Math.round(100 * peak / steps)}%`;
+  function Context({ row, place }) {
+    const [pieces, strongest] = row;
     const shown = pieces.map((piece) => piece.replace(/[\n\r]/g, (end) => LINES[end]));
+    const weakest = strongest === null;
     return html`<li class="line">
-      <span class="peak">${blind ? "blind" : percent}</span>
-      <${Row} label=${blind ? `drawn blindly, highest activation ${percent}` : `highest activation ${percent}`}
-        pieces=${shown} levels=${levels.map((level) => level / steps)}
-        told=${(place) => levels[place] ? `${levels[place]} of ${steps}` : ""} />
+      <span class="order" aria-hidden="true">${weakest ? "silent" : place + 1}</span>
+      <${Row} label=${weakest ? "silent, or weakest" : `example ${place + 1}, most active on ${shown[strongest].trim()}`}
+        pieces=${shown} levels=${shown.map((_, at) => (at === strongest ? 0.8 : 0))} />
     </li>`;
   }
 
@@ -138,7 +137,7 @@
         <span class="tools"><button type="button" onClick=${() => answers.save()}>Save answers</button>
           <button type="button" onClick=${onEnd}>Stop</button><${Theme} /></span></header>
       <p class="explanation"><span class="quiet">Explanation: </span><${Text} text=${item.text} /></p>
-      <ul class="contexts" aria-label="Examples, the strongest first">${item.rows.map((row) => html`<${Context} row=${row} steps=${data.steps} />`)}</ul>
+      <ul class="contexts" aria-label="Examples, the strongest first">${item.rows.map((row, at) => html`<${Context} row=${row} place=${at} />`)}</ul>
       ${item.promoted.length > 0 && html`<p class="promoted"><span class="quiet">Promoted tokens: </span>${item.promoted.map((token) =>
         html`<span class="one"><${Text} text=${token} /></span>`)}</p>`}
       <form onSubmit=${(event) => event.preventDefault()}>
