@@ -100,7 +100,8 @@ def _over_the_range(peaks: dict[int, float], contexts: Mapping[int, Context], rn
 
 
 def _window(context: Context, middle: int, marked: bool) -> ShownWindow:
-    """Around the token in its middle."""
+    """Around the token in its middle; of a character whose bytes are several tokens the last, which has its text."""
+    middle = next((at for at in range(middle, len(context.pieces)) if context.pieces[at]), middle)
     first = middle - _fitting(context.pieces[:middle][::-1], *_BEFORE)
     last = middle + 1 + _fitting(context.pieces[middle + 1 :], *_AFTER)
     return ShownWindow(tuple(context.pieces[first:last]), middle - first if marked else None)

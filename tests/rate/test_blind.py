@@ -129,6 +129,19 @@ def test_windows_go_over_the_whole_range_and_prefer_held_out_text(run: Path) -> 
     assert windows(few[:1], contexts, rng_of("few")) == TOO_FEW_WEAK
 
 
+def test_a_character_of_several_tokens_is_marked_where_its_text_is(run: Path) -> None:
+    exemplars, contexts = _tables(run)
+    each = exemplars["feature/1"]
+    top = max(each, key=lambda e: e.activations.max())
+    at = int(top.activations.argmax())
+    pieces = list(contexts[top.context].pieces)
+    assert 0 <= at < len(pieces) - 2
+    pieces[at : at + 3] = ["", "", "✨"]
+    changed = {**contexts, top.context: replace(contexts[top.context], pieces=tuple(pieces))}
+    window = windows(each, changed, rng_of("character"))[0]
+    assert window.pieces[window.strongest - 2 : window.strongest + 1] == ("", "", "✨")
+
+
 def _peak(window: ShownWindow, exemplars: Any, contexts: Any, of_silent: bool = False) -> float:
     """The highest activation of the context that a window is of, found by its text; on the token that is marked."""
     found = []

@@ -101,8 +101,10 @@ var autointerp = (function () {
       const style = level ? { backgroundColor: `rgb(var(--${hue}) / ${(0.07 + 0.58 * level).toFixed(3)})` } : null;
       const name = literal && literal.includes(place) ? "token literal" : "token";
       const said = told ? told(place) : null;
+      // A token of some bytes of a character has no text: that stands with the last of them.
+      const shown = piece === "" && level ? html`<span class="unseen">${"\u2026"}</span>` : html`<${Shown} text=${piece} flat=${flat} />`;
       return html`<span class=${name} style=${style} title=${said && visible(said)} data-place=${place}
-        onMouseEnter=${onTold && (() => onTold(place))}><${Shown} text=${piece} flat=${flat} /></span>${flat ? html`<wbr />` : null}`;
+        onMouseEnter=${onTold && (() => onTold(place))}>${shown}</span>${flat ? html`<wbr />` : null}`;
     })}</div>`;
   }
 
