@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
+from autointerp import attribution_rows
 from autointerp.adjusted_rows import AdjustedRow, CovariateRow
 from autointerp.benchmark_rows import BenchmarkRow, PlantedScore, RecoveryRow, SanityRow
 from autointerp.between_rows import BetweenRunsRow
@@ -430,6 +431,7 @@ ROWS: Mapping[str, type] = {
     "benchmark_scores": PlantedScore,
     "benchmark_sanity": SanityRow,
     "benchmark_recovery": RecoveryRow,
+    **attribution_rows.TABLES,
 }
-"""Table -> its row. Those that begin with `benchmark`, `comparison-of-runs` and `variance_sources` are of folders of
-their own."""
+"""Table -> its row. Those that begin with `benchmark`, `comparison-of-runs`, `variance_sources`, and those of
+`attribute` are of folders of their own."""

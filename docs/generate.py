@@ -12,6 +12,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from autointerp import attribution_rows
 from autointerp.rows import ROWS
 from autointerp.study import Study
 from autointerp.tables import SCHEMAS
@@ -42,6 +43,7 @@ _FILES = {
     "benchmark_scores": "scores.parquet of a benchmark's folder",
     "benchmark_sanity": "sanity.parquet of a benchmark's folder",
     "benchmark_recovery": "recovery.parquet of a benchmark's folder",
+    **{name: f"{name}.parquet of the folder that `attribute` writes" for name in attribution_rows.TABLES},
 }
 """Where a table is not NAME.parquet."""
 _EVERYWHERE = {

@@ -114,6 +114,10 @@ class SparseAutoencoder(ABC):
         shift, scale = self._shift_and_scale(x)
         return made * scale + shift
 
+    def scale_of(self, x: Float[Tensor, "vector d_in"]) -> Float[Tensor, "vector 1"]:
+        """What the decoder's directions are multiplied by where each of the vectors `x` is written."""
+        return torch.ones_like(x[:, :1]) if self.normalisation == "none" else self._shift_and_scale(x)[1]
+
     def tensors(self) -> dict[str, Tensor]:
         """Every tensor by its name in the layout."""
         named = {known.name: getattr(self, known.name) for known in fields(self)}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -52,19 +53,13 @@ class Splicing:
     def _part(self, ids: Int[Tensor, "context position"], replace: Replace | None) -> Float[np.ndarray, " context"]:
         model: Any = self._subject.model
         first = 0 if self._subject.start_token is None else 1
-        handle = None
-        if replace is not None:
-            handle = _attach(model.get_submodule(self._hook.path), self._hook, _Edit(replace, ids.shape, first))
-        try:
-            with torch.inference_mode():
-                logits = model(input_ids=ids, use_cache=False).logits
-                each = [  # context by context: a copy of all logits would double the memory
-                    torch.nn.functional.cross_entropy(row[first:-1].float(), target[first + 1 :], reduction="none")
-                    for row, target in zip(logits, ids, strict=True)
-                ]
-        finally:
-            if handle is not None:
-                handle.remove()
+        edit = nullcontext() if replace is None else replacing(model, self._hook, _Edit(replace, ids.shape, first))
+        with edit, torch.inference_mode():
+            logits = model(input_ids=ids, use_cache=False).logits
+            each = [  # context by context: a copy of all logits would double the memory
+                torch.nn.functional.cross_entropy(row[first:-1].float(), target[first + 1 :], reduction="none")
+                for row, target in zip(logits, ids, strict=True)
+            ]
         found: np.ndarray = torch.stack(each).double().mean(dim=1).cpu().numpy()
         return found
 
@@ -84,7 +79,10 @@ class _Edit:
         return edited.reshape(tensor.shape)
 
 
-def _attach(module: torch.nn.Module, hook: HookPoint, edit: _Edit) -> torch.utils.hooks.RemovableHandle:
+@contextmanager
+def replacing(model: Any, hook: HookPoint, edit: Callable[[Tensor], Tensor]) -> Iterator[None]:
+    """The model with the tensor at a hook replaced by what `edit` makes of it, of the same shape and dtype."""
+
     def before(
         _: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -94,12 +92,18 @@ def _attach(module: torch.nn.Module, hook: HookPoint, edit: _Edit) -> torch.util
     def after(_: torch.nn.Module, args: tuple[Any, ...], output: Any) -> Any:
         return _first_edited(output, edit) if isinstance(output, tuple) else edit(output)
 
+    module = model.get_submodule(hook.path)
     if hook.side == "in":
-        return module.register_forward_pre_hook(before, with_kwargs=True)
-    return module.register_forward_hook(after)
+        handle = module.register_forward_pre_hook(before, with_kwargs=True)
+    else:
+        handle = module.register_forward_hook(after)
+    try:
+        yield
+    finally:
+        handle.remove()
 
 
-def _first_edited(values: tuple[Any, ...], edit: _Edit) -> tuple[Any, ...]:
+def _first_edited(values: tuple[Any, ...], edit: Callable[[Tensor], Tensor]) -> tuple[Any, ...]:
     """`values` with the first tensor among them edited: the one that `Subject.activations` reads."""
     position = next(position for position, value in enumerate(values) if isinstance(value, Tensor))
     return (*values[:position], edit(values[position]), *values[position + 1 :])
