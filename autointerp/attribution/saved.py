@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -141,9 +141,12 @@ class SavedAttribution:
 
     def faithfulness(self) -> list[AttributionFaithfulnessRow]:
         """Every row of that table."""
-        rows = read_table(self.folder / "attribution_faithfulness.parquet").to_dict("records")
+        table = read_table(self.folder / "attribution_faithfulness.parquet")
+        rows: list[dict[str, Any]] = [{str(k): v for k, v in row.items()} for row in table.to_dict("records")]
         blank = {"stability", "delta", "change"}
         return [
-            AttributionFaithfulnessRow(**{str(k): (None if k in blank and pd.isna(v) else v) for k, v in row.items()})
+            AttributionFaithfulnessRow(
+                **cast(Any, {k: None if k in blank and pd.isna(v) else v for k, v in row.items()})
+            )
             for row in rows
         ]
