@@ -19,6 +19,8 @@ from autointerp.plot.style import house_style, pt, save
 from autointerp.quoting import visible
 
 PLAN = Resampling(2000, 0.95)
+CONVERGED = 0.1
+"""Of the change (or of 1 nat): a larger convergence delta is said to be no convergence."""
 SHOWN_LATENTS = 12
 """Of each output token, by size."""
 _PICTURES = 12
@@ -200,9 +202,11 @@ def _completeness(saved: SavedAttribution) -> list[str]:
         off = np.abs(np.concatenate([each["delta"] for each in known]))
         change = np.abs(np.concatenate([each["change"] for each in known]))
         what = "the latents and errors" if name == LATENTS else name
+        far = float(np.mean(off > CONVERGED * np.maximum(change, 1.0)))
         lines.append(
-            f"Convergence delta of {what}: {off.mean():.4f} nats on average, at most {off.max():.4f}, of a change of "
-            f"{change.mean():.3f} on average ({len(off)} output tokens). More --steps make it smaller."
+            f"Convergence delta of {what}: {np.median(off):.4f} nats in the median, at most {off.max():.4f}, of a "
+            f"change of {np.median(change):.3f} in the median ({len(off)} output tokens). Of {far:.0%} it is more than "
+            f"{CONVERGED:.0%} of the change: there the values are not what the method means; give more --steps."
         )
     shares = [share for each in saved.asked["error_share"] if each is not None for share in each]
     if shares:

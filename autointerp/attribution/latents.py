@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 
-from autointerp.attribution.gradients import STEPS, integrated_gradients
+from autointerp.attribution.gradients import STEPS, TOLERANCE, integrated_gradients
 from autointerp.attribution.targets import Outputs
 from autointerp.errors import BadInput
 from sae.base import SparseAutoencoder
@@ -48,7 +48,9 @@ class LatentAttribution:
         return np.asarray(errors / np.maximum(errors + latents, np.finfo(float).tiny))
 
 
-def attribute_to_latents(outputs: Outputs, sae: SparseAutoencoder, steps: int = STEPS) -> LatentAttribution:
+def attribute_to_latents(
+    outputs: Outputs, sae: SparseAutoencoder, most: int = STEPS, tolerance: float = TOLERANCE
+) -> LatentAttribution:
     """Of `outputs` seen from the SAE's hook. Raises BadInput for a transcoder, and for an SAE of another width."""
     tensor = outputs.tensor.float()
     if sae.d_in != tensor.shape[1]:
@@ -66,7 +68,7 @@ def attribute_to_latents(outputs: Outputs, sae: SparseAutoencoder, steps: int = 
         scale = sae.scale_of(read)
     base = tensor.clone()
     base[fixed:] = bias
-    along = integrated_gradients(outputs, base, steps)
+    along = integrated_gradients(outputs, base, most, tolerance)
     gradients = along.gradients[:, fixed:]
     with torch.no_grad():
         positions, latents = dense.nonzero(as_tuple=True)

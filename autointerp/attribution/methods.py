@@ -19,7 +19,7 @@ from autointerp.attribution.targets import Outputs
 class AttributionSettings:
     """What the methods are told."""
 
-    baseline: Baseline = "mean"
+    baseline: Baseline = "end"
     """What stands where a token is taken away, and where integrated gradients begin."""
     steps: int = STEPS
     """Of integrated gradients."""
@@ -94,7 +94,7 @@ def _causal(outputs: Outputs, values: Float[np.ndarray, "position target"]) -> F
 INTEGRATED, OCCLUSION, RANDOM = "integrated-gradients", "occlusion", "random"
 METHODS: Mapping[str, AttributionMethod] = {
     INTEGRATED: AttributionMethod(
-        _integrated, lambda parts, targets, s: s.steps + 2, lambda parts, targets, s: s.steps * targets
+        _integrated, lambda parts, targets, s: 2 * s.steps, lambda parts, targets, s: s.steps * targets
     ),
     "gradient-x-input": AttributionMethod(
         lambda outputs, s: AttributionMatrix(gradient_times_input(outputs)),

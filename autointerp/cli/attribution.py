@@ -43,8 +43,8 @@ def attribute(
     method: Annotated[
         list[str] | None, typer.Option("--method", help="may be given several times; all: every one")
     ] = None,
-    baseline: Annotated[str, typer.Option("--baseline", help="in a token's place: mean, zero or end")] = "mean",
-    steps: Annotated[int, typer.Option("--steps", min=1, help="of integrated gradients")] = 32,
+    baseline: Annotated[str, typer.Option("--baseline", help="in a token's place: mean, zero or end")] = "end",
+    steps: Annotated[int, typer.Option("--steps", min=24, help="points of integrated gradients, at most")] = 192,
     draws: Annotated[int, typer.Option("--draws", min=8, help="of LIME")] = 512,
     sae: Annotated[
         str | None, typer.Option("--sae", help="attribute to its latents too: a checkpoint, or an SAE of the run")
@@ -65,7 +65,7 @@ def attribute(
     estimate: Annotated[bool, typer.Option("--estimate", help="say passes and memory, and stop")] = False,
     redraw: Annotated[bool, typer.Option("--redraw", help="draw anew what --out holds: no model is needed")] = False,
 ) -> None:
-    """Which tokens, and which features of an SAE, made a model write each token of its output: a table, a page, pictures.
+    """Which tokens, and which features of an SAE, made a model write each token of its output: table, page, pictures.
 
     Beside it stands how faithful that is, against dumb attributions; with several prompts, with intervals
     """
