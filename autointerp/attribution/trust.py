@@ -18,7 +18,7 @@ from autointerp.attribution.methods import METHODS, RANDOM, AttributionMatrix, A
 from autointerp.attribution.removal import TokenMasks
 from autointerp.attribution.targets import Outputs
 from autointerp.attribution_rows import AttributionFaithfulnessRow
-from autointerp.metrics.intervals import Interval, Resampling, mean_interval
+from autointerp.metrics.intervals import Interval, Resampling, Scale, mean_interval
 
 TARGETS = 4
 """Output tokens of a passage that are tried."""
@@ -28,6 +28,8 @@ MEASURES: Mapping[str, str] = {
     "comprehensiveness": "higher", "sufficiency": "lower", "deletion": "lower", "insertion": "higher",
 }  # fmt: skip
 """Of faithfulness -> which way is better."""
+_SCALES: Mapping[str, Scale] = {"deletion": (0.0, 1.0), "insertion": (0.0, 1.0)}
+_OF_DIFFERENCES: Scale = (-1.0, 1.0)
 
 
 def tried_targets(outputs: Outputs, most: int, seed: int) -> list[int]:
@@ -50,7 +52,7 @@ def faithfulness_rows(
         for method, matrix in matrices.items():
             importance = matrix.values[passage.fixed : passage.before(target), target]
             rng = rng_of(settings.seed, "ties", method, target, passage.key)
-            (found,) = faithfulness(_of_one(score, target, passage.parts, columns), importance[:, None], rng)
+            (found,) = faithfulness(_OneTarget(score, target, passage.parts, columns), importance[:, None], rng)
             rows.append(
                 AttributionFaithfulnessRow(
                     number, target, method, found.whole, found.comprehensiveness, found.sufficiency, found.deletion,
@@ -60,10 +62,6 @@ def faithfulness_rows(
                 )
             )  # fmt: skip
     return rows
-
-
-def _of_one(score: TokenMasks, target: int, parts: int, columns: int) -> "_OneTarget":
-    return _OneTarget(score, target, parts, columns)
 
 
 @dataclass(frozen=True)
@@ -118,7 +116,7 @@ def summary(rows: Sequence[AttributionFaithfulnessRow], plan: Resampling, seed: 
             rng = rng_of(seed, "trust", method, measure)
             above = None
             if method != RANDOM and len(chance):
-                above = mean_interval((sign * (per - chance)).dropna().to_numpy(), plan, rng)
-            mean = mean_interval(per.to_numpy(), plan, rng)
+                above = mean_interval((sign * (per - chance)).dropna().to_numpy(), plan, rng, _OF_DIFFERENCES)
+            mean = mean_interval(per.to_numpy(), plan, rng, _SCALES.get(measure, _OF_DIFFERENCES))
             found.append(TrustLine(method, measure, mean, above, len(per), len(mine)))
     return found

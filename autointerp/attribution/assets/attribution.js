@@ -70,7 +70,7 @@
       <td><span class="piece"><${Shown} text=${shownPiece(row.piece)} flat=${true} /></span>${row.note && html`${" "}<span class="quiet">${row.note}</span>`}</td>
       <td class="number">${number(row.value, 3)}</td>
       <td class="bar"><span class=${row.value < 0 ? "against" : "for"} style=${{ width: `${Math.round(88 * Math.abs(row.value) / most)}px` }}></span></td>
-    </tr>`)}</tbody></table>${rows.length === 0 && html`<p class="quiet">none</p>`}<p class="quiet">${unit}</p></section>`;
+    </tr>`)}</tbody></table>${rows.length === 0 && html`<p class="quiet">none</p>`}${unit}</section>`;
   }
 
   function ranked(passage, pairs) {
@@ -84,14 +84,18 @@
       piece: passage.pieces[position], value,
       note: `latent ${latent} at token ${position}${data.explanations[latent] ? `: ${data.explanations[latent]}` : ""}`,
     }));
-    const title = `Latents of ${data.sae.name} at ${data.sae.hook} that speak for it`;
+    const title = `Latents of ${data.sae.name} at ${data.sae.hook} that speak for it, or against it`;
     return html`<${Ranked} passage=${passage} rows=${rows} title=${title}
-      unit=${`the SAE's error takes ${percent(passage.errorShare[target])} of all sizes; ${complete(passage.complete.latents, target)}`} />`;
+      unit=${complete(passage.complete.latents, target, `The SAE's error takes ${percent(passage.errorShare[target])} of all sizes. `)} />`;
   }
 
-  function complete(known, target) {
-    if (!known) return "";
-    return `adds up to ${number(known.change[target], 3)} nats, convergence delta ${number(known.delta[target], 4)}`;
+  /* Whether the values add up to what they should: where they do not, they are not what the method means. */
+  function complete(known, target, before = "") {
+    if (!known) return null;
+    const [change, delta] = [known.change[target], known.delta[target]];
+    const off = Math.abs(delta) > 0.1 * Math.max(Math.abs(change), 1);
+    return html`<p class=${off ? "bad" : "quiet"}>${before}Adds up to ${number(change + delta, 3)} nats, should to ${number(change, 3)}${
+      off ? ": no convergence, give more --steps" : ""}.</p>`;
   }
 
   function Chosen({ data, passage, method, chosen }) {
@@ -105,9 +109,9 @@
         target >= 0 && html` <span class="quiet">written with probability ${percent(Math.exp(passage.said[target]))}</span>`}</h2>
       <div class="beside">
         ${target >= 0 && html`<${Ranked} passage=${passage} rows=${ranked(passage, matrix[target].map((value, at) => [at, value]))}
-          title="What speaks for it" unit=${complete(passage.complete[method], target)} />`}
+          title="What speaks for it, or against it" unit=${complete(passage.complete[method], target)} />`}
         ${target >= 0 && html`<${Latents} data=${data} passage=${passage} target=${target} />`}
-        ${later.length > 0 && html`<${Ranked} passage=${passage} rows=${ranked(passage, later)} title="What it speaks for" unit="" />`}
+        ${later.length > 0 && html`<${Ranked} passage=${passage} rows=${ranked(passage, later)} title="What it speaks for, or against" unit=${null} />`}
       </div></div>`;
   }
 
