@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.font_manager import findfont, get_font
 
 from autointerp.artifacts import write_text
 from autointerp.attribution.methods import METHODS
@@ -149,8 +150,9 @@ def picture(saved: SavedAttribution, number: int, method: str) -> Figure:
     fixed = int((tokens["part"] == "fixed").sum())
     prompt = int((tokens["part"] != "output").sum())
     matrix = saved.matrix(number, method)[fixed:].T
-    names = [visible(piece) or "…" for piece in tokens["piece"]]
-    figure = Figure(figsize=(2.2 + 0.26 * matrix.shape[1], 1.9 + 0.26 * matrix.shape[0]), layout="constrained")
+    names = [_drawable(visible(piece)) or "…" for piece in tokens["piece"]]
+    size = (max(6.5, 2.2 + 0.26 * matrix.shape[1]), max(3.2, 1.9 + 0.26 * matrix.shape[0]))
+    figure = Figure(figsize=size, layout="constrained")
     panel = figure.subplots()
     most = float(np.nanmax(np.abs(matrix))) if np.isfinite(matrix).any() else 1.0
     panel.set_facecolor("0.9")
@@ -161,9 +163,15 @@ def picture(saved: SavedAttribution, number: int, method: str) -> Figure:
     panel.set_xlabel("token read (the line: where the output begins)")
     panel.set_ylabel("token written")
     unit = "share" if method == "attention-rollout" else "nats"
-    figure.colorbar(image, ax=panel, label=f"speaks against (red) or for it (blue), {unit}", shrink=0.9)
+    figure.colorbar(image, ax=panel, label=f"{unit}: for it (blue), against (red)", shrink=0.9)
     panel.set_title(f"{method}, {saved.asked['model'][:40]}", fontsize=pt(9))
     return figure
+
+
+def _drawable(text: str) -> str:
+    """What the font does not have as a box: pictures look alike wherever they are drawn."""
+    font = get_font(findfont("DejaVu Sans Mono"))
+    return "".join(c if font.get_char_index(ord(c)) else "▯" for c in text)
 
 
 def _report(saved: SavedAttribution, trust: list[TrustLine]) -> str:

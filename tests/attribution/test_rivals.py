@@ -20,14 +20,14 @@ from numpy.testing import assert_allclose
 from autointerp.attribution.gradients import baseline, equal_steps, gradient_times_input
 from autointerp.attribution.passages import passage_of
 from autointerp.attribution.removal import occluded
-from autointerp.attribution.targets import Outputs
+from autointerp.attribution.targets import Outputs, embeddings_of
 from autointerp.models import LoadedModel
 from tests.tiny import tiny_model, tiny_tokenizer
 
 HOW = {
-    "captum": "python -m venv RIVALS/captum && RIVALS/captum/bin/pip install torch==2.13.0 transformers captum==0.9.0",
-    "inseq": "python -m venv RIVALS/inseq && RIVALS/inseq/bin/pip install torch==2.13.0 inseq==0.7.1",
-    "interpreto": "python -m venv RIVALS/interpreto && RIVALS/interpreto/bin/pip install torch==2.13.0 interpreto==0.5.2",
+    "captum": "pip install torch==2.13.0 transformers captum==0.9.0",
+    "inseq": "pip install torch==2.13.0 inseq==0.7.1",
+    "interpreto": "pip install torch==2.13.0 interpreto==0.5.2",
 }
 PROMPT, OUTPUT, STEPS = "A river runs", " to the sea", 12
 THEIR_MASK = 373
@@ -88,7 +88,7 @@ def test_inseq_finds_the_same_gradients_times_input(outputs: tuple[Outputs, Path
 def test_interpreto_finds_the_same_occlusion(outputs: tuple[Outputs, Path]) -> None:
     ours, folder = outputs
     expected = theirs("interpreto", folder)
-    base = ours.loaded.model.get_input_embeddings().weight[THEIR_MASK].expand_as(ours.tensor)  # type: ignore[union-attr]
+    base = embeddings_of(ours.loaded)[THEIR_MASK].expand_as(ours.tensor)
     found = occluded(ours, base)
     assert np.abs(expected).max() > 0.1
     assert_allclose(found, expected[: len(found)], atol=1e-4)
