@@ -13,6 +13,7 @@ class PassageTokenRow:
     passage: int
     """From 0, in the order in which they were given."""
     position: int
+    """Of the token in the passage, from 0."""
     token: int
     """Id."""
     piece: str
@@ -28,10 +29,13 @@ class AttributionRow:
     """How much one token speaks for one output token: an entry of A_ij, where j depends on i."""
 
     passage: int
+    """From 0, in the order in which they were given."""
     method: str
+    """By its name in `--method`."""
     target: int
     """The output token, from 0."""
     position: int
+    """Of the token in the passage, from 0."""
     value: float
     """In nats of log-probability, with sign; rollout, recency and random have units of their own."""
     size: float | None
@@ -43,8 +47,11 @@ class AttributedLatentRow:
     """How much one latent of an SAE, at one position, speaks for one output token; or the SAE's error there."""
 
     passage: int
+    """From 0, in the order in which they were given."""
     target: int
+    """The output token, from 0."""
     position: int
+    """Of the token in the passage, from 0."""
     latent: int
     """-1: the error, what the SAE does not reconstruct."""
     activation: float | None
@@ -58,7 +65,9 @@ class AttributionFaithfulnessRow:
     """How faithful the attribution of one output token is, in probability of that token."""
 
     passage: int
+    """From 0, in the order in which they were given."""
     target: int
+    """The output token, from 0."""
     method: str
     """With `, weights permuted` behind it: computed on a destroyed model, and tried on the true one."""
     whole: float

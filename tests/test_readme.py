@@ -69,6 +69,8 @@ ELSEWHERE = {
     "make lint", "source .venv/bin/activate",
     "autointerp rate results/demo", "autointerp rate results/demo --model explainer",  # tests/rate
     "autointerp rate results/demo --add ratings-of-anna.json --add ratings-of-ben.json",
+    'autointerp attribute builtin "The capital of France is" --tokens 4',  # tests/attribution
+    'autointerp attribute results/demo "The capital of France is" --sae sae',
 }  # fmt: skip
 """What stands in other pages, and is not run here."""
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
+from autointerp.attribution.attributors import DUMB, INTEGRATED, METHODS, AttributionMatrix, AttributionSettings
 from autointerp.attribution.faithfulness import CURVE, SHARES
 from autointerp.attribution.latents import LatentAttribution, attribute_to_latents
-from autointerp.attribution.methods import DUMB, INTEGRATED, METHODS, AttributionMatrix, AttributionSettings
 from autointerp.attribution.opening import OpenedModel
 from autointerp.attribution.passages import Chat, Passage, passage_of
 from autointerp.attribution.prompts import GivenPrompt

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import findfont, get_font
 
 from autointerp.artifacts import write_text
-from autointerp.attribution.methods import METHODS
+from autointerp.attribution.attributors import METHODS
 from autointerp.attribution.saved import LATENTS, SavedAttribution
 from autointerp.attribution.trust import MEASURES, TrustLine, summary
 from autointerp.metrics.intervals import Interval, Resampling

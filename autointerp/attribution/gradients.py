@@ -114,7 +114,7 @@ def gradient_times_input(outputs: Outputs) -> Float[np.ndarray, "position target
 
 
 @dataclass(frozen=True)
-class _Piece:
+class _Segment:
     """A piece of the line."""
 
     start: float
@@ -143,7 +143,7 @@ class _Line:
         self._difference = outputs.tensor.float() - self._start
         self._known: dict[float, Float[Tensor, " target"]] = {}
 
-    def pieces(self, ends: Sequence[tuple[float, float]]) -> list[_Piece]:
+    def pieces(self, ends: Sequence[tuple[float, float]]) -> list[_Segment]:
         """The pieces between these ends."""
         points, weights = np.polynomial.legendre.leggauss(_POINTS)
         places = np.concatenate([start + (points + 1) / 2 * (end - start) for start, end in ends])
@@ -153,7 +153,7 @@ class _Line:
         self._score([place for pair in ends for place in pair])
         reached = torch.einsum("gtpw,pw->gt", found, self._difference)
         return [
-            _Piece(start, end, gradients, added - (self._known[end] - self._known[start]))
+            _Segment(start, end, gradients, added - (self._known[end] - self._known[start]))
             for (start, end), gradients, added in zip(ends, found, reached, strict=True)
         ]
 

@@ -11,10 +11,10 @@ from jaxtyping import Float
 from scipy.stats import kendalltau
 
 from autointerp.artifacts import rng_of
+from autointerp.attribution.attributors import METHODS, RANDOM, AttributionMatrix, AttributionSettings
 from autointerp.attribution.faithfulness import faithfulness
 from autointerp.attribution.gradients import baseline
 from autointerp.attribution.masks import Masks
-from autointerp.attribution.methods import METHODS, RANDOM, AttributionMatrix, AttributionSettings
 from autointerp.attribution.removal import TokenMasks
 from autointerp.attribution.targets import Outputs
 from autointerp.attribution_rows import AttributionFaithfulnessRow

@@ -12,6 +12,7 @@ from autointerp.errors import BadInput
 from autointerp.progress import say
 
 if TYPE_CHECKING:  # help is shown without it
+    from autointerp.attribution.attributing import AttributionChoice
     from autointerp.attribution.opening import OpenedModel
     from autointerp.attribution.prompts import GivenPrompt
 
@@ -19,84 +20,117 @@ OUT = Path("results/attribution")
 ALL = "all"
 
 
+_Model = Annotated[
+    str | None, typer.Argument(metavar="MODEL", help="`builtin`, a folder, a GGUF file, a hub id, or a run folder")
+]
+_Prompt = Annotated[str | None, typer.Argument(metavar="PROMPT", help="a text")]
+_Prompts = Annotated[
+    Path | None, typer.Option("--prompts", metavar="FILE", help="a prompt per line, or .jsonl with prompt and output")
+]
+_FromCorpus = Annotated[
+    int | None, typer.Option("--from-corpus", min=1, help="so many beginnings of the built-in text as prompts")
+]
+_Output = Annotated[
+    str | None, typer.Option("--output", help="attribute this text, not what the model writes by itself")
+]
+_Tokens = Annotated[int, typer.Option("--tokens", min=1, help="the model writes at most")]
+_Method = Annotated[list[str] | None, typer.Option("--method", help="may be given several times; all: every one")]
+_Baseline = Annotated[str, typer.Option("--baseline", help="in a token's place: mean, zero or end")]
+_Steps = Annotated[int, typer.Option("--steps", min=24, help="points of integrated gradients, at most")]
+_Draws = Annotated[int, typer.Option("--draws", min=8, help="of LIME")]
+_Sae = Annotated[
+    str | None, typer.Option("--sae", help="attribute to its latents too: a checkpoint, or an SAE of the run")
+]
+_Hook = Annotated[str | None, typer.Option("--hook", help="where that checkpoint reads, if it does not say it")]
+_Chat = Annotated[str, typer.Option("--chat", help="through the model's chat template: auto, yes or no")]
+_Tried = Annotated[int, typer.Option("--tried", min=0, help="outputs per prompt whose faithfulness is measured")]
+_Permuted = Annotated[
+    bool, typer.Option("--permuted", help="also what gradients of a model with permuted weights would get")
+]
+_Seed = Annotated[int, typer.Option("--seed", min=0, help="of LIME, random, ties and the tried outputs")]
+_Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda")]
+_Dtype = Annotated[str, typer.Option("--dtype", help="float32, bfloat16 or float16")]
+_Memory = Annotated[float, typer.Option("--memory", min=0.01, help="GiB of one batch")]
+_Out = Annotated[Path, typer.Option("--out", help="folder of tables, page and pictures")]
+_Estimate = Annotated[bool, typer.Option("--estimate", help="say passes and memory, and stop")]
+_Redraw = Annotated[bool, typer.Option("--redraw", help="draw anew what --out holds: no model is needed")]
+
+
 def register(app: typer.Typer) -> None:
     """Add the verb."""
-    add_verb(app, attribute, "which tokens and features made a model write its output, and whether that is faithful")
+    add_verb(app, attribute, "which tokens and features made a model write this")
 
 
 def attribute(
-    model: Annotated[
-        str | None, typer.Argument(metavar="MODEL", help="`builtin`, a folder, a GGUF file, a hub id, or a run folder")
-    ] = None,
-    prompt: Annotated[str | None, typer.Argument(metavar="PROMPT", help="a text")] = None,
-    prompts: Annotated[
-        Path | None,
-        typer.Option("--prompts", metavar="FILE", help="a prompt per line, or .jsonl with prompt and output"),
-    ] = None,
-    from_corpus: Annotated[
-        int | None, typer.Option("--from-corpus", min=1, help="so many beginnings of the built-in text as prompts")
-    ] = None,
-    output: Annotated[
-        str | None, typer.Option("--output", help="attribute this text, not what the model writes by itself")
-    ] = None,
-    tokens: Annotated[int, typer.Option("--tokens", min=1, help="the model writes at most")] = 16,
-    method: Annotated[
-        list[str] | None, typer.Option("--method", help="may be given several times; all: every one")
-    ] = None,
-    baseline: Annotated[str, typer.Option("--baseline", help="in a token's place: mean, zero or end")] = "end",
-    steps: Annotated[int, typer.Option("--steps", min=24, help="points of integrated gradients, at most")] = 192,
-    draws: Annotated[int, typer.Option("--draws", min=8, help="of LIME")] = 512,
-    sae: Annotated[
-        str | None, typer.Option("--sae", help="attribute to its latents too: a checkpoint, or an SAE of the run")
-    ] = None,
-    hook: Annotated[
-        str | None, typer.Option("--hook", help="where that checkpoint reads, if it does not say it")
-    ] = None,
-    chat: Annotated[str, typer.Option("--chat", help="through the model's chat template: auto, yes or no")] = "auto",
-    tried: Annotated[int, typer.Option("--tried", min=0, help="outputs per prompt whose faithfulness is measured")] = 4,
-    permuted: Annotated[
-        bool, typer.Option("--permuted", help="also what gradients of a model with permuted weights would get")
-    ] = False,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="of LIME, random, ties and the tried outputs")] = 0,
-    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda")] = "auto",
-    dtype: Annotated[str, typer.Option("--dtype", help="float32, bfloat16 or float16")] = "float32",
-    memory: Annotated[float, typer.Option("--memory", min=0.01, help="GiB of one batch")] = 2.0,
-    out: Annotated[Path, typer.Option("--out", help="folder of tables, page and pictures")] = OUT,
-    estimate: Annotated[bool, typer.Option("--estimate", help="say passes and memory, and stop")] = False,
-    redraw: Annotated[bool, typer.Option("--redraw", help="draw anew what --out holds: no model is needed")] = False,
+    model: _Model = None,
+    prompt: _Prompt = None,
+    prompts: _Prompts = None,
+    from_corpus: _FromCorpus = None,
+    output: _Output = None,
+    tokens: _Tokens = 16,
+    method: _Method = None,
+    baseline: _Baseline = "end",
+    steps: _Steps = 192,
+    draws: _Draws = 512,
+    sae: _Sae = None,
+    hook: _Hook = None,
+    chat: _Chat = "auto",
+    tried: _Tried = 4,
+    permuted: _Permuted = False,
+    seed: _Seed = 0,
+    device: _Device = "auto",
+    dtype: _Dtype = "float32",
+    memory: _Memory = 2.0,
+    out: _Out = OUT,
+    estimate: _Estimate = False,
+    redraw: _Redraw = False,
 ) -> None:
     """Which tokens, and which features of an SAE, made a model write each token of its output: table, page, pictures.
 
     Beside it stands how faithful that is, against dumb attributions; with several prompts, with intervals
     """
-    from autointerp.attribution.drawn import draw
-
     if redraw:
+        from autointerp.attribution.drawn import draw
+
         _said(draw(out))
         return
     if model is None:
         raise BadInput("no model", "name one, for example builtin")
-    from autointerp.attribution.attributing import AttributionChoice, costs
-    from autointerp.attribution.attributing import attribute as attributed
-    from autointerp.attribution.methods import DUMB, METHODS, AttributionSettings
+    from autointerp.attribution.attributing import AttributionChoice
+    from autointerp.attribution.attributors import AttributionSettings
     from autointerp.attribution.opening import open_model
-    from autointerp.attribution.saved import write_tables
 
-    names = tuple(METHODS) if method == [ALL] else tuple(dict.fromkeys(method or ["integrated-gradients"]))
     choice = AttributionChoice(
-        methods=tuple(name for name in names if name not in DUMB) if method == [ALL] else names,
+        methods=_methods(method),
         settings=AttributionSettings(_one_of("--baseline", baseline, "mean", "zero", "end"), steps, draws, seed),
         tokens=tokens, chat=_one_of("--chat", chat, "auto", "yes", "no"), tried=tried, permuted=permuted, memory=memory,
     )  # fmt: skip
     opened = open_model(model, sae=sae, hook=hook, device=device, dtype=dtype)
-    given = _prompts(opened, prompt, prompts, from_corpus, output, seed)
+    _attribute(opened, _prompts(opened, prompt, prompts, from_corpus, output, seed), choice, out, estimate)
+
+
+def _attribute(
+    opened: "OpenedModel", given: list["GivenPrompt"], choice: "AttributionChoice", out: Path, estimate: bool
+) -> None:
+    from autointerp.attribution.attributing import attribute as attributed
+    from autointerp.attribution.attributing import costs
+    from autointerp.attribution.drawn import draw
+    from autointerp.attribution.saved import write_tables
+
     say(costs(opened, given, choice).line)
     if estimate:
         return
-    passages = list(attributed(opened, given, choice))
-    write_tables(out, opened, passages, choice)
+    write_tables(out, opened, list(attributed(opened, given, choice)), choice)
     _said(draw(out))
     typer.echo((out / "report.md").read_text("utf8"))
+
+
+def _methods(given: list[str] | None) -> tuple[str, ...]:
+    from autointerp.attribution.attributors import DUMB, INTEGRATED, METHODS
+
+    if given == [ALL]:
+        return tuple(name for name in METHODS if name not in DUMB)
+    return tuple(dict.fromkeys(given or [INTEGRATED]))
 
 
 def _one_of(option: str, given: str, *known: str) -> Any:

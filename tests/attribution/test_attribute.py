@@ -13,8 +13,8 @@ from typer.testing import CliRunner
 
 import autointerp
 from autointerp.attribution.attributing import AttributionChoice, attribute, costs
+from autointerp.attribution.attributors import DUMB, METHODS, AttributionSettings
 from autointerp.attribution.drawn import draw
-from autointerp.attribution.methods import DUMB, METHODS, AttributionSettings
 from autointerp.attribution.opening import OpenedModel, SaeAtHook, open_model
 from autointerp.attribution.prompts import GivenPrompt, prompts_of_corpus, read_prompts
 from autointerp.attribution.saved import SavedAttribution, write_tables
