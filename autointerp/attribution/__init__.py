@@ -1,0 +1,1 @@
+"""Which tokens, and which features, made a language model write what it wrote."""
