@@ -19,6 +19,7 @@ from autointerp.records import Big, Context, Exemplar, Pairing, Scale, Status, U
 from autointerp.relation_rows import HistogramRow, RelationRow, SurveyRow
 from autointerp.sae_rows import SaeRow
 from autointerp.scrambled_rows import MeasureRow, ScrambledRow
+from autointerp.self_explanation_rows import FaithfulnessRow, FaithfulnessSummaryRow, SelfExplanationRow
 from autointerp.suggested_rows import SuggestedRow
 from autointerp.variance_rows import FactorRow, VarianceRow
 
@@ -430,6 +431,9 @@ ROWS: Mapping[str, type] = {
     "benchmark_scores": PlantedScore,
     "benchmark_sanity": SanityRow,
     "benchmark_recovery": RecoveryRow,
+    "self_explanations": SelfExplanationRow,
+    "faithfulness": FaithfulnessRow,
+    "faithfulness_summary": FaithfulnessSummaryRow,
 }
-"""Table -> its row. Those that begin with `benchmark`, `comparison-of-runs` and `variance_sources` are of folders of
-their own."""
+"""Table -> its row. Those that begin with `benchmark`, `comparison-of-runs`, `variance_sources` and those of
+self-explanations are of folders of their own."""

@@ -42,6 +42,9 @@ _FILES = {
     "benchmark_scores": "scores.parquet of a benchmark's folder",
     "benchmark_sanity": "sanity.parquet of a benchmark's folder",
     "benchmark_recovery": "recovery.parquet of a benchmark's folder",
+    "self_explanations": "self_explanations.parquet of the folder that the verb `self-explain` writes",
+    "faithfulness": "faithfulness.parquet of the folder that the verb `self-explain` writes",
+    "faithfulness_summary": "faithfulness_summary.parquet of the folder that the verb `self-explain` writes",
 }
 """Where a table is not NAME.parquet."""
 _EVERYWHERE = {
