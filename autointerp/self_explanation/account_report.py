@@ -14,7 +14,7 @@ from autointerp.self_explanation.account_folder import PAGE, PICTURE, AccountRes
 from autointerp.self_explanation.account_measures import AGREEMENT, BY_DELETION, MEASURES, PLANTED_FOUND
 from autointerp.self_explanation.accounts import ORDERS
 from autointerp.self_explanation.faithfulness_tables import ACCURACY, BRIER, PREDICT, SAME_LABEL
-from autointerp.self_explanation.rival_accounts import OCCLUSION, RIVALS
+from autointerp.self_explanation.rival_accounts import NULLS, OCCLUSION, RIVALS
 from autointerp.self_explanation_rows import FaithfulnessSummaryRow, SelfExplanationRow
 
 _LABELS = {ACCURACY: "right", BRIER: "Brier score (lower is better)", SAME_LABEL: "same label as the label alone"}
@@ -88,8 +88,9 @@ def _measures(results: AccountResults) -> str:
     rows = [(f"`{method}`", *(_cell(results.row(method, m)) for m in measures)) for method in results.methods]
     text = (
         "## Is it right about the model?\n\nIn brackets which is better. `random`, `another-review` and "
-        "`longest-words` know nothing of the answer: an account that is no better says nothing. The deletion rank "
-        f"correlation of `{OCCLUSION}` is 1 by construction. A share of words to a flip counts as 1 where no flip comes."
+        "`longest-words` know nothing of the answer: an account that is no better says nothing. The deletion "
+        f"rank correlation of `{OCCLUSION}` is 1 by construction. A share of words to a flip counts as 1 where no flip "
+        "comes. Where all values are equal there is no interval."
     )
     found = next((row for m in results.methods if (row := results.row(m, PLANTED_FOUND)) is not None), None)
     if found is not None:
@@ -121,7 +122,7 @@ def _agreement(results: AccountResults) -> str:
         row = results.row(first, AGREEMENT, second) or results.row(second, AGREEMENT, first)
         return _NOTHING if first == second else _cell(row)
 
-    rows = [(f"`{first}`", *(tau(first, second) for second in methods)) for first in methods]
+    rows = [(f"`{first}`", *(tau(first, second) for second in methods)) for first in methods if first not in NULLS]
     return (
         "## Agreement of rankings\n\nKendall's tau-b, which counts ties, per review; accounts that have nothing to do "
         f"with each other get 0.\n\n{table(('', *(f'`{method}`' for method in methods)), rows)}"

@@ -15,7 +15,7 @@ from autointerp.progress import bar
 from autointerp.prompting import Prompt
 from autointerp.records import Unscored
 from autointerp.self_explanation.account_measures import BY_DELETION, PLANTED_FOUND, by_deletion, planted_found
-from autointerp.self_explanation.accounts import Account, Label, account_question
+from autointerp.self_explanation.accounts import ORDERS, Account, Label, account_question
 from autointerp.self_explanation.masked_reviews import MaskedReviews, Predicting
 from autointerp.self_explanation.review_words import ReviewWords
 from autointerp.self_explanation.reviews import Review
@@ -25,6 +25,7 @@ from autointerp.self_explanation.rival_accounts import (
     OCCLUSION,
     OTHER_REVIEW,
     PLANTED,
+    RIVALS,
     Importance,
     limed,
     occluded,
@@ -102,6 +103,7 @@ def _attribute(asker: Asker, masked: MaskedReviews, found: Sequence[ExplainedRev
     computed: list[tuple[ExplainedReview, str, Callable[[], Importance]]] = []
     for number, each in enumerate(found):
         if isinstance(each.prediction, Unscored):
+            each.importances = {OCCLUSION: each.prediction, LIME: each.prediction}
             continue
         score, words = masked.scorer(each.words, each.prediction.positive), len(each.words.words)
         computed.append((each, OCCLUSION, partial(occluded, score, words)))
@@ -118,6 +120,8 @@ def _attribute(asker: Asker, masked: MaskedReviews, found: Sequence[ExplainedRev
         each.importances |= without_the_model(each.review, each.words, asking.seed, number)
     for each, method, compute in computed:
         each.importances[method] = masked.carry_out(compute)
+    for each in found:
+        each.importances = {name: each.importances[name] for name in (*ORDERS, *RIVALS) if name in each.importances}
     for number, each in enumerate(found if asking.foresight else ()):
         for method, said in each.importances.items():
             if isinstance(said, Unscored):
