@@ -40,6 +40,9 @@ def self_explain(
         bool, typer.Option("--development", help="the generated reviews that prompts were chosen on")
     ] = False,
     limit: Annotated[int, typer.Option("--limit", min=2, help="reviews at most")] = 40,
+    lime_draws: Annotated[
+        int, typer.Option("--lime-draws", min=2, help="random parts of each review that LIME asks about")
+    ] = 64,
     seed: Annotated[int, typer.Option("--seed", min=0, help="another one draws other reviews and other nulls")] = 0,
     out: Annotated[Path, typer.Option("--out", help="folder of the results")] = Path("results/self-explanation"),
     overrides: Overrides = None,
@@ -77,6 +80,7 @@ def self_explain(
         seed=seed,
         file=reviews,
         half=DEVELOPMENT if development else FROZEN,
+        lime_draws=lime_draws,
     )
     configured = load_study(study, overrides or ())
     if estimate:

@@ -31,13 +31,13 @@ class MeasureTraits:
 
 
 MEASURES: Mapping[str, MeasureTraits] = {
-    COMPREHENSIVENESS: MeasureTraits("comprehensiveness", True, (-1, 1)),
-    SUFFICIENCY: MeasureTraits("sufficiency", False, (-1, 1)),
-    FLIP_BY_FIRST: MeasureTraits("label flips without the first word", True, (0, 1)),
-    WORDS_TO_FLIP: MeasureTraits("share of words to a flip", False, (0, 1)),
-    DELETION_RANK: MeasureTraits("deletion rank correlation", True, (-1, 1)),
-    PLANTED_FOUND: MeasureTraits("planted words found", True, (0, 1)),
-    AGREEMENT: MeasureTraits("Kendall's tau-b", True, (-1, 1)),
+    COMPREHENSIVENESS: MeasureTraits("comprehensiveness", True, (-1.0, 1.0)),
+    SUFFICIENCY: MeasureTraits("sufficiency", False, (-1.0, 1.0)),
+    FLIP_BY_FIRST: MeasureTraits("label flips without the first word", True, (0.0, 1.0)),
+    WORDS_TO_FLIP: MeasureTraits("share of words to a flip", False, (0.0, 1.0)),
+    DELETION_RANK: MeasureTraits("deletion rank correlation", True, (-1.0, 1.0)),
+    PLANTED_FOUND: MeasureTraits("planted words found", True, (0.0, 1.0)),
+    AGREEMENT: MeasureTraits("Kendall's tau-b", True, (-1.0, 1.0)),
 }
 """Measure of one account, or of two (`kendall`) -> how it is read."""
 BY_DELETION = (COMPREHENSIVENESS, SUFFICIENCY, FLIP_BY_FIRST, WORDS_TO_FLIP, DELETION_RANK)

@@ -21,7 +21,6 @@ from autointerp.self_explanation.review_words import ReviewWords
 from autointerp.self_explanation.reviews import Review
 from autointerp.self_explanation.rival_accounts import (
     LIME,
-    LIME_DRAWS,
     OCCLUSION,
     OTHER_REVIEW,
     PLANTED,
@@ -47,7 +46,7 @@ class Asking:
     prompts: dict[str, Prompt]
     """Order -> prompt."""
     seed: int
-    lime_draws: int = LIME_DRAWS
+    lime_draws: int
     foresight: bool = False
     """Nothing is answered, requests are counted: what a method would say is made up, so that its measures are asked."""
 

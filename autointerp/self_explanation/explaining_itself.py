@@ -28,6 +28,7 @@ from autointerp.self_explanation.faithfulness_tables import PREDICT, account_row
 from autointerp.self_explanation.figure import draw_accounts
 from autointerp.self_explanation.masked_reviews import TOP_LOGPROBS, Predicting
 from autointerp.self_explanation.reviews import ReviewSet, generated, read_reviews
+from autointerp.self_explanation.rival_accounts import LIME_DRAWS
 from autointerp.study import Study
 
 STAGE = "self-explain"
@@ -49,6 +50,8 @@ class AccountChoice:
     """Reviews of the user's; None: generated ones."""
     half: str = FROZEN
     """Of the generated ones."""
+    lime_draws: int = LIME_DRAWS
+    """Random parts of each review that LIME asks about."""
 
     def reviews(self) -> ReviewSet:
         """Those that are asked about. BadInput for a file that can't be read."""
@@ -131,7 +134,7 @@ def _asking(resources: Resources, name: str, choice: AccountChoice) -> Asking:
     prompts = {order: load_prompt(PROMPTS[order], resources.prompts) for order in choice.orders}
     seed = resources.study.seed
     predicting = Predicting(load_prompt(PROMPTS[PREDICT], resources.prompts), llm.model, seed, logprobs)
-    return Asking(predicting, choice.orders, prompts, choice.seed)
+    return Asking(predicting, choice.orders, prompts, choice.seed, choice.lime_draws)
 
 
 def estimated(study: Study, name: str, choice: AccountChoice, out: Path) -> EstimateLine:

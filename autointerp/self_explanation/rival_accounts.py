@@ -56,7 +56,7 @@ def without_the_model(review: Review, words: ReviewWords, seed: int, number: int
 
 
 def of_another_review(
-    number: int, importances: Sequence[Importance | None], words: int, seed: int
+    number: int, importances: Sequence[Float[np.ndarray, " _"] | None], words: int, seed: int
 ) -> Importance | None:
     """The numbers of another review's account, drawn by `seed`, cut to `words` or begun again; None without one."""
     others = [place for place, each in enumerate(importances) if each is not None and place != number]
