@@ -14,6 +14,7 @@ class SelfExplanationRow:
     review: int
     """Number of the review in this folder."""
     text: str
+    """The review itself."""
     kind: str
     """How the review was made: `plain`, `negated` or `contrast`; `own` out of a user's file."""
     truth: str
