@@ -53,6 +53,7 @@ class FaithfulnessRow:
     """One measure of one method on one review, or of two methods (`kendall`, `same_label`)."""
 
     review: int
+    """Number of the review, as in `self_explanations`."""
     method: str
     """As in `self_explanations`."""
     other: str

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from autointerp.compare.words import number, with_interval
 from autointerp.self_explanation.account_folder import AccountResults
 from autointerp.self_explanation.account_measures import COMPREHENSIVENESS
-from autointerp.self_explanation.accounts import ORDERS
 from autointerp.self_explanation.faithfulness_tables import ACCURACY, PREDICT
+from autointerp.self_explanation.own_accounts import ORDERS
 from autointerp.self_explanation.rival_accounts import LIME, OCCLUSION, OTHER_REVIEW, RANDOM
 from autointerp.self_explanation_rows import FaithfulnessSummaryRow
 

@@ -12,8 +12,8 @@ from autointerp.report.markdown import UNKNOWN, escape, prose, table
 from autointerp.self_explanation.account_findings import findings, interval_of
 from autointerp.self_explanation.account_folder import PAGE, PICTURE, AccountResults, read_accounts
 from autointerp.self_explanation.account_measures import AGREEMENT, BY_DELETION, MEASURES, PLANTED_FOUND
-from autointerp.self_explanation.accounts import ORDERS
 from autointerp.self_explanation.faithfulness_tables import ACCURACY, BRIER, PREDICT, SAME_LABEL
+from autointerp.self_explanation.own_accounts import ORDERS
 from autointerp.self_explanation.rival_accounts import NULLS, OCCLUSION, RIVALS
 from autointerp.self_explanation_rows import FaithfulnessSummaryRow, SelfExplanationRow
 

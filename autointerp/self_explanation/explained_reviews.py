@@ -15,8 +15,8 @@ from autointerp.progress import bar
 from autointerp.prompting import Prompt
 from autointerp.records import Unscored
 from autointerp.self_explanation.account_measures import BY_DELETION, PLANTED_FOUND, by_deletion, planted_found
-from autointerp.self_explanation.accounts import ORDERS, Account, Label, account_question
 from autointerp.self_explanation.masked_reviews import MaskedReviews, Predicting
+from autointerp.self_explanation.own_accounts import ORDERS, Account, Label, account_question
 from autointerp.self_explanation.review_words import ReviewWords
 from autointerp.self_explanation.reviews import Review
 from autointerp.self_explanation.rival_accounts import (
@@ -37,7 +37,7 @@ NO_OTHER = Unscored("no other review has an account")
 
 
 @dataclass(frozen=True)
-class Asking:
+class AccountAsking:
     """How the model is asked."""
 
     predicting: Predicting
@@ -67,7 +67,7 @@ class ExplainedReview:
     """Method -> measure -> value."""
 
 
-def explain(asker: Asker, reviews: Sequence[Review], asking: Asking) -> list[ExplainedReview]:
+def explain(asker: Asker, reviews: Sequence[Review], asking: AccountAsking) -> list[ExplainedReview]:
     """Ask for everything in four rounds: accounts, labels, occlusion and LIME, and what takes words away."""
     found = [ExplainedReview(review, ReviewWords(review.text)) for review in reviews]
     _ask_accounts(asker, found, asking)
@@ -84,7 +84,7 @@ def explain(asker: Asker, reviews: Sequence[Review], asking: Asking) -> list[Exp
     return found
 
 
-def _ask_accounts(asker: Asker, found: Sequence[ExplainedReview], asking: Asking) -> None:
+def _ask_accounts(asker: Asker, found: Sequence[ExplainedReview], asking: AccountAsking) -> None:
     owners = [(each, order) for order in asking.orders for each in found]
     predicting = asking.predicting
     questions = (
@@ -97,7 +97,7 @@ def _ask_accounts(asker: Asker, found: Sequence[ExplainedReview], asking: Asking
             each.accounts[order] = said
 
 
-def _attribute(asker: Asker, masked: MaskedReviews, found: Sequence[ExplainedReview], asking: Asking) -> None:
+def _attribute(asker: Asker, masked: MaskedReviews, found: Sequence[ExplainedReview], asking: AccountAsking) -> None:
     """Fill `importances`."""
     computed: list[tuple[ExplainedReview, str, Callable[[], Importance]]] = []
     for number, each in enumerate(found):
@@ -141,7 +141,7 @@ def _towards_its_label(account: Account | Unscored) -> Importance | None:
     return None if isinstance(found, Unscored) else found
 
 
-def _measure(asker: Asker, masked: MaskedReviews, found: Sequence[ExplainedReview], asking: Asking) -> None:
+def _measure(asker: Asker, masked: MaskedReviews, found: Sequence[ExplainedReview], asking: AccountAsking) -> None:
     """Fill `measures`."""
     computed: list[tuple[ExplainedReview, str, Callable[[], dict[str, float | Unscored]]]] = []
     for number, each in enumerate(found):

@@ -22,11 +22,11 @@ from autointerp.run.estimating import EstimateLine
 from autointerp.run.resources import Resources
 from autointerp.self_explanation.account_folder import AboutAccounts, AccountResults, read_accounts, write_accounts
 from autointerp.self_explanation.account_report import write_report
-from autointerp.self_explanation.accounts import ORDERS
-from autointerp.self_explanation.explained_reviews import Asking, explain
+from autointerp.self_explanation.explained_reviews import AccountAsking, explain
 from autointerp.self_explanation.faithfulness_tables import PREDICT, account_rows, measure_rows, summary_rows
 from autointerp.self_explanation.figure import draw_accounts
 from autointerp.self_explanation.masked_reviews import TOP_LOGPROBS, Predicting
+from autointerp.self_explanation.own_accounts import ORDERS
 from autointerp.self_explanation.reviews import ReviewSet, generated, read_reviews
 from autointerp.self_explanation.rival_accounts import LIME_DRAWS
 from autointerp.study import Study
@@ -126,7 +126,7 @@ def _check(study: Study, name: str) -> None:
         check_price(study.budget, study.llm[name])
 
 
-def _asking(resources: Resources, name: str, choice: AccountChoice) -> Asking:
+def _asking(resources: Resources, name: str, choice: AccountChoice) -> AccountAsking:
     """How the model is asked; off log-probabilities where it is known to give them."""
     llm = resources.study.llm[name]
     found = resources.capabilities(name)
@@ -134,7 +134,7 @@ def _asking(resources: Resources, name: str, choice: AccountChoice) -> Asking:
     prompts = {order: load_prompt(PROMPTS[order], resources.prompts) for order in choice.orders}
     seed = resources.study.seed
     predicting = Predicting(load_prompt(PROMPTS[PREDICT], resources.prompts), llm.model, seed, logprobs)
-    return Asking(predicting, choice.orders, prompts, choice.seed, choice.lime_draws)
+    return AccountAsking(predicting, choice.orders, prompts, choice.seed, choice.lime_draws)
 
 
 def estimated(study: Study, name: str, choice: AccountChoice, out: Path) -> EstimateLine:

@@ -13,8 +13,8 @@ from autointerp.metrics.intervals import Resampling, mean_interval
 from autointerp.records import Status, Unscored
 from autointerp.rows import answer_of, state_of
 from autointerp.self_explanation.account_measures import AGREEMENT, BY_DELETION, MEASURES, PLANTED_FOUND, agreement
-from autointerp.self_explanation.accounts import NEGATIVE, ORDERS, POSITIVE, Account, Label
 from autointerp.self_explanation.explained_reviews import ExplainedReview
+from autointerp.self_explanation.own_accounts import NEGATIVE, ORDERS, POSITIVE, Account, Label
 from autointerp.self_explanation.rival_accounts import RANDOM, Importance
 from autointerp.self_explanation_rows import FaithfulnessRow, FaithfulnessSummaryRow, SelfExplanationRow
 

@@ -18,7 +18,7 @@ from autointerp.self_explanation.account_measures import (
     SUFFICIENCY,
     WORDS_TO_FLIP,
 )  # fmt: skip
-from autointerp.self_explanation.accounts import ORDERS
+from autointerp.self_explanation.own_accounts import ORDERS
 from autointerp.self_explanation.rival_accounts import NULLS, RANDOM
 
 _PANELS = (COMPREHENSIVENESS, SUFFICIENCY, FLIP_BY_FIRST, WORDS_TO_FLIP, DELETION_RANK)

@@ -25,7 +25,7 @@ from autointerp.progress import bar
 from autointerp.prompting import Prompt
 from autointerp.quoting import quoted
 from autointerp.records import Unscored
-from autointerp.self_explanation.accounts import CONFIDENCE, LABEL, NEGATIVE, NO_LABEL, POSITIVE, Label, read_label
+from autointerp.self_explanation.own_accounts import CONFIDENCE, LABEL, NEGATIVE, NO_LABEL, POSITIVE, Label, read_label
 from autointerp.self_explanation.review_words import ReviewWords
 
 T = TypeVar("T")

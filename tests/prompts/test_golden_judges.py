@@ -15,7 +15,7 @@ from autointerp.explain.highlight import with_marks
 from autointerp.prompting import load_prompt
 from autointerp.quoting import quoted
 from autointerp.rate.rubric import as_data, parts
-from autointerp.self_explanation.accounts import ORDERS
+from autointerp.self_explanation.own_accounts import ORDERS
 from autointerp.self_explanation.review_words import words_of
 
 GOLDEN = Path(__file__).parent / "golden"

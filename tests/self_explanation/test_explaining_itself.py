@@ -14,9 +14,9 @@ from autointerp.__main__ import main
 from autointerp.errors import BadInput
 from autointerp.self_explanation.account_folder import AccountResults, read_accounts
 from autointerp.self_explanation.account_measures import AGREEMENT, COMPREHENSIVENESS, FLIP_BY_FIRST, SUFFICIENCY
-from autointerp.self_explanation.accounts import EXPLAIN_FIRST, ORDERS, PREDICT_FIRST
 from autointerp.self_explanation.explaining_itself import AccountChoice, estimated, self_explain
 from autointerp.self_explanation.faithfulness_tables import ACCURACY, BRIER, PREDICT, SAME_LABEL
+from autointerp.self_explanation.own_accounts import EXPLAIN_FIRST, ORDERS, PREDICT_FIRST
 from autointerp.self_explanation.review_templates import HALVES
 from autointerp.self_explanation.review_words import words_of
 from autointerp.self_explanation.reviews import generated, read_reviews

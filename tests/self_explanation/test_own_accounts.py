@@ -11,7 +11,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from autointerp.llm.request import Response, TokenLogprob, Unreadable
-from autointerp.self_explanation.accounts import (
+from autointerp.self_explanation.masked_reviews import NOT_LIKELY, read_prediction
+from autointerp.self_explanation.own_accounts import (
     NO_CONFIDENCE,
     NO_LABEL,
     NO_LIST,
@@ -19,7 +20,6 @@ from autointerp.self_explanation.accounts import (
     Account,
     read_account,
 )
-from autointerp.self_explanation.masked_reviews import NOT_LIKELY, read_prediction
 from autointerp.self_explanation.review_words import ReviewWords, words_of
 from tests.injections import INJECTIONS
 
