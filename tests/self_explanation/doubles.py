@@ -45,17 +45,18 @@ class PlayedModel:
         system = str(body["messages"][0]["content"])
         said = {"label": label, "confidence": round(sure, 4)}
         if "list of its words" in system:
-            entries = {"explanation": [{"word": w, "importance": self._says(w)} for w in words_of(review)]}
+            entries = {"explanation": [{"word": w, "importance": self._says(w, logit)} for w in words_of(review)]}
             first = "first the importances" in system
             return self._chat(body, json.dumps({**entries, **said} if first else {**said, **entries}), [])
         text = json.dumps({"label": label})
         return self._chat(body, text if self.logprobs else json.dumps(said), [(label, sure)])
 
-    def _says(self, word: str) -> float:
+    def _says(self, word: str, logit: float) -> float:
         weight = self.weights.get(word, 0.0)
         if self.honest:
             return round(weight / 2.3, 3)
-        return 0.0 if weight else round(0.1 + 0.08 * min(len(word), 10), 3)
+        number = 0.0 if weight else round(0.1 + 0.08 * min(len(word), 10), 3)
+        return number if logit > 0 else -number
 
     def _chat(self, body: dict[str, Any], text: str, labels: list[tuple[str, float]]) -> Reply:
         reply = chat(text)

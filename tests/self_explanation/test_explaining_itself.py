@@ -83,9 +83,11 @@ def test_an_account_that_lies_is_no_better_than_a_random_one(tmp_path: Path) -> 
         assert against_occlusion.high is not None
         assert against_occlusion.high < 0
         against_random = _row(results, order, COMPREHENSIVENESS, RANDOM)
-        assert against_random.low is not None
-        assert against_random.low < 0
-        assert _row(results, order, AGREEMENT, OCCLUSION).value < 0.1  # type: ignore[operator]
+        assert against_random.high is not None
+        assert against_random.value is not None
+        assert against_random.value < 0
+        assert against_random.high < 0.05
+        assert _row(results, order, AGREEMENT, OCCLUSION).value < 0  # type: ignore[operator]
     assert "the account is worse" in (tmp_path / "out" / "report.md").read_text("utf8")
 
 
@@ -116,8 +118,7 @@ def test_every_measure_is_what_a_plain_loop_makes_of_the_played_model(tmp_path: 
             loss = whole - 0.5
             assert found[review, PREDICT_FIRST, "", COMPREHENSIVENESS] == pytest.approx(loss, abs=1e-4)
             assert found[review, PREDICT_FIRST, "", SUFFICIENCY] == pytest.approx(0, abs=1e-4)
-            assert rows[review, PREDICT_FIRST].decisive is not None
-            assert (top in rows[review, PREDICT_FIRST].decisive) == (rows[review, PREDICT].kind != "contrast")  # type: ignore[operator]
+            assert rows[review, PREDICT_FIRST].decisive == (top,)
 
 
 def test_the_same_call_asks_nothing_again_no_key_is_kept_and_tables_alone_make_the_page(
