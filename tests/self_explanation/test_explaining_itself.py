@@ -11,9 +11,17 @@ import pytest
 from scipy.stats import kendalltau
 
 from autointerp.__main__ import main
+from autointerp.cli.self_explaining import self_explain as self_explain_verb
 from autointerp.errors import BadInput
+from autointerp.self_explanation.account_findings import findings
 from autointerp.self_explanation.account_folder import AccountResults, read_accounts
-from autointerp.self_explanation.account_measures import AGREEMENT, COMPREHENSIVENESS, FLIP_BY_FIRST, SUFFICIENCY
+from autointerp.self_explanation.account_measures import (
+    AGREEMENT,
+    COMPREHENSIVENESS,
+    DELETION_RANK,
+    FLIP_BY_FIRST,
+    SUFFICIENCY,
+)
 from autointerp.self_explanation.explaining_itself import AccountChoice, estimated, self_explain
 from autointerp.self_explanation.faithfulness_tables import ACCURACY, BRIER, PREDICT, SAME_LABEL
 from autointerp.self_explanation.own_accounts import EXPLAIN_FIRST, ORDERS, PREDICT_FIRST
@@ -184,6 +192,25 @@ def test_answers_that_say_nothing_are_counted_and_never_zero(tmp_path: Path) -> 
     assert "no JSON in the answer" in (tmp_path / "out" / "report.md").read_text("utf8")
 
 
+def test_a_model_that_knows_nothing_is_told_as_no_better_than_chance_and_has_no_rank(tmp_path: Path) -> None:
+    results = _explained(tmp_path, PlayedModel(weights={}), AccountChoice(limit=4, lime_draws=4))
+    label, order = _row(results, PREDICT, ACCURACY), EXPLAIN_FIRST
+    assert (label.value, label.null) == (0.5, 0.5)
+    assert "no better than chance at the label itself" in "".join(findings(results))
+    assert _row(results, order, COMPREHENSIVENESS).value == 0
+    for method, why in ((order, "all words are equally important: no order"), (RANDOM, "no word changes")):
+        ranked = _row(results, method, DELETION_RANK)
+        assert (ranked.value, ranked.n, ranked.unscored) == (None, 0, 4)
+        assert why in (tmp_path / "out" / "report.md").read_text("utf8")
+
+
+def test_options_that_mean_nothing_are_one_line(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="did you mean 'explain-then-predict'"):
+        self_explain_verb(tmp_path / "s.toml", "chat", orders=["explain-then-predicts"])
+    with pytest.raises(BadInput, match="--development and --reviews together"):
+        self_explain_verb(tmp_path / "s.toml", "chat", reviews=tmp_path / "r.csv", development=True)
+
+
 def test_hostile_reviews_stay_data_in_prompts_and_on_the_page(tmp_path: Path) -> None:
     file = tmp_path / "reviews.jsonl"
     rows = [
@@ -260,10 +287,13 @@ def test_a_model_that_the_study_does_not_have_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.offline_model
-def test_the_offline_model_answers_both_orders_and_is_asked_about_itself(tmp_path: Path) -> None:
+def test_the_offline_model_answers_both_orders_and_is_asked_about_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("AUTOINTERP_CACHE")  # the model, converted once for all tests
     (tmp_path / "study.toml").write_text("[llm.chat]\nmodel = 'builtin'\nbatch = 16\n", encoding="utf8")
     study = load_study(tmp_path / "study.toml")
-    results = self_explain(study, "chat", AccountChoice(limit=2), tmp_path / "out")
+    results = self_explain(study, "chat", AccountChoice(limit=2, lime_draws=4), tmp_path / "out")
     assert results.about.logprobs
     assert "SmolLM2-135M" in results.about.endpoint
     row = _row(results, OCCLUSION, COMPREHENSIVENESS)
