@@ -20,6 +20,7 @@ from autointerp.records import Big, Context, Exemplar, Pairing, Scale, Status, U
 from autointerp.relation_rows import HistogramRow, RelationRow, SurveyRow
 from autointerp.sae_rows import SaeRow
 from autointerp.scrambled_rows import MeasureRow, ScrambledRow
+from autointerp.self_explanation_rows import FaithfulnessRow, FaithfulnessSummaryRow, SelfExplanationRow
 from autointerp.suggested_rows import SuggestedRow
 from autointerp.variance_rows import FactorRow, VarianceRow
 
@@ -432,6 +433,9 @@ ROWS: Mapping[str, type] = {
     "benchmark_sanity": SanityRow,
     "benchmark_recovery": RecoveryRow,
     **attribution_rows.TABLES,
+    "self_explanations": SelfExplanationRow,
+    "faithfulness": FaithfulnessRow,
+    "faithfulness_summary": FaithfulnessSummaryRow,
 }
 """Table -> its row. Those that begin with `benchmark`, `comparison-of-runs`, `variance_sources`, and those of
-`attribute` are of folders of their own."""
+`attribute`, `self-explain`, `influence` and `toy` are of folders of their own."""

@@ -44,6 +44,9 @@ _FILES = {
     "benchmark_sanity": "sanity.parquet of a benchmark's folder",
     "benchmark_recovery": "recovery.parquet of a benchmark's folder",
     **{name: f"{name}.parquet of the folder that `attribute` writes" for name in attribution_rows.TABLES},
+    "self_explanations": "self_explanations.parquet of the folder that the verb `self-explain` writes",
+    "faithfulness": "faithfulness.parquet of the folder that the verb `self-explain` writes",
+    "faithfulness_summary": "faithfulness_summary.parquet of the folder that the verb `self-explain` writes",
 }
 """Where a table is not NAME.parquet."""
 _EVERYWHERE = {

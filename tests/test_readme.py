@@ -68,6 +68,10 @@ ELSEWHERE = {
     "autointerp browse results/demo --serve",  # tests/browser
     "make lint", "source .venv/bin/activate",
     "autointerp rate results/demo", "autointerp rate results/demo --model explainer",  # tests/rate
+    "autointerp self-explain examples/own-endpoint.toml --llm explainer --estimate",  # tests/self_explanation
+    "autointerp self-explain examples/own-endpoint.toml --llm explainer",
+    "autointerp self-explain examples/own-endpoint.toml --llm explainer --reviews my-reviews.csv --out results/mine",
+    "autointerp self-explain offline.toml --llm chat --seed 1",
     "autointerp rate results/demo --add ratings-of-anna.json --add ratings-of-ben.json",
     'autointerp attribute builtin "The capital of France is" --tokens 4',  # tests/attribution
     'autointerp attribute results/demo "The capital of France is" --sae sae',

@@ -7,7 +7,18 @@ from typing import Annotated, Any
 import typer
 
 from autointerp import __version__
-from autointerp.cli import attribution, benchmark, checkpoints, doctor, endpoints, exchange, folders, rating, runs
+from autointerp.cli import (
+    attribution,
+    benchmark,
+    checkpoints,
+    doctor,
+    endpoints,
+    exchange,
+    folders,
+    rating,
+    runs,
+    self_explaining,
+)
 from autointerp.cli.help import Verbs
 from autointerp.errors import Interrupted
 
@@ -17,7 +28,7 @@ _ABOUT = "How interpretable are the features of a sparse autoencoder, compared w
 _ORDER = (
     "demo", "run", "train", "collect", "explain", "simulate", "judge", "score", "compare",
     "estimate", "llm", "browse", "rate", "plot", "report", "power", "variance", "verify", "ledger", "export", "import",
-    "sae", "attribute", "benchmark", "doctor",
+    "sae", "attribute", "benchmark", "self-explain", "doctor",
 )  # fmt: skip
 """In which verbs are used: a whole study, its stages, what comes before paying, what a run left, what stands beside."""
 
@@ -71,4 +82,5 @@ rating.register(app)
 checkpoints.register(app)
 attribution.register(app)
 benchmark.register(app)
+self_explaining.register(app)
 doctor.register(app)

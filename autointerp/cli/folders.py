@@ -65,7 +65,7 @@ def plot(
     size: Annotated[str | None, typer.Option("--size", metavar="paper|slides", help="how wide they are shown")] = None,
     simulators: Simulators = False,
 ) -> None:
-    """Every figure of a run, a benchmark or the folder of `variance` again, from tables alone: no model, no network.
+    """Every figure of a run, or of the folder of `benchmark`, `variance` or `self-explain`, again, from tables alone.
 
     Of several runs: every arm run by run, and the differences from the first; into results/compared, or --out.
     """
@@ -75,6 +75,8 @@ def plot(
     from autointerp.planted.figure import draw as draw_benchmark
     from autointerp.planted.results import is_benchmark
     from autointerp.plot.stage import plot as draw
+    from autointerp.self_explanation.account_folder import is_self_explanation
+    from autointerp.self_explanation.figure import draw_accounts
 
     if len(runs) > 1:
         folder = COMPARED if out is None else out
@@ -83,6 +85,8 @@ def plot(
         raise BadInput("--out and --simulators are for several runs", "leave them out: a run has its figures in itself")
     elif is_by_factor(runs[0]):
         figures = draw_by_factor(runs[0], style, size)
+    elif is_self_explanation(runs[0]):
+        figures = draw_accounts(runs[0], style, size)
     else:
         figures = (draw_benchmark if is_benchmark(runs[0]) else draw)(runs[0], style, size)
     for figure in figures:
@@ -90,14 +94,19 @@ def plot(
 
 
 def report(run: RunFolder) -> None:
-    """report.md and report.html of a run, benchmark.md of a benchmark, or variance.md, again, from the tables alone."""
+    """report.md and report.html of a run, the page of a benchmark, of `variance` or `self-explain`, from the tables."""
     from autointerp.between_runs.factor_results import is_by_factor
     from autointerp.between_runs.putting_together import write_page_by_factor
     from autointerp.planted.page import write_page
     from autointerp.planted.results import is_benchmark
     from autointerp.report.provenance import write_sources
     from autointerp.report.stage import report as write
+    from autointerp.self_explanation.account_folder import is_self_explanation
+    from autointerp.self_explanation.account_report import write_report
 
+    if is_self_explanation(run):
+        typer.echo(write_report(run))
+        return
     if is_benchmark(run) or is_by_factor(run):
         typer.echo((write_page if is_benchmark(run) else write_page_by_factor)(run))
         return
