@@ -20,6 +20,7 @@ from autointerp.relation_rows import HistogramRow, RelationRow, SurveyRow
 from autointerp.sae_rows import SaeRow
 from autointerp.scrambled_rows import MeasureRow, ScrambledRow
 from autointerp.suggested_rows import SuggestedRow
+from autointerp.toy_rows import ToyFeatureRow, ToyPhaseRow, ToyRecoveryRow, ToyRow
 from autointerp.variance_rows import FactorRow, VarianceRow
 
 ALL = "all"
@@ -430,6 +431,10 @@ ROWS: Mapping[str, type] = {
     "benchmark_scores": PlantedScore,
     "benchmark_sanity": SanityRow,
     "benchmark_recovery": RecoveryRow,
+    "toy": ToyRow,
+    "toy_features": ToyFeatureRow,
+    "toy_phases": ToyPhaseRow,
+    "toy_recovery": ToyRecoveryRow,
 }
-"""Table -> its row. Those that begin with `benchmark`, `comparison-of-runs` and `variance_sources` are of folders of
-their own."""
+"""Table -> its row. Those that begin with `benchmark` or `toy`, `comparison-of-runs` and `variance_sources` are of
+folders of their own."""

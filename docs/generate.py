@@ -42,6 +42,10 @@ _FILES = {
     "benchmark_scores": "scores.parquet of a benchmark's folder",
     "benchmark_sanity": "sanity.parquet of a benchmark's folder",
     "benchmark_recovery": "recovery.parquet of a benchmark's folder",
+    "toy": "toy.parquet of the folder that the verb `toy` writes",
+    "toy_features": "toy_features.parquet of that folder",
+    "toy_phases": "toy_phases.parquet of that folder",
+    "toy_recovery": "toy_recovery.parquet of that folder",
 }
 """Where a table is not NAME.parquet."""
 _EVERYWHERE = {
