@@ -39,11 +39,11 @@ class ToyRecoveryRow:
     """A represented feature of a toy model, and the latent of an SAE that is matched with it, one to one."""
 
     method: str
-    """An architecture; or a null: `random directions`, `frozen decoder`, `principal`, `independent`; or the truth itself,
+    """An architecture; a null: `random directions`, `frozen decoder`, `principal`, `independent`; or the truth itself:
     `true directions`, read by a product alone."""
     toy: str
-    """What made the vectors, and the truth: `trained`, or `untrained` (random directions of the same norm); `another`: the
-    SAE is of another toy model than the truth, a null."""
+    """What made the vectors, and the truth: `trained`, or `untrained` (random directions of the same norm); `another`:
+    the SAE is of another toy model than the truth, a null."""
     seed: int
     """Of the toy model."""
     sae_seed: int
@@ -60,8 +60,8 @@ class ToyRecoveryRow:
     f1: float | None
     """Of the latent's firing as a prediction that the feature is present, on vectors of their own."""
     correlation: float | None
-    """Pearson, in [-1, 1], of the latent's activations with the feature's values: the score that a perfect explanation of
-    the latent gets. None for a latent that never fires."""
+    """Pearson, in [-1, 1], of the latent's activations with the feature's values: the score that a perfect explanation
+    of the latent gets. None for a latent that never fires."""
     other: float | None
     """The mean of the same with the values of the other features: the score of a wrong explanation."""
     again: float | None

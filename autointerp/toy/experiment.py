@@ -19,6 +19,7 @@ from autointerp.toy.toy_models import ToyModels, ToySpec, train_toys, untrained_
 from autointerp.toy.toy_study import ToyStudy, dump_toy_study
 from autointerp.toy.toy_tables import feature_rows, model_summaries, phase_summaries, recovery_summaries
 from autointerp.toy.trying_saes import trainings, try_saes
+from autointerp.toy_rows import ToyFeatureRow, ToyPhaseRow
 from sae.errors import SaeError
 
 STUDY, DONE = "study.toml", "toy.json"
@@ -76,13 +77,13 @@ def carry_out(study: ToyStudy, out: Path) -> ToyResults:
     return read_results(out)
 
 
-def _geometry(study: ToyStudy) -> tuple[list, list]:  # type: ignore[type-arg]
+def _geometry(study: ToyStudy) -> tuple[list[ToyFeatureRow], list[ToyPhaseRow]]:
     """The rows of the models that are looked at without an SAE."""
     a, b, c = study.sweep, study.plateaus, study.phases
     importance = tuple(a.decay**place for place in range(a.features))
     sweep = [ToySpec(p, importance, n, linear) for linear in (False, True) for p in a.densities for n in range(a.seeds)]
     many = [ToySpec(p, (1.0,) * b.features, number) for p in b.densities for number in range(b.seeds)]
-    rows = []
+    rows: list[ToyFeatureRow] = []
     for part, made in (
         ("sweep", _train(sweep, a.hidden, a.steps, a.batch, study.seed, "sweep")),
         ("plateaus", _train(many, b.hidden, b.steps, b.batch, study.seed, "plateaus")),

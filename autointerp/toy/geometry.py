@@ -17,7 +17,7 @@ Weights = Float[np.ndarray, "hidden feature"]
 
 def represented(weights: Weights) -> Bool[np.ndarray, " feature"]:
     """Which features have a direction of length above 0.5."""
-    return np.asarray(np.linalg.norm(weights, axis=0) > REPRESENTED)
+    return np.asarray(np.linalg.norm(weights, axis=0) > REPRESENTED, dtype=np.bool_)
 
 
 def dimensions(weights: Weights) -> Float[np.ndarray, " feature"]:
@@ -42,7 +42,7 @@ def groups(weights: Weights) -> list[tuple[int, ...]]:
 
 
 def shape_of(weights: Weights, group: tuple[int, ...]) -> str:
-    """What the directions of a group make: the names of regular figures, else how many there are in how many dimensions.
+    """What the directions of a group make: the name of a regular figure, else how many they are in how many dimensions.
 
     `own dimension`, `antipodal pair`, `triangle`, `square`, `pentagon`, `tetrahedron`, or `6 in 3`.
     """

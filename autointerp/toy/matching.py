@@ -72,7 +72,7 @@ def f1_of(present: np.ndarray, fires: np.ndarray) -> float:
 
 
 def recovery_rows(truth: Truth, found: Found) -> Iterator[ToyRecoveryRow]:
-    """A row per represented feature. Features and latents are matched one to one, so that cosines sum up to the most."""
+    """A row per represented feature. Features and latents are matched one to one, for the largest sum of cosines."""
     table = cosines(truth.directions, found.directions)
     matched = dict(zip(*(map(int, places) for places in linear_sum_assignment(table, maximize=True)), strict=True))
     for place, feature in enumerate(truth.features):

@@ -87,20 +87,23 @@ def plateaus(results: ToyResults) -> Figure:
         right.axhline(value, color=RULE, linewidth=0.8, zorder=0)
         right.text(1.01, value, name, transform=right.get_yaxis_transform(), va="center", fontsize=7, color=QUIET)
     right.set(xscale="log", xlabel="1 / probability that a feature is present", ylim=(0, 1.08))
+    for axis in (left, right):
+        axis.xaxis.set_major_formatter("{x:g}")  # else powers, as mathematics
     right.set_title("Each represented feature", loc="left", fontweight="bold")
     right.legend(frameon=False, loc="upper right")
     return figure
 
 
 def phases(results: ToyResults) -> Figure:
-    """What training finds most often over seeds, beside what has the least loss by formula."""
+    """What the seed of the least loss finds, beside what has the least loss by formula."""
     figure = Figure(figsize=(10.0, 4.4), layout="constrained")
     names = list(_PHASES)
     for axis, column, title in zip(
-        figure.subplots(1, 2), ("found", "theory"), ("Training (commonest of the seeds)", "Least loss by formula"),
+        figure.subplots(1, 2), ("found", "theory"), ("Training (least loss of the seeds)", "Least loss by formula"),
         strict=True,
     ):  # fmt: skip
-        cells = results.phases.groupby(["ratio", "density"])[column].agg(lambda found: names.index(found.mode()[0]))
+        best = results.phases.loc[results.phases.groupby(["ratio", "density"])["loss"].idxmin()]
+        cells = best.set_index(["ratio", "density"])[column].map(names.index)
         grid = cells.unstack("density")
         axis.imshow(
             grid, cmap=ListedColormap(list(_PHASES.values())), vmin=-0.5, vmax=3.5, origin="lower", aspect="auto"
@@ -119,7 +122,7 @@ def recovery(results: ToyResults) -> Figure:
     figure = Figure(figsize=(12.0, 5.6), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True)
     lines = recovery_lines(results)
-    for place, (what, toy, label) in enumerate(lines):
+    for place, (what, toy, _) in enumerate(lines):
         null = toy != TRAINED or what in (RANDOM, FROZEN, PRINCIPAL, INDEPENDENT)
         colour = INK if what == IDEAL else QUIET if null else TRUE
         _point(left, results.of("recovery", what, "recovered", toy=toy), place, colour)

@@ -12,7 +12,7 @@ from autointerp.report.markdown import UNKNOWN, table
 from autointerp.toy.experiment import ToyResults
 from autointerp.toy.toy_figures import recovery_lines
 from autointerp.toy.toy_tables import LINEAR, RELU, UNTRAINED_MODEL
-from autointerp.toy.trying_saes import TRAINED
+from autointerp.toy.trying_saes import ANOTHER, FROZEN, INDEPENDENT, PRINCIPAL, RANDOM, TRAINED
 
 REPORT = "report.md"
 _KINDS = {RELU: "ReLU", LINEAR: "without ReLU", UNTRAINED_MODEL: "untrained, same norm"}
@@ -27,15 +27,16 @@ def write_toy_report(results: ToyResults, out: Path) -> Path:
 def headline(results: ToyResults) -> Iterator[tuple[str, ...]]:
     """A row per architecture: share recovered on the trained toys, then its nulls; for the terminal."""
     yield ("SAE", "recovered", "of another model", "perfect explanation", "wrong explanation")
-    for name in results.study.recovery.architectures:
+    names: tuple[str, ...] = results.study.recovery.architectures
+    for name in names:
         yield (
             name,
             cell(results.of("recovery", name, "recovered", toy=TRAINED)),
-            cell(results.of("recovery", name, "recovered", toy="another")),
+            cell(results.of("recovery", name, "recovered", toy=ANOTHER)),
             cell(results.of("recovery", name, "correlation", toy=TRAINED)),
             cell(results.of("recovery", name, "other", toy=TRAINED)),
         )
-    for name in ("random directions", "frozen decoder", "principal", "independent"):
+    for name in (RANDOM, FROZEN, PRINCIPAL, INDEPENDENT):
         row, score = (results.of("recovery", name, measure, toy=TRAINED) for measure in ("recovered", "correlation"))
         yield (name, cell(row), "", cell(score), cell(results.of("recovery", name, "other", toy=TRAINED)))
 
@@ -53,9 +54,9 @@ def _parts(results: ToyResults) -> Iterator[str]:
     r = study.recovery
     yield "# Toy models of superposition"
     yield (
-        "Features that are 0 or uniform in [0, 1] pass through fewer dimensions and a ReLU: x' = ReLU(W'W x + b). The truth "
-        "about them is known, so what an SAE finds can be held against it. Intervals are 95%, over models of different "
-        "seeds (Student's t under ten models)."
+        "Features that are 0 or uniform in [0, 1] pass through fewer dimensions and a ReLU: x' = ReLU(W'W x + b). The "
+        "truth about them is known, so what an SAE finds can be held against it. Intervals are 95%, over models of "
+        "different seeds (Student's t under ten models; where all models agree, exact bounds over features, or none)."
     )
     yield f"## {study.sweep.features} features in {study.sweep.hidden} dimensions"
     yield "![W'W and directions](figures/superposition.svg)"
@@ -75,13 +76,13 @@ def _parts(results: ToyResults) -> Iterator[str]:
     yield "![What SAEs recover](figures/recovery.svg)"
     yield _recovery(results)
     yield (
-        "*Recovered*: share of represented features whose one-to-one matched latent has a cosine of 0.9 or more. *Perfect "
-        "explanation*: correlation of that latent with the true feature, which is what a simulator that knows the feature "
-        "scores; what is missing to 1 is the SAE's fault, not the explanation's. *Wrong*: the same with the other features. "
-        "*Again*: cosine with the nearest row of the SAE of the other seed. *Of another model*: the SAE of one toy held "
-        "against the features of another. *Random geometry*: SAEs on an untrained W, against its own directions: an SAE "
-        "finds any sparse code, so this is no null but says what the geometry adds. Principal and independent components "
-        "are at most as many as dimensions, in both orientations."
+        "*Recovered*: share of represented features whose one-to-one matched latent has a cosine of 0.9 or more. "
+        "*Perfect explanation*: correlation of that latent with the true feature, which is what a simulator that knows "
+        "the feature scores; what is missing to 1 is the SAE's fault, not the explanation's. *Wrong*: that with the "
+        "other features. *Again*: cosine with the nearest row of the SAE of the other seed. *Of another model*: the "
+        "SAE of one toy held against the features of another. *Random geometry*: SAEs on an untrained W, against its own "
+        "directions: an SAE finds any sparse code, so this is no null but says what the geometry adds. Principal and "
+        "independent components are at most as many as dimensions, in both orientations."
     )
 
 
@@ -92,7 +93,7 @@ def _sweep(results: ToyResults) -> str:
         counts = found["geometry"].value_counts()
         rows.append((
             _KINDS[str(model)], f"{density:g}", "; ".join(f"{n} {name}" for name, n in counts.head(3).items()),
-            *(cell(results.of("sweep", str(model), measure, density=float(density)))
+            *(cell(results.of("sweep", str(model), measure, density=float(str(density))))
               for measure in ("represented", "overlapping", "dimensions")),
             str(len(found)),
         ))  # fmt: skip

@@ -57,7 +57,7 @@ class Phases(_Section):
     densities: Annotated[tuple[Density, ...], Len(1)] = (1.0, 0.68, 0.46, 0.32, 0.22, 0.15, 0.1)
     ratios: Annotated[tuple[Annotated[float, Gt(0)], ...], Len(1)] = (0.1, 0.22, 0.46, 0.8, 1.25, 2.2, 4.6, 10.0)
     """Importances of the second feature; the first has 1."""
-    seeds: Count = 3
+    seeds: Several = 6
     steps: Annotated[int, Ge(20)] = 800
     batch: Several = 256
 
@@ -147,7 +147,11 @@ def _explained(error: ValidationError) -> BadInput:
         return BadInput(f"unknown key '{where}' in the study", nearest(str(first["loc"][-1]), model.model_fields))
     value = first["input"]
     shown = "" if isinstance(value, dict | list | tuple | BaseModel) else f" = {value!r}"
-    return BadInput(f"study: {where}{shown}", first["msg"].removeprefix("Value error, "))
+    message = first["msg"].removeprefix("Value error, ")
+    if where:
+        return BadInput(f"study: {where}{shown}", message)
+    what, _, remedy = message.partition("; ")
+    return BadInput(f"study: {what}", remedy)
 
 
 def dump_toy_study(study: ToyStudy) -> str:

@@ -20,7 +20,12 @@ PLAN = Resampling(resamples=2000, confidence=0.95)
 RELU, LINEAR, UNTRAINED_MODEL = "relu", "linear", "untrained"
 EXACT = "the same in every model: exact bounds, features taken for independent"
 RECOVERY_MEASURES = ("recovered", "nearest", "cosine", "f1", "correlation", "other", "again")
-_SCALES = {"recovered": (0.0, 1.0), "f1": (0.0, 1.0), "overlapping": (0.0, 1.0), "agreement": (0.0, 1.0)}
+_SHARES = ("recovered", "overlapping", "agreement")
+_SCALES = {
+    **dict.fromkeys((*_SHARES, "f1", "dimensions"), (0.0, 1.0)),
+    **dict.fromkeys(("nearest", "cosine", "latents", "correlation", "other", "again"), (-1.0, 1.0)),
+}
+"""The least and the greatest value, where there is one."""
 
 
 def feature_rows(part: str, toys: ToyModels, untrained: bool = False) -> Iterator[ToyFeatureRow]:
@@ -73,7 +78,7 @@ def model_summaries(features: pd.DataFrame) -> Iterator[ToyRow]:
         matrices = [weights_of(one) for _, one in found.groupby("seed")]
         for measure, of in _OF_MODELS.items():
             values = [value for value in map(of, matrices) if value is not None]
-            yield _row(str(part), str(model), "", float(density), measure, values, len(found))
+            yield _row(str(part), str(model), "", float(str(density)), measure, values, len(found))
 
 
 def phase_summaries(phases: pd.DataFrame) -> Iterator[ToyRow]:
@@ -81,6 +86,10 @@ def phase_summaries(phases: pd.DataFrame) -> Iterator[ToyRow]:
     agree = phases.assign(agreement=phases["found"] == phases["theory"])
     per_seed = agree.groupby("seed")["agreement"].mean()
     yield _row("phases", RELU, "", None, "agreement", per_seed.tolist(), len(phases))
+    best = agree.loc[phases.groupby(["density", "ratio"])["loss"].idxmin(), "agreement"]
+    bounds = binomtest(int(best.sum()), len(best)).proportion_ci(PLAN.confidence)
+    yield ToyRow("phases", "least loss of the seeds", "", None, "agreement", float(best.mean()), float(bounds.low),
+                 float(bounds.high), per_seed.size, len(best), "exact bounds over cells, taken for independent")  # fmt: skip
     commonest = phases["theory"].mode()[0]
     same = phases.assign(agreement=phases["found"] == commonest).groupby("seed")["agreement"].mean()
     yield _row("phases", f"always {commonest}", "", None, "agreement", same.tolist(), len(phases))
@@ -116,7 +125,7 @@ def _row(
 def _interval(measure: str, values: np.ndarray, features: int, names: Sequence[str]) -> Interval:
     scale = _SCALES.get(measure, (-np.inf, np.inf))
     found = mean_interval(values, PLAN, rng_of(0, "toy", measure, *names), scale)
-    if found.note == EQUAL and found.value in (0.0, 1.0) and measure in _SCALES:
+    if found.note == EQUAL and found.value in (0.0, 1.0) and measure in _SHARES:
         bounds = binomtest(round(found.value * features), features).proportion_ci(PLAN.confidence)
         return replace(found, low=float(bounds.low), high=float(bounds.high), note=EXACT)
     return found

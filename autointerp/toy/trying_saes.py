@@ -81,29 +81,23 @@ def try_saes(
         vectors = _vectors(settings, weights.numpy(), truth.seed, seed)
         for name in settings.architectures:
             for own in SEEDS:
-                saes[name, truth.seed, own] = _train(
-                    recipe_of(settings, name), vectors, settings.passes, seed, name, truth.seed, own
-                )
+                saes[name, truth.seed, own] = _train(settings, name, vectors, (name, truth.seed, own), seed)
                 progress.advance()
-        frozen = _train(
-            recipe_of(settings, "batchtopk", "decoder"), vectors, settings.passes, seed, FROZEN, truth.seed, 0
-        )
+        frozen = _train(settings, FROZEN, vectors, (FROZEN, truth.seed, 0), seed)
         progress.advance()
         hold(truth, _of_sae(truth, frozen, FROZEN, TRAINED, 0), frozen)
         for found in _without_training(settings, truth, vectors, seed):
             hold(truth, found)
-    for (name, number, own), sae in saes.items():
+    for (method, number, own), sae in saes.items():
         (place,) = (at for at, truth in enumerate(truths) if truth.seed == number)
-        hold(truths[place], _of_sae(truths[place], sae, name, TRAINED, own, saes[name, number, 1 - own]), sae)
+        hold(truths[place], _of_sae(truths[place], sae, method, TRAINED, own, saes[method, number, 1 - own]), sae)
         if own == SEEDS[0]:
             wrong = truths[(place + 1) % len(truths)]
-            hold(wrong, _of_sae(wrong, sae, name, ANOTHER, own))
+            hold(wrong, _of_sae(wrong, sae, method, ANOTHER, own))
     for truth, weights in zip(_truths(settings, untrained, seed), untrained.weights, strict=True):
         vectors = _vectors(settings, weights.numpy(), truth.seed, seed)
         for name in settings.architectures:
-            sae = _train(
-                recipe_of(settings, name), vectors, settings.passes, seed, f"{name} on untrained", truth.seed, 0
-            )
+            sae = _train(settings, name, vectors, (f"{name} on untrained", truth.seed, 0), seed)
             progress.advance()
             hold(truth, _of_sae(truth, sae, name, UNTRAINED, 0), sae)
     return rows, figures
@@ -130,19 +124,18 @@ def _vectors(
 
 
 def _train(
-    recipe: Recipe,
-    vectors: Float[np.ndarray, "vector hidden"],
-    passes: int,
-    seed: int,
+    settings: Recovering,
     name: str,
-    number: int,
-    own: int,
+    vectors: Float[np.ndarray, "vector hidden"],
+    own: tuple[str, int, int],
+    seed: int,
 ) -> SparseAutoencoder:
+    recipe = recipe_of(settings, "batchtopk", "decoder") if name == FROZEN else recipe_of(settings, name)
     trained = train_together(
-        {name: (recipe, seed_of(seed, "toy", name, number, own))},
+        {name: (recipe, seed_of(seed, "toy", *own))},
         MemoryVectors(torch.from_numpy(vectors)),
-        passes=passes,
-        seed=seed_of(seed, "toy", "stream", number, own),
+        passes=settings.passes,
+        seed=seed_of(seed, "toy", "stream", *own[1:]),
     )
     return trained[name].sae
 

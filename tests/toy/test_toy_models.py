@@ -91,11 +91,11 @@ def test_outputs_are_those_of_a_loop() -> None:
 def test_dimensions_are_those_of_a_loop_and_of_known_figures() -> None:
     weights = np.random.default_rng(0).standard_normal((3, 7))
     weights[:, 2] = 0
-    slow = []
+    slow: list[float] = []
     for i in range(7):
         own = sum(float(w) ** 2 for w in weights[:, i])
         shared = sum((weights[:, i] @ weights[:, j]) ** 2 for j in range(7)) / own if own else 1.0
-        slow.append(own / shared if own else 0.0)
+        slow.append(float(own / shared) if own else 0.0)
     np.testing.assert_allclose(dimensions(weights), slow)
     angles = 2 * np.pi * np.arange(5) / 5
     pentagon = np.stack([np.cos(angles), np.sin(angles)])
@@ -118,7 +118,8 @@ def test_theoretical_losses_are_those_of_draws(density: float, ratio: float) -> 
 
 
 def test_training_ends_where_theory_says_in_cells_that_are_clear() -> None:
-    rows = phase_rows(trained(phase_specs((1.0, 0.1), (0.1, 0.9, 10.0), 3), 1, 800))
-    clear = [row for row in rows if not (row.density == 1.0 and row.ratio == 0.9)]
-    assert np.mean([row.found == row.theory for row in clear]) >= 0.8
+    rows = phase_rows(trained(phase_specs((1.0, 0.1), (0.2, 0.9, 5.0), 8), 1, 800))
+    cells = {(row.density, row.ratio): row for row in sorted(rows, key=lambda row: -row.loss)}  # least loss last
+    clear = [row for place, row in cells.items() if place != (1.0, 0.9)]
+    assert [row.found for row in clear] == [row.theory for row in clear]
     assert {row.theory for row in clear} == {FIRST, SECOND, BOTH}

@@ -35,10 +35,11 @@ steps = 60
 features = 8
 width = 8
 hidden = 5
+density = 0.12
 toys = 2
 steps = 1000
 batch = 256
-architectures = ["standard", "batchtopk"]
+architectures = ["standard", "topk"]
 vectors = 16384
 passes = 4
 held_out = 2048
@@ -65,7 +66,7 @@ def test_saes_find_the_features_and_nulls_do_not(folder: Path) -> None:
     table = read_table(folder / "out" / "toy.parquet")
     rows = table[(table["part"] == "recovery") & (table["toy"] == "trained")]
     value = rows.set_index(["what", "measure"])["value"]
-    for architecture in ("standard", "batchtopk"):
+    for architecture in ("standard", "topk"):
         assert value[architecture, "recovered"] > 0.7
         assert value[architecture, "correlation"] > 0.7
         assert abs(value[architecture, "other"]) < 0.15
@@ -177,7 +178,7 @@ def test_one_model_trains_as_it_would_alone() -> None:
             (spec.importance[i] * (x[:, i] - made_of[:, i]).square().mean() for i in range(3)), torch.tensor(0.0)
         )
         adam.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         adam.step()
         rate.step()
     torch.testing.assert_close(made.weights[0], weights.detach(), rtol=1e-3, atol=1e-4)
