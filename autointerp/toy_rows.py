@@ -19,6 +19,7 @@ class ToyFeatureRow:
     seed: int
     """Number of the model's start and data."""
     feature: int
+    """Its number, from 0; earlier ones are more important."""
     importance: float
     """Weight of its squared error."""
     direction: tuple[float, ...]
@@ -49,6 +50,7 @@ class ToyRecoveryRow:
     sae_seed: int
     """Of the SAE: 0 or 1."""
     feature: int
+    """Its number, from 0; earlier ones are more important."""
     latent: int | None
     """None where there are fewer latents than features."""
     nearest: float

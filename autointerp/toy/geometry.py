@@ -17,7 +17,8 @@ Weights = Float[np.ndarray, "hidden feature"]
 
 def represented(weights: Weights) -> Bool[np.ndarray, " feature"]:
     """Which features have a direction of length above 0.5."""
-    return np.asarray(np.linalg.norm(weights, axis=0) > REPRESENTED, dtype=np.bool_)
+    lengths: Float[np.ndarray, " feature"] = np.linalg.norm(weights, axis=0)
+    return np.greater(lengths, REPRESENTED)
 
 
 def dimensions(weights: Weights) -> Float[np.ndarray, " feature"]:

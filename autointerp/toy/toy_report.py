@@ -80,8 +80,8 @@ def _parts(results: ToyResults) -> Iterator[str]:
         "*Perfect explanation*: correlation of that latent with the true feature, which is what a simulator that knows "
         "the feature scores; what is missing to 1 is the SAE's fault, not the explanation's. *Wrong*: that with the "
         "other features. *Again*: cosine with the nearest row of the SAE of the other seed. *Of another model*: the "
-        "SAE of one toy held against the features of another. *Random geometry*: SAEs on an untrained W, against its own "
-        "directions: an SAE finds any sparse code, so this is no null but says what the geometry adds. Principal and "
+        "SAE of one toy held against the features of another. *Random geometry*: SAEs on an untrained W, against its "
+        "own directions: an SAE finds any sparse code, so this is no null but says what the geometry adds. Principal and "
         "independent components are at most as many as dimensions, in both orientations."
     )
 

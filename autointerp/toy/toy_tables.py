@@ -88,8 +88,10 @@ def phase_summaries(phases: pd.DataFrame) -> Iterator[ToyRow]:
     yield _row("phases", RELU, "", None, "agreement", per_seed.tolist(), len(phases))
     best = agree.loc[phases.groupby(["density", "ratio"])["loss"].idxmin(), "agreement"]
     bounds = binomtest(int(best.sum()), len(best)).proportion_ci(PLAN.confidence)
-    yield ToyRow("phases", "least loss of the seeds", "", None, "agreement", float(best.mean()), float(bounds.low),
-                 float(bounds.high), per_seed.size, len(best), "exact bounds over cells, taken for independent")  # fmt: skip
+    yield ToyRow(
+        "phases", "least loss of the seeds", "", None, "agreement", float(best.mean()), float(bounds.low),
+        float(bounds.high), per_seed.size, len(best), "exact bounds over cells, taken for independent",
+    )  # fmt: skip
     commonest = phases["theory"].mode()[0]
     same = phases.assign(agreement=phases["found"] == commonest).groupby("seed")["agreement"].mean()
     yield _row("phases", f"always {commonest}", "", None, "agreement", same.tolist(), len(phases))

@@ -39,7 +39,7 @@ density = 0.12
 toys = 2
 steps = 1000
 batch = 256
-architectures = ["standard", "topk"]
+architectures = ["standard", "gated"]
 vectors = 16384
 passes = 4
 held_out = 2048
@@ -66,7 +66,7 @@ def test_saes_find_the_features_and_nulls_do_not(folder: Path) -> None:
     table = read_table(folder / "out" / "toy.parquet")
     rows = table[(table["part"] == "recovery") & (table["toy"] == "trained")]
     value = rows.set_index(["what", "measure"])["value"]
-    for architecture in ("standard", "topk"):
+    for architecture in ("standard", "gated"):
         assert value[architecture, "recovered"] > 0.7
         assert value[architecture, "correlation"] > 0.7
         assert abs(value[architecture, "other"]) < 0.15
