@@ -25,6 +25,7 @@ class ToyFeatureRow:
     direction: tuple[float, ...]
     """Its column of W: a number per hidden dimension."""
     bias: float
+    """Added to its output."""
     represented: bool
     """Whether the direction is longer than 0.5."""
     dimensions: float
@@ -105,9 +106,11 @@ class ToyPhaseRow:
     """Two features in one dimension, at one density and one importance of the second beside the first."""
 
     density: float
+    """Probability that a feature is present."""
     ratio: float
     """Importance of the second feature; the first has 1."""
     seed: int
+    """Number of the model's start and data."""
     found: str
     """Where training ends: `first alone`, `second alone`, `both`, or `neither`."""
     theory: str

@@ -17,8 +17,8 @@ Weights = Float[np.ndarray, "hidden feature"]
 
 def represented(weights: Weights) -> Bool[np.ndarray, " feature"]:
     """Which features have a direction of length above 0.5."""
-    lengths: Float[np.ndarray, " feature"] = np.linalg.norm(weights, axis=0)
-    return np.greater(lengths, REPRESENTED)
+    kept: Bool[np.ndarray, " feature"] = np.linalg.norm(weights, axis=0) > REPRESENTED
+    return kept
 
 
 def dimensions(weights: Weights) -> Float[np.ndarray, " feature"]:
@@ -29,7 +29,8 @@ def dimensions(weights: Weights) -> Float[np.ndarray, " feature"]:
     gram = weights.T.astype(np.float64) @ weights
     squares = np.diag(gram)
     shared = np.square(gram).sum(axis=1)
-    return np.divide(squares**2, shared, out=np.zeros_like(squares), where=shared > 0)
+    own: Float[np.ndarray, " feature"] = np.divide(squares**2, shared, out=np.zeros_like(squares), where=shared > 0)
+    return own
 
 
 def groups(weights: Weights) -> list[tuple[int, ...]]:

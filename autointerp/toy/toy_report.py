@@ -81,8 +81,8 @@ def _parts(results: ToyResults) -> Iterator[str]:
         "the feature scores; what is missing to 1 is the SAE's fault, not the explanation's. *Wrong*: that with the "
         "other features. *Again*: cosine with the nearest row of the SAE of the other seed. *Of another model*: the "
         "SAE of one toy held against the features of another. *Random geometry*: SAEs on an untrained W, against its "
-        "own directions: an SAE finds any sparse code, so this is no null but says what the geometry adds. Principal and "
-        "independent components are at most as many as dimensions, in both orientations."
+        "own directions: an SAE finds any sparse code, so this is no null but says what the geometry adds. Principal "
+        "and independent components are at most as many as dimensions, in both orientations."
     )
 
 
