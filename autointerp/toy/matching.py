@@ -44,7 +44,7 @@ class Truth:
 
 
 @dataclass(frozen=True, eq=False)
-class Found:
+class FoundDirections:
     """What is held against the truth: directions, and their activations on its vectors."""
 
     method: str
@@ -71,7 +71,7 @@ def f1_of(present: np.ndarray, fires: np.ndarray) -> float:
     return float(2 * (present & fires).sum() / (present.sum() + fires.sum()))
 
 
-def recovery_rows(truth: Truth, found: Found) -> Iterator[ToyRecoveryRow]:
+def recovery_rows(truth: Truth, found: FoundDirections) -> Iterator[ToyRecoveryRow]:
     """A row per represented feature. Features and latents are matched one to one, for the largest sum of cosines."""
     table = cosines(truth.directions, found.directions)
     matched = dict(zip(*(map(int, places) for places in linear_sum_assignment(table, maximize=True)), strict=True))
@@ -103,7 +103,7 @@ def _scores(
     return f1_of(truth.values[:, place] > 0, activations > 0), float(all_of[~others][0]), wrong
 
 
-def nearest_of_latents(truth: Truth, found: Found) -> Float[np.ndarray, " latent"]:
+def nearest_of_latents(truth: Truth, found: FoundDirections) -> Float[np.ndarray, " latent"]:
     """The other way: for each latent that fires, the largest cosine with a represented feature."""
     alive = (found.activations > 0).any(axis=0)
     rows, features = (torch.from_numpy(np.ascontiguousarray(each)).double() for each in (

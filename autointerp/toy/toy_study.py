@@ -22,11 +22,11 @@ FORMAT = 1
 """Of what is computed: another number, and finished folders are computed again."""
 
 
-class _Section(BaseModel):
+class _ToySection(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Sweep(_Section):
+class Sweep(_ToySection):
     """Few features in few dimensions, over densities."""
 
     features: Several = 5
@@ -40,7 +40,7 @@ class Sweep(_Section):
     batch: Several = 256
 
 
-class Plateaus(_Section):
+class Plateaus(_ToySection):
     """Many features of one importance, over densities: hidden dimensions per feature."""
 
     features: Several = 60
@@ -51,7 +51,7 @@ class Plateaus(_Section):
     batch: Several = 256
 
 
-class Phases(_Section):
+class Phases(_ToySection):
     """Two features in one dimension: density by importance of the second."""
 
     densities: Annotated[tuple[Density, ...], Len(1)] = (1.0, 0.68, 0.46, 0.32, 0.22, 0.15, 0.1)
@@ -62,7 +62,7 @@ class Phases(_Section):
     batch: Several = 256
 
 
-class Recovering(_Section):
+class Recovering(_ToySection):
     """SAEs on the hidden vectors of toy models: do they find the features?"""
 
     features: Several = 20
@@ -94,7 +94,7 @@ class Recovering(_Section):
     """Vectors of their own on which activations are held against features."""
 
 
-class ToyStudy(_Section):
+class ToyStudy(_ToySection):
     """Toy models of superposition, and the SAEs on them."""
 
     seed: Annotated[int, Ge(0)] = 0

@@ -11,7 +11,7 @@ from jaxtyping import Float
 
 from autointerp.artifacts import rng_of, seed_of
 from autointerp.progress import Bar
-from autointerp.toy.matching import Found, Truth, nearest_of_latents, recovery_rows
+from autointerp.toy.matching import FoundDirections, Truth, nearest_of_latents, recovery_rows
 from autointerp.toy.toy_models import ToyModels, draw_features
 from autointerp.toy.toy_study import SAE_BATCH, Recovering
 from autointerp.toy_rows import ToyRecoveryRow
@@ -70,7 +70,7 @@ def try_saes(
     rows: list[ToyRecoveryRow] = []
     figures: list[SaeFigures] = []
 
-    def hold(truth: Truth, found: Found, sae: SparseAutoencoder | None = None) -> None:
+    def hold(truth: Truth, found: FoundDirections, sae: SparseAutoencoder | None = None) -> None:
         rows.extend(recovery_rows(truth, found))
         if sae is not None:
             figures.append(_figures_of(truth, found, sae))
@@ -142,12 +142,12 @@ def _train(
 
 def _of_sae(
     truth: Truth, sae: SparseAutoencoder, method: str, toy: str, own: int, other: SparseAutoencoder | None = None
-) -> Found:
+) -> FoundDirections:
     again = None if other is None else other.W_dec.numpy()
-    return Found(method, toy, own, sae.W_dec.numpy(), sae.encode(truth.hidden).numpy(), again)
+    return FoundDirections(method, toy, own, sae.W_dec.numpy(), sae.encode(truth.hidden).numpy(), again)
 
 
-def _figures_of(truth: Truth, found: Found, sae: SparseAutoencoder) -> SaeFigures:
+def _figures_of(truth: Truth, found: FoundDirections, sae: SparseAutoencoder) -> SaeFigures:
     evaluation, nearest = evaluate(sae, [truth.hidden]), nearest_of_latents(truth, found)
     return SaeFigures(
         found.method, found.toy, truth.seed, found.sae_seed, evaluation.l0, evaluation.fvu,
@@ -157,16 +157,16 @@ def _figures_of(truth: Truth, found: Found, sae: SparseAutoencoder) -> SaeFigure
 
 def _without_training(
     settings: Recovering, truth: Truth, vectors: Float[np.ndarray, "vector hidden"], seed: int
-) -> Iterator[Found]:
+) -> Iterator[FoundDirections]:
     """Random directions, principal and independent components (in both orientations), and the truth."""
     drawn = rng_of(seed, "toy", "random directions", truth.seed).standard_normal((settings.width, settings.hidden))
     hidden = truth.hidden.numpy()
     for method, rows in ((RANDOM, drawn), (IDEAL, truth.directions)):
-        yield Found(method, TRAINED, 0, rows, np.maximum(hidden @ rows.T, 0))
+        yield FoundDirections(method, TRAINED, 0, rows, np.maximum(hidden @ rows.T, 0))
     moments = SecondMoments.of_width(settings.hidden)
     moments.add(torch.from_numpy(vectors))
     principal, _ = fit_principal(moments)
     independent = fit_independent(vectors, settings.hidden, seed_of(seed, "toy", truth.seed), "hidden").components
     for method, fit in ((PRINCIPAL, principal), (INDEPENDENT, independent)):
         if len(fit.reads):
-            yield Found(method, TRAINED, 0, fit.W_dec.numpy(), fit.encode(truth.hidden).numpy())
+            yield FoundDirections(method, TRAINED, 0, fit.W_dec.numpy(), fit.encode(truth.hidden).numpy())

@@ -10,7 +10,7 @@ from PIL import Image
 
 from autointerp.__main__ import main
 from autointerp.tables import read_table
-from autointerp.toy.matching import Found, Truth, cosines, f1_of, recovery_rows
+from autointerp.toy.matching import FoundDirections, Truth, cosines, f1_of, recovery_rows
 from autointerp.toy.toy_figures import FIGURES
 from autointerp.toy.toy_study import ToyStudy, dump_toy_study, load_toy_study
 from tests.toy.test_toy_models import trained
@@ -144,7 +144,9 @@ def test_matching_is_one_to_one_and_scores_are_those_of_a_loop() -> None:
     values = (rng.random((500, 3)) * (rng.random((500, 3)) < 0.3)).astype(np.float32)
     truth = Truth.of(0, weights, values)
     activations = np.stack([values[:, 1], np.zeros(500)], axis=1)
-    rows = list(recovery_rows(truth, Found("x", "trained", 0, np.array([[0.1, 1.0], [0.3, 1.0]]), activations)))
+    rows = list(
+        recovery_rows(truth, FoundDirections("x", "trained", 0, np.array([[0.1, 1.0], [0.3, 1.0]]), activations))
+    )
     assert [row.feature for row in rows] == [0, 1]
     assert [row.latent for row in rows] == [1, 0]
     assert [row.recovered for row in rows] == [False, True]
