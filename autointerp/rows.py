@@ -22,6 +22,7 @@ from autointerp.sae_rows import SaeRow
 from autointerp.scrambled_rows import MeasureRow, ScrambledRow
 from autointerp.self_explanation_rows import FaithfulnessRow, FaithfulnessSummaryRow, SelfExplanationRow
 from autointerp.suggested_rows import SuggestedRow
+from autointerp.toy_rows import ToyFeatureRow, ToyPhaseRow, ToyRecoveryRow, ToyRow
 from autointerp.variance_rows import FactorRow, VarianceRow
 
 ALL = "all"
@@ -436,6 +437,10 @@ ROWS: Mapping[str, type] = {
     "self_explanations": SelfExplanationRow,
     "faithfulness": FaithfulnessRow,
     "faithfulness_summary": FaithfulnessSummaryRow,
+    "toy": ToyRow,
+    "toy_features": ToyFeatureRow,
+    "toy_phases": ToyPhaseRow,
+    "toy_recovery": ToyRecoveryRow,
 }
 """Table -> its row. Those that begin with `benchmark`, `comparison-of-runs`, `variance_sources`, and those of
 `attribute`, `self-explain`, `influence` and `toy` are of folders of their own."""

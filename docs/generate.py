@@ -47,6 +47,10 @@ _FILES = {
     "self_explanations": "self_explanations.parquet of the folder that the verb `self-explain` writes",
     "faithfulness": "faithfulness.parquet of the folder that the verb `self-explain` writes",
     "faithfulness_summary": "faithfulness_summary.parquet of the folder that the verb `self-explain` writes",
+    "toy": "toy.parquet of the folder that the verb `toy` writes",
+    "toy_features": "toy_features.parquet of that folder",
+    "toy_phases": "toy_phases.parquet of that folder",
+    "toy_recovery": "toy_recovery.parquet of that folder",
 }
 """Where a table is not NAME.parquet."""
 _EVERYWHERE = {

@@ -24,9 +24,8 @@ from tests.forked import command_line, started
 from tests.small import TABLES, small_study
 
 VERBS = """
-    demo run train collect explain simulate judge score compare
-    estimate llm browse rate plot report power variance verify ledger export import
-    sae attribute benchmark self-explain doctor
+    demo run train collect explain simulate judge score compare estimate llm browse rate plot report
+    power variance verify ledger export import sae attribute benchmark self-explain toy doctor
 """.split()
 """In the order of use."""
 

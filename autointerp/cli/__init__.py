@@ -18,6 +18,7 @@ from autointerp.cli import (
     rating,
     runs,
     self_explaining,
+    toys,
 )
 from autointerp.cli.help import Verbs
 from autointerp.errors import Interrupted
@@ -28,7 +29,7 @@ _ABOUT = "How interpretable are the features of a sparse autoencoder, compared w
 _ORDER = (
     "demo", "run", "train", "collect", "explain", "simulate", "judge", "score", "compare",
     "estimate", "llm", "browse", "rate", "plot", "report", "power", "variance", "verify", "ledger", "export", "import",
-    "sae", "attribute", "benchmark", "self-explain", "doctor",
+    "sae", "attribute", "benchmark", "self-explain", "toy", "doctor",
 )  # fmt: skip
 """In which verbs are used: a whole study, its stages, what comes before paying, what a run left, what stands beside."""
 
@@ -83,4 +84,5 @@ checkpoints.register(app)
 attribution.register(app)
 benchmark.register(app)
 self_explaining.register(app)
+toys.register(app)
 doctor.register(app)
