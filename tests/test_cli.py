@@ -25,7 +25,7 @@ from tests.small import TABLES, small_study
 
 VERBS = """
     demo run train collect explain simulate judge score compare
-    estimate llm browse rate plot report power variance verify ledger export import sae benchmark doctor
+    estimate llm browse rate plot report power variance verify ledger export import influence sae benchmark doctor
 """.split()
 """In the order of use."""
 

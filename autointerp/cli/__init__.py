@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from autointerp import __version__
-from autointerp.cli import benchmark, checkpoints, doctor, endpoints, exchange, folders, rating, runs
+from autointerp.cli import benchmark, checkpoints, doctor, endpoints, exchange, folders, influencing, rating, runs
 from autointerp.cli.help import Verbs
 from autointerp.errors import Interrupted
 
@@ -17,7 +17,7 @@ _ABOUT = "How interpretable are the features of a sparse autoencoder, compared w
 _ORDER = (
     "demo", "run", "train", "collect", "explain", "simulate", "judge", "score", "compare",
     "estimate", "llm", "browse", "rate", "plot", "report", "power", "variance", "verify", "ledger", "export", "import",
-    "sae", "benchmark", "doctor",
+    "influence", "sae", "benchmark", "doctor",
 )  # fmt: skip
 """In which verbs are used: a whole study, its stages, what comes before paying, what a run left, what stands beside."""
 
@@ -68,6 +68,7 @@ endpoints.register(app)
 folders.register(app)
 exchange.register(app)
 rating.register(app)
+influencing.register(app)
 checkpoints.register(app)
 benchmark.register(app)
 doctor.register(app)

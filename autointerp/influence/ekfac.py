@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -48,7 +49,9 @@ class LayerCurvature:
     eigenvalues: Float[Tensor, "output input"]
     """Mean over sequences of the squared gradient of a sequence's summed loss, in that basis."""
 
-    def solve(self, gradients: Float[Tensor, "query output input"], damping: float) -> Float[Tensor, "query output input"]:
+    def solve(
+        self, gradients: Float[Tensor, "query output input"], damping: float
+    ) -> Float[Tensor, "query output input"]:
         """The damped inverse of the curvature times each gradient; `damping` in units of the mean eigenvalue."""
         damped = self.eigenvalues + damping * self.eigenvalues.mean().clamp(min=torch.finfo(torch.float32).tiny)
         turned = self.of_outputs.T @ gradients @ self.of_inputs
@@ -121,10 +124,16 @@ def _reader(
             for begin in range(0, len(contexts), batch):
                 ids = torch.as_tensor(contexts[begin : begin + batch], dtype=torch.long, device=device)
                 told = _sampled(model, start, ids, generator) if labels == "sampled" else None
-                yield record(model, layers, lambda i=ids, t=told: token_losses(model, start, i, t).sum())
+                yield record(model, layers, partial(_summed, model, start, ids, told))
                 progress.advance(len(ids))
 
     return read
+
+
+def _summed(
+    model: Any, start: int | None, ids: Int[Tensor, "sequence token"], labels: Int[Tensor, "sequence token"] | None
+) -> Float[Tensor, ""]:
+    return token_losses(model, start, ids, labels).sum()
 
 
 def _sampled(

@@ -20,8 +20,15 @@ from safetensors.numpy import load_file, save_file
 from torch import Tensor
 
 from autointerp.artifacts import atomic_path
-from autointerp.influence.linear_layers import LinearLayer, Matrices, Passed, per_sequence, record, squared_norms
-from autointerp.influence.linear_layers import token_losses
+from autointerp.influence.linear_layers import (
+    LinearLayer,
+    Matrices,
+    Passed,
+    per_sequence,
+    record,
+    squared_norms,
+    token_losses,
+)
 from autointerp.progress import bar
 
 CHUNK = 1024
@@ -65,9 +72,7 @@ def low_rank(matrices: Matrices, rank: int) -> dict[str, LowRank]:
 Queries = Mapping[str, Float[Tensor, "query output input"]] | Mapping[str, LowRank]
 
 
-def position_scores(
-    passed: Mapping[str, Passed], queries: Queries
-) -> Float[Tensor, "query sequence position"]:
+def position_scores(passed: Mapping[str, Passed], queries: Queries) -> Float[Tensor, "query sequence position"]:
     """Each position's part of each sequence's influence; they sum to it."""
     total: Any = 0.0
     for name, each in passed.items():
@@ -79,7 +84,7 @@ def position_scores(
         else:
             rows = []
             step = max(_NUMBERS // max(each.inputs.numel(), 1), 1)
-            for part in matrix.split(step):
+            for part in (matrix[begin : begin + step] for begin in range(0, len(matrix), step)):
                 turned = torch.einsum("bto,qoi->qbti", each.gradients, part)
                 rows.append((turned * each.inputs).sum(dim=-1))
             total = total + torch.cat(rows)
