@@ -14,6 +14,7 @@ from autointerp.adjusted_rows import AdjustedRow, CovariateRow
 from autointerp.benchmark_rows import BenchmarkRow, PlantedScore, RecoveryRow, SanityRow
 from autointerp.between_rows import BetweenRunsRow
 from autointerp.component_rows import ComponentRow
+from autointerp.influence_rows import InfluenceRow
 from autointerp.published_rows import PublishedExplanationRow
 from autointerp.rating_rows import RatingRow
 from autointerp.records import Big, Context, Exemplar, Pairing, Scale, Status, Unit, Unscored
@@ -429,6 +430,7 @@ ROWS: Mapping[str, type] = {
     "usage": UsageRow,
     "suggested": SuggestedRow,
     "ratings": RatingRow,
+    "influence": InfluenceRow,
     "benchmark": BenchmarkRow,
     "benchmark_scores": PlantedScore,
     "benchmark_sanity": SanityRow,

@@ -25,7 +25,8 @@ from tests.small import TABLES, small_study
 
 VERBS = """
     demo run train collect explain simulate judge score compare estimate llm browse rate plot report
-    power variance verify ledger export import sae attribute benchmark self-explain toy doctor
+    power variance verify ledger export import sae attribute benchmark self-explain toy influence
+    doctor
 """.split()
 """In the order of use."""
 

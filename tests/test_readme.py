@@ -66,6 +66,8 @@ ELSEWHERE = {
     "autointerp import neuronpedia downloads/6-res-jb --out results/6-res-jb",
     "autointerp compare results/a results/b results/c", "autointerp plot results/a results/b",  # tests/between_runs
     "autointerp browse results/demo --serve",  # tests/browser
+    'autointerp influence results/towards-monosemanticity "import numpy as" " np"',  # tests/influence
+    "autointerp influence results/towards-monosemanticity --unit feature:4x/12 --top 20",
     "make lint", "source .venv/bin/activate",
     "autointerp rate results/demo", "autointerp rate results/demo --model explainer",  # tests/rate
     "autointerp self-explain examples/own-endpoint.toml --llm explainer --estimate",  # tests/self_explanation

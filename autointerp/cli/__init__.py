@@ -15,6 +15,7 @@ from autointerp.cli import (
     endpoints,
     exchange,
     folders,
+    influencing,
     rating,
     runs,
     self_explaining,
@@ -29,7 +30,7 @@ _ABOUT = "How interpretable are the features of a sparse autoencoder, compared w
 _ORDER = (
     "demo", "run", "train", "collect", "explain", "simulate", "judge", "score", "compare",
     "estimate", "llm", "browse", "rate", "plot", "report", "power", "variance", "verify", "ledger", "export", "import",
-    "sae", "attribute", "benchmark", "self-explain", "toy", "doctor",
+    "sae", "attribute", "benchmark", "self-explain", "toy", "influence", "doctor",
 )  # fmt: skip
 """In which verbs are used: a whole study, its stages, what comes before paying, what a run left, what stands beside."""
 
@@ -80,6 +81,7 @@ endpoints.register(app)
 folders.register(app)
 exchange.register(app)
 rating.register(app)
+influencing.register(app)
 checkpoints.register(app)
 attribution.register(app)
 benchmark.register(app)

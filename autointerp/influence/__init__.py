@@ -1,0 +1,1 @@
+"""Which training text made the model say this, or made this feature what it is?"""
