@@ -1,4 +1,4 @@
-"""The notebook, executed as it stands, by a kernel of its own."""
+"""The notebooks, executed as they stand, by a kernel of their own."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import nbformat
 import pytest
@@ -17,24 +18,48 @@ notebook = nbformat.read(open(sys.argv[1], encoding="utf8"), as_version=4)
 NotebookClient(notebook, timeout=600, kernel_name="python3").execute()
 nbformat.write(notebook, sys.argv[2])
 """
-TOUR = Path(__file__).parents[2] / "examples" / "tour.ipynb"
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+def _executed(name: str, folder: Path) -> list[Any]:
+    """The cells of code, with their outputs."""
+    given = EXAMPLES / name
+    notebook = nbformat.read(str(given), as_version=4)
+    assert not any(cell.get("outputs") for cell in notebook.cells), "committed without outputs"
+    made = folder / name
+    command = [sys.executable, "-c", _EXECUTE, str(given), str(made)]
+    environment = {**os.environ, "PYTHONPATH": str(EXAMPLES.parent)}
+    ended = subprocess.run(command, capture_output=True, text=True, cwd=EXAMPLES, env=environment)
+    assert ended.returncode == 0, ended.stderr[-3000:]
+    return [cell for cell in nbformat.read(str(made), as_version=4).cells if cell.cell_type == "code"]
+
+
+def _printed(cell: Any) -> str:
+    return "".join(output.get("text", "") for output in cell.outputs)
 
 
 @pytest.mark.pipeline
 @pytest.mark.offline_model
 def test_the_tour_goes_from_a_study_to_a_figure(tmp_path: Path) -> None:
-    notebook = nbformat.read(str(TOUR), as_version=4)
-    assert not any(cell.get("outputs") for cell in notebook.cells), "committed without outputs"
-    made = tmp_path / "tour.ipynb"
-    command = [sys.executable, "-c", _EXECUTE, str(TOUR), str(made)]
-    environment = {**os.environ, "PYTHONPATH": str(TOUR.parents[1])}
-    ended = subprocess.run(command, capture_output=True, text=True, cwd=TOUR.parent, env=environment)
-    assert ended.returncode == 0, ended.stderr[-3000:]
-    executed = nbformat.read(str(made), as_version=4)
-    code = [cell for cell in executed.cells if cell.cell_type == "code"]
+    code = _executed("tour.ipynb", tmp_path)
     assert len(code) == 5
-    assert "SAE features score" in "".join(output.get("text", "") for output in code[0].outputs)
+    assert "SAE features score" in _printed(code[0])
     unit = code[2].outputs[0].data["text/html"]
     for words in ("others' explanations (its null)", "read literally, no model", "Held out, top", "predicted"):
         assert words in unit
     assert len(code[4].outputs[0].data["image/png"]) > 5000
+
+
+@pytest.mark.pipeline
+def test_one_output_is_followed_from_tokens_to_features_to_training_text(tmp_path: Path) -> None:
+    code = _executed("why.ipynb", tmp_path)
+    assert "SAE features score" in _printed(code[0])
+    assert _printed(code[1]).count("->") == 4
+    assert len(code[2].outputs[0].data["image/png"]) > 5000
+    trust = code[3].outputs[0].data["text/html"]
+    assert all(name in trust for name in ("occlusion", "recency", "random"))
+    assert "convergence delta" in _printed(code[4])
+    for cell in code[5:]:
+        assert "null     19 null queries" in _printed(cell)
+        assert "beside   bm25" in _printed(cell)
+    assert "feature/" in _printed(code[6])
