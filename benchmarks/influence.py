@@ -36,8 +36,8 @@ from autointerp.corpus.stage import open_documents
 from autointerp.influence.bm25 import bm25
 from autointerp.influence.ekfac import DAMPING, fit_curvature, solve
 from autointerp.influence.linear_layers import linear_layers, token_losses
-from autointerp.influence.scoring import query_gradients, score_all
 from autointerp.influence.tracin import train_again
+from autointerp.influence.training_scores import query_gradients, score_all
 from autointerp.study_inputs import Corpus, SubjectTraining
 from autointerp.subject.making import START, Making, blank_model, learn_tokenizer
 

@@ -40,8 +40,8 @@ def influence(
 ) -> None:
     """The training sequences that raised or lowered log P(completion | prompt), or a unit's activation, most.
 
-    Of a run whose study trains its subject ([subject.train]). The same command goes on where it was interrupted.
-    Writes RUN/influence.parquet and a page in RUN/influence
+    Of a run that trained its subject, into RUN/influence.parquet and a page in RUN/influence; the same command goes on
+    where it was interrupted
     """
     from autointerp.influence.asking_for import read_queries
     from autointerp.influence.influence_page import write_influence

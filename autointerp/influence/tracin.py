@@ -21,7 +21,14 @@ from autointerp.artifacts import hash_value, seed_of
 from autointerp.errors import BadInput
 from autointerp.influence.queries import Query
 from autointerp.influence.run_material import TrainedRun
-from autointerp.influence.scoring import Queries, low_rank, passed_by, position_scores, query_gradients, score_all
+from autointerp.influence.training_scores import (
+    Queries,
+    low_rank,
+    passed_by,
+    position_scores,
+    query_gradients,
+    score_all,
+)
 from autointerp.progress import bar, say
 from autointerp.study_inputs import SubjectTraining
 from autointerp.subject.making import START, Making, blank_model, schedule
@@ -63,7 +70,7 @@ def train_again(making: Making, recipe: SubjectTraining, folder: Path, made_of: 
     return points
 
 
-class Checkpoints:
+class TracInScores:
     """TracIn of a run's subject."""
 
     def __init__(self, run: TrainedRun, rank: int | None, folder: Path) -> None:

@@ -19,8 +19,15 @@ from autointerp.influence.ekfac import DAMPING, LayerCurvature, fit_curvature, s
 from autointerp.influence.linear_layers import squared_norms
 from autointerp.influence.queries import Query
 from autointerp.influence.run_material import TrainedRun
-from autointerp.influence.scoring import LowRank, low_rank, passed_by, position_scores, query_gradients, score_all
-from autointerp.influence.tracin import Checkpoints
+from autointerp.influence.tracin import TracInScores
+from autointerp.influence.training_scores import (
+    LowRank,
+    low_rank,
+    passed_by,
+    position_scores,
+    query_gradients,
+    score_all,
+)
 
 METHODS: Mapping[str, str] = {
     "ekfac": "influence function with EK-FAC curvature",
@@ -81,7 +88,7 @@ def trace(run: TrainedRun, queries: Sequence[Query], choice: TraceChoice) -> lis
     matrices = _Matrices(run, choice)
     folder = run.folder / "work" / "influence"
     scored = _in_groups(run, matrices, asked, folder / f"scores-{wanted}")
-    checkpoints = Checkpoints(run, choice.rank, folder) if choice.method == "tracin" else None
+    checkpoints = TracInScores(run, choice.rank, folder) if choice.method == "tracin" else None
     if checkpoints is not None:
         scored["tracin"] = checkpoints.scores(asked, wanted)
     found, begin = [], 0
@@ -173,7 +180,7 @@ def _in_groups(run: TrainedRun, matrices: _Matrices, asked: Sequence[Query], fol
 
 
 def _parts(
-    run: TrainedRun, matrices: _Matrices, query: Query, choice: TraceChoice, checkpoints: Checkpoints | None
+    run: TrainedRun, matrices: _Matrices, query: Query, choice: TraceChoice, checkpoints: TracInScores | None
 ) -> Callable[[Int[np.ndarray, " chosen"]], Float[np.ndarray, "chosen position"] | None]:
     def of(chosen: Int[np.ndarray, " chosen"]) -> Float[np.ndarray, "chosen position"] | None:
         if choice.method == "bm25":

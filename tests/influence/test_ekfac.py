@@ -11,7 +11,7 @@ from torch import Tensor
 
 from autointerp.influence.ekfac import fit_curvature, solve
 from autointerp.influence.linear_layers import linear_layers, next_logits, per_sequence, squared_norms, token_losses
-from autointerp.influence.scoring import (
+from autointerp.influence.training_scores import (
     low_rank,
     passed_by,
     position_scores,

@@ -21,7 +21,7 @@ from safetensors.torch import load_file, save_file
 from autointerp.artifacts import rng_of
 from autointerp.influence.ekfac import DAMPING, fit_curvature, solve
 from autointerp.influence.linear_layers import linear_layers, token_losses
-from autointerp.influence.scoring import query_gradients, score_all
+from autointerp.influence.training_scores import query_gradients, score_all
 from autointerp.study_inputs import SubjectTraining
 from autointerp.subject.making import START, Making, blank_model
 

@@ -14,7 +14,7 @@ from scipy import stats
 
 from autointerp.artifacts import write_text
 from autointerp.errors import BadInput
-from autointerp.influence import scoring
+from autointerp.influence import training_scores
 from autointerp.influence.asking_for import read_queries
 from autointerp.influence.linear_layers import token_losses
 from autointerp.influence.most_influential import answer_lines, answer_of
@@ -130,24 +130,24 @@ def test_an_interrupted_call_goes_on_and_gives_the_same(
     run = tmp_path / "run"
     shutil.copytree(opened.folder, run, ignore=shutil.ignore_patterns("influence"))
     again = open_trained(run)
-    monkeypatch.setattr(scoring, "_score", _dies_after(1, scoring._score))
+    monkeypatch.setattr(training_scores, "_score", _dies_after(1, training_scores._score))
     args = (again.subject.model, again.subject.start_token, again.layers, again.tokens)
     queries = {x.name: torch.ones(1, x.outputs, x.inputs) for x in again.layers}
     with pytest.raises(KeyboardInterrupt):
-        scoring.score_all(*args, queries, tmp_path / "scores", chunk=64)
+        training_scores.score_all(*args, queries, tmp_path / "scores", chunk=64)
     assert len(list((tmp_path / "scores").iterdir())) == 1
     monkeypatch.undo()
     read: list[int] = []
-    slow = scoring._score
+    slow = training_scores._score
 
-    def counted(*given: Any) -> scoring.Scored:
+    def counted(*given: Any) -> training_scores.Scored:
         read.append(len(given[3]))
         return slow(*given)
 
-    monkeypatch.setattr(scoring, "_score", counted)
-    found = scoring.score_all(*args, queries, tmp_path / "scores", chunk=64)
+    monkeypatch.setattr(training_scores, "_score", counted)
+    found = training_scores.score_all(*args, queries, tmp_path / "scores", chunk=64)
     assert sum(read) == len(again.tokens) - 64
-    whole = scoring.score_all(*args, queries, tmp_path / "at-once", chunk=10_000)
+    whole = training_scores.score_all(*args, queries, tmp_path / "at-once", chunk=10_000)
     np.testing.assert_allclose(found.scores, whole.scores, rtol=1e-3, atol=1e-3)
 
 

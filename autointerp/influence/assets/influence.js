@@ -52,7 +52,7 @@
 
   function Page({ data }) {
     return html`<main><p class="right"><${Theme} /></p><h1>Influence of training text</h1>
-      <p>Run <${Text} text=${data.run} />. ${data.method}.</p>
+      <p>Of the run <${Text} text=${data.run} />: ${data.method}.</p>
       <p class="quiet">Colour: what each position gave to the influence, shown at the token that is predicted there;
         ${" "}<span class="token raised">blue raised</span> what was asked about,
         ${" "}<span class="token lowered">orange lowered</span> it. The numbers of a sequence sum to its influence.
