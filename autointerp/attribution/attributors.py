@@ -91,7 +91,7 @@ def _causal(outputs: Outputs, values: Float[np.ndarray, "position target"]) -> F
     return values
 
 
-INTEGRATED, OCCLUSION, RANDOM = "integrated-gradients", "occlusion", "random"
+INTEGRATED, OCCLUSION, RANDOM, RECENCY = "integrated-gradients", "occlusion", "random", "recency"
 METHODS: Mapping[str, AttributionMethod] = {
     INTEGRATED: AttributionMethod(
         _integrated, lambda parts, targets, s: 2 * s.steps, lambda parts, targets, s: s.steps * targets
@@ -118,7 +118,7 @@ METHODS: Mapping[str, AttributionMethod] = {
         lambda parts, targets, s: 0,
         label="a baseline: it reads attention alone, no value and no MLP, and knows no sign",
     ),
-    "recency": AttributionMethod(
+    RECENCY: AttributionMethod(
         _recent, lambda parts, targets, s: 0, lambda parts, targets, s: 0, dumb=True,
         label="dumb: the nearer, the more important",
     ),

@@ -28,10 +28,11 @@ _PICTURES = 12
 """Passages that get a picture of their own."""
 _PACKAGE = "autointerp.attribution"
 _NOTE = (
-    "In probability of the output token, tokens being taken away as --baseline says; in brackets 95% over passages, "
-    "and how much better than random on the same passages. A method that does not beat recency says nothing of the "
-    "model that its distance does not."
+    "In probability of the output token, tokens being taken away as --baseline says; in brackets 95% over passages. "
+    "After the semicolon: how much better than random on the same passages."
 )
+_BETTER = "by how much better than recency"
+_BETTER_NOTE = "A method that does not beat recency says nothing of the model that the distance of tokens does not."
 
 
 def draw(folder: Path) -> list[Path]:
@@ -63,6 +64,16 @@ def trust_table(trust: list[TrustLine]) -> tuple[list[str], list[list[str]]]:
     return head, rows
 
 
+def recency_table(trust: list[TrustLine]) -> tuple[list[str], list[list[str]]]:
+    """Head and rows: paired differences to recency, of every method that is not dumb."""
+    rows = []
+    for method in dict.fromkeys(line.method for line in trust):
+        above = {line.measure: line.above_recency for line in trust if line.method == method}
+        if all(each is not None for each in above.values()):
+            rows.append([method, *(_interval(each, sign=True) for each in above.values() if each is not None)])
+    return [_BETTER, *MEASURES], rows
+
+
 def _cell(line: TrustLine) -> str:
     above = "" if line.above_random is None else f"; {_interval(line.above_random, sign=True)}"
     return f"{_interval(line.mean)}{above}"
@@ -87,6 +98,8 @@ def _page(saved: SavedAttribution, trust: list[TrustLine]) -> Path:
         "trustHead": head,
         "trust": rows,
         "trustNote": _NOTE,
+        "better": recency_table(trust),
+        "betterNote": _BETTER_NOTE,
     }
     copy_assets(folder, _PACKAGE, ("attribution.js",))
     write_text(folder / "data.js", data_script("attribution", data))
@@ -185,7 +198,10 @@ def _report(saved: SavedAttribution, trust: list[TrustLine]) -> str:
     if rows:
         lines += ["## Is it faithful?", "", f"| {' | '.join(head)} |", f"|{' --- |' * len(head)}"]
         lines += [f"| {' | '.join(row)} |" for row in rows]
-        lines += ["", "n: passages (output tokens tried). " + _NOTE, "", *_stability(saved), *_completeness(saved)]
+        lines += ["", "n: passages (output tokens tried). " + _NOTE, ""]
+        better, by = recency_table(trust)
+        lines += [f"| {' | '.join(better)} |", f"|{' --- |' * len(better)}", *(f"| {' | '.join(row)} |" for row in by)]
+        lines += ["", _BETTER_NOTE, "", *_stability(saved), *_completeness(saved)]
     else:
         lines += ["Its faithfulness was not measured (--tried 0), or no output token has two tokens before it.", ""]
     lines += [f"- {name}: {METHODS[name].label}" for name in saved.methods if METHODS[name].label]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,7 +12,7 @@ from jaxtyping import Float
 from scipy.stats import kendalltau
 
 from autointerp.artifacts import rng_of
-from autointerp.attribution.attributors import METHODS, RANDOM, AttributionMatrix, AttributionSettings
+from autointerp.attribution.attributors import DUMB, METHODS, RANDOM, RECENCY, AttributionMatrix, AttributionSettings
 from autointerp.attribution.faithfulness import faithfulness
 from autointerp.attribution.gradients import baseline
 from autointerp.attribution.masks import Masks
@@ -99,24 +100,29 @@ class TrustLine:
     mean: Interval
     above_random: Interval | None
     """Paired difference to random on the same passages, positive where the method is better; None for random."""
+    above_recency: Interval | None
+    """The same to recency; None for the dumb ones."""
     passages: int
     targets: int
 
 
 def summary(rows: Sequence[AttributionFaithfulnessRow], plan: Resampling, seed: int) -> list[TrustLine]:
-    """Means over passages with intervals, and differences to random; of one passage there is no interval."""
+    """Means over passages with intervals, and differences to the dumb ones; of one passage there is no interval."""
     table = pd.DataFrame([vars(row) for row in rows])
     found = []
     for method in dict.fromkeys(table["method"]):
         mine = table[table["method"] == method]
         for measure, better in MEASURES.items():
             per = mine.groupby("passage")[measure].mean()
-            chance = table[table["method"] == RANDOM].groupby("passage")[measure].mean()
-            sign = 1.0 if better == "higher" else -1.0
             rng = rng_of(seed, "trust", method, measure)
-            above = None
-            if method != RANDOM and len(chance):
-                above = mean_interval((sign * (per - chance)).dropna().to_numpy(), plan, rng, _OF_DIFFERENCES)
             mean = mean_interval(per.to_numpy(), plan, rng, _SCALES.get(measure, _OF_DIFFERENCES))
-            found.append(TrustLine(method, measure, mean, above, len(per), len(mine)))
+
+            def above(dumb: str, per: Any = per, measure: str = measure, better: str = better, rng: Any = rng) -> Any:
+                other = table[table["method"] == dumb].groupby("passage")[measure].mean()
+                by = ((per - other) if better == "higher" else (other - per)).dropna().to_numpy()
+                return mean_interval(by, plan, rng, _OF_DIFFERENCES) if by.size else None
+
+            random = None if method == RANDOM else above(RANDOM)
+            recency = None if method in DUMB else above(RECENCY)
+            found.append(TrustLine(method, measure, mean, random, recency, len(per), len(mine)))
     return found

@@ -87,6 +87,7 @@ def test_faithfulness_stands_beside_dumb_methods_and_a_destroyed_model(folder: P
     assert best["occlusion"] > best["random"]
     report = (folder / "report.md").read_text("utf8")
     assert "| occlusion | 3 (" in report
+    assert "| by how much better than recency |" in report
     assert "Another seed of lime" in report
     assert "Convergence delta of integrated-gradients" in report
     assert "The SAE's error takes" in report

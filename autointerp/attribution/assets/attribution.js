@@ -115,11 +115,15 @@
       </div></div>`;
   }
 
+  function Table({ label, head, rows }) {
+    return html`<div class="scroll" tabindex="0" role="region" aria-label=${label}><table><thead><tr>${head.map((cell) => html`<th scope="col">${cell}</th>`)}</tr></thead>
+      <tbody>${rows.map((row) => html`<tr>${row.map((cell, at) => (at ? html`<td class="number">${cell}</td>` : html`<th scope="row">${cell}</th>`))}</tr>`)}</tbody></table></div>`;
+  }
+
   function Trust({ data }) {
     if (data.trust.length === 0) return html`<p class="bad">Its faithfulness was not measured.</p>`;
-    return html`<div class="scroll" tabindex="0" role="region" aria-label="faithfulness"><table><thead><tr>${data.trustHead.map((cell) => html`<th scope="col">${cell}</th>`)}</tr></thead>
-      <tbody>${data.trust.map((row) => html`<tr>${row.map((cell, at) => (at ? html`<td class="number">${cell}</td>` : html`<th scope="row">${cell}</th>`))}</tr>`)}</tbody></table></div>
-      <p class="quiet">${data.trustNote}</p>`;
+    return html`<${Table} label="faithfulness" head=${data.trustHead} rows=${data.trust} /><p class="quiet">${data.trustNote}</p>
+      <${Table} label="better than recency" head=${data.better[0]} rows=${data.better[1]} /><p class="quiet">${data.betterNote}</p>`;
   }
 
   function Page({ data }) {
