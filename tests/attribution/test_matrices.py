@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 from typing import Any
 
@@ -18,7 +19,7 @@ from autointerp.attribution.rollout import rollout
 from autointerp.attribution.targets import Outputs, plain_attention
 from autointerp.errors import BadInput
 from sae.architectures.standard import StandardSae
-from tests.tiny import FAMILIES, tiny_loaded
+from tests.tiny import EVERY_FAMILY, tiny_loaded
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 PROMPT, OUTPUT = "A river runs", " to the sea"
@@ -48,7 +49,7 @@ def log_probability(outputs: Outputs, ids: list[int], target: int) -> float:
     return float(logits[0, -1].double().log_softmax(dim=0)[ids[-1]])
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", EVERY_FAMILY)
 def test_scores_are_those_of_a_plain_pass_and_the_future_is_not_seen(family: str) -> None:
     outputs = outputs_of(family)
     passage = outputs.passage
@@ -104,6 +105,17 @@ def test_a_jump_on_the_line_is_found_where_equal_steps_miss_it() -> None:
     assert np.abs(found.delta).max() < 0.05
     assert np.abs(equal.delta).max() > 0.5
     assert_allclose(found.signed()[1], 3.0, atol=0.05)
+
+
+@pytest.mark.parametrize("family", ["gpt2", "llama", "gemma3"])
+def test_half_precision_gives_nearly_the_same_matrix(family: str) -> None:
+    whole = outputs_of(family)
+    model = copy.deepcopy(whole.loaded.model).to(torch.bfloat16)  # type: ignore[arg-type]
+    half = Outputs(replace(whole.loaded, model=model, precision="bfloat16"), whole.passage)
+    for method in (occluded, lambda outputs, base: equal_steps(outputs, base, 24).signed()):
+        one, other = (method(each, baseline(each, "end")) for each in (whole, half))
+        assert one.dtype == other.dtype == np.float64
+        assert np.corrcoef(one.ravel(), other.ravel())[0, 1] > 0.97
 
 
 def test_gradient_times_input_is_the_slope_along_the_input() -> None:
@@ -210,6 +222,11 @@ def test_passages_are_token_by_token_and_refuse_what_is_none() -> None:
     assert "".join(passage.pieces) == loaded.tokenizer.decode(list(passage.ids))
     again = passage_of(loaded, PROMPT, tokens=3, chat="no")
     assert again == passage
+    loaded.tokenizer.chat_template = "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}assistant:"
+    asked = passage_of(loaded, PROMPT, output=OUTPUT)
+    assert "".join(asked.pieces) == f"user: {PROMPT}\nassistant:{OUTPUT}"
+    assert passage_of(loaded, PROMPT, tokens=3, chat="no") == passage
+    loaded.tokenizer.chat_template = None
     emoji = loaded.tokenizer("x ✨ y", add_special_tokens=False)["input_ids"]
     pieces = pieces_of(emoji, loaded.tokenizer)
     assert "".join(pieces) == "x ✨ y"
