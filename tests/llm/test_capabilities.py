@@ -310,6 +310,7 @@ def test_a_check_shows_what_it_found_and_remembers_it() -> None:
         llm = llm_at(server, input_usd=2.0, cached_input_usd=0.5, output_usd=8.0)
         assert known(llm) is None
         checked = check(llm, "explainer")
+        found = known(llm)
     assert checked.problem is None
     rows = dict(checked.rows)
     assert rows["reachable"] == f"yes: openai {server.url}"
@@ -318,7 +319,6 @@ def test_a_check_shows_what_it_found_and_remembers_it() -> None:
     assert rows["price"] == "$2 input, $0.5 cached input, $8 output per million tokens"
     assert rows["this check used"] == "13 prompt tokens and 4 answer tokens, in 2 calls"
     assert sum(answer.input_tokens or 0 for answer in checked.answers) == 13
-    found = known(llm)
     assert found is not None
     assert (found.endpoint, found.model, found.prompt_logprobs) == (f"openai {server.url}", "m", 20)
 
@@ -333,10 +333,10 @@ def test_anthropic() -> None:
         llm = llm_at(server, provider="anthropic", base_url=server.url.removesuffix("/v1"))
         before = known(llm)
         rows = dict(check(llm, "x").rows)
+        after = known(llm)
     assert before == Capabilities(f"anthropic {llm.base_url}", "m")
     assert (rows["chat logprobs"], rows["JSON mode"], rows["seed"]) == ("no", "no", "no")
     assert rows["context length"] == "200,000 tokens"
-    after = known(llm)
     assert after is not None
     assert after.context == 200_000
 
