@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -11,17 +12,68 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
-from autointerp.artifacts import read_json, write_json
-from autointerp.attribution.attributing import AttributedPassage, AttributionChoice
+from autointerp import attribution_rows
+from autointerp.artifacts import hash_value, read_json, write_json
+from autointerp.attribution.attributing import AttributedPassage, AttributionChoice, attribute
 from autointerp.attribution.opening import OpenedModel
+from autointerp.attribution.prompts import GivenPrompt
 from autointerp.attribution_rows import AttributedLatentRow, AttributionFaithfulnessRow, AttributionRow, PassageTokenRow
 from autointerp.errors import BadInput
-from autointerp.tables import read_table, write_table
+from autointerp.tables import read_arrow, read_table, write_table
+from sae.base import SparseAutoencoder
 
 FILE = "attribution.json"
 """What was asked, and of which model."""
 LATENTS = "latents"
 """What the attribution to an SAE's latents is called beside the methods."""
+
+
+_WORK = "work"
+"""Folder of the passages that are done, each a folder of tables of its own."""
+_TABLES = tuple(attribution_rows.TABLES)
+
+
+def attribute_into(
+    folder: Path, opened: OpenedModel, prompts: Sequence[GivenPrompt], choice: AttributionChoice
+) -> None:
+    """Attribute every prompt, and write the tables of all of them into a folder.
+
+    Each is kept as soon as it is done: an interrupted call goes on where it stopped, and what was asked before with the
+    same model and choice is not computed again. Raises BadInput as `attribute` does.
+    """
+    parts = [folder / _WORK / _key(opened, given, choice) for given in prompts]
+    missing = {part: given for part, given in zip(parts, prompts, strict=True) if not (part / FILE).is_file()}
+    for part, passage in zip(missing, attribute(opened, list(missing.values()), choice), strict=True):
+        write_tables(part, opened, [passage], choice)
+    for name in _TABLES:
+        each = (
+            {**row, "passage": number}
+            for number, part in enumerate(parts)
+            for row in read_arrow(part / f"{name}.parquet").to_pylist()
+        )
+        write_table(name, folder / f"{name}.parquet", each)
+    asked = [read_json(part / FILE) for part in parts]
+    together = {key: [value for each in asked for value in each[key]] for key in ("complete", "error_share")}
+    explanations = {latent: text for each in asked for latent, text in each["explanations"].items()}
+    write_json(folder / FILE, {**asked[0], **together, "explanations": explanations})
+
+
+def _key(opened: OpenedModel, given: GivenPrompt, choice: AttributionChoice) -> str:
+    """Names a passage's tables by all that they depend on."""
+    told = {key: value for key, value in asdict(choice).items() if key != "memory"}
+    asked = {"model": opened.loaded.identity, "dtype": opened.loaded.precision, "choice": told, **asdict(given)}
+    if (sae := opened.sae) is not None:
+        known = sorted((int(latent), text) for latent, text in sae.explanations.items())
+        asked["sae"] = [sae.name, sae.hook, known, _weights(sae.sae)]
+    return hash_value(asked)[:32]
+
+
+def _weights(sae: SparseAutoencoder) -> str:
+    digest = hashlib.sha256()
+    for name, tensor in sorted(sae.tensors().items()):
+        digest.update(f"{name} {tuple(tensor.shape)} ".encode())
+        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def write_tables(

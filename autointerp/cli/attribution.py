@@ -112,15 +112,14 @@ def attribute(
 def _attribute(
     opened: "OpenedModel", given: list["GivenPrompt"], choice: "AttributionChoice", out: Path, estimate: bool
 ) -> None:
-    from autointerp.attribution.attributing import attribute as attributed
     from autointerp.attribution.attributing import costs
     from autointerp.attribution.drawn import draw
-    from autointerp.attribution.saved import write_tables
+    from autointerp.attribution.saved import attribute_into
 
     say(costs(opened, given, choice).line)
     if estimate:
         return
-    write_tables(out, opened, list(attributed(opened, given, choice)), choice)
+    attribute_into(out, opened, given, choice)
     _said(draw(out))
     typer.echo((out / "report.md").read_text("utf8"))
 

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
+from pandas.testing import assert_frame_equal
 from playwright.sync_api import Browser, expect
 from typer.testing import CliRunner
 
 import autointerp
+from autointerp import attribution_rows
 from autointerp.attribution.attributing import AttributionChoice, attribute, costs
 from autointerp.attribution.attributors import DUMB, METHODS, AttributionSettings
 from autointerp.attribution.drawn import draw
 from autointerp.attribution.opening import OpenedModel, SaeAtHook, open_model
 from autointerp.attribution.prompts import GivenPrompt, prompts_of_corpus, read_prompts
-from autointerp.attribution.saved import SavedAttribution, write_tables
+from autointerp.attribution.saved import SavedAttribution, attribute_into, write_tables
 from autointerp.attribution.trust import PERMUTED
 from autointerp.cli import app
 from autointerp.errors import BadInput
@@ -135,6 +138,36 @@ def test_the_page_is_looked_at_in_both_directions_and_runs_no_text(browser: Brow
             seen.page.wait_for_selector(".passage")
             assert seen.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
             assert seen.axe() == []
+
+
+def test_an_interrupted_call_goes_on_and_an_answered_one_computes_nothing(
+    opened: OpenedModel, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    choice = AttributionChoice(REAL, SETTINGS, tokens=3, chat="no", permuted=True)
+    from autointerp.attribution import attributing
+
+    computed: list[int] = []
+    compute = attributing._attributed
+
+    def interrupted(*given: Any) -> Any:
+        computed.append(given[3])
+        if len(computed) == 2:
+            raise KeyboardInterrupt
+        return compute(*given)
+
+    monkeypatch.setattr(attributing, "_attributed", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        attribute_into(tmp_path, opened, PROMPTS, choice)
+    assert not (tmp_path / "passages.parquet").exists()
+    attribute_into(tmp_path, opened, PROMPTS, choice)
+    assert len(computed) == 4, "the first is not computed again"
+    attribute_into(tmp_path, opened, PROMPTS, choice)
+    assert len(computed) == 4
+    for name in attribution_rows.TABLES:
+        assert_frame_equal(read_table(tmp_path / f"{name}.parquet"), read_table(folder / f"{name}.parquet"))
+    assert (tmp_path / "attribution.json").read_text() == (folder / "attribution.json").read_text()
+    attribute_into(tmp_path, opened, PROMPTS, replace(choice, tokens=2))
+    assert len(computed) == 7, "another choice is another question"
 
 
 def test_passes_are_counted_before_they_are_made(opened: OpenedModel, monkeypatch: pytest.MonkeyPatch) -> None:
