@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.shapes import check_shapes_alone
+from tests.shapes import a_test_begins, check_shapes_alone
 
 check_shapes_alone()
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -45,6 +45,11 @@ def pytest_fixture_setup(
     if request.scope == "module":
         _MADE[fixturedef.argname] = time.perf_counter() - began
     return value
+
+
+def pytest_runtest_setup() -> None:
+    """Shapes are checked in the first calls of each test."""
+    a_test_begins()
 
 
 @pytest.hookimpl(tryfirst=True)

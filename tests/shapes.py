@@ -1,11 +1,13 @@
 """Which functions have their shapes checked when they are called: those that name an array with one.
 
 jaxtyping's import hook wraps every function of the packages, for 20 us a call and 3 ms when it is defined; a third of
-what a tiny run takes. mypy has checked all other types. So the hook's decorator is one that leaves the others alone.
+what a tiny run takes. mypy has checked all other types. So the hook's decorator is one that leaves the others alone, and of a function
+that a test calls hundreds of times it checks the first calls and then some.
 """
 
 from __future__ import annotations
 
+import functools
 import inspect
 import re
 from collections.abc import Callable
@@ -14,6 +16,9 @@ from typing import Any, get_args
 import jaxtyping
 
 _CHECKED = jaxtyping.jaxtyped
+FIRST = 30
+"""So many calls of a function are checked in each test, and then every so-manieth:"""
+EVERY = 11
 _DTYPES = {name: value for name, value in vars(jaxtyping).items() if isinstance(value, type)}
 
 
@@ -36,13 +41,48 @@ def _names_a_shape(function: Any) -> bool:
     return False
 
 
+_tests_begun = 0
+
+
+def a_test_begins() -> None:
+    """The first calls are counted anew."""
+    global _tests_begun
+    _tests_begun += 1
+
+
+def _checked_at_first(function: Callable[..., Any], checked: Callable[..., Any]) -> Callable[..., Any]:
+    """Both do the same; a test's first calls, and then some, go to the one that checks."""
+    test, calls = -1, 0
+
+    @functools.wraps(checked)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        nonlocal test, calls
+        if test != _tests_begun:
+            test, calls = _tests_begun, 0
+        calls += 1
+        return (checked if calls <= FIRST or (calls - FIRST) % EVERY == 0 else function)(*args, **kwargs)
+
+    return call
+
+
 def _jaxtyped(function: Any = None, *, typechecker: Callable[..., Any] | None = None) -> Any:
     if function is None:
         return lambda found: _jaxtyped(found, typechecker=typechecker)
+    if isinstance(function, classmethod | staticmethod):
+        return type(function)(_jaxtyped(function.__func__, typechecker=typechecker))
     looked_at = function.__init__ if inspect.isclass(function) else function
     if inspect.isclass(function) and not hasattr(looked_at, "__globals__"):
         return function
-    return _CHECKED(function, typechecker=typechecker) if _names_a_shape(looked_at) else function
+    if not _names_a_shape(looked_at):
+        return function
+    checked = _CHECKED(function, typechecker=typechecker)
+    if isinstance(checked, property):
+        return checked
+    if inspect.isclass(checked):
+        if checked.__init__ is not looked_at:
+            checked.__init__ = _checked_at_first(looked_at, checked.__init__)
+        return checked
+    return _checked_at_first(function, checked)
 
 
 def check_shapes_alone() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import inspect
 from collections.abc import Callable, Iterator
 from importlib import import_module
@@ -19,6 +20,7 @@ from autointerp.collect.token_table import TokenSums, TokenTable
 from autointerp.metrics.calibration import FittedLine
 from autointerp.metrics.classification import classify
 from autointerp.metrics.formulas import pearson
+from tests.shapes import EVERY, FIRST
 
 ROOT = Path(__file__).parents[1]
 WORDS = ("Float[", "Int[", "Bool[", "Shaped[")
@@ -38,6 +40,16 @@ WORDS = ("Float[", "Int[", "Bool[", "Shaped[")
 def test_a_wrong_shape_is_refused(call: Callable[[], object]) -> None:
     with pytest.raises(TypeCheckError):
         call()
+
+
+def test_what_a_test_calls_often_is_still_checked_now_and_then() -> None:
+    for _ in range(FIRST):
+        pearson(np.arange(3.0), np.arange(3.0)[None])
+    for _ in range(EVERY - 1):
+        with contextlib.suppress(ValueError):  # numpy's, where nothing checked
+            pearson(np.arange(3.0), np.arange(8.0).reshape(2, 4))
+    with pytest.raises(TypeCheckError):
+        pearson(np.arange(3.0), np.arange(8.0).reshape(2, 4))
 
 
 def _named() -> Iterator[tuple[str, str]]:

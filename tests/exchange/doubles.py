@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import gzip
 import json
+import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
+
+from autointerp.tables import read_table
 
 WORDS = ("river", "music", "seven", "stone", "garden", "letter")
 """The word that each feature fires on, by its index."""
@@ -83,3 +87,19 @@ def whole(folder: Path, count: int = 6, packed: bool = True) -> Path:
     texts += [explanation(n, f'the word "{WORDS[n + 1]}"', **other) for n in range(0, count, 2)]
     every = [record for n in range(count) for record in rows(n)]
     return publish(folder, map(feature, range(count)), texts, every, packed)
+
+
+def cut(run: Path, folder: Path, units: int) -> Path:
+    """A run's folder with the first units of each arm that can be scored, and all that it says of them."""
+    folder.mkdir()
+    known = read_table(run / "units.parquet").query("status == 'ok'")
+    kept = set(known.groupby("arm").head(units)["unit"])
+    for path in run.iterdir():
+        if path.suffix == ".parquet":
+            table = pd.read_parquet(path)
+            if "unit" in table:
+                table = table[table["unit"].isin(kept)]
+            table.to_parquet(folder / path.name, index=False)
+        elif path.is_file() and path.name != "manifest.json":
+            shutil.copy(path, folder)
+    return folder
