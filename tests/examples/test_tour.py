@@ -1,4 +1,4 @@
-"""The notebooks, executed as they stand, by a kernel of their own."""
+"""The notebooks, executed by a kernel of their own, as they stand but for the size of their studies."""
 
 from __future__ import annotations
 
@@ -21,12 +21,16 @@ nbformat.write(notebook, sys.argv[2])
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
-def _executed(name: str, folder: Path) -> list[Any]:
-    """The cells of code, with their outputs."""
-    given = EXAMPLES / name
-    notebook = nbformat.read(str(given), as_version=4)
+def _executed(name: str, folder: Path, smaller: dict[str, str]) -> list[Any]:
+    """The cells of code, with their outputs. `smaller`: what stands in the first cell, and what makes it small."""
+    notebook = nbformat.read(str(EXAMPLES / name), as_version=4)
     assert not any(cell.get("outputs") for cell in notebook.cells), "committed without outputs"
-    made = folder / name
+    study = next(cell for cell in notebook.cells if cell.cell_type == "code")
+    for written, small in smaller.items():
+        assert study.source.count(written) == 1, written
+        study.source = study.source.replace(written, small)
+    given, made = folder / f"given-{name}", folder / name
+    nbformat.write(notebook, str(given))
     command = [sys.executable, "-c", _EXECUTE, str(given), str(made)]
     environment = {**os.environ, "PYTHONPATH": str(EXAMPLES.parent)}
     ended = subprocess.run(command, capture_output=True, text=True, cwd=EXAMPLES, env=environment)
@@ -41,7 +45,7 @@ def _printed(cell: Any) -> str:
 @pytest.mark.pipeline
 @pytest.mark.offline_model
 def test_the_tour_goes_from_a_study_to_a_figure(tmp_path: Path) -> None:
-    code = _executed("tour.ipynb", tmp_path)
+    code = _executed("tour.ipynb", tmp_path, {"24_000": "12_000", '"width": 768': '"width": 128'})
     assert len(code) == 5
     assert "SAE features score" in _printed(code[0])
     unit = code[2].outputs[0].data["text/html"]
@@ -52,7 +56,7 @@ def test_the_tour_goes_from_a_study_to_a_figure(tmp_path: Path) -> None:
 
 @pytest.mark.pipeline
 def test_one_output_is_followed_from_tokens_to_features_to_training_text(tmp_path: Path) -> None:
-    code = _executed("why.ipynb", tmp_path)
+    code = _executed("why.ipynb", tmp_path, {"180_000": "50_000", '"width": 512': '"width": 128'})
     assert "SAE features score" in _printed(code[0])
     assert _printed(code[1]).count("->") == 4
     assert len(code[2].outputs[0].data["image/png"]) > 5000

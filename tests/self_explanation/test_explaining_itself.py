@@ -293,7 +293,9 @@ def test_the_offline_model_answers_both_orders_and_is_asked_about_itself(
     monkeypatch.delenv("AUTOINTERP_CACHE")  # the model, converted once for all tests
     (tmp_path / "study.toml").write_text("[llm.chat]\nmodel = 'builtin'\nbatch = 16\n", encoding="utf8")
     study = load_study(tmp_path / "study.toml")
-    results = self_explain(study, "chat", AccountChoice(limit=2, lime_draws=4), tmp_path / "out")
+    short = tmp_path / "short.csv"
+    short.write_text("text,label\nA great film,positive\nA dull film,negative\n", encoding="utf8")
+    results = self_explain(study, "chat", AccountChoice(limit=2, file=short, lime_draws=4), tmp_path / "out")
     assert results.about.logprobs
     assert "SmolLM2-135M" in results.about.endpoint
     row = _row(results, OCCLUSION, COMPREHENSIVENESS)
