@@ -6,9 +6,28 @@ import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from autointerp.artifacts import user_cache
+
+
+class Handling(BaseHTTPRequestHandler):
+    """Requests over connections that are kept; an answer goes out at once and whole, and nothing is logged."""
+
+    protocol_version = "HTTP/1.1"
+    wbufsize = -1  # headers and body in one write: two would wait for the other side's delayed acknowledgement
+    disable_nagle_algorithm = True
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+    def answer(self, status: int, data: bytes, kind: str = "application/json", **more: str) -> None:
+        """Answer with a body of that content type; `more`: further headers."""
+        self.send_response(status)
+        for header, value in {"Content-Type": kind, "Content-Length": str(len(data)), **more}.items():
+            self.send_header(header, value)
+        self.end_headers()
+        self.wfile.write(data)
 
 
 @contextmanager

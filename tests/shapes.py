@@ -1,8 +1,8 @@
 """Which functions have their shapes checked when they are called: those that name an array with one.
 
 jaxtyping's import hook wraps every function of the packages, for 20 us a call and 3 ms when it is defined; a third of
-what a tiny run takes. mypy has checked all other types. So the hook's decorator is one that leaves the others alone, and of a function
-that a test calls hundreds of times it checks the first calls and then some.
+what a tiny run takes. mypy has checked all other types. So the hook's decorator is one that leaves the others alone, and of what a test
+calls hundreds of times it checks the first calls and then some.
 """
 
 from __future__ import annotations
@@ -79,8 +79,9 @@ def _jaxtyped(function: Any = None, *, typechecker: Callable[..., Any] | None = 
     if isinstance(checked, property):
         return checked
     if inspect.isclass(checked):
-        if checked.__init__ is not looked_at:
-            checked.__init__ = _checked_at_first(looked_at, checked.__init__)
+        its_check: Any = inspect.getattr_static(checked, "__init__")
+        if its_check is not looked_at:
+            setattr(checked, "__init__", _checked_at_first(looked_at, its_check))  # noqa: B010  # as below
         return checked
     return _checked_at_first(function, checked)
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from autointerp.study import Study
 from autointerp.study_models import Llm
 from autointerp.tables import read_table, write_table
 from tests.fake_run import FakeRun, Plan
+from tests.loopback import Handling, served
 
 SETTINGS = JudgeSettings(Llm(model="m"), examples=10, seed=3)
 _EXCERPT = re.compile(r"^Excerpt \d+: (.*)$", re.MULTILINE)
@@ -128,12 +128,7 @@ def guess(request: Request) -> Response:
 def chat_server(write: Callable[[Sequence[tuple[str, str]]], str]) -> Iterator[str]:
     """A real server on loopback whose chats are answered by `write`; yields its base URL."""
 
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def log_message(self, format: str, *args: Any) -> None:
-            pass
-
+    class Handler(Handling):
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             text = write([(m["role"], m["content"]) for m in body["messages"]])
@@ -141,19 +136,8 @@ def chat_server(write: Callable[[Sequence[tuple[str, str]]], str]) -> Iterator[s
             usage = {"prompt_tokens": 9, "completion_tokens": 4, "total_tokens": 13}
             reply = {"id": "c", "object": "chat.completion", "created": 0, "model": "m", "choices": [choice],
                      "usage": usage}  # fmt: skip
-            data = json.dumps(reply).encode()
-            self.send_response(200)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(data)))
-            self.end_headers()
-            self.wfile.write(data)
+            self.answer(200, json.dumps(reply).encode())
 
     http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{http.server_port}/v1"
-    finally:
-        http.shutdown()
-        thread.join()
-        http.server_close()
+    with served(http) as address:
+        yield f"{address}/v1"

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from typing import Any
 
 from autointerp.errors import BadInput
@@ -19,7 +19,7 @@ from autointerp.llm.client import Provider, Transient
 from autointerp.llm.request import Answer, Request, Response
 from autointerp.models import LoadedModel
 from autointerp.progress import Bar
-from tests.loopback import served
+from tests.loopback import Handling, served
 
 
 class Counter(Bar):
@@ -161,12 +161,7 @@ def serve(
     """
     over = threading.Event()
 
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def log_message(self, format: str, *args: Any) -> None:
-            pass
-
+    class Handler(Handling):
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             server.seen.append({**body, "path": self.path, "authorization": self.headers.get("Authorization")})
@@ -201,6 +196,7 @@ def serve(
             self.wfile.write(reply.body)
             self.close_connection = reply.claims is not None or reply.reset
             if reply.reset:
+                self.wfile.flush()
                 self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                 os.close(self.connection.detach())
 

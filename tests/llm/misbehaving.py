@@ -15,12 +15,12 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from typing import Any
 
 import numpy as np
 
-from tests.loopback import served
+from tests.loopback import Handling, served
 
 Body = dict[str, Any]
 Count = Callable[[Body], int]
@@ -139,19 +139,12 @@ def spoilt(fault: str, text: str, body: Body) -> bytes:
 def running(endpoint: Endpoint) -> Iterator[Endpoint]:
     """Serve until the block ends."""
 
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-        wbufsize = -1
-        disable_nagle_algorithm = True
-
-        def log_message(self, format: str, *args: Any) -> None:
-            pass
-
+    class Handler(Handling):
         def do_POST(self) -> None:
             raw = self.rfile.read(int(self.headers["Content-Length"]))
             body = json.loads(raw)
             if not self.path.endswith("/v1/chat/completions"):
-                self._send(404, json.dumps({"error": {"message": f"no {self.path}", "code": None}}).encode())
+                self.answer(404, json.dumps({"error": {"message": f"no {self.path}", "code": None}}).encode())
                 return
             name = request_name(body["messages"], body.get("seed"))
             endpoint.keys.add(self.headers.get("Authorization"))
@@ -162,18 +155,11 @@ def running(endpoint: Endpoint) -> Iterator[Endpoint]:
             if fault in (None, *CONTENT, *HARMLESS, "empty choices", "null content", "html under 200"):
                 count = endpoint.count or _characters
                 sent = answer_body(text, body, count=count) if fault is None else spoilt(str(fault), text, body)
-                self._send(200, sent)
+                self.answer(200, sent)
                 with endpoint.lock:
                     endpoint.answered[name] += fault is None
             else:
                 self._fail(str(fault), answer_body(text, body))
-
-        def _send(self, status: int, data: bytes, *, kind: str = "application/json", **more: str) -> None:
-            self.send_response(status)
-            for header, value in {"Content-Type": kind, "Content-Length": str(len(data)), **more}.items():
-                self.send_header(header, value)
-            self.end_headers()
-            self.wfile.write(data)
 
         def _fail(self, fault: str, good: bytes) -> None:
             error = json.dumps({"error": {"message": "not now", "code": None}}).encode()
@@ -190,15 +176,15 @@ def running(endpoint: Endpoint) -> Iterator[Endpoint]:
                 self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
                 self.close_connection = True
             elif fault == "truncated":
-                self._send(200, good[: len(good) // 2])
+                self.answer(200, good[: len(good) // 2])
             elif fault == "502 html":
-                self._send(502, b"<html><h1>502 Bad Gateway</h1></html>", kind="text/html")
+                self.answer(502, b"<html><h1>502 Bad Gateway</h1></html>", kind="text/html")
             elif fault == "429 retry-after":
-                self._send(429, error, **{"Retry-After": "0.02"})
+                self.answer(429, error, **{"Retry-After": "0.02"})
             elif fault == "429 retry-after date":
-                self._send(429, error, **{"Retry-After": "Wed, 21 Oct 2015 07:28:00 GMT"})
+                self.answer(429, error, **{"Retry-After": "Wed, 21 Oct 2015 07:28:00 GMT"})
             else:
-                self._send(int(fault), error)
+                self.answer(int(fault), error)
 
     class Server(ThreadingHTTPServer):
         daemon_threads = True

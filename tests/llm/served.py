@@ -7,14 +7,14 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from typing import Any, Literal
 
 import torch
 
 from autointerp.models import LoadedModel
 from autointerp.simulate.vocabulary import digit_tokens
-from tests.loopback import served
+from tests.loopback import Handling, served
 from tests.tiny import tiny_loaded
 
 Form = Literal["echo", "prompt_logprobs"]
@@ -101,22 +101,12 @@ def serving(loaded: LoadedModel, form: Form) -> Iterator[Serving]:
     """Serve the model's completions until the block ends."""
     completions = _Completions(loaded, form)
 
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def log_message(self, format: str, *args: Any) -> None:
-            pass
-
+    class Handler(Handling):
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             seen.bodies.append(body)
             status, answer = completions.answer(body)
-            data = json.dumps(answer).encode()
-            self.send_response(status)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(data)))
-            self.end_headers()
-            self.wfile.write(data)
+            self.answer(status, json.dumps(answer).encode())
 
     http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     with served(http) as address:
