@@ -1,8 +1,8 @@
 """Which functions have their shapes checked when they are called: those that name an array with one.
 
 jaxtyping's import hook wraps every function of the packages, for 20 us a call and 3 ms when it is defined; a third of
-what a tiny run takes. mypy has checked all other types. So the hook's decorator is one that leaves the others alone, and of what a test
-calls hundreds of times it checks the first calls and then some.
+what a tiny run takes. mypy has checked all other types. So the hook's decorator is one that leaves the others alone.
+Of what a test calls hundreds of times it checks the first calls, and then some.
 """
 
 from __future__ import annotations
