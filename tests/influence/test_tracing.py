@@ -44,8 +44,13 @@ def test_a_sequence_that_was_trained_on_ranks_first_for_its_own_second_half(open
     places = np.linspace(0, len(opened.tokens) - 1, 12).astype(int)
     queries = [opened.completion(*_about_a_training_sequence(opened, place)) for place in places]
     found = trace(opened, queries, TraceChoice(nulls=0, fitted=64))
-    first = [int(np.argmax(each.by_method["ekfac"])) for each in found]
-    assert sum(a == b for a, b in zip(first, places, strict=True)) >= 10  # by chance 1 in as many as there are
+    scores = {method: np.array([each.by_method[method] for each in found]) for method in ("ekfac", "dot")}
+    before = {method: (rows > rows[np.arange(12), places][:, None]).sum(axis=1) for method, rows in scores.items()}
+    # Of 158 sequences of a tiny model: by chance 79 stand before one's own, and 7 of the 12 first once in 10^8. How
+    # many are first is a matter of last bits (8 with one thread here, 10 with two).
+    assert (before["ekfac"] == 0).sum() >= 7
+    assert before["ekfac"].max() < 10
+    assert before["ekfac"].mean() < before["dot"].mean() / 2, "what the curvature is good for"
 
 
 def test_influence_says_what_a_small_step_on_a_sequence_does_to_the_query(opened: TrainedRun) -> None:
