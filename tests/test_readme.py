@@ -50,9 +50,10 @@ NEURONS = 80
 SMALL = [
     "subject.model='my-model'", "subject.hooks=['layers.1.mlp.neurons']", "sae.0.hook='layers.1.mlp.neurons'",
     "corpus.source='my-text.jsonl'", "corpus.tokens=6000", "corpus.context=16", "units.features=4",
-    "units.neurons=2", "units.directions=2", "units.controls=['neuron-sparse']", "units.min_contexts=3",
-    "evidence.top=6", "evidence.random=4", "evidence.random_only=6", "llm.simulator.model='my-model'",
-    "simulate.bank=6", "compare.resamples=1000", "compare.derangements=1",
+    "units.neurons=2", "units.directions=2", "units.sparse=2", "units.controls=['neuron-sparse']",
+    "units.min_contexts=3", "scrambled.features=3", "scrambled.neurons=2", "evidence.top=6", "evidence.random=4",
+    "evidence.random_only=6", "llm.simulator.model='my-model'", "simulate.bank=6", "compare.resamples=1000",
+    "compare.derangements=1",
 ]  # fmt: skip
 
 
